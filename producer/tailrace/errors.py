@@ -1,0 +1,99 @@
+"""The errors of tailrace, as one tree, by who must act.
+
+`CallerError`: change the call. `ProviderError`: the provider refused or broke. `InfrastructureError`: Redis or the
+network is at fault; the call was right and may be repeated.
+"""
+
+from enum import StrEnum
+
+
+class TailraceError(Exception):
+    """The root of every error that tailrace raises on purpose."""
+
+
+class CallerError(TailraceError):
+    """The call cannot succeed as it stands; the message says what to change."""
+
+
+class InvalidSettings(CallerError):
+    """A setting has a value that is out of its rule."""
+
+
+class InvalidRequest(CallerError):
+    """A generation request that no provider could run."""
+
+
+class RequestTooLarge(InvalidRequest):
+    """The request's JSON is larger than `TAILRACE_MAX_REQUEST_BYTES`."""
+
+
+class InvalidJobId(CallerError):
+    """Not a job id: ids are 16 to 64 characters of `A-Z a-z 0-9 _ -`."""
+
+
+class InvalidCursor(CallerError):
+    """Not a position in a stream: cursors are written `ATTEMPT-SEQ`, such as `1-17`."""
+
+
+class JobNotFound(CallerError):
+    """The job was never enqueued, was deleted, or its time to keep has passed."""
+
+
+class IdempotencyConflict(CallerError):
+    """The idempotency key was used before, by the same tenant, for another request."""
+
+
+class ProviderError(TailraceError):
+    """A provider refused the request or broke off.
+
+    `code` is what the stream's `failed` says. `retryable` tells whether the same request may succeed later, and
+    `retry_after_seconds` when, where the provider said so.
+    """
+
+    def __init__(
+        self, message: str, *, code: "FailureCode", retryable: bool, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InfrastructureError(TailraceError):
+    """Something between the caller and the job is broken; nothing is wrong with the call."""
+
+
+class BrokerUnavailable(InfrastructureError):
+    """Redis cannot be reached, or does not answer in time."""
+
+
+class BrokerRefused(InfrastructureError):
+    """Redis answered, and would not do it: out of memory, read only, no permission."""
+
+
+class FailureCode(StrEnum):
+    """Why a job failed: the closed list of what `code` in a `failed` event can be."""
+
+    PROVIDER_NOT_CONFIGURED = "provider_not_configured"
+    """The worker has no key for the provider, or cannot make its client."""
+    PROVIDER_AUTHENTICATION = "provider_authentication"
+    """The provider knows the key not, or does not let it do this."""
+    PROVIDER_REJECTED = "provider_rejected"
+    """The provider finds the request at fault."""
+    MODEL_NOT_FOUND = "model_not_found"
+    PROVIDER_RATE_LIMITED = "provider_rate_limited"
+    PROVIDER_QUOTA_EXCEEDED = "provider_quota_exceeded"
+    PROVIDER_OVERLOADED = "provider_overloaded"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    """The provider could not be reached, or answered with a server error."""
+    PROVIDER_INTERRUPTED = "provider_interrupted"
+    """The stream broke off: a cut connection, or a clean end without the provider's own last word."""
+    PROVIDER_MALFORMED = "provider_malformed"
+    """The provider sent something that is not of its protocol."""
+    TOTAL_TIMEOUT = "total_timeout"
+    WORKER_LOST = "worker_lost"
+    """As many workers died under the job as it has attempts."""
+    INVALID_REQUEST = "invalid_request"
+    """The stored request no longer validates, or the job's body is unreadable."""
+    INTERNAL_ERROR = "internal_error"
+    """A defect of tailrace itself; the worker's log has the traceback."""

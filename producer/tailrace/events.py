@@ -1,0 +1,236 @@
+"""What a stream says: the events, and how an entry of a Redis stream is written and read.
+
+An entry's fields are flat strings with `type` first. A field that is `None` is not written; types and fields that this
+version does not know are skipped when read, so that a newer worker never breaks an older reader.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
+
+from tailrace.keys import BEGINNING, EntryId
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    type: ClassVar[str]
+    id: EntryId = BEGINNING
+    """The cursor to go on from after this event: `str(event.id)`. Set by whoever reads it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued(_Event):
+    """The job was accepted."""
+
+    type: ClassVar[Literal["queued"]] = "queued"
+    at: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(_Event):
+    """An attempt begins. What earlier attempts said is void, unless `continues`."""
+
+    type: ClassVar[Literal["started"]] = "started"
+    at: int
+    attempt: int
+    provider: str
+    model: str
+    worker: str
+    reason: str | None = None
+    """Why there is another attempt, from the second one on."""
+    continues: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta(_Event):
+    """Text of the answer."""
+
+    type: ClassVar[Literal["delta"]] = "delta"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoning(_Event):
+    """Text of the model's thinking."""
+
+    type: ClassVar[Literal["reasoning"]] = "reasoning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(_Event):
+    """Text with which the model declines."""
+
+    type: ClassVar[Literal["refusal"]] = "refusal"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall(_Event):
+    """A fragment of a tool call: `arguments` are to be joined per `index`."""
+
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
+    index: int
+    call_id: str | None = dataclasses.field(default=None, metadata={"wire": "id"})
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box(_Event):
+    """A bounding box found in the text, with the range of characters in which it stands."""
+
+    type: ClassVar[Literal["box"]] = "box"
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    label: str | None = None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(_Event):
+    """Something a person should know."""
+
+    type: ClassVar[Literal["notice"]] = "notice"
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending(_Event):
+    at: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    queued_ms: int | None = None
+    """From enqueue to the beginning of the attempt that ended."""
+    ttft_ms: int | None = None
+    """From the provider call to its first token."""
+    duration_ms: int | None = None
+    """From the beginning of the attempt to its ending."""
+    tokens_per_second: float | None = None
+    """Output tokens over the time from the first token to the ending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed(_Ending):
+    """The ending of a job whose provider said all it had to say."""
+
+    type: ClassVar[Literal["completed"]] = "completed"
+    finish_reason: FinishReason
+    provider_finish_reason: str | None = None
+    """The provider's own word for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(_Ending):
+    """The ending of a job that could not be completed; `code` is one of `errors.FailureCode`."""
+
+    type: ClassVar[Literal["failed"]] = "failed"
+    code: str
+    message: str
+    retryable: bool = False
+    """Whether the same request may succeed when it is enqueued again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(_Ending):
+    """The ending of a job that somebody stopped."""
+
+    type: ClassVar[Literal["cancelled"]] = "cancelled"
+    reason: str = ""
+
+
+Ending: TypeAlias = Completed | Failed | Cancelled
+Event: TypeAlias = (
+    Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Notice | Completed | Failed | Cancelled
+)
+
+ENDINGS: Final = frozenset({Completed.type, Failed.type, Cancelled.type})
+"""The types after which nothing follows."""
+
+_E = TypeVar("_E", bound=_Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    event: Callable[..., Event]
+    readers: Mapping[bytes, tuple[str, Callable[[bytes], object]]]
+    writers: tuple[tuple[str, str], ...]
+
+
+def _reader(annotation: object) -> Callable[[bytes], object]:
+    kind: object = annotation
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        kind = next(part for part in typing.get_args(annotation) if part is not types.NoneType)
+    if kind is int:
+        return int
+    if kind is float:
+        return float
+    if kind is bool:
+        return b"1".__eq__
+    return bytes.decode
+
+
+def _codec(event: type[Any]) -> _Codec:
+    hints = typing.get_type_hints(event)
+    wires = [
+        (field.name, str(field.metadata.get("wire", field.name)))
+        for field in dataclasses.fields(event)
+        if field.name != "id"
+    ]
+    return _Codec(
+        event,
+        {wire.encode(): (name, _reader(hints[name])) for name, wire in wires},
+        tuple(wires),
+    )
+
+
+_CODECS: Final = {event.type: _codec(event) for event in typing.get_args(Event)}
+_CODECS_BY_BYTES: Final = {name.encode(): codec for name, codec in _CODECS.items()}
+
+
+def encode(event: Event) -> list[str]:
+    """The flat fields of an entry, `type` first, in the order of the class; whoever appends it gives the id."""
+    fields = ["type", event.type]
+    for name, wire in _CODECS[event.type].writers:
+        value = getattr(event, name)
+        if value is None or value is False:
+            continue
+        fields += (wire, "1" if value is True else str(value))
+    return fields
+
+
+def decode(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event | None:
+    """The event of an entry, or `None` for a type that this version does not know.
+
+    Raises:
+        ValueError: A known type lacks a field, or a field is not of its kind.
+    """
+    codec = _CODECS_BY_BYTES.get(fields.get(b"type", b""))
+    if codec is None:
+        return None
+    readers = codec.readers
+    values: dict[str, Any] = {"id": EntryId.decode(entry_id)}
+    for wire, raw in fields.items():
+        reader = readers.get(wire)
+        if reader is not None:
+            values[reader[0]] = reader[1](raw)
+    try:
+        return codec.event(**values)
+    except TypeError as error:
+        raise ValueError(f"Entry {entry_id!r} of type {codec.event!r} lacks a field: {error}.") from None
+
+
+def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The fields of an entry as a script returns them: names and values in turn."""
+    each = iter(flat)
+    return dict(zip(each, each, strict=True))

@@ -1,0 +1,112 @@
+"""Every Redis key and entry id, spelled here and nowhere else."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from tailrace.errors import InvalidCursor, InvalidJobId
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+_CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
+
+
+def new_job_id() -> str:
+    """128 random bits in 22 characters: whoever holds the id may read and cancel the job, so it cannot be guessed."""
+    return secrets.token_urlsafe(16)
+
+
+def checked_job_id(job_id: str) -> str:
+    """The id itself, or `InvalidJobId`: nothing else ever gets into a key."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise InvalidJobId(f"{job_id!r} is not a job id: an id has 16 to 64 characters of A-Z a-z 0-9 _ -.")
+    return job_id
+
+
+class EntryId(NamedTuple):
+    """The id of an entry of a job's stream, and so a position in it: written `ATTEMPT-SEQ`.
+
+    Ids compare as Redis compares them. `SEQ` grows by one through the whole stream, over all attempts.
+    """
+
+    attempt: int
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `1-17`; anything else raises `InvalidCursor`."""
+        match = _CURSOR.fullmatch(text)
+        if not match:
+            raise InvalidCursor(f"{text!r} is not a cursor: cursors are written ATTEMPT-SEQ, such as '1-17'.")
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Reads an id as Redis sends it."""
+        attempt, _, seq = raw.partition(b"-")
+        return cls(int(attempt), int(seq))
+
+    def __str__(self) -> str:
+        return f"{self.attempt}-{self.seq}"
+
+
+BEGINNING = EntryId(0, 0)
+"""Before the first entry of every stream, whose id is `0-1`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys under one prefix. All keys of a job share the hash tag `{JOB}`, so that a script may touch them."""
+
+    prefix: str = "tailrace"
+
+    def events(self, job_id: str) -> str:
+        """The job's stream."""
+        return f"{self.prefix}:{{{job_id}}}:events"
+
+    def cancel(self, job_id: str) -> str:
+        """Present: stop. The value is the reason."""
+        return f"{self.prefix}:{{{job_id}}}:cancel"
+
+    def record(self, job_id: str) -> str:
+        """The hash that is written once, at enqueue."""
+        return f"{self.prefix}:{{{job_id}}}:record"
+
+    def bell(self, job_id: str) -> str:
+        """The channel that rings, empty, when entries were appended."""
+        return f"{self.prefix}:{{{job_id}}}:bell"
+
+    def idempotency(self, tenant: str, idempotency_key: str) -> str:
+        """The id of the job that a tenant enqueued under a key. Hashed: keys may be long, or hold anything."""
+        digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+        return f"{self.prefix}:idempotency:{tenant}:{digest}"
+
+    def queue(self, name: str) -> str:
+        """arq's sorted set of waiting jobs, scored by the time at which they are due (Unix ms)."""
+        return f"{self.prefix}:queue:{name}"
+
+    @property
+    def endings(self) -> str:
+        """The capped stream of all endings."""
+        return f"{self.prefix}:endings"
+
+
+def arq_job(job_id: str) -> str:
+    """arq's body of a job."""
+    return f"arq:job:{job_id}"
+
+
+def arq_in_progress(job_id: str) -> str:
+    """arq's mark of a running job."""
+    return f"arq:in-progress:{job_id}"
+
+
+def arq_retry(job_id: str) -> str:
+    """arq's counter of tries: our `ATTEMPT`."""
+    return f"arq:retry:{job_id}"
+
+
+def arq_result(job_id: str) -> str:
+    """arq's result of a job: tailrace keeps none."""
+    return f"arq:result:{job_id}"

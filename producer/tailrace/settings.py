@@ -1,0 +1,59 @@
+"""What a service that uses tailrace can set, each from an argument or from the environment."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailrace.errors import InvalidSettings
+
+PREFIX_PATTERN = r"^[A-Za-z0-9_.:-]+$"
+
+
+class Settings(BaseSettings):
+    """The settings of the light side: fields are read from `TAILRACE_` and their name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILRACE_", frozen=True, extra="ignore")
+
+    redis_url: str = "redis://localhost:6379/0"
+    """Where Redis is: `redis://`, `rediss://` (TLS) or `unix://`."""
+    prefix: Annotated[str, StringConstraints(pattern=PREFIX_PATTERN, max_length=64)] = "tailrace"
+    """What every key begins with. All who share jobs share it."""
+    max_request_bytes: int = Field(default=1_048_576, ge=1_024)
+    """The largest request, as JSON in UTF-8, that `enqueue` accepts."""
+    keep_seconds: float = Field(default=3_600, gt=0)
+    """How long a job stays readable after its ending."""
+    queue_limit_seconds: float = Field(default=86_400, gt=0)
+    """How long a job may wait to be run."""
+    total_seconds: float = Field(default=600, gt=0)
+    """How long one attempt may take."""
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    """How many attempts a job has: each worker that dies under it uses one up."""
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """What was given (`None` stands for: not given), else the environment, else the defaults.
+
+        Raises:
+            InvalidSettings: A value breaks its field's rule; the message names the variable.
+        """
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise InvalidSettings(_described(error)) from None
+
+    @property
+    def life_seconds(self) -> float:
+        """How long a job's keys live from the time at which it is due, if nothing sets that anew."""
+        return self.queue_limit_seconds + self.running_seconds
+
+    @property
+    def running_seconds(self) -> float:
+        """How long a job's keys live from the beginning of an attempt, if nothing sets that anew."""
+        return self.max_attempts * self.total_seconds + self.keep_seconds
+
+
+def _described(error: ValidationError) -> str:
+    return "; ".join(
+        f"TAILRACE_{str(part['loc'][0]).upper()}: {part['msg']}, not {part['input']!r}" for part in error.errors()
+    )

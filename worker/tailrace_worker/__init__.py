@@ -1,0 +1,1 @@
+"""What runs beside the providers: the worker, its adapters, and the simulator."""

@@ -1,0 +1,1 @@
+"""The verbs that the worker's side adds to the `tailrace` command."""

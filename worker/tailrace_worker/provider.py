@@ -1,0 +1,46 @@
+"""The `Provider` protocol, and the pieces a provider yields."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
+from tailrace.request import GenerationRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How many tokens were used so far. Providers repeat it: what is not `None` replaces what was said before."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The provider's last word on the answer; only `Usage` may follow."""
+
+    reason: FinishReason
+    provider_reason: str
+
+
+Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall
+Piece: TypeAlias = Content | Usage | Finish
+
+
+class Provider(Protocol):
+    """One way to reach models. One instance serves all the jobs of a worker.
+
+    The pieces of `stream` come as the provider sends them: content is never empty, and exactly one `Finish` comes,
+    because a stream that ends without its protocol's last word raises `PROVIDER_INTERRUPTED`. Whatever goes wrong is
+    raised as `ProviderError`, nothing else. Closing the generator, or cancelling who waits for it, closes the
+    connection to the provider at once. There are no retries in here: who calls knows the job.
+    """
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        """Makes one streaming call."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes the connections that it holds."""
+        ...
