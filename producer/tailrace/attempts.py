@@ -1,0 +1,247 @@
+"""How an attempt begins, and how a job that nobody runs gets its ending: scripts on the job's own keys.
+
+The id of an entry is the fence, so what decides about ids is decided in Redis, in one step: is there an ending, is the
+attempt above the last one, and which `SEQ` comes next.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tailrace.broker import Broker, ms, script
+from tailrace.errors import JobNotFound
+from tailrace.events import Ending, encode
+from tailrace.keys import EntryId, Keys
+
+# KEYS: events, record, cancel. Leaves `last` nil where there is no stream.
+_READ_LAST = """
+local events, record, cancel = KEYS[1], KEYS[2], KEYS[3]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local last
+local function read_last()
+  local entry = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
+  if not entry then return end
+  local attempt, seq = string.match(entry[1], '^(%d+)-(%d+)$')
+  last = {attempt = tonumber(attempt), seq = tonumber(seq)}
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'type' then last.type = entry[2][i + 1] end
+  end
+  last.ended = last.type == 'completed' or last.type == 'failed' or last.type == 'cancelled'
+end
+local function append(attempt, fields)
+  local id = string.format('%.0f-%.0f', attempt, last.seq + 1)
+  redis.call('XADD', events, id, unpack(fields))
+  return id
+end
+local function live(ms)
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ms) end
+end
+read_last()
+"""
+
+# ARGV: attempt, life in ms, time to keep in ms, worker, reason, then only from a body that carries its request:
+# request, provider, model, queue.
+_BEGIN = (
+    _READ_LAST
+    + """
+local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[6]
+if not last then
+  if not request then return {'gone'} end
+  redis.call('HSET', record, 'request', request, 'provider', ARGV[7], 'model', ARGV[8], 'tenant', 'default',
+             'queue', ARGV[9], 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[9])
+  last = {attempt = 0, seq = 1}
+end
+local known = redis.call('HMGET', record, 'tenant', 'request', 'provider', 'model', 'queued_at')
+local tenant = known[1] or ''
+if last.ended then return {'ended', last.type, tenant} end
+if attempt <= last.attempt then return {'behind', last.attempt} end
+local wanted = redis.call('GET', cancel)
+if wanted then
+  append(attempt, {'type', 'cancelled', 'at', now, 'reason', wanted})
+  live(ARGV[3])
+  return {'ended', 'cancelled', tenant}
+end
+local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1], 'provider', known[3] or '',
+                'model', known[4] or '', 'worker', ARGV[4]}
+if attempt > 1 then
+  table.insert(fields, 'reason')
+  table.insert(fields, reason)
+end
+local id = append(attempt, fields)
+live(ARGV[2])
+return {'began', id, fields, tenant, known[2] or '', now, tonumber(known[5] or now)}
+"""
+)
+
+# ARGV: reason, time to keep in ms.
+_CANCEL = (
+    _READ_LAST
+    + """
+if not last then return {'gone'} end
+local known = redis.call('HMGET', record, 'tenant', 'queue')
+if last.ended then return {'ended', last.type, known[1] or '', known[2] or ''} end
+local left = redis.call('PTTL', events)
+redis.call('SET', cancel, ARGV[1], 'PX', left > 0 and left or ARGV[2])
+if last.type ~= 'queued' then return {'requested', '', known[1] or '', known[2] or ''} end
+append(last.attempt + 1, {'type', 'cancelled', 'at', now, 'reason', ARGV[1]})
+live(ARGV[2])
+return {'cancelled', 'cancelled', known[1] or '', known[2] or ''}
+"""
+)
+
+# ARGV: time to keep in ms, then the fields of the ending.
+_END = (
+    _READ_LAST
+    + """
+if not last then return {'gone'} end
+local tenant = redis.call('HGET', record, 'tenant') or ''
+if last.ended then return {'ended', last.type, tenant} end
+local fields = {}
+for i = 2, #ARGV do table.insert(fields, ARGV[i]) end
+append(last.attempt + 1, fields)
+live(ARGV[1])
+return {'ended', ARGV[3], tenant}
+"""
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Began:
+    """The attempt is this worker's: `started` is the last entry of the stream."""
+
+    started: EntryId
+    fields: tuple[bytes, ...]
+    """The fields of `started` as they were appended, to be sent again should Redis lose them."""
+    tenant: str
+    request: bytes
+    at: int
+    """The server's time of `started`, Unix ms."""
+    queued_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """There is an ending already: nothing is left but to release the job."""
+
+    ending: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """The attempt is not above the last one's: arq's counter was lost."""
+
+    last_attempt: int
+
+
+class Gone:
+    """There is no stream: the job was deleted, or has expired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """The request that a job's body carries itself, as stock arq clients send it."""
+
+    request: str
+    provider: str
+    model: str
+    queue: str
+
+
+async def begin(
+    broker: Broker,
+    keys: Keys,
+    job_id: str,
+    *,
+    attempt: int,
+    worker: str,
+    reason: str,
+    life_seconds: float,
+    keep_seconds: float,
+    carried: Carried | None = None,
+) -> Began | Over | Behind | Gone:
+    """Begins an attempt, unless the job is over, gone, cancelled, or further on already.
+
+    Only `carried` may create a stream that is not there.
+    """
+    reply = await broker.call(
+        *script(
+            _BEGIN,
+            _keys(keys, job_id),
+            attempt,
+            ms(life_seconds),
+            ms(keep_seconds),
+            worker,
+            reason,
+            *((carried.request, carried.provider, carried.model, carried.queue) if carried else ()),
+        )
+    )
+    match reply:
+        case [b"began", started, fields, tenant, request, at, queued_at]:
+            return Began(
+                started=EntryId.decode(started),
+                fields=tuple(fields),
+                tenant=tenant.decode(),
+                request=request,
+                at=at,
+                queued_at=queued_at,
+            )
+        case [b"ended", ending, tenant]:
+            return Over(ending=ending.decode(), tenant=tenant.decode())
+        case [b"behind", last_attempt]:
+            return Behind(last_attempt=last_attempt)
+        case _:
+            return Gone()
+
+
+class CancelOutcome(StrEnum):
+    """What a call of `cancel` did."""
+
+    CANCELLED = "cancelled"
+    """The job had not started; its ending is written."""
+    REQUESTED = "requested"
+    """The job runs; its worker stops it at its next poll, and writes the ending."""
+    ENDED = "ended"
+    """The job was over already; nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """What the job's side of a cancel found and did."""
+
+    outcome: CancelOutcome
+    ending: str
+    tenant: str
+    queue: str
+
+
+async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_seconds: float) -> Cancellation:
+    """Sets the cancel key and, where nothing has started, appends the ending.
+
+    Raises:
+        JobNotFound: There is no stream.
+    """
+    reply = await broker.call(*script(_CANCEL, _keys(keys, job_id), reason, ms(keep_seconds)))
+    if reply[0] == b"gone":
+        raise no_stream(job_id)
+    outcome, ending, tenant, queue = (part.decode() for part in reply)
+    return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue)
+
+
+async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float) -> Over | Gone:
+    """Gives a job that its caller does not run its ending, unless it has one: in an attempt above the last."""
+    reply = await broker.call(*script(_END, _keys(keys, job_id), ms(keep_seconds), *encode(ending)))
+    if reply[0] == b"gone":
+        return Gone()
+    return Over(ending=reply[1].decode(), tenant=reply[2].decode())
+
+
+def no_stream(job_id: str) -> JobNotFound:
+    """The error of every call that needs the job's stream."""
+    return JobNotFound(f"Job {job_id!r} has no stream: it expired, was deleted, or was never enqueued.")
+
+
+def _keys(keys: Keys, job_id: str) -> tuple[str, str, str]:
+    return keys.events(job_id), keys.record(job_id), keys.cancel(job_id)

@@ -1,0 +1,115 @@
+"""The connections to Redis: commands go out as bytes, replies come back as bytes, errors come out as ours."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from tailrace.errors import BrokerRefused, BrokerUnavailable, InvalidSettings
+
+Argument: TypeAlias = str | bytes | int | float
+Command: TypeAlias = tuple[Argument, ...]
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+REPLY_TIMEOUT_SECONDS = 10.0
+"""How long a reply may take: a connection that is half open raises then, and never hangs. No read blocks for longer."""
+
+
+def open_redis(url: str) -> Redis:
+    """A client for a URL; nothing is connected yet. A URL that is none raises `InvalidSettings`."""
+    try:
+        return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url,
+            protocol=2,
+            decode_responses=False,
+            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            # With one, redis-py waits by `asyncio.wait_for`, which before Python 3.12 may swallow a cancellation.
+            socket_timeout=None,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
+            retry_on_error=[exceptions.ConnectionError, exceptions.TimeoutError],
+        )
+    except ValueError as error:
+        raise InvalidSettings(f"{without_password(url)!r} is not the URL of a Redis: {error}") from None
+
+
+class Broker:
+    """A pool of connections to one Redis. Everything that is sent through it may be sent twice without harm."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis: Any = redis
+
+    async def greet(self, url: str) -> None:
+        """Raises `BrokerUnavailable` or `BrokerRefused` where Redis cannot be used, with its URL in the message."""
+        try:
+            await self.call("PING")
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(
+                f"Redis at {without_password(url)} cannot be reached: start one there, or set TAILRACE_REDIS_URL."
+            ) from error
+
+    async def call(self, *command: Argument) -> Any:
+        """One command, one round trip."""
+        with our_errors():
+            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
+                return await self._redis.execute_command(*command)
+
+    async def pipeline(self, *commands: Command) -> list[Any]:
+        """Several commands in one round trip, each for itself; the first error is raised after all have run."""
+        return await self._execute(commands, transaction=False)
+
+    async def transaction(self, *commands: Command) -> list[Any]:
+        """Several commands in one round trip, all or nothing (MULTI/EXEC)."""
+        return await self._execute(commands, transaction=True)
+
+    async def _execute(self, commands: tuple[Command, ...], *, transaction: bool) -> list[Any]:
+        with our_errors():
+            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS), self._redis.pipeline(transaction=transaction) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                # Errors are taken from the replies: the pipeline's own would quote the command, and so a prompt.
+                replies: list[Any] = await pipe.execute(raise_on_error=False)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+            return replies
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        await self._redis.aclose(close_connection_pool=True)
+
+
+def script(source: str, keys: tuple[str, ...], *arguments: Argument) -> Command:
+    """The command that runs a script. The source goes along each time: Redis keeps it compiled by its digest."""
+    return ("EVAL", source, len(keys), *keys, *arguments)
+
+
+def ms(seconds: float) -> int:
+    """Redis counts time in whole milliseconds."""
+    return round(seconds * 1000)
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Turns what redis-py raises into the infrastructure's branch of our tree."""
+    try:
+        yield
+    except exceptions.AuthenticationError as error:
+        raise BrokerRefused(f"Redis does not accept the user or password: {error}") from error
+    except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError) as error:
+        raise BrokerUnavailable(f"Redis cannot be reached: {str(error) or 'no reply in time'}") from error
+    except exceptions.RedisError as error:
+        raise BrokerRefused(f"Redis refused: {error}") from error
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}").geturl()

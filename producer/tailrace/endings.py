@@ -1,0 +1,97 @@
+"""Who ended: one capped stream of all endings, for services that save answers which nobody tails."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from tailrace.broker import Broker, Command, ms
+from tailrace.errors import BrokerRefused
+from tailrace.keys import Keys
+
+CAPACITY = 100_000
+"""About how many endings are kept (some 10 MB)."""
+KEEP_SECONDS = 7 * 86_400.0
+"""How long the endings are kept after the last one."""
+
+_BLOCK_MS = 1_000
+_COUNT = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnding:
+    """A job that ended, and how: `completed`, `failed` or `cancelled`."""
+
+    job_id: str
+    tenant: str
+    ending: str
+
+
+def announcement(keys: Keys, ended: JobEnding) -> tuple[Command, Command]:
+    """The commands that tell of an ending. They follow the ending and go before the release of the job.
+
+    Whoever finds an ending on a job that was not released announces it again: what died in between loses nothing.
+    """
+    fields = ("job", ended.job_id, "tenant", ended.tenant, "ending", ended.ending)
+    return (
+        ("XADD", keys.endings, "MAXLEN", "~", CAPACITY, "*", *fields),
+        ("PEXPIRE", keys.endings, ms(KEEP_SECONDS)),
+    )
+
+
+async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: float) -> None:
+    """What follows an ending, in one round trip: the time to keep begins, and the ending is announced."""
+    job_keys = (keys.events(ended.job_id), keys.record(ended.job_id), keys.cancel(ended.job_id))
+    await broker.pipeline(*(("PEXPIRE", key, ms(keep_seconds)) for key in job_keys), *announcement(keys, ended))
+
+
+async def read_endings(
+    broker: Broker, keys: Keys, group: str, *, redeliver_seconds: float
+) -> AsyncGenerator[JobEnding, None]:
+    """Yields each ending to one of the group's readers, at least once.
+
+    An ending is acknowledged when its reader asks for the next; one that was not within `redeliver_seconds` goes to
+    another reader. A new group begins with the oldest ending that is kept.
+    """
+    consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    stream = keys.endings
+    await _create_group(broker, stream, group)
+    while True:
+        try:
+            claimed = await broker.call(
+                "XAUTOCLAIM", stream, group, consumer, ms(redeliver_seconds), "0", "COUNT", _COUNT
+            )
+            entries = claimed[1] or await _next(broker, stream, group, consumer)
+        except BrokerRefused as error:
+            # The stream expired, and its groups with it: no job has ended for a week.
+            if "NOGROUP" not in str(error):
+                raise
+            await _create_group(broker, stream, group)
+            continue
+        for entry_id, fields in entries:
+            if fields is not None and b"job" in fields:
+                yield JobEnding(
+                    job_id=fields[b"job"].decode(),
+                    tenant=fields.get(b"tenant", b"").decode(),
+                    ending=fields.get(b"ending", b"").decode(),
+                )
+            await broker.call("XACK", stream, group, entry_id)
+
+
+async def _next(
+    broker: Broker, stream: str, group: str, consumer: str
+) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
+    reply = await broker.call(
+        *("XREADGROUP", "GROUP", group, consumer, "COUNT", _COUNT, "BLOCK", _BLOCK_MS, "STREAMS", stream, ">")
+    )
+    return reply[0][1] if reply else []
+
+
+async def _create_group(broker: Broker, stream: str, group: str) -> None:
+    try:
+        await broker.call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+        await broker.call("PEXPIRE", stream, ms(KEEP_SECONDS))
+    except BrokerRefused as error:
+        if "BUSYGROUP" not in str(error):
+            raise

@@ -1,0 +1,92 @@
+"""A TCP proxy in front of Redis that can lose replies and cut connections, at a chosen moment."""
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """Forwards to the server of a URL. While `hold_replies` is set, requests pass and replies do not."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._target = urlsplit(redis_url)
+        self._server: asyncio.Server | None = None
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._requests = b""
+        self._replies = b""
+        self._heard = asyncio.Condition()
+        self.hold_replies = False
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self.cut()
+
+    async def requested(self, needle: bytes) -> None:
+        """Waits until a request that holds the needle has been passed on, since the last call."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: needle in self._requests)
+            self._requests = b""
+
+    async def replied(self, needle: bytes) -> None:
+        """Waits until a reply that holds the needle has been passed back."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: needle in self._replies)
+
+    async def cut(self) -> None:
+        """Breaks all connections, and lets replies pass again on new ones."""
+        for writer in self._writers:
+            writer.transport.abort()
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        self._writers.clear()
+        self._pumps.clear()
+        self.hold_replies = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            up_reader, up_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers.add(up_writer)
+        for pump in (self._requests_of(reader, up_writer), self._replies_of(up_reader, writer)):
+            self._pumps.add(asyncio.create_task(pump))
+
+    async def _requests_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+                async with self._heard:
+                    self._requests += data
+                    self._heard.notify_all()
+        writer.close()
+
+    async def _replies_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if self.hold_replies:
+                    continue
+                writer.write(data)
+                await writer.drain()
+                async with self._heard:
+                    self._replies += data
+                    self._heard.notify_all()
+        writer.close()

@@ -1,0 +1,105 @@
+"""A worker's inside, on the real server, with a provider that says what the test tells it to."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from tailrace import GenerationRequest, Settings
+from tailrace.broker import Broker, open_redis
+from tailrace.events import Delta
+from tailrace.keys import Keys
+from tailrace_worker.cancellation import CancelPoll
+from tailrace_worker.generation import Generations
+from tailrace_worker.provider import Finish, Piece
+from tailrace_worker.publisher import Publisher
+from tailrace_worker.settings import WorkerSettings
+
+OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
+
+
+class Puppet:
+    """A `Provider` that says what it is told."""
+
+    def __init__(self) -> None:
+        self._strings: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+        self.requests: list[GenerationRequest] = []
+        self.called = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    def say(self, *texts: str) -> None:
+        for text in texts:
+            self._strings.put_nowait(Delta(text=text))
+
+    def put(self, *pieces: Piece | Exception) -> None:
+        for piece in pieces:
+            self._strings.put_nowait(piece)
+
+    def finish(self) -> None:
+        self._strings.put_nowait(Finish(reason="stop", provider_reason="stop"))
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        self.requests.append(request)
+        self.called.set()
+        try:
+            while True:
+                piece = await self._strings.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+                if isinstance(piece, Finish):
+                    return
+        finally:
+            self.closed.set()
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.fixture
+def puppet() -> Puppet:
+    return Puppet()
+
+
+@pytest.fixture
+def request_() -> GenerationRequest:
+    return GenerationRequest.model_validate(
+        {"provider": "openai", "model": "puppet", "messages": [{"role": "user", "content": "Hi"}]}
+    )
+
+
+@pytest.fixture
+def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
+    """Opens what the jobs of a worker share; each call is another worker."""
+
+    @asynccontextmanager
+    async def opened(name: str = "worker", **changed: object) -> AsyncIterator[Generations]:
+        given = {"redis_url": settings.redis_url, "prefix": settings.prefix, **changed}
+        read = WorkerSettings.read(**given)
+        redis = open_redis(read.redis_url)
+        broker, keys = Broker(redis), Keys(read.prefix)
+        publisher = Publisher(redis, keys, read)
+        cancel_poll = CancelPoll(broker, keys, tick_seconds=read.cancel_poll_ms / 1000)
+        async with asyncio.TaskGroup() as beside:
+            tasks = [beside.create_task(publisher.run()), beside.create_task(cancel_poll.run())]
+            yield Generations(
+                broker=broker,
+                keys=keys,
+                settings=read,
+                providers={"openai": puppet},
+                publisher=publisher,
+                cancel_poll=cancel_poll,
+                worker=name,
+            )
+            for task in tasks:
+                task.cancel()
+        await broker.aclose()
+
+    return opened
+
+
+@pytest.fixture
+async def generations(open_generations: OpenGenerations) -> AsyncIterator[Generations]:
+    async with open_generations() as opened:
+        yield opened

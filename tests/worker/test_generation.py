@@ -1,0 +1,294 @@
+"""One job, from claim to ending."""
+
+import asyncio
+
+import pytest
+from arq import Retry
+
+from tailrace import CancelOutcome, GenerationRequest, Job, JobState, ProviderError, Settings, Tailrace
+from tailrace.broker import Broker, open_redis
+from tailrace.errors import FailureCode
+from tailrace.events import Cancelled, Completed, Event, Failed
+from tailrace.keys import Keys, arq_retry
+from tailrace_worker.generation import Generations
+from tailrace_worker.provider import Usage
+from tests.worker.conftest import OpenGenerations, Puppet
+
+
+async def events_of(job: Job) -> list[Event]:
+    async with asyncio.timeout(10):
+        return [event async for event in job.tail()]
+
+
+async def test_a_job_runs_from_enqueue_to_ending(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_, tenant="acme")
+    puppet.say("Hello, ", "world")
+    puppet.put(Usage(input_tokens=7), Usage(output_tokens=2))
+    puppet.finish()
+    await generations.run(job.id, 1)
+    assert puppet.requests == [request_]
+    answer = await job.answer()
+    assert answer.text == "Hello, world"
+    ending = answer.ending
+    assert isinstance(ending, Completed)
+    assert (ending.finish_reason, ending.input_tokens, ending.output_tokens) == ("stop", 7, 2)
+    assert ending.ttft_ms is not None
+    assert ending.queued_ms is not None
+    async for ended in tailrace.endings("readers"):
+        assert (ended.job_id, ended.tenant, ended.ending) == (job.id, "acme", "completed")
+        break
+
+
+async def test_readers_before_during_and_after_see_the_same(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    before = asyncio.create_task(events_of(job))
+    running = asyncio.create_task(generations.run(job.id, 1))
+    puppet.say("one ")
+    async for event in job.tail():
+        if event.type == "delta":
+            break
+    during = asyncio.create_task(events_of(job))
+    puppet.say("two")
+    puppet.finish()
+    await running
+    assert await before == await during == await events_of(job)
+
+
+async def test_a_reader_that_leaves_changes_nothing(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    reader = asyncio.create_task(events_of(job))
+    running = asyncio.create_task(generations.run(job.id, 1))
+    puppet.say("one ")
+    await puppet.called.wait()
+    reader.cancel()
+    puppet.say("two")
+    puppet.finish()
+    await running
+    assert (await job.answer()).text == "one two"
+
+
+async def test_a_cancel_before_the_start_ends_the_job_and_no_provider_is_called(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    assert await job.cancel("changed my mind") is CancelOutcome.CANCELLED
+    # A worker that had claimed it at the same moment.
+    await generations.run(job.id, 1)
+    events = await events_of(job)
+    assert [event.type for event in events] == ["queued", "cancelled"]
+    assert isinstance(events[-1], Cancelled)
+    assert events[-1].reason == "changed my mind"
+    assert not puppet.called.is_set()
+
+
+async def test_a_cancel_between_two_attempts_ends_the_job_at_the_next_begin(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations() as first:
+        running = asyncio.create_task(first.run(job.id, 1))
+        await puppet.called.wait()
+        running.cancel()
+        await asyncio.wait([running])
+    puppet.called.clear()
+    assert await job.cancel("enough") is CancelOutcome.REQUESTED
+    async with open_generations() as second:
+        await second.run(job.id, 2)
+    assert [event.type for event in await events_of(job)] == ["queued", "started", "cancelled"]
+    assert not puppet.called.is_set()
+
+
+@pytest.mark.parametrize("said", [[], ["one"]], ids=["silent", "streaming"])
+async def test_a_cancel_closes_the_provider_and_ends_the_job(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, said: list[str]
+) -> None:
+    job = await tailrace.enqueue(request_)
+    running = asyncio.create_task(generations.run(job.id, 1))
+    puppet.say(*said)
+    await puppet.called.wait()
+    assert await job.cancel("enough") is CancelOutcome.REQUESTED
+    await running
+    assert puppet.closed.is_set()
+    events = await events_of(job)
+    assert isinstance(events[-1], Cancelled)
+    assert events[-1].reason == "enough"
+
+
+async def test_a_cancel_after_the_ending_changes_nothing_and_says_so(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.finish()
+    await generations.run(job.id, 1)
+    before = await events_of(job)
+    assert await job.cancel() is CancelOutcome.ENDED
+    assert await events_of(job) == before
+
+
+async def test_an_attempt_that_finds_an_ending_announces_it_again_and_releases(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.finish()
+    await generations.run(job.id, 1)
+    # As if the worker had died before its release.
+    await generations.run(job.id, 2)
+    assert [event.type for event in await events_of(job)] == ["queued", "started", "completed"]
+    ended = [ending async for ending in _first(tailrace, 2)]
+    assert ended == [job.id, job.id]
+
+
+async def _first(tailrace: Tailrace, count: int):  # noqa: ANN202
+    seen = 0
+    async for ending in tailrace.endings("readers"):
+        yield ending.job_id
+        seen += 1
+        if seen == count:
+            return
+
+
+async def test_an_attempt_that_is_not_above_the_last_hands_the_job_back(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    """arq's counter of tries was lost: two attempts under one number would write each other's ids."""
+    job = await tailrace.enqueue(request_)
+    running = asyncio.create_task(generations.run(job.id, 1))
+    await puppet.called.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    with pytest.raises(Retry):
+        await generations.run(job.id, 1)
+    assert await generations.broker.call("GET", arq_retry(job.id)) == b"1"
+    assert (await job.status()).state is JobState.RUNNING
+
+
+async def test_a_job_without_a_stream_is_left_alone(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    await job.delete()
+    await generations.run(job.id, 1)
+    assert not puppet.called.is_set()
+    assert await generations.broker.call("EXISTS", generations.keys.events(job.id)) == 0
+
+
+async def test_a_second_attempt_goes_on_with_the_next_seq_and_says_why(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.say("void")
+    running = asyncio.create_task(generations.run(job.id, 1))
+    async for event in job.tail():
+        if event.type == "delta":
+            break
+    running.cancel()
+    await asyncio.wait([running])
+    puppet.say("valid")
+    puppet.finish()
+    await generations.run(job.id, 2)
+    events = await events_of(job)
+    assert [str(event.id) for event in events] == ["0-1", "1-2", "1-3", "2-4", "2-5", "2-6"]
+    assert [event.reason for event in events if event.type == "started"] == [None, "worker_lost"]
+    assert (await job.answer()).text == "valid"
+
+
+async def test_a_job_whose_attempts_are_used_up_fails(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, generations.settings.max_attempts + 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.WORKER_LOST
+    assert not puppet.called.is_set()
+
+
+async def test_a_provider_error_becomes_the_ending_and_keeps_the_text(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.say("half an ans")
+    puppet.put(ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
+    await generations.run(job.id, 1)
+    answer = await job.answer()
+    assert answer.text == "half an ans"
+    assert isinstance(answer.ending, Failed)
+    assert (answer.ending.code, answer.ending.message) == ("provider_interrupted", "It broke off.")
+    assert answer.ending.retryable
+
+
+async def test_a_defect_becomes_the_ending_and_tells_no_secret(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.put(ZeroDivisionError("sk-secret"))
+    await generations.run(job.id, 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.INTERNAL_ERROR
+    assert "secret" not in ending.message
+
+
+async def test_a_request_that_no_longer_validates_fails_with_its_field(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    record = generations.keys.record(job.id)
+    await generations.broker.call("HSET", record, "request", '{"provider":"openai","model":"m"}')
+    await generations.run(job.id, 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.INVALID_REQUEST
+    assert "messages" in ending.message
+
+
+async def test_a_generation_over_its_total_time_is_cut_and_keeps_the_text(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.say("so far")
+    async with open_generations(total_seconds=0.2) as generations:
+        await generations.run(job.id, 1)
+    answer = await job.answer()
+    assert answer.text == "so far"
+    assert isinstance(answer.ending, Failed)
+    assert answer.ending.code == FailureCode.TOTAL_TIMEOUT
+    assert puppet.closed.is_set()
+
+
+async def test_every_key_of_a_job_has_an_expiry_at_every_stage(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, settings: Settings
+) -> None:
+    broker, keys = Broker(open_redis(settings.redis_url)), Keys(settings.prefix)
+
+    async def lives(job: Job) -> dict[str, int]:
+        names = [keys.events(job.id), keys.record(job.id), keys.cancel(job.id)]
+        lives = dict(zip(names, await broker.pipeline(*(("PTTL", name) for name in names)), strict=True))
+        return {name: life for name, life in lives.items() if life != -2}
+
+    keep, total, attempts, queue_limit = 50.0, 10.0, 3, 1_000.0
+    limits = {"keep_seconds": keep, "total_seconds": total, "max_attempts": attempts}
+    async with Tailrace.connect(
+        settings.redis_url, prefix=settings.prefix, queue_limit_seconds=queue_limit, **limits
+    ) as producer:
+        job = await producer.enqueue(request_, defer_seconds=500)
+        queued = await lives(job)
+        assert len(queued) == 2
+        assert all(1_570_000 < life <= 1_580_000 for life in queued.values())
+        async with open_generations(**limits) as generations:
+            running = asyncio.create_task(generations.run(job.id, 1))
+            await puppet.called.wait()
+            assert all(70_000 < life <= 80_000 for life in (await lives(job)).values())
+            await job.cancel()
+            await running
+        ended = await lives(job)
+        assert len(ended) == 3
+        assert all(40_000 < life <= 50_000 for life in ended.values())
+    assert 0 < await broker.call("PTTL", keys.endings)
+    await broker.aclose()

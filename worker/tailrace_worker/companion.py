@@ -1,0 +1,99 @@
+"""A process that ends with this one."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from tailrace.errors import InfrastructureError
+from tailrace_worker import keeper
+
+
+class Companion:
+    """A command that runs until the `with` block is left, or this process ends in whatever way, SIGKILL included.
+
+    Between the two stands a `keeper`, which holds the other end of a socket: the kernel closes ours when we die. The
+    command is in a session of its own, so that Ctrl-C on our terminal reaches us alone, and we decide.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        output: int | IO[bytes] | None = None,
+        scratch: Path | None = None,
+        grace_seconds: float = 5,
+    ) -> None:
+        """Starts it. `output` takes both what it says and its errors; `scratch` is a directory that goes with it.
+
+        Raises:
+            InfrastructureError: There is no such command, or it may not be run.
+        """
+        self._owner, theirs = socket.socketpair()
+        with theirs:
+            self._keeper = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-I", "-S", keeper.__file__, str(grace_seconds), str(scratch or ""), *command],
+                stdin=theirs,
+                stdout=output,
+                stderr=None if output is None else subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+            )
+        with self._owner.makefile() as reports:
+            report = reports.readline().rstrip()
+        if not report.isdecimal():
+            self.close()
+            raise InfrastructureError(f"{command[0]!r} cannot be started: {report}")
+        self.pid = int(report)
+        """The process of the command itself."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def output(self) -> IO[bytes] | None:
+        """What the command says, where `output` was `subprocess.PIPE`. It ends when the command has ended."""
+        return self._keeper.stdout
+
+    def poll(self) -> int | None:
+        """The command's exit code, 128 + N where signal N ended it, or `None` while it runs."""
+        return self._keeper.poll()
+
+    def wait(self, timeout_seconds: float | None = None) -> int | None:
+        """Waits for the exit code; `None` when the time has passed."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._keeper.wait(timeout_seconds)
+        return None
+
+    def stop(self) -> None:
+        """Ends the command: SIGTERM, and SIGKILL for what is left after the grace time."""
+        self._signal(signal.SIGTERM)
+        self._keeper.wait()
+
+    def kill(self) -> None:
+        """Ends the command with SIGKILL."""
+        self._signal(signal.SIGKILL)
+        self._keeper.wait()
+
+    def close(self) -> None:
+        """Ends the command as `stop` does, and removes `scratch`."""
+        self._owner.close()
+        self._keeper.wait()
+        if self._keeper.stdout is not None:
+            self._keeper.stdout.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # By way of the keeper, which alone knows that the process id is still the command's.
+        with suppress(OSError):
+            self._owner.send(bytes([number]))

@@ -1,0 +1,157 @@
+"""One job, from claim to ending."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from arq import Retry
+
+from tailrace import attempts, endings
+from tailrace.attempts import Began, Behind, Gone, Over
+from tailrace.broker import Broker
+from tailrace.endings import JobEnding
+from tailrace.errors import FailureCode, InvalidRequest, ProviderError
+from tailrace.events import Cancelled, Completed, Ending, Failed
+from tailrace.keys import Keys, arq_retry
+from tailrace.request import GenerationRequest
+from tailrace_worker.cancellation import CancelPoll, CancelRequested
+from tailrace_worker.interruption import Interruptible
+from tailrace_worker.meter import Meter
+from tailrace_worker.provider import Finish, Provider, Usage
+from tailrace_worker.publisher import Publisher
+from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.stream_writer import StreamLost, StreamWriter
+
+_logger = logging.getLogger(__name__)
+
+_HAND_OVER_SECONDS = 5.0
+"""How long an attempt that is stopped with its worker may take to publish what it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generations:
+    """Runs jobs: what all the jobs of a worker share."""
+
+    broker: Broker
+    keys: Keys
+    settings: WorkerSettings
+    providers: Mapping[str, Provider]
+    publisher: Publisher
+    cancel_poll: CancelPoll
+    worker: str
+    """The name of this worker, as `started` tells it."""
+
+    async def run(self, job_id: str, attempt: int) -> None:
+        """Runs one attempt of a job, and returns when the job is over or is somebody else's.
+
+        Raises:
+            arq.Retry: The attempt was not above the last one's; the counter is mended.
+        """
+        if attempt > self.settings.max_attempts:
+            begun = await self._give_up(job_id)
+        else:
+            begun = await self._begin(job_id, attempt)
+        match begun:
+            case Began() as began:
+                await self._run(job_id, began)
+            case Over() as over:
+                # Whoever wrote the ending died before the release, and perhaps before it was announced.
+                await self._close(job_id, over)
+            case Behind() as behind:
+                await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "KEEPTTL")
+                raise Retry(defer=0)
+            case Gone():
+                _logger.info("job %s was deleted, or has expired, before it was run", job_id)
+
+    async def _begin(self, job_id: str, attempt: int) -> Began | Over | Behind | Gone:
+        return await attempts.begin(
+            self.broker,
+            self.keys,
+            job_id,
+            attempt=attempt,
+            worker=self.worker,
+            reason=FailureCode.WORKER_LOST,
+            life_seconds=self.settings.running_seconds,
+            keep_seconds=self.settings.keep_seconds,
+        )
+
+    async def _give_up(self, job_id: str) -> Over | Gone:
+        message = f"{self.settings.max_attempts} workers died while they ran this job."
+        lost = Failed(at=_now(), code=FailureCode.WORKER_LOST, message=message, retryable=True)
+        return await attempts.end(self.broker, self.keys, job_id, lost, keep_seconds=self.settings.keep_seconds)
+
+    async def _run(self, job_id: str, began: Began) -> None:
+        interruptible = Interruptible()
+        with self.publisher.open(job_id, began, on_lost=interruptible.interrupt) as writer:
+            try:
+                ending = await self._stream(job_id, began, writer, interruptible)
+                await writer.end(ending)
+            except StreamLost as lost:
+                _logger.warning("job %s is dropped: %s", job_id, lost)
+                return
+            except asyncio.CancelledError:
+                # The worker stops: the next attempt must not begin before what this one has said is readable.
+                with suppress(TimeoutError, StreamLost):
+                    async with asyncio.timeout(_HAND_OVER_SECONDS):
+                        await writer.settled()
+                raise
+        # The ending goes out before the release: a reader must never see a free job without one.
+        await self._close(job_id, Over(ending=ending.type, tenant=began.tenant))
+
+    async def _stream(self, job_id: str, began: Began, writer: StreamWriter, interruptible: Interruptible) -> Ending:
+        """Streams from the provider into the job's stream; returns the ending, whatever happens to the provider."""
+        meter = Meter(began)
+        finish: Finish | None = None
+        try:
+            with self.cancel_poll.watch(job_id, on_request=interruptible.interrupt):
+                async with interruptible, asyncio.timeout(self.settings.total_seconds):
+                    request = GenerationRequest.from_json(began.request)
+                    meter.call()
+                    async with aclosing(self.providers[request.provider].stream(request)) as pieces:
+                        async for piece in pieces:
+                            meter.see(piece)
+                            match piece:
+                                case Finish():
+                                    finish = piece
+                                case Usage():
+                                    pass
+                                case _:
+                                    await writer.write(piece)
+        except CancelRequested as request:
+            return Cancelled(reason=request.reason, **meter.read())
+        except ProviderError as error:
+            _logger.info("job %s failed: %s", job_id, error)
+            return Failed(code=error.code, message=str(error), retryable=error.retryable, **meter.read())
+        except TimeoutError:
+            message = f"The generation took longer than {self.settings.total_seconds:g} s."
+            return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **meter.read())
+        except InvalidRequest as error:
+            return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **meter.read())
+        except StreamLost:
+            raise
+        except Exception:
+            _logger.exception("job %s failed by a defect", job_id)
+            message = "The worker met a defect of its own; its log has the traceback."
+            return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **meter.read())
+        if finish is None:
+            message = "The provider's stream ended without a finish reason."
+            return Failed(code=FailureCode.PROVIDER_INTERRUPTED, message=message, retryable=True, **meter.read())
+        return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **meter.read())
+
+    async def _close(self, job_id: str, over: Over) -> None:
+        ended = JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending)
+        await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)
+
+
+def _now() -> int:
+    return round(time.time() * 1000)
+
+
+async def generate(ctx: dict[str, Any]) -> None:
+    """The function that workers run, as arq calls it."""
+    generations: Generations = ctx["generations"]
+    await generations.run(ctx["job_id"], ctx["job_try"])

@@ -1,0 +1,88 @@
+"""Runs a command that must not outlive its owner: a script for an interpreter of its own, started by `companion`.
+
+    keeper.py GRACE_SECONDS SCRATCH COMMAND...
+
+Standard input is a socket to the owner. What goes up it is one line: the command's process id, or why it could not be
+started. Each byte that comes down is a signal for the command and all its group. The end of it is the end of the owner,
+however that came about: the command gets SIGTERM, after the grace time SIGKILL, and the directory SCRATCH is removed.
+Exits with the code of the command, or with 128 + the signal that ended it.
+"""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main() -> int:
+    """Returns when the command and its group have ended."""
+    grace_seconds, scratch, command = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    owner = socket.socket(fileno=sys.stdin.fileno())
+    # Before the command is started, or its death could come unheard.
+    signals = _heard(signal.SIGCHLD, *_ENDING)
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    except OSError as error:
+        owner.sendall(f"{error}\n".encode())
+        return 127
+    with suppress(OSError):
+        owner.sendall(f"{child.pid}\n".encode())
+    owner_is_gone = _keep(child, owner, signals, grace_seconds)
+    with suppress(OSError):
+        os.killpg(child.pid, signal.SIGKILL)
+    if owner_is_gone and scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _keep(
+    child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.socket, grace_seconds: float
+) -> bool:
+    """Passes signals on until the command has ended; returns whether the owner is gone."""
+    sources = [owner, signals]
+    deadline: float | None = None
+    while child.poll() is None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select(sources, [], [], left)
+        asked = b"" if ready else bytes([signal.SIGKILL])
+        if signals in ready and set(_received(signals)) & set(_ENDING):
+            asked += bytes([signal.SIGTERM])
+        if owner in ready:
+            said = _received(owner)
+            if not said:
+                sources.remove(owner)
+            asked += said or bytes([signal.SIGTERM])
+        for number in asked:
+            if number == signal.SIGTERM and deadline is None:
+                deadline = time.monotonic() + grace_seconds
+            # It is not reaped yet, so that the number is still its own.
+            os.killpg(child.pid, number)
+    return owner not in sources
+
+
+def _heard(*numbers: signal.Signals) -> socket.socket:
+    """Where the numbers of signals can be read from now on. They are not ignored: that would be inherited."""
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.set_wakeup_fd(waker.detach())
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return woken
+
+
+def _received(source: socket.socket) -> bytes:
+    try:
+        return source.recv(4_096)
+    except OSError:
+        return b""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

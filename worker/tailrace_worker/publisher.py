@@ -1,0 +1,227 @@
+"""One batched writer for all the jobs of a worker.
+
+Ids are given when a batch is formed. From then on an id is bound to its bytes: they are sent, and sent again, until
+Redis is known to have them, or the stream to be somebody else's.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+import hiredis
+from redis.asyncio import Redis
+
+from tailrace.attempts import Began
+from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.keys import EntryId, Keys
+from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.stream_writer import Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
+from tailrace_worker.wire import Wire
+
+_logger = logging.getLogger(__name__)
+
+_MULTI: Final = hiredis.pack_command(("MULTI",))
+_EXEC: Final = hiredis.pack_command(("EXEC",))
+_PING: Final = hiredis.pack_command(("PING",))
+_MAX_BATCH_BYTES = 1_048_576
+_RECONCILE_AT_ONCE = 500
+_WATCH_SECONDS = 1.0
+_FIRST_BACKOFF_SECONDS = 0.05
+_LAST_BACKOFF_SECONDS = 1.0
+_NOT_ABOVE_THE_LAST = "equal or smaller than the target stream top item"
+
+_Batch = list[tuple[StreamWriter, Entry]]
+
+
+class Publisher:
+    """Sends the appends of all writers together: at once when idle, else at most once every `batch_ms`."""
+
+    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+        self._wire = Wire(redis)
+        self._keys = keys
+        self._settings = settings
+        self._writers: set[StreamWriter] = set()
+        self._rung: dict[StreamWriter, None] = {}
+        self._pending: dict[StreamWriter, None] = {}
+        self._kept: deque[tuple[float, StreamWriter, Entry]] = deque()
+        self._kept_bytes = 0
+        self._waiting_bytes = 0
+        self._heard_at = time.monotonic()
+        self._bell = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
+        """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
+        writer = StreamWriter(self, self._keys, job_id, began.started, began.fields, on_lost)
+        self._writers.add(writer)
+        for entry in writer.landed:
+            self._keep(writer, entry)
+        return writer
+
+    def ring(self, writer: StreamWriter, *, added_bytes: int, urgent: bool) -> None:
+        """A writer has something that waits."""
+        self._rung[writer] = None
+        self._waiting_bytes += added_bytes
+        if self._waiting_bytes >= self._settings.max_waiting_bytes:
+            self._room.clear()
+        self._bell.set()
+        if urgent:
+            self._urgent.set()
+
+    def drop(self, dropped_bytes: int) -> None:
+        """Less waits than before."""
+        self._waiting_bytes -= dropped_bytes
+        if self._waiting_bytes < self._settings.max_waiting_bytes:
+            self._room.set()
+
+    async def room(self) -> None:
+        """Returns once no more waits than may: so reading from the providers waits when Redis does not keep up."""
+        if not self._room.is_set():
+            await self._room.wait()
+
+    async def run(self) -> None:
+        """Publishes until it is cancelled."""
+        async with self._wire:
+            earliest = 0.0
+            while True:
+                if await self._anything():
+                    await self._pace(earliest)
+                    earliest = time.monotonic() + self._settings.batch_ms / 1000
+                    self._form()
+                await self._settle()
+                self._forget()
+
+    async def _anything(self) -> bool:
+        """Waits for a ring. Without one it comes back every second while something is kept to be sent again."""
+        try:
+            async with asyncio.timeout(_WATCH_SECONDS if self._kept else None):
+                await self._bell.wait()
+        except TimeoutError:
+            await self._watch()
+            return False
+        return True
+
+    async def _watch(self) -> None:
+        """Notices a Redis that went away while nothing was sent: it may come back with less than it had."""
+        with suppress(InfrastructureError):
+            if self._wire.is_connected:
+                await self._exchange(_PING, 1)
+
+    async def _pace(self, earliest: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(earliest - time.monotonic()):
+                await self._urgent.wait()
+        self._urgent.clear()
+
+    def _form(self) -> None:
+        self._bell.clear()
+        rung, self._rung = self._rung, {}
+        for writer in rung:
+            writer.form()
+            self._pending[writer] = None
+
+    async def _settle(self) -> None:
+        """Sends until nothing is unsettled, whatever it takes: ids that are given are never taken back."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while self._pending or not self._wire.is_connected:
+            try:
+                if not self._wire.is_connected:
+                    # Before anything else is sent: what a restarted Redis lost can only be put back in order.
+                    await self._wire.connect()
+                    await self._reconcile(self._writers)
+                elif batch := self._next_batch():
+                    await self._reconcile(await self._send(batch))
+                backoff = _FIRST_BACKOFF_SECONDS
+            except InfrastructureError as error:
+                _logger.warning("appends are held up, the next try comes in %.2f s: %s", backoff, error)
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
+
+    def _next_batch(self) -> _Batch:
+        batch: _Batch = []
+        size = 0
+        for writer in list(self._pending):
+            if not writer.unsettled:
+                del self._pending[writer]
+            for entry in writer.unsettled:
+                if size > _MAX_BATCH_BYTES:
+                    return batch
+                batch.append((writer, entry))
+                size += len(entry.command)
+        return batch
+
+    async def _send(self, batch: _Batch) -> set[StreamWriter]:
+        """Sends a batch as one transaction; returns the writers of which it is not certain what landed."""
+        sent_before = {entry for _, entry in batch if entry.sent}
+        bells = {writer.bell for writer, _ in batch}
+        for _, entry in batch:
+            entry.sent = True
+        payload = b"".join(
+            (
+                _MULTI,
+                *(entry.command for _, entry in batch),
+                *(hiredis.pack_command(("PUBLISH", bell, b"")) for bell in bells),
+                _EXEC,
+            )
+        )
+        *queued, executed = await self._exchange(payload, len(batch) + len(bells) + 2)
+        if not isinstance(executed, list):
+            # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again.
+            raise BrokerRefused(str(next((reply for reply in queued if isinstance(reply, Exception)), executed)))
+        doubtful: set[StreamWriter] = set()
+        replies: list[Any] = executed
+        for (writer, entry), reply in zip(batch, replies, strict=False):
+            if writer.lost is not None or writer in doubtful:
+                continue
+            if isinstance(reply, bytes):
+                writer.land(entry)
+                self._keep(writer, entry)
+            elif reply is None:
+                writer.lose(StreamDeleted(f"The stream of job {writer.job_id!r} is gone."))
+            elif _NOT_ABOVE_THE_LAST not in str(reply):
+                writer.lose(StreamLost(f"The stream of job {writer.job_id!r} cannot be written: {reply}"))
+            elif entry in sent_before:
+                doubtful.add(writer)
+            else:
+                writer.lose(Fenced(f"A later attempt of job {writer.job_id!r} has begun."))
+        return doubtful
+
+    async def _reconcile(self, writers: Iterable[StreamWriter]) -> None:
+        """Asks for the last id of each stream, and puts in order what is to be sent again."""
+        asked = [writer for writer in writers if writer.lost is None]
+        for start in range(0, len(asked), _RECONCILE_AT_ONCE):
+            some = asked[start : start + _RECONCILE_AT_ONCE]
+            commands = (hiredis.pack_command(("XREVRANGE", each.stream, "+", "-", "COUNT", 1)) for each in some)
+            for writer, reply in zip(some, await self._exchange(b"".join(commands), len(some)), strict=True):
+                if isinstance(reply, Exception):
+                    raise BrokerRefused(str(reply))
+                for entry in writer.reconcile(EntryId.decode(reply[0][0]) if reply else None):
+                    self._keep(writer, entry)
+                self._pending[writer] = None
+
+    async def _exchange(self, payload: bytes, replies: int) -> list[Any]:
+        answered = await self._wire.exchange(payload, replies)
+        self._heard_at = time.monotonic()
+        return answered
+
+    def _keep(self, writer: StreamWriter, entry: Entry) -> None:
+        self._kept.append((time.monotonic(), writer, entry))
+        self._kept_bytes += len(entry.command)
+
+    def _forget(self) -> None:
+        """Drops what Redis has had for long enough to be on its disk: while it is away, time does not count."""
+        safe = self._heard_at - self._settings.resend_seconds
+        while self._kept and (self._kept[0][0] < safe or self._kept_bytes > self._settings.max_resend_bytes):
+            _, writer, entry = self._kept.popleft()
+            self._kept_bytes -= len(entry.command)
+            # Not so where a reconciliation took it back: it lands, and is kept, once more.
+            if writer.landed and writer.landed[0] is entry:
+                writer.landed.popleft()
+            if writer.closed and not writer.landed and not writer.unsettled:
+                self._writers.discard(writer)

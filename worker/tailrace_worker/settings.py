@@ -1,0 +1,30 @@
+"""What an operator can set for a worker, read once, at its start."""
+
+from pydantic import Field
+
+from tailrace.settings import Settings
+
+
+class WorkerSettings(Settings):
+    """The settings of both sides, and the worker's own: fields are read from `TAILRACE_` and their name in capitals.
+
+    Providers read their SDK's own variables: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `ANTHROPIC_API_KEY`,
+    `ANTHROPIC_BASE_URL`.
+    """
+
+    queue: str = Field(default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """The queue whose jobs this worker runs."""
+    max_jobs: int = Field(default=100, ge=1, le=10_000)
+    """How many jobs it runs at a time."""
+    grace_seconds: float = Field(default=30, ge=0)
+    """How long running jobs may take to finish after SIGTERM."""
+    cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
+    """How often the cancel keys of all running jobs are read, in one command."""
+    batch_ms: int = Field(default=4, ge=0, le=1_000)
+    """The shortest time between two batches of appends; the first text of a job does not wait for it."""
+    max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
+    """How much may wait to be appended; beyond it, reading from the providers waits."""
+    resend_seconds: float = Field(default=5, ge=0)
+    """How long appended entries are kept, to be sent again should a restarted Redis have lost them."""
+    max_resend_bytes: int = Field(default=33_554_432, ge=0)
+    """How much of them is kept."""
