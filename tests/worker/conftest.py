@@ -39,6 +39,10 @@ class Puppet:
     def finish(self) -> None:
         self._strings.put_nowait(Finish(reason="stop", provider_reason="stop"))
 
+    @property
+    def unread(self) -> int:
+        return self._strings.qsize()
+
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         self.requests.append(request)
         self.called.set()

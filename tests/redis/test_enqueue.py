@@ -1,0 +1,182 @@
+"""Into the queue, on the real server and on fakeredis: both must decide alike."""
+
+import asyncio
+import json
+
+import pytest
+from redis.asyncio import Redis
+
+from tailrace import (
+    GenerationRequest,
+    IdempotencyConflict,
+    InvalidRequest,
+    Job,
+    JobNotFound,
+    JobState,
+    RequestTooLarge,
+    Settings,
+    Tailrace,
+)
+from tailrace.broker import Broker
+from tailrace.enqueue import NewJob, _job_side  # pyright: ignore[reportPrivateUsage]
+from tailrace.keys import Keys, arq_job, new_job_id
+
+REQUEST = GenerationRequest.model_validate(
+    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
+)
+OTHER = REQUEST.model_copy(update={"model": "gpt-6"})
+
+
+@pytest.fixture
+def tailrace(redis: Redis, settings: Settings) -> Tailrace:
+    return Tailrace(redis, settings=settings)
+
+
+@pytest.fixture
+def broker(redis: Redis) -> Broker:
+    return Broker(redis)
+
+
+@pytest.fixture
+def keys(settings: Settings) -> Keys:
+    return Keys(settings.prefix)
+
+
+async def queued(broker: Broker, keys: Keys) -> list[str]:
+    return [job_id.decode() for job_id in await broker.call("ZRANGE", keys.queue("default"), 0, -1)]
+
+
+async def test_a_job_goes_in_on_both_sides(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
+    job = await tailrace.enqueue(REQUEST, tenant="acme")
+    status = await job.status()
+    assert (status.state, status.tenant, status.queue) == (JobState.QUEUED, "acme", "default")
+    assert (status.provider, status.model) == ("openai", "gpt-5")
+    assert await queued(broker, keys) == [job.id]
+    stored = await broker.call("HGET", keys.record(job.id), "request")
+    assert GenerationRequest.from_json(stored) == REQUEST
+
+
+async def test_the_body_is_json_and_holds_no_request(tailrace: Tailrace, broker: Broker) -> None:
+    job = await tailrace.enqueue(REQUEST)
+    body = json.loads(await broker.call("GET", arq_job(job.id)))
+    assert body.pop("et") > 0
+    assert body == {"t": None, "f": "generate", "a": [], "k": {}}
+
+
+async def test_a_deferred_job_is_due_later(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
+    now, later = await tailrace.enqueue(REQUEST), await tailrace.enqueue(REQUEST, defer_seconds=60)
+    due = [float(await broker.call("ZSCORE", keys.queue("default"), job.id)) for job in (now, later)]
+    assert 59_000 < due[1] - due[0] < 61_000
+
+
+async def test_the_same_idempotency_key_gives_the_first_job_and_starts_nothing(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    first = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    second = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    assert first.id == second.id
+    assert await queued(broker, keys) == [first.id]
+    assert (await first.status()).cursor.seq == 1
+
+
+async def test_an_idempotency_key_belongs_to_its_tenant(tailrace: Tailrace) -> None:
+    first = await tailrace.enqueue(REQUEST, tenant="acme", idempotency_key="order-7")
+    second = await tailrace.enqueue(OTHER, tenant="umbrella", idempotency_key="order-7")
+    assert first.id != second.id
+
+
+async def test_the_same_key_with_another_request_is_a_conflict(tailrace: Tailrace) -> None:
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    with pytest.raises(IdempotencyConflict, match=f"order-7.*{job.id}"):
+        await tailrace.enqueue(OTHER, idempotency_key="order-7")
+
+
+async def test_a_job_that_has_ended_is_not_started_again_by_its_key(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    await job.cancel()
+    assert (await tailrace.enqueue(REQUEST, idempotency_key="order-7")).id == job.id
+    assert await queued(broker, keys) == []
+
+
+async def test_a_producer_that_died_after_taking_the_key_is_completed(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    half_id = new_job_id()
+    await broker.call("SET", keys.idempotency("default", "order-7"), half_id, "PX", 60_000)
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    assert job.id == half_id
+    assert await queued(broker, keys) == [job.id]
+
+
+async def test_a_producer_that_died_between_the_two_sides_is_completed(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    half_id, key = new_job_id(), keys.idempotency("default", "order-7")
+    half = NewJob(
+        request=REQUEST.to_json(max_bytes=9_999),
+        provider="openai",
+        model="gpt-5",
+        tenant="default",
+        queue="default",
+        defer_seconds=0,
+        life_seconds=60,
+    )
+    await broker.pipeline(("SET", key, half_id, "PX", 60_000), _job_side(keys, half_id, half, "idempotency", key))
+    assert await queued(broker, keys) == []
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    assert job.id == half_id
+    assert await queued(broker, keys) == [job.id]
+    assert (await job.status()).cursor.seq == 1
+
+
+async def test_many_producers_with_one_key_start_one_job(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
+    jobs = await asyncio.gather(*(tailrace.enqueue(REQUEST, idempotency_key="order-7") for _ in range(20)))
+    assert len({job.id for job in jobs}) == 1
+    assert await queued(broker, keys) == [jobs[0].id]
+
+
+async def test_a_deleted_job_leaves_nothing(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    await job.cancel()
+    other = await tailrace.enqueue(REQUEST)
+    await job.delete()
+    await other.delete()
+    left = {key.decode() for key in await broker.call("KEYS", "*") if keys.prefix in key.decode() or job.id in key.decode()}
+    assert left == {keys.endings}
+    with pytest.raises(JobNotFound, match=job.id):
+        await job.delete()
+    with pytest.raises(JobNotFound):
+        await job.status()
+
+
+async def test_a_deleted_jobs_key_may_be_used_again(tailrace: Tailrace) -> None:
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    await job.delete()
+    assert (await tailrace.enqueue(OTHER, idempotency_key="order-7")).id != job.id
+
+
+async def test_a_request_over_the_limit_is_refused_before_anything_is_written(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    long = REQUEST.model_copy(update={"model": "m" * 2_000_000})
+    with pytest.raises(RequestTooLarge, match="TAILRACE_MAX_REQUEST_BYTES"):
+        await tailrace.enqueue(long)
+    assert await queued(broker, keys) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [({"tenant": ""}, "tenant"), ({"queue": "a:b"}, "queue"), ({"defer_seconds": -1}, "defer_seconds")],
+)
+async def test_a_bad_argument_is_named(tailrace: Tailrace, bad: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRequest, match=field):
+        await tailrace.enqueue(REQUEST, **bad)  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_job_leaves_the_queue(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
+    job: Job = await tailrace.enqueue(REQUEST)
+    await job.cancel("changed my mind")
+    assert await queued(broker, keys) == []
+    assert await broker.call("EXISTS", arq_job(job.id)) == 0

@@ -1,0 +1,36 @@
+"""What can be set, and how a wrong value is told."""
+
+import pytest
+
+from tailrace import InvalidSettings, Settings, Tailrace
+
+
+def test_an_argument_wins_over_the_environment_and_the_environment_over_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAILRACE_PREFIX", "from-environment")
+    monkeypatch.setenv("TAILRACE_KEEP_SECONDS", "7")
+    read = Settings.read(prefix="given", redis_url=None)
+    assert (read.prefix, read.keep_seconds, read.max_attempts) == ("given", 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TAILRACE_KEEP_SECONDS", "0"), ("TAILRACE_MAX_ATTEMPTS", "many"), ("TAILRACE_PREFIX", "a b")],
+)
+def test_a_wrong_value_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidSettings, match=f"{variable}.*{value}"):
+        Settings.read()
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "redis://localhost:port/0", ""])
+def test_a_url_that_is_none_is_told_at_once(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="URL"):
+        Tailrace.connect(url)
+
+
+def test_a_password_is_never_shown() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Tailrace.connect("http://user:s3cret@localhost")
+    assert "s3cret" not in str(caught.value)
