@@ -32,7 +32,7 @@ class CalledTool:
 
 @dataclass(slots=True)
 class _Said:
-    """What one attempt said. Texts are kept in pieces: joining them at each delta would cost the square of their length."""
+    """What one attempt said. Texts stay in pieces: joining at each delta would cost the square of their length."""
 
     text: list[str] = field(default_factory=list[str])
     reasoning: list[str] = field(default_factory=list[str])

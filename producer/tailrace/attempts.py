@@ -6,7 +6,6 @@ attempt above the last one, and which `SEQ` comes next.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from tailrace.broker import Broker, ms, script
 from tailrace.errors import JobNotFound

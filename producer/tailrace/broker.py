@@ -1,7 +1,7 @@
 """The connections to Redis: commands go out as bytes, replies come back as bytes, errors come out as ours."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ REPLY_TIMEOUT_SECONDS = 10.0
 def open_redis(url: str) -> Redis:
     """A client for a URL; nothing is connected yet. A URL that is none raises `InvalidSettings`."""
     try:
-        return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+        redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             url,
             protocol=2,
             decode_responses=False,
@@ -36,6 +36,7 @@ def open_redis(url: str) -> Redis:
         )
     except ValueError as error:
         raise InvalidSettings(f"{without_password(url)!r} is not the URL of a Redis: {error}") from None
+    return redis
 
 
 class Broker:
@@ -95,7 +96,7 @@ def ms(seconds: float) -> int:
 
 
 @contextmanager
-def our_errors() -> Iterator[None]:
+def our_errors() -> Generator[None]:
     """Turns what redis-py raises into the infrastructure's branch of our tree."""
     try:
         yield

@@ -73,7 +73,7 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
     key = keys.idempotency(job.tenant, idempotency_key)
     offered = new_job_id()
     _, first = await broker.transaction(("SET", key, offered, "NX", "PX", _life_ms(job)), ("GET", key))
-    job_id = first.decode()
+    job_id: str = first.decode()
     state = await broker.call(*_job_side(keys, job_id, job, "idempotency", key))
     if state == b"conflict":
         raise IdempotencyConflict(

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from tailrace.keys import BEGINNING, EntryId
 
@@ -156,8 +156,6 @@ Event: TypeAlias = (
 
 ENDINGS: Final = frozenset({Completed.type, Failed.type, Cancelled.type})
 """The types after which nothing follows."""
-
-_E = TypeVar("_E", bound=_Event)
 
 
 @dataclass(frozen=True, slots=True)

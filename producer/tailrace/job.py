@@ -57,7 +57,7 @@ class Job:
         return f"Job({self.id!r})"
 
     def tail(self, *, after: str | EntryId = BEGINNING) -> AsyncGenerator[Event, None]:
-        """Yields the events after a cursor, those of the past first, until the ending; leaving it costs the job nothing.
+        """Yields the events after a cursor, first those of the past, until the ending; leaving it costs nothing.
 
         Raises:
             JobNotFound: There is no stream, or it went away before its ending.

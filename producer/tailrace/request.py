@@ -2,17 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from tailrace.errors import InvalidRequest, RequestTooLarge
 
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-class Message(BaseModel):
+@with_config(ConfigDict(extra="forbid"))
+class Message(TypedDict):
     """One turn of the conversation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Literal["system", "user", "assistant"]
     content: Annotated[str, StringConstraints(min_length=1)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from tailrace.broker import Broker
@@ -12,7 +12,7 @@ from tailrace.keys import Keys
 _logger = logging.getLogger(__name__)
 
 
-class CancelRequested(Exception):  # noqa: N818 - somebody's wish, not an error
+class CancelRequested(Exception):
     """Somebody set the job's cancel key."""
 
     def __init__(self, reason: str) -> None:
@@ -31,7 +31,7 @@ class CancelPoll:
         self._anything = asyncio.Event()
 
     @contextmanager
-    def watch(self, job_id: str, on_request: Callable[[CancelRequested], None]) -> Iterator[None]:
+    def watch(self, job_id: str, on_request: Callable[[CancelRequested], None]) -> Generator[None]:
         """Calls `on_request` at the first tick at which the job's cancel key is there."""
         key = self._keys.cancel(job_id)
         self._watched[key] = on_request

@@ -39,7 +39,7 @@ class Companion:
         with theirs:
             self._keeper = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", "-S", keeper.__file__, str(grace_seconds), str(scratch or ""), *command],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
                 env=env,
@@ -78,22 +78,22 @@ class Companion:
 
     def stop(self) -> None:
         """Ends the command: SIGTERM, and SIGKILL for what is left after the grace time."""
-        self._signal(signal.SIGTERM)
-        self._keeper.wait()
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends the command with SIGKILL."""
-        self._signal(signal.SIGKILL)
-        self._keeper.wait()
+        self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends the command as `stop` does, and removes `scratch`."""
+        """Ends the command as `stop` does and, where it still ran, removes `scratch`."""
         self._owner.close()
         self._keeper.wait()
         if self._keeper.stdout is not None:
             self._keeper.stdout.close()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals) -> None:
         # By way of the keeper, which alone knows that the process id is still the command's.
         with suppress(OSError):
             self._owner.send(bytes([number]))
+        self._keeper.wait()
+        self.close()

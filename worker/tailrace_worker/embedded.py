@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -73,21 +73,17 @@ class EmbeddedBroker:
         """What `TAILRACE_REDIS_URL` is set to."""
         return f"redis://{_HOST}:{self.port}/0"
 
-    @property
-    def pid(self) -> int | None:
-        """The process of the server, while there is one."""
-        running = self._companion is not None and self._companion.poll() is None
-        return self._companion.pid if self._companion is not None and running else None
-
     def start(self) -> None:
         """Starts the server again after a `kill` or `stop`, on the same port and data; returns when it answers."""
         log = self._directory / "valkey.log"
         with log.open("wb") as output:
             companion = Companion(
-                [*self._command, "--port", str(self.port), "--dir", str(self._directory)], output=output
+                [*self._command, "--port", str(self.port), "--dir", str(self._directory)],
+                output=output,
+                scratch=self._directory,
             )
         if not self._answers(companion):
-            companion.close()
+            companion.stop()
             said = " ".join(log.read_text(errors="replace").split())
             raise InfrastructureError(f"Valkey does not start on port {self.port}: {said}")
         self._companion = companion
@@ -103,8 +99,8 @@ class EmbeddedBroker:
             self._companion.stop()
 
     def _answers(self, companion: Companion) -> bool:
-        once = Retry(NoBackoff(), 0)
-        with Redis(_HOST, self.port, socket_timeout=_REPLY_SECONDS, retry=once, decode_responses=True) as redis:
+        redis: Any = Redis(_HOST, self.port, socket_timeout=_REPLY_SECONDS, retry=Retry(NoBackoff(), 0))
+        with redis:
             while companion.poll() is None:
                 try:
                     redis.ping()

@@ -51,11 +51,7 @@ class Generations:
         Raises:
             arq.Retry: The attempt was not above the last one's; the counter is mended.
         """
-        if attempt > self.settings.max_attempts:
-            begun = await self._give_up(job_id)
-        else:
-            begun = await self._begin(job_id, attempt)
-        match begun:
+        match await self._begin(job_id, attempt):
             case Began() as began:
                 await self._run(job_id, began)
             case Over() as over:
@@ -68,6 +64,8 @@ class Generations:
                 _logger.info("job %s was deleted, or has expired, before it was run", job_id)
 
     async def _begin(self, job_id: str, attempt: int) -> Began | Over | Behind | Gone:
+        if attempt > self.settings.max_attempts:
+            return await self._give_up(job_id)
         return await attempts.begin(
             self.broker,
             self.keys,

@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Interruptible:
-    """An `async with` block that others may end: `interrupt(why)` cancels what it waits for, and the block raises `why`.
+    """An `async with` block that others may end: `interrupt(why)` cancels what it waits for, and it raises `why`.
 
     Works as `asyncio.timeout` does: a cancellation of the task by anyone else stays a cancellation.
     """

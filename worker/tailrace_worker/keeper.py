@@ -3,8 +3,9 @@
     keeper.py GRACE_SECONDS SCRATCH COMMAND...
 
 Standard input is a socket to the owner. What goes up it is one line: the command's process id, or why it could not be
-started. Each byte that comes down is a signal for the command and all its group. The end of it is the end of the owner,
-however that came about: the command gets SIGTERM, after the grace time SIGKILL, and the directory SCRATCH is removed.
+started. Each byte that comes down is a signal for the command and all its group: SIGKILL, or SIGTERM, which SIGKILL
+follows after the grace time. The end of it is the end of the owner, however that came about: the command gets SIGTERM,
+and the directory SCRATCH is removed when the command has ended.
 Exits with the code of the command, or with 128 + the signal that ended it.
 """
 
@@ -35,36 +36,41 @@ def main() -> int:
     with suppress(OSError):
         owner.sendall(f"{child.pid}\n".encode())
     owner_is_gone = _keep(child, owner, signals, grace_seconds)
-    with suppress(OSError):
-        os.killpg(child.pid, signal.SIGKILL)
+    _signal(child, signal.SIGKILL)
     if owner_is_gone and scratch:
         shutil.rmtree(scratch, ignore_errors=True)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-def _keep(
-    child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.socket, grace_seconds: float
-) -> bool:
+def _keep(child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.socket, grace_seconds: float) -> bool:
     """Passes signals on until the command has ended; returns whether the owner is gone."""
     sources = [owner, signals]
     deadline: float | None = None
     while child.poll() is None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready, _, _ = select.select(sources, [], [], left)
-        asked = b"" if ready else bytes([signal.SIGKILL])
+        asked = [] if ready else [signal.SIGKILL]
         if signals in ready and set(_received(signals)) & set(_ENDING):
-            asked += bytes([signal.SIGTERM])
+            asked += [signal.SIGTERM]
         if owner in ready:
             said = _received(owner)
             if not said:
                 sources.remove(owner)
-            asked += said or bytes([signal.SIGTERM])
-        for number in asked:
-            if number == signal.SIGTERM and deadline is None:
-                deadline = time.monotonic() + grace_seconds
-            # It is not reaped yet, so that the number is still its own.
-            os.killpg(child.pid, number)
+            asked += map(signal.Signals, said or [signal.SIGTERM])
+        # A second SIGTERM makes some commands give up on ending in good order.
+        if signal.SIGTERM in asked and deadline is None:
+            deadline = time.monotonic() + grace_seconds
+            _signal(child, signal.SIGTERM)
+        if signal.SIGKILL in asked:
+            deadline = None
+            _signal(child, signal.SIGKILL)
     return owner not in sources
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # A group that has only its dead left is refused on macOS.
+    with suppress(OSError):
+        os.killpg(child.pid, number)
 
 
 def _heard(*numbers: signal.Signals) -> socket.socket:
@@ -73,8 +79,12 @@ def _heard(*numbers: signal.Signals) -> socket.socket:
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.detach())
     for number in numbers:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _noted)
     return woken
+
+
+def _noted(number: int, frame: object) -> None:
+    pass
 
 
 def _received(source: socket.socket) -> bytes:

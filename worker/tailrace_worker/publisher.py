@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-import hiredis
 from redis.asyncio import Redis
 
 from tailrace.attempts import Began
@@ -20,13 +19,13 @@ from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import EntryId, Keys
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.stream_writer import Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
-from tailrace_worker.wire import Wire
+from tailrace_worker.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
 
-_MULTI: Final = hiredis.pack_command(("MULTI",))
-_EXEC: Final = hiredis.pack_command(("EXEC",))
-_PING: Final = hiredis.pack_command(("PING",))
+_MULTI: Final = packed("MULTI")
+_EXEC: Final = packed("EXEC")
+_PING: Final = packed("PING")
 _MAX_BATCH_BYTES = 1_048_576
 _RECONCILE_AT_ONCE = 500
 _WATCH_SECONDS = 1.0
@@ -166,17 +165,16 @@ class Publisher:
             (
                 _MULTI,
                 *(entry.command for _, entry in batch),
-                *(hiredis.pack_command(("PUBLISH", bell, b"")) for bell in bells),
+                *(packed("PUBLISH", bell, b"") for bell in bells),
                 _EXEC,
             )
         )
         *queued, executed = await self._exchange(payload, len(batch) + len(bells) + 2)
-        if not isinstance(executed, list):
+        if isinstance(executed, Exception):
             # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again.
             raise BrokerRefused(str(next((reply for reply in queued if isinstance(reply, Exception)), executed)))
         doubtful: set[StreamWriter] = set()
-        replies: list[Any] = executed
-        for (writer, entry), reply in zip(batch, replies, strict=False):
+        for (writer, entry), reply in zip(batch, executed, strict=False):
             if writer.lost is not None or writer in doubtful:
                 continue
             if isinstance(reply, bytes):
@@ -197,7 +195,7 @@ class Publisher:
         asked = [writer for writer in writers if writer.lost is None]
         for start in range(0, len(asked), _RECONCILE_AT_ONCE):
             some = asked[start : start + _RECONCILE_AT_ONCE]
-            commands = (hiredis.pack_command(("XREVRANGE", each.stream, "+", "-", "COUNT", 1)) for each in some)
+            commands = (packed("XREVRANGE", each.stream, "+", "-", "COUNT", 1) for each in some)
             for writer, reply in zip(some, await self._exchange(b"".join(commands), len(some)), strict=True):
                 if isinstance(reply, Exception):
                     raise BrokerRefused(str(reply))

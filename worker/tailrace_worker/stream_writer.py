@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-import hiredis
-
 from tailrace.events import Ending, Event, encode
 from tailrace.keys import EntryId, Keys
+from tailrace_worker.wire import packed
 
 _MAX_ENTRY_BYTES = 65_536
 
@@ -18,7 +17,7 @@ _GROWING: Final = frozenset({"delta", "reasoning", "refusal", "tool_call"})
 """Events that may be joined in one entry where they differ in their last field alone, which is a piece of text."""
 
 
-class StreamLost(Exception):  # noqa: N818 - what happened to the stream, not what went wrong
+class StreamLost(Exception):
     """The stream is not this attempt's any more: whoever runs the attempt stops, and writes nothing more."""
 
 
@@ -173,7 +172,7 @@ class StreamWriter:
 
     def _append(self, seq: int, fields: Sequence[str | bytes]) -> bytes:
         # Without NOMKSTREAM a worker would raise a deleted job from the dead.
-        return hiredis.pack_command(("XADD", self.stream, "NOMKSTREAM", f"{self.attempt}-{seq}", *fields))
+        return packed("XADD", self.stream, "NOMKSTREAM", f"{self.attempt}-{seq}", *fields)
 
     def _add(self, event: Event) -> None:
         if self.lost is not None:

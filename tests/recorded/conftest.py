@@ -1,0 +1,47 @@
+"""Recorded wire data, replayed over HTTP."""
+
+from collections.abc import AsyncGenerator, Generator, Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.recorded.replay import INDEX, SHARED, Replay, running_replay
+
+from tailrace_worker.provider import Provider
+from tailrace_worker.providers import anthropic_messages, open_providers, openai_chat
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what needs the recorded data where there is none."""
+    if not INDEX.exists():
+        missing = pytest.mark.skip(
+            reason=f"the recorded wire data is missing: there is no {INDEX.relative_to(SHARED.parent)}"
+        )
+        for item in items:
+            if item.path.is_relative_to(HERE):
+                item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def replay() -> Generator[Replay]:
+    """The replay server: one for all the tests, which keep apart by their models' names."""
+    with running_replay() as server:
+        yield server
+
+
+@pytest.fixture
+async def providers(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Mapping[str, Provider]]:
+    """The adapters, pointed at the replay server by the SDKs' own variables."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-replayed-openai")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{replay.url}/v1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-replayed-anthropic")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", replay.url)
+    # The server closes each connection after its answer without announcing it: one kept for the next call may be dead.
+    for adapter in (openai_chat, anthropic_messages):
+        limits = httpx2.Limits(max_connections=adapter.LIMITS.max_connections, keepalive_expiry=0)
+        monkeypatch.setattr(adapter, "LIMITS", limits)
+    async with open_providers() as providers:
+        yield providers

@@ -1,0 +1,365 @@
+"""The light verbs on the real server. The worker is the test itself: it appends to the stream what a worker would."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
+from tailrace.broker import Broker, open_redis
+from tailrace.cli import main
+from tailrace.events import Cancelled, Completed, Delta, Event, Failed, Reasoning, Started, encode
+from tailrace.keys import Keys
+
+Say = Callable[..., Awaitable[None]]
+Capture = pytest.CaptureFixture[str]
+
+MODEL = ("--provider", "openai", "--model", "m")
+STARTED = Started(at=1, attempt=1, provider="openai", model="m", worker="w")
+COMPLETED = Completed(at=2, finish_reason="stop")
+
+
+@pytest.fixture(autouse=True)
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the test's server and prefix where it looks for them."""
+    monkeypatch.setenv("TAILRACE_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("TAILRACE_PREFIX", settings.prefix)
+    # Output that is never buffered would hide a flush that is missing.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    broker = Broker(open_redis(settings.redis_url))
+    yield broker
+    await broker.aclose()
+
+
+@pytest.fixture
+def say(broker: Broker, settings: Settings) -> Say:
+    """Appends events to a job's stream, as attempt 1."""
+
+    async def say(job: Job, *events: Event) -> None:
+        stream = Keys(settings.prefix).events(job.id)
+        for event in events:
+            seq = await broker.call("XLEN", stream) + 1
+            await broker.call("XADD", stream, f"1-{seq}", *encode(event))
+
+    return say
+
+
+@pytest.fixture
+async def job(tailrace: Tailrace) -> Job:
+    return await tailrace.enqueue(
+        GenerationRequest.model_validate(
+            {"provider": "openai", "model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+        )
+    )
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A child inherits it where SIGINT is ignored, as it is for what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+async def command(verb: str, *arguments: str, job: Job | None = None) -> int:
+    """Runs a verb as the installed script does, in a thread: it opens an event loop of its own."""
+
+    def run() -> int:
+        with pytest.raises(SystemExit) as left:
+            sys.exit(main([verb, *arguments, *(("--", job.id) if job else ())]))
+        return int(left.value.code or 0)
+
+    async with asyncio.timeout(20):
+        return await asyncio.to_thread(run)
+
+
+async def process(*arguments: str, stdout: int = PIPE) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tailrace.cli", *arguments, stdout=stdout, stderr=PIPE
+    )
+
+
+async def test_enqueue_prints_the_id_of_the_job_and_nothing_else(tailrace: Tailrace, capsys: Capture) -> None:
+    assert await command("enqueue", "Hi", *MODEL, "--queue", "slow", "--tenant", "acme") == 0
+    out, err = capsys.readouterr()
+    status = await tailrace.job(out.removesuffix("\n")).status()
+    assert (status.state, status.queue, status.tenant) == (JobState.QUEUED, "slow", "acme")
+    assert err == ""
+
+
+async def test_enqueue_prints_the_id_as_json(tailrace: Tailrace, capsys: Capture) -> None:
+    assert await command("enqueue", "Hi", *MODEL, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (await tailrace.job(printed.pop("job_id")).status()).model == "m"
+    assert printed == {}
+
+
+async def test_the_options_of_enqueue_make_the_request(broker: Broker, settings: Settings, capsys: Capture) -> None:
+    options = ("--system", "Be brief.", "--max-output-tokens", "9", "--temperature", "0.5", "--defer-seconds", "60")
+    assert await command("enqueue", "Hi", *MODEL, *options) == 0
+    job_id = capsys.readouterr().out.strip()
+    keys = Keys(settings.prefix)
+    request = GenerationRequest.from_json(await broker.call("HGET", keys.record(job_id), "request"))
+    assert [(message["role"], message["content"]) for message in request.messages] == [
+        ("system", "Be brief."),
+        ("user", "Hi"),
+    ]
+    assert (request.max_output_tokens, request.temperature) == (9, 0.5)
+    assert float(await broker.call("ZSCORE", keys.queue("default"), job_id)) > time.time() * 1000 + 30_000
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)])
+async def test_the_prompt_comes_from_stdin(
+    arguments: tuple[str, ...],
+    broker: Broker,
+    settings: Settings,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Grüße\n".encode())))
+    assert await command("enqueue", *MODEL, *arguments) == 0
+    stored = await broker.call("HGET", Keys(settings.prefix).record(capsys.readouterr().out.strip()), "request")
+    assert GenerationRequest.from_json(stored).messages[0]["content"] == "Grüße\n"
+
+
+async def test_the_prompt_comes_from_a_file(
+    tmp_path: Path, broker: Broker, settings: Settings, capsys: Capture
+) -> None:
+    (tmp_path / "prompt.txt").write_bytes("Grüße".encode())
+    assert await command("enqueue", *MODEL, "--file", str(tmp_path / "prompt.txt")) == 0
+    stored = await broker.call("HGET", Keys(settings.prefix).record(capsys.readouterr().out.strip()), "request")
+    assert GenerationRequest.from_json(stored).messages[0]["content"] == "Grüße"
+
+
+async def test_a_prompt_that_is_not_utf_8_is_misuse(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Gr\xfc\xdfe")))
+    assert await command("enqueue", *MODEL) == 2
+    assert "not UTF-8 at byte 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_a_missing_prompt_is_misuse(terminal: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO()) if terminal else None
+    monkeypatch.setattr(sys, "stdin", stdin)
+    if stdin:
+        monkeypatch.setattr(stdin, "isatty", lambda: True)
+    assert await command("enqueue", *MODEL) == 2
+    assert "There is no prompt" in capsys.readouterr().err
+
+
+async def test_a_request_over_the_limit_is_misuse(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILRACE_MAX_REQUEST_BYTES", "1024")
+    assert await command("enqueue", "x" * 1_024, *MODEL) == 2
+    assert "TAILRACE_MAX_REQUEST_BYTES" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--tenant", "a b"), ("--queue", "a:b"), ("--defer-seconds", "-1"), ("--defer-seconds", "nan")],
+)
+async def test_a_value_that_breaks_its_rule_is_misuse(option: str, value: str, capsys: Capture) -> None:
+    assert await command("enqueue", "Hi", *MODEL, f"{option}={value}") == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert option.removeprefix("--").replace("-", "_") in err
+
+
+async def test_an_idempotency_key_gives_the_first_job_again_and_refuses_another_request(capsys: Capture) -> None:
+    for _ in range(2):
+        assert await command("enqueue", "Hi", *MODEL, "--idempotency-key", "order-7") == 0
+    first, again = capsys.readouterr().out.splitlines()
+    assert first == again
+    assert await command("enqueue", "Ho", *MODEL, "--idempotency-key", "order-7") == 1
+    assert "'order-7' before, for another request" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        (COMPLETED, (0, "completed: stop")),
+        (Failed(at=2, code="total_timeout", message="600 s"), (1, "failed: total_timeout: 600 s")),
+        (Cancelled(at=2, reason="enough"), (1, "cancelled: enough")),
+    ],
+)
+async def test_tail_prints_the_text_and_its_exit_tells_the_ending(
+    ending: Event, told: tuple[int, str], job: Job, say: Say, capsys: Capture
+) -> None:
+    await say(job, STARTED, Reasoning(text="hm\n"), Delta(text="one "), Delta(text="two\n"), ending)
+    code, line = told
+    assert await command("tail", job=job) == code
+    assert capsys.readouterr() == ("one two\n", f"hm\n{line}\n")
+
+
+async def test_tail_prints_each_event_as_a_line_of_json(job: Job, say: Say, capsys: Capture) -> None:
+    await say(job, STARTED, Delta(text="one"), COMPLETED)
+    assert await command("tail", "--json", job=job) == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["id"], line["type"]) for line in lines] == [
+        ("0-1", "queued"),
+        ("1-2", "started"),
+        ("1-3", "delta"),
+        ("1-4", "completed"),
+    ]
+    assert lines[2]["text"] == "one"
+    assert lines[3]["finish_reason"] == "stop"
+    assert err == ""
+
+
+async def test_tail_goes_on_after_a_cursor(job: Job, say: Say, capsys: Capture) -> None:
+    await say(job, STARTED, Delta(text="one "), Delta(text="two\n"), COMPLETED)
+    assert await command("tail", "--after", "1-3", job=job) == 0
+    assert capsys.readouterr().out == "two\n"
+
+
+async def test_a_tail_from_the_ending_tells_how_the_job_ended(job: Job, say: Say, capsys: Capture) -> None:
+    await say(job, STARTED, Failed(at=2, code="internal_error", message="oops"))
+    assert await command("tail", "--after", "1-3", job=job) == 1
+    assert capsys.readouterr() == ("", "failed: nothing follows 1-3\n")
+
+
+async def test_a_cursor_ahead_of_the_stream_is_misuse(job: Job, capsys: Capture) -> None:
+    assert await command("tail", "--after", "7-7", job=job) == 2
+    assert "'7-7' is ahead" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["tail", "cancel", "status"])
+async def test_an_unknown_job_is_one_line_and_a_failure(verb: str, capsys: Capture) -> None:
+    assert await command(verb, "hX3vJ0c2TqK9bWm5yRzA1g") == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"tailrace {verb}: Job 'hX3vJ0c2TqK9bWm5yRzA1g' has no stream")
+
+
+async def test_text_is_printed_as_it_arrives(job: Job, say: Say) -> None:
+    tail = await process("tail", "--", job.id)
+    assert tail.stdout is not None
+    async with asyncio.timeout(20):
+        for text in ("one ", "two "):
+            await say(job, Delta(text=text))
+            assert await tail.stdout.readexactly(4) == text.encode()
+        await say(job, COMPLETED)
+        assert await tail.communicate() == (b"", b"\ncompleted: stop\n")
+    assert tail.returncode == 0
+
+
+async def test_enqueue_with_wait_prints_the_answer(tailrace: Tailrace, say: Say) -> None:
+    waiting = await process("enqueue", "Hi", *MODEL, "--wait")
+    assert waiting.stderr is not None
+    async with asyncio.timeout(20):
+        job = tailrace.job((await waiting.stderr.readline()).decode().strip())
+        await say(job, STARTED, Delta(text="Hello.\n"), COMPLETED)
+        assert await waiting.communicate() == (b"Hello.\n", b"completed: stop\n")
+    assert waiting.returncode == 0
+
+
+async def test_enqueue_with_wait_and_json_prints_the_id_and_then_the_events(tailrace: Tailrace, say: Say) -> None:
+    waiting = await process("enqueue", "Hi", *MODEL, "--wait", "--json")
+    assert waiting.stdout is not None
+    async with asyncio.timeout(20):
+        job = tailrace.job(json.loads(await waiting.stdout.readline())["job_id"])
+        await say(job, COMPLETED)
+        out, err = await waiting.communicate()
+    assert [json.loads(line)["type"] for line in out.splitlines()] == ["queued", "completed"]
+    assert err == b""
+
+
+async def test_a_reader_that_goes_away_ends_the_tail_quietly(job: Job, say: Say) -> None:
+    reading, writing = os.pipe()
+    tail = await process("tail", "--", job.id, stdout=writing)
+    os.close(writing)
+    async with asyncio.timeout(20):
+        await say(job, Delta(text="one"))
+        assert await asyncio.to_thread(os.read, reading, 3) == b"one"
+        os.close(reading)
+        await say(job, Delta(text="two"))
+        _, err = await tail.communicate()
+    assert (tail.returncode, err) == (141, b"")
+    assert (await job.status()).state is JobState.RUNNING
+
+
+@pytest.mark.usefixtures("interruptible")
+async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
+    job: Job, say: Say, settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TAILRACE_REDIS_URL")
+    tail = await process("tail", "--redis-url", settings.redis_url, "--", job.id)
+    assert tail.stdout is not None
+    async with asyncio.timeout(20):
+        await say(job, STARTED, Delta(text="one\n"))
+        await tail.stdout.readexactly(4)
+        tail.send_signal(signal.SIGINT)
+        _, err = await tail.communicate()
+    assert tail.returncode == 130
+    told = re.fullmatch(r"The job goes on\. To read on: tailrace (.+)\n", err.decode())
+    assert told
+    await say(job, Delta(text="two\n"), COMPLETED)
+    verb, job_id, *arguments = told[1].split()
+    assert job_id == job.id
+    assert await command(verb, *arguments, job=job) == 0
+    assert capsys.readouterr().out == "two\n"
+
+
+async def test_a_character_that_the_terminal_cannot_show_is_replaced(
+    job: Job, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    await say(job, Delta(text="é\n"), COMPLETED)
+    tail = await process("tail", "--", job.id)
+    async with asyncio.timeout(20):
+        assert await tail.communicate() == (b"?\n", b"completed: stop\n")
+
+
+async def test_cancel_says_what_it_did(job: Job, capsys: Capture) -> None:
+    assert await command("cancel", "--reason", "enough", job=job) == 0
+    assert await command("cancel", "--json", job=job) == 0
+    cancelled, ended = capsys.readouterr().out.splitlines()
+    assert cancelled.startswith("cancelled: ")
+    assert json.loads(ended) == {"job_id": job.id, "outcome": "ended"}
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Cancelled)
+    assert ending.reason == "enough"
+
+
+async def test_cancel_of_a_running_job_is_a_request(job: Job, say: Say, capsys: Capture) -> None:
+    await say(job, STARTED)
+    assert await command("cancel", job=job) == 0
+    assert capsys.readouterr().out == "requested: its worker stops it within 100 ms\n"
+
+
+async def test_status_tells_how_far_a_job_is(job: Job, say: Say, capsys: Capture) -> None:
+    await say(job, STARTED)
+    assert await command("status", job=job) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "running, at 1-2 of its stream"
+    assert re.fullmatch(
+        r"openai m, queued \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+00:00 in 'default' for 'default'", second
+    )
+
+
+async def test_status_as_json_has_the_fields_of_the_status(job: Job, capsys: Capture) -> None:
+    assert await command("status", "--json", job=job) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed.pop("queued_at") > 1_700_000_000_000
+    assert printed == {
+        "job_id": job.id,
+        "state": "queued",
+        "tenant": "default",
+        "queue": "default",
+        "provider": "openai",
+        "model": "m",
+        "cursor": "0-1",
+    }

@@ -1,0 +1,31 @@
+"""`tailrace demo`: the whole way of the data, on this terminal, in ten seconds."""
+
+import argparse
+import asyncio
+import signal
+
+from tailrace.cli.options import add_redis_url
+
+SUMMARY = "show two answers stream side by side, and a third one stop when it is cancelled"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where Redis is; the rest is in the environment."""
+    add_redis_url(parser)
+    parser.epilog = (
+        "Without a URL a Valkey server is started and ended with the demo. OPENAI_API_KEY and ANTHROPIC_API_KEY, each\n"
+        "for itself, make it call the real provider (at OPENAI_BASE_URL or ANTHROPIC_BASE_URL, where these are set);\n"
+        "without them a simulator answers."
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 when all has been shown, and 143 after SIGTERM."""
+    from tailrace_worker.demo.play import play  # noqa: PLC0415  # Not for who only asks for --help.
+    from tailrace_worker.demo.screen import open_screen  # noqa: PLC0415
+
+    try:
+        asyncio.run(play(open_screen(), arguments.redis_url))
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    return 0

@@ -1,0 +1,97 @@
+"""What the demo plays: two jobs side by side, then one that is cancelled."""
+
+import asyncio
+import signal
+import time
+
+from tailrace.broker import without_password
+from tailrace.errors import TailraceError
+from tailrace.events import Cancelled, Delta, Failed
+from tailrace.job import Job
+from tailrace.keys import Keys
+from tailrace_worker.demo.api import APIS, OPENAI
+from tailrace_worker.demo.screen import Lane, Screen, Update
+from tailrace_worker.demo.stage import Stage, open_stage
+
+_SECONDS_BEFORE_CANCEL = 1.0
+_SECONDS_TO_HEAR_OF_A_DEATH = 0.5
+
+
+class JobFailed(TailraceError):
+    """A job of the demo came to another ending than it should."""
+
+
+async def play(screen: Screen, redis_url: str | None) -> None:
+    """Plays the demo, once.
+
+    Raises:
+        JobFailed: A provider refused, say.
+        InvalidSettings: The URL or a variable of the environment breaks its rule.
+        InfrastructureError: Redis cannot be reached, or a process of the demo's has ended.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    # Not the death that SIGTERM is by default: the terminal wants its cursor back.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    screen.heading("Starting what a deployment of tailrace has, as processes on this machine:")
+    async with open_stage(screen, redis_url) as stage:
+        await _play_side_by_side(screen, stage)
+        await _play_cancel(screen, stage)
+        screen.heading("That was it; the processes end with it.")
+    variables = " or ".join(api.key_variable for api in APIS if not api.is_real)
+    if variables:
+        screen.fact("next", f"set {variables}, and a real model answers")
+
+
+async def _play_side_by_side(screen: Screen, stage: Stage) -> None:
+    screen.heading("Two jobs go into the queue. The worker streams them into Redis, where we read:")
+    jobs = [await stage.tailrace.enqueue(api.short_request(), queue=stage.queue) for api in APIS]
+    for api, job in zip(APIS, jobs, strict=True):
+        screen.fact(api.provider, f"job {job.id} asks: {api.question}")
+    events = Keys(stage.settings.prefix).events(jobs[0].id)
+    screen.fact("inspect", f"redis-cli -u {without_password(stage.settings.redis_url)} XRANGE '{events}' - +")
+    lanes = [Lane(api.provider, api.model_title) for api in APIS]
+    with screen.lanes(*lanes) as update:
+        await asyncio.gather(*(_follow(job, lane, update) for job, lane in zip(jobs, lanes, strict=True)))
+    for lane in lanes:
+        await _check(lane)
+
+
+async def _follow(job: Job, lane: Lane, update: Update) -> None:
+    async for event in job.tail():
+        lane.add(event)
+        update(lane)
+
+
+async def _play_cancel(screen: Screen, stage: Stage) -> None:
+    screen.heading("A third one is long. A second after its first word it is cancelled, by its id:")
+    job = await stage.tailrace.enqueue(OPENAI.long_request(), queue=stage.queue)
+    lane = Lane("long", OPENAI.model_title)
+    cancelling: asyncio.Task[float] | None = None
+    with screen.lanes(lane) as update:
+        async for event in job.tail():
+            lane.add(event)
+            update(lane)
+            if isinstance(event, Delta) and cancelling is None:
+                cancelling = asyncio.create_task(_cancel(stage.tailrace.job(job.id)))
+    ended_at = time.perf_counter()
+    await _check(lane)
+    if cancelling is None or not isinstance(lane.answer.ending, Cancelled):
+        raise JobFailed("The long job had completed before it was cancelled.")
+    elapsed_ms = (ended_at - await cancelling) * 1000
+    screen.fact("cancelled", f"{elapsed_ms:.0f} ms from the call of cancel() to the ending in the stream")
+
+
+async def _cancel(job: Job) -> float:
+    """Returns when it was called."""
+    await asyncio.sleep(_SECONDS_BEFORE_CANCEL)
+    called_at = time.perf_counter()
+    await job.cancel("the demo shows how")
+    return called_at
+
+
+async def _check(lane: Lane) -> None:
+    if isinstance(lane.answer.ending, Failed):
+        # A simulator that died fails its jobs before its own death is heard of; that is what to tell of then.
+        await asyncio.sleep(_SECONDS_TO_HEAR_OF_A_DEATH)
+        raise JobFailed(f"the job of {lane.label} failed, {lane.answer.ending.code}: {lane.answer.ending.message}")

@@ -1,0 +1,119 @@
+"""What the demo shows, as plain lines; `live` shows the same on a terminal."""
+
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from typing import Protocol, TypeAlias
+
+from tailrace.answer import Answer
+from tailrace.events import Cancelled, Completed, Delta, Event, Failed, Queued, Started
+
+_LINE_LENGTH = 88
+_LABEL_LENGTH = 9
+
+
+class Lane:
+    """One job, as far as it has come."""
+
+    def __init__(self, label: str, model: str) -> None:
+        self.label = label
+        self.model = model
+        self.answer = Answer()
+        self.status = "enqueued"
+
+    def add(self, event: Event) -> None:
+        """Adds an event, in the order of the stream."""
+        self.answer.add(event)
+        match event:
+            case Queued():
+                self.status = "in the queue"
+            case Started():
+                self.status = "started, no text yet"
+            case Delta():
+                self.status = "streaming"
+            case Completed():
+                self.status = f"completed: {event.output_tokens} tokens in {_seconds(event.duration_ms)}"
+            case Cancelled():
+                self.status = f"cancelled after {_seconds(event.duration_ms)}"
+            case Failed():
+                self.status = f"failed: {event.code}"
+            case _:
+                pass
+
+
+Update: TypeAlias = Callable[[Lane], None]
+
+
+class Screen(Protocol):
+    """Where the demo is shown."""
+
+    def heading(self, text: str) -> None:
+        """Begins a part."""
+        ...
+
+    def fact(self, label: str, text: str) -> None:
+        """Says one thing, on one line."""
+        ...
+
+    def lanes(self, *lanes: Lane) -> AbstractContextManager[Update]:
+        """Shows jobs side by side, each as it is whenever it is updated."""
+        ...
+
+
+class PlainScreen:
+    """Plain lines, for a pipe, a file, or a machine without rich: of jobs, each line once it is complete."""
+
+    def heading(self, text: str) -> None:
+        """Begins a part."""
+        _write(f"\n{text}\n")
+
+    def fact(self, label: str, text: str) -> None:
+        """Says one thing, on one line."""
+        _write(f"{label:{_LABEL_LENGTH}} | {text}\n")
+
+    @contextmanager
+    def lanes(self, *lanes: Lane) -> Generator[Update]:
+        """Shows jobs side by side."""
+        shown = dict.fromkeys(lanes, 0)
+
+        def update(lane: Lane) -> None:
+            has_ended = lane.answer.ending is not None
+            for line in _lines(lane.answer.text[shown[lane] :], is_whole=has_ended):
+                shown[lane] += len(line)
+                self.fact(lane.label, line.rstrip())
+            if has_ended:
+                self.fact(lane.label, f"[{lane.status}]")
+
+        yield update
+
+
+def open_screen() -> Screen:
+    """The live one, where there is rich, and a terminal that can move its cursor."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and find_spec("rich") is not None:
+        from tailrace_worker.demo.live import LiveScreen  # noqa: PLC0415
+
+        return LiveScreen()
+    return PlainScreen()
+
+
+def _seconds(milliseconds: int | None) -> str:
+    return f"{(milliseconds or 0) / 1000:.1f} s"
+
+
+def _lines(text: str, *, is_whole: bool) -> Generator[str]:
+    """The text as lines that are not too long; what may still grow is left out."""
+    while text:
+        length = text.find("\n", 0, _LINE_LENGTH) + 1
+        if not length and len(text) > _LINE_LENGTH:
+            length = text.rfind(" ", 0, _LINE_LENGTH) + 1 or _LINE_LENGTH
+        if not length and not is_whole:
+            return
+        yield text[: length or None]
+        text = text[length or len(text) :]
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

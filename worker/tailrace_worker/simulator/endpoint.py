@@ -1,0 +1,105 @@
+"""One path of a provider's API: every request that comes to it is read, written down, and answered by its scenario."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import cast
+
+from aiohttp import web
+from pydantic_core import from_json
+
+from tailrace_worker.simulator.clock import Clock
+from tailrace_worker.simulator.journal import Entry, Journal
+from tailrace_worker.simulator.scenario import HEADER, InvalidScenario, Scenario
+from tailrace_worker.simulator.stream import Stream
+from tailrace_worker.simulator.wire import Question, Refused, Wire, new_id
+
+
+class Endpoint:
+    """Answers requests in the words of one wire."""
+
+    def __init__(self, wire: Wire, *, clock: Clock, journal: Journal) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._journal = journal
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answers one request. Is cancelled when its client leaves."""
+        body = _parsed(await request.read())
+        entry = self._journal.open(api=self._wire.name, model=_model(body))
+        request_id = new_id("req_")
+        try:
+            return await self._answer(request, body, entry, request_id)
+        except Refused as refused:
+            entry.status = refused.status
+            self._journal.close(entry, "refused")
+            return refusal(self._wire, refused, model=entry.model, request_id=request_id)
+        except (asyncio.CancelledError, ConnectionError):
+            self._journal.close(entry, "client_closed")
+            raise
+
+    async def _answer(
+        self, request: web.Request, body: Mapping[str, object] | None, entry: Entry, request_id: str
+    ) -> web.StreamResponse:
+        question = self._wire.read(request.headers, body)
+        scenario = _scenario(request, question)
+        if scenario.status is not None and (scenario.times is None or entry.attempt <= scenario.times):
+            raise Refused(scenario.status, retry_after_seconds=scenario.retry_after if scenario.status == 429 else None)
+        headers = {self._wire.request_id_header: request_id}
+        if not question.stream:
+            await asyncio.sleep(scenario.duration_ms / 1000)
+            answer = web.json_response(self._wire.answer(question, scenario), headers=headers)
+            entry.pieces_sent = scenario.pieces
+            self._journal.close(entry, "complete")
+            return answer
+        response = web.StreamResponse(headers={**headers, "cache-control": "no-cache"})
+        response.content_type = "text/event-stream"
+        response.charset = "utf-8"
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        stream = Stream(
+            request,
+            events=self._wire.events(question, scenario, request_id=request_id),
+            scenario=scenario,
+            clock=self._clock,
+            journal=self._journal,
+            entry=entry,
+        )
+        await stream.send()
+        return response
+
+
+def refusal(wire: Wire, refused: Refused, *, model: str, request_id: str) -> web.Response:
+    """The error response of a provider."""
+    headers = {wire.request_id_header: request_id}
+    if refused.retry_after_seconds is not None:
+        headers["retry-after"] = f"{refused.retry_after_seconds:g}"
+    model_name = model.partition("?")[0]
+    return web.json_response(
+        wire.refusal(refused, model_name=model_name, request_id=request_id),
+        status=refused.status,
+        headers=headers,
+    )
+
+
+def _parsed(raw: bytes) -> Mapping[str, object] | None:
+    try:
+        body: object = from_json(raw)
+    except ValueError:
+        return None
+    return cast("Mapping[str, object]", body) if isinstance(body, dict) else None
+
+
+def _model(body: Mapping[str, object] | None) -> str:
+    model = body.get("model") if body else None
+    return model if isinstance(model, str) else ""
+
+
+def _scenario(request: web.Request, question: Question) -> Scenario:
+    header = request.headers.get(HEADER)
+    try:
+        scenario = Scenario.parse(question.model) if header is None else Scenario.read(header)
+    except InvalidScenario as error:
+        raise Refused(400, str(error), param="model") from None
+    if scenario.fault and not question.stream:
+        raise Refused(400, f"{scenario.fault[0]}_after: only a streamed answer has a middle.", param="model")
+    return scenario
