@@ -32,6 +32,19 @@ async def test_a_key_never_gets_into_an_error_even_where_the_provider_echoes_it(
         assert secret not in logged
 
 
+async def test_a_key_of_any_shape_is_kept_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response({"message": f"Who is {request.headers['Authorization']}?"}, status=401)
+
+    async with serving(echo, monkeypatch):
+        monkeypatch.setenv("OPENAI_API_KEY", "gateway token 17")
+        async with open_providers() as providers:
+            error = await failure(providers["openai"])
+
+    assert "Who is Bearer [key]?" in str(error)
+    assert "gateway token 17" not in "".join(traceback.format_exception(error))
+
+
 async def test_an_error_names_the_address_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai"])

@@ -73,6 +73,8 @@ async def test_a_chat_completion_is_read_whatever_else_comes(
     ("events", "expected"),
     [
         ([{"type": "ping"}, {"type": "a_new_event", "index": 0}, BLOCK, SAID, LAST, END], [HI]),
+        ([BLOCK, {**SAID, "delta": {"type": "text_delta", "text": ""}}, SAID, LAST, END], [HI]),
+        ([BLOCK, {**SAID, "delta": {"type": "thinking_delta", "thinking": ""}}, SAID, LAST, END], [HI]),
         (
             [
                 {"type": "content_block_start", "index": 0, "content_block": {"type": "a_new_block"}},
