@@ -17,6 +17,7 @@ from tailrace.errors import (
     InvalidSettings,
     JobNotFound,
     ProviderError,
+    QueueFull,
     RequestTooLarge,
     TailraceError,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "JobStatus",
     "Message",
     "ProviderError",
+    "QueueFull",
     "RequestTooLarge",
     "Settings",
     "Tailrace",

@@ -39,28 +39,49 @@ end
 read_last()
 """
 
-# ARGV: attempt, life in ms, time to keep in ms, worker, reason, then only from a body that carries its request:
-# request, provider, model, queue.
+# ARGV: attempt, life in ms, time to keep in ms, worker, reason, how many workers may be lost, then only from a body
+# that carries its request: request, provider, model, queue.
 _BEGIN = (
     _READ_LAST
     + """
-local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[6]
+local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[7]
 if not last then
   if not request then return {'gone'} end
-  redis.call('HSET', record, 'request', request, 'provider', ARGV[7], 'model', ARGV[8], 'tenant', 'default',
-             'queue', ARGV[9], 'queued_at', now)
-  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[9])
+  redis.call('HSET', record, 'request', request, 'provider', ARGV[8], 'model', ARGV[9], 'tenant', 'default',
+             'queue', ARGV[10], 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[10])
   last = {attempt = 0, seq = 1}
 end
-local known = redis.call('HMGET', record, 'tenant', 'request', 'provider', 'model', 'queued_at')
+local known = redis.call('HMGET', record, 'tenant', 'request', 'provider', 'model', 'queued_at', 'expires_at')
 local tenant = known[1] or ''
+local function over(...)
+  append(attempt, {...})
+  live(ARGV[3])
+  return {'ended', (select(2, ...)), tenant}
+end
 if last.ended then return {'ended', last.type, tenant} end
 if attempt <= last.attempt then return {'behind', last.attempt} end
 local wanted = redis.call('GET', cancel)
-if wanted then
-  append(attempt, {'type', 'cancelled', 'at', now, 'reason', wanted})
-  live(ARGV[3])
-  return {'ended', 'cancelled', tenant}
+if wanted then return over('type', 'cancelled', 'at', now, 'reason', wanted) end
+if last.type == 'queued' and known[6] and now > tonumber(known[6]) then
+  return over('type', 'failed', 'at', now, 'code', 'expired_in_queue', 'retryable', '1', 'message',
+              'The job waited in its queue for longer than it was allowed to.')
+end
+if reason == 'worker_lost' and last.attempt > 0 then
+  -- Each attempt's first entry is its `started`, which says whether the one before was lost: the stream is the count.
+  local lost, from = 1, '1-0'
+  while true do
+    local entry = redis.call('XRANGE', events, from, '+', 'COUNT', 1)[1]
+    if not entry then break end
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'reason' and entry[2][i + 1] == 'worker_lost' then lost = lost + 1 end
+    end
+    from = string.format('%.0f-0', tonumber(string.match(entry[1], '^(%d+)')) + 1)
+  end
+  if lost >= tonumber(ARGV[6]) then
+    return over('type', 'failed', 'at', now, 'code', 'worker_lost', 'retryable', '1', 'message',
+                lost .. ' workers were lost while they ran this job.')
+  end
 end
 local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1], 'provider', known[3] or '',
                 'model', known[4] or '', 'worker', ARGV[4]}
@@ -157,12 +178,14 @@ async def begin(
     attempt: int,
     worker: str,
     reason: str,
+    max_lost: int,
     life_seconds: float,
     keep_seconds: float,
     carried: Carried | None = None,
 ) -> Began | Over | Behind | Gone:
-    """Begins an attempt, unless the job is over, gone, cancelled, or further on already.
+    """Begins an attempt, unless the job is over, gone, cancelled, too late, or further on already.
 
+    `reason` says why there is another attempt; where it is `worker_lost` for the `max_lost`th time, the job fails.
     Only `carried` may create a stream that is not there.
     """
     reply = await broker.call(
@@ -174,6 +197,7 @@ async def begin(
             ms(keep_seconds),
             worker,
             reason,
+            max_lost,
             *((carried.request, carried.provider, carried.model, carried.queue) if carried else ()),
         )
     )

@@ -1,10 +1,10 @@
 """The connections to Redis: commands go out as bytes, replies come back as bytes, errors come out as ours."""
 
 import asyncio
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -110,7 +110,4 @@ def our_errors() -> Generator[None]:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+    return re.sub(r"(?<=:)[^:@/]*(?=@)", "***", url)

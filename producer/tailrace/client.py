@@ -74,27 +74,36 @@ class Tailrace:
         queue: str = "default",
         idempotency_key: str | None = None,
         defer_seconds: float = 0,
+        expires_in_seconds: float | None = None,
     ) -> Job:
         """Hands a request to the workers, and returns at once.
 
-        With an `idempotency_key` that its tenant used before it returns the first job and starts nothing.
+        With an `idempotency_key` that its tenant used before it returns the first job and starts nothing. The job is
+        due after `defer_seconds`; one that then waits for more than `expires_in_seconds` (default: the settings'
+        `queue_limit_seconds`) fails with `expired_in_queue`.
 
         Raises:
-            InvalidRequest: The tenant or the queue is no name, or the deferral is negative.
+            InvalidRequest: The tenant or the queue is no name, or a time is out of its range.
             RequestTooLarge: The request is over the limit of the settings.
             IdempotencyConflict: The key was used for another request.
+            QueueFull: `max_queued` jobs wait already; nothing of this one is left behind.
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued all the same.
             BrokerRefused: Redis is out of memory, say; the job will not run.
         """
+        wait_seconds = self._settings.queue_limit_seconds if expires_in_seconds is None else expires_in_seconds
         job = NewJob(
             request=request.to_json(max_bytes=self._settings.max_request_bytes),
             provider=request.provider,
             model=request.model,
             tenant=_checked_name("tenant", tenant),
             queue=_checked_name("queue", queue),
-            defer_seconds=_checked_deferral(defer_seconds),
-            life_seconds=self._settings.life_seconds,
+            defer_seconds=_checked_seconds("defer_seconds", defer_seconds),
+            wait_seconds=_checked_seconds("expires_in_seconds", wait_seconds),
+            life_seconds=defer_seconds + wait_seconds + self._settings.running_seconds,
+            max_queued=self._settings.max_queued,
         )
+        if idempotency_key == "":
+            raise InvalidRequest("idempotency_key: an empty key would make all jobs one; leave it out for none.")
         if idempotency_key is None:
             job_id = await enqueue(self._broker, self._keys, job)
         else:
@@ -120,7 +129,7 @@ def _checked_name(field: str, name: str) -> str:
     return name
 
 
-def _checked_deferral(defer_seconds: float) -> float:
-    if not 0 <= defer_seconds <= 31_536_000:
-        raise InvalidRequest(f"defer_seconds: {defer_seconds!r} is not between 0 and a year.")
-    return defer_seconds
+def _checked_seconds(field: str, seconds: float) -> float:
+    if not 0 <= seconds <= 31_536_000:
+        raise InvalidRequest(f"{field}: {seconds!r} is not between 0 and a year.")
+    return seconds

@@ -71,6 +71,16 @@ class BrokerRefused(InfrastructureError):
     """Redis answered, and would not do it: out of memory, read only, no permission."""
 
 
+class QueueFull(InfrastructureError):
+    """As many jobs wait in the queue as may; nothing of the job was kept."""
+
+    def __init__(self, queue: str, *, depth: int, limit: int) -> None:
+        super().__init__(f"Queue {queue!r} is full: {depth:,} jobs wait, and the limit is {limit:,}. Try again later.")
+        self.queue = queue
+        self.depth = depth
+        self.limit = limit
+
+
 class FailureCode(StrEnum):
     """Why a job failed: the closed list of what `code` in a `failed` event can be."""
 
@@ -91,9 +101,13 @@ class FailureCode(StrEnum):
     PROVIDER_MALFORMED = "provider_malformed"
     """The provider sent something that is not of its protocol."""
     TOTAL_TIMEOUT = "total_timeout"
+    EXPIRED_IN_QUEUE = "expired_in_queue"
+    """It waited longer than it was allowed to; no provider was called."""
     WORKER_LOST = "worker_lost"
     """As many workers died under the job as it has attempts."""
     INVALID_REQUEST = "invalid_request"
-    """The stored request no longer validates, or the job's body is unreadable."""
+    """The stored request no longer validates."""
+    INVALID_BODY = "invalid_body"
+    """The job's body in arq is unreadable, or names a function that the workers do not have."""
     INTERNAL_ERROR = "internal_error"
     """A defect of tailrace itself; the worker's log has the traceback."""

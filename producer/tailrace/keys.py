@@ -14,7 +14,10 @@ _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 
 def new_job_id() -> str:
     """128 random bits in 22 characters: whoever holds the id may read and cancel the job, so it cannot be guessed."""
-    return secrets.token_urlsafe(16)
+    # A command line would take an id that begins with a dash for an option.
+    while (job_id := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return job_id
 
 
 def checked_job_id(job_id: str) -> str:
@@ -83,8 +86,30 @@ class Keys:
         return f"{self.prefix}:idempotency:{tenant}:{digest}"
 
     def queue(self, name: str) -> str:
-        """arq's sorted set of waiting jobs, scored by the time at which they are due (Unix ms)."""
+        """arq's sorted set of waiting jobs, and of those alone, scored by the time at which they are due (Unix ms)."""
         return f"{self.prefix}:queue:{name}"
+
+    def running(self, name: str) -> str:
+        """The claimed jobs of a queue, scored by the deadline of their lease (Unix ms); 0: handed back."""
+        return f"{self.prefix}:queue:{name}:running"
+
+    def doorbell(self, name: str) -> str:
+        """What the workers of a queue wait at."""
+        return f"{self.prefix}:queue:{name}:bell"
+
+    @property
+    def queues(self) -> str:
+        """The names of the queues, scored by the time at which each was last enqueued into (Unix ms)."""
+        return f"{self.prefix}:queues"
+
+    @property
+    def workers(self) -> str:
+        """The names of the workers, scored by their last beat (Unix ms)."""
+        return f"{self.prefix}:workers"
+
+    def worker(self, name: str) -> str:
+        """What a worker says of itself, as JSON."""
+        return f"{self.prefix}:worker:{name}"
 
     @property
     def endings(self) -> str:

@@ -23,12 +23,14 @@ class Settings(BaseSettings):
     """The largest request, as JSON in UTF-8, that `enqueue` accepts."""
     keep_seconds: float = Field(default=3_600, gt=0)
     """How long a job stays readable after its ending."""
+    max_queued: int = Field(default=0, ge=0)
+    """How many jobs may wait in a queue before `enqueue` raises `QueueFull`; 0: any number."""
     queue_limit_seconds: float = Field(default=86_400, gt=0)
-    """How long a job may wait to be run."""
+    """How long a job may wait to be run, from the time at which it is due, unless its own limit is given."""
     total_seconds: float = Field(default=600, gt=0)
     """How long one attempt may take."""
     max_attempts: int = Field(default=3, ge=1, le=100)
-    """How many attempts a job has: each worker that dies under it uses one up."""
+    """How many workers may be lost under a job before it fails."""
 
     @classmethod
     def read(cls, **given: Any) -> Self:
@@ -41,11 +43,6 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
             raise InvalidSettings(_described(error)) from None
-
-    @property
-    def life_seconds(self) -> float:
-        """How long a job's keys live from the time at which it is due, if nothing sets that anew."""
-        return self.queue_limit_seconds + self.running_seconds
 
     @property
     def running_seconds(self) -> float:

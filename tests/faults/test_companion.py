@@ -15,10 +15,10 @@ import pytest
 from tailrace.errors import InfrastructureError
 from tailrace_worker.companion import Companion
 
-SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 STUBBORN = [
     *(sys.executable, "-S", "-c"),
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)",
 ]
 PARENT = [
     *(sys.executable, "-S", "-c"),

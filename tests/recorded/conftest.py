@@ -1,27 +1,13 @@
 """Recorded wire data, replayed over HTTP."""
 
 from collections.abc import AsyncGenerator, Generator, Mapping
-from pathlib import Path
 
 import httpx2
 import pytest
-from tests.recorded.replay import INDEX, SHARED, Replay, running_replay
+from tests.recorded.replay import Replay, running_replay
 
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers import anthropic_messages, open_providers, openai_chat
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs the recorded data where there is none."""
-    if not INDEX.exists():
-        missing = pytest.mark.skip(
-            reason=f"the recorded wire data is missing: there is no {INDEX.relative_to(SHARED.parent)}"
-        )
-        for item in items:
-            if item.path.is_relative_to(HERE):
-                item.add_marker(missing)
 
 
 @pytest.fixture(scope="session")

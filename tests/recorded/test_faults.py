@@ -6,11 +6,13 @@ from contextlib import aclosing
 
 import pytest
 from tests.recorded.folded import Folded, asking, folded
-from tests.recorded.replay import Replay, transcripts
+from tests.recorded.replay import Replay, needed, transcripts
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Piece, Provider
+
+needed()
 
 LONG = {"openai": "openai-chat-text-long", "anthropic": "anthropic-messages-text-long"}
 SHORT = {"openai": "openai-chat-text-short", "anthropic": "anthropic-messages-text-short"}

@@ -9,10 +9,12 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, LengthFinishReasonError
 from openai.types.chat import ChatCompletion
 from tests.recorded.folded import Call, asking, folded
-from tests.recorded.replay import Transcript, transcripts
+from tests.recorded.replay import Transcript, needed, transcripts
 
 from tailrace.events import FinishReason
 from tailrace_worker.provider import Finish, Provider
+
+needed()
 
 CHAT_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
 MESSAGES_REASONS: dict[str, FinishReason] = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls"}

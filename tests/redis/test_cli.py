@@ -291,6 +291,18 @@ async def test_a_reader_that_goes_away_ends_the_tail_quietly(job: Job, say: Say)
     assert (await job.status()).state is JobState.RUNNING
 
 
+@pytest.mark.parametrize("arguments", [("status", "--"), ("tail", "--json", "--"), ("--help",)])
+async def test_a_reader_that_never_came_is_no_error_either(arguments: tuple[str, ...], job: Job, say: Say) -> None:
+    await say(job, COMPLETED)
+    reading, writing = os.pipe()
+    os.close(reading)
+    verb = await process(*arguments, job.id, stdout=writing)
+    os.close(writing)
+    async with asyncio.timeout(20):
+        _, err = await verb.communicate()
+    assert (verb.returncode, err) == (141, b"")
+
+
 @pytest.mark.usefixtures("interruptible")
 async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
     job: Job, say: Say, settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch

@@ -41,6 +41,13 @@ def test_a_broker_is_ready_once_entered_and_gone_with_its_data_once_left(scratch
     assert not list(scratch.iterdir())
 
 
+def test_the_data_of_a_killed_broker_is_gone_once_it_is_left(scratch: Path) -> None:
+    with EmbeddedBroker(append_only=True) as broker:
+        broker.kill()
+        assert list(scratch.iterdir())
+    assert not list(scratch.iterdir())
+
+
 def test_a_broker_listens_on_this_machine_alone(broker: EmbeddedBroker) -> None:
     assert urlsplit(broker.url).hostname == "127.0.0.1"
     with client(broker) as redis:

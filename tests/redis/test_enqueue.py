@@ -13,6 +13,7 @@ from tailrace import (
     Job,
     JobNotFound,
     JobState,
+    QueueFull,
     RequestTooLarge,
     Settings,
     Tailrace,
@@ -121,7 +122,9 @@ async def test_a_producer_that_died_between_the_two_sides_is_completed(
         tenant="default",
         queue="default",
         defer_seconds=0,
+        wait_seconds=60,
         life_seconds=60,
+        max_queued=0,
     )
     await broker.pipeline(("SET", key, half_id, "PX", 60_000), _job_side(keys, half_id, half, "idempotency", key))
     assert await queued(broker, keys) == []
@@ -144,7 +147,7 @@ async def test_a_deleted_job_leaves_nothing(tailrace: Tailrace, broker: Broker, 
     await job.delete()
     await other.delete()
     left = {key.decode() for key in await broker.call("KEYS", "*") if keys.prefix in key.decode() or job.id in key.decode()}
-    assert left == {keys.endings}
+    assert left == {keys.endings, keys.queues, keys.doorbell("default")}
     with pytest.raises(JobNotFound, match=job.id):
         await job.delete()
     with pytest.raises(JobNotFound):
@@ -168,7 +171,13 @@ async def test_a_request_over_the_limit_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(
     ("bad", "field"),
-    [({"tenant": ""}, "tenant"), ({"queue": "a:b"}, "queue"), ({"defer_seconds": -1}, "defer_seconds")],
+    [
+        ({"tenant": ""}, "tenant"),
+        ({"queue": "a:b"}, "queue"),
+        ({"defer_seconds": -1}, "defer_seconds"),
+        ({"expires_in_seconds": float("nan")}, "expires_in_seconds"),
+        ({"idempotency_key": ""}, "idempotency_key"),
+    ],
 )
 async def test_a_bad_argument_is_named(tailrace: Tailrace, bad: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidRequest, match=field):
@@ -180,3 +189,27 @@ async def test_a_cancelled_job_leaves_the_queue(tailrace: Tailrace, broker: Brok
     await job.cancel("changed my mind")
     assert await queued(broker, keys) == []
     assert await broker.call("EXISTS", arq_job(job.id)) == 0
+
+
+@pytest.mark.parametrize("idempotency_key", [None, "order-9"])
+async def test_a_full_queue_refuses_with_its_depth_and_leaves_nothing_behind(
+    redis: Redis, settings: Settings, broker: Broker, keys: Keys, idempotency_key: str | None
+) -> None:
+    tailrace = Tailrace(redis, settings=settings.model_copy(update={"max_queued": 2}))
+    jobs = [await tailrace.enqueue(REQUEST) for _ in range(2)]
+    before = set(await broker.call("KEYS", "*"))
+    with pytest.raises(QueueFull, match="'default' is full: 2 jobs wait, and the limit is 2") as caught:
+        await tailrace.enqueue(REQUEST, idempotency_key=idempotency_key)
+    assert (caught.value.depth, caught.value.limit) == (2, 2)
+    assert {key for key in await broker.call("KEYS", "*") if keys.prefix.encode() in key} <= before
+    # Other queues are not concerned, nor is a job that has its place already.
+    await tailrace.enqueue(REQUEST, queue="other")
+    await jobs[0].cancel()
+    await tailrace.enqueue(REQUEST, idempotency_key=idempotency_key)
+
+
+async def test_rings_that_nobody_hears_do_not_pile_up(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
+    for _ in range(100):
+        await tailrace.enqueue(REQUEST)
+    assert await broker.call("LLEN", keys.doorbell("default")) == 64
+    assert 0 < await broker.call("PTTL", keys.doorbell("default")) <= 60_000

@@ -23,6 +23,7 @@ async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
         attempt=attempt,
         worker=generations.worker,
         reason="worker_lost",
+        max_lost=3,
         life_seconds=60,
         keep_seconds=60,
     )

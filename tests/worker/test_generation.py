@@ -1,6 +1,7 @@
 """One job, from claim to ending."""
 
 import asyncio
+import time
 
 import pytest
 from arq import Retry
@@ -10,6 +11,7 @@ from tailrace.broker import Broker, open_redis
 from tailrace.errors import FailureCode
 from tailrace.events import Cancelled, Completed, Event, Failed
 from tailrace.keys import Keys, arq_retry
+from tailrace_worker.claims import Claim
 from tailrace_worker.generation import Generations
 from tailrace_worker.provider import Usage
 from tests.worker.conftest import OpenGenerations, Puppet
@@ -198,14 +200,51 @@ async def test_a_second_attempt_goes_on_with_the_next_seq_and_says_why(
     assert (await job.answer()).text == "valid"
 
 
-async def test_a_job_whose_attempts_are_used_up_fails(
+async def lose(generations: Generations, job: Job, attempt: int, puppet: Puppet, reason: str) -> None:
+    """Runs an attempt, and loses it."""
+    puppet.called.clear()
+    claim = Claim(job_id=job.id, queue="default", token="t", due=0, reason=reason)
+    running = asyncio.create_task(generations.run(job.id, attempt, claim=claim))
+    await puppet.called.wait()
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_job_that_lost_as_many_workers_as_it_may_fails(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
     job = await tailrace.enqueue(request_)
-    await generations.run(job.id, generations.settings.max_attempts + 1)
+    for attempt, reason in enumerate(["retry", "worker_lost", "worker_shutdown", "worker_shutdown", "worker_lost"], 1):
+        await lose(generations, job, attempt, puppet, reason)
+    puppet.called.clear()
+    claim = Claim(job_id=job.id, queue="default", token="t", due=0, reason="worker_lost")
+    await generations.run(job.id, 6, claim=claim)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
-    assert ending.code == FailureCode.WORKER_LOST
+    assert (ending.code, ending.message) == (FailureCode.WORKER_LOST, "3 workers were lost while they ran this job.")
+    assert not puppet.called.is_set()
+
+
+async def test_a_job_that_is_handed_back_ever_so_often_does_not_fail(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    for attempt in range(1, 12):
+        await lose(generations, job, attempt, puppet, "worker_shutdown")
+    assert (await job.status()).state is JobState.RUNNING
+
+
+async def test_a_job_that_waited_too_long_fails_and_no_provider_is_called(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_, expires_in_seconds=0.001)
+    waited = await tailrace.enqueue(request_)
+    while (await waited.status()).queued_at + 5 > round(time.time() * 1000):
+        await asyncio.sleep(0)
+    await generations.run(job.id, 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.EXPIRED_IN_QUEUE
     assert not puppet.called.is_set()
 
 

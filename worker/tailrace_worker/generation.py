@@ -1,30 +1,33 @@
 """One job, from claim to ending."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from arq import Retry
 
 from tailrace import attempts, endings
-from tailrace.attempts import Began, Behind, Gone, Over
+from tailrace.attempts import Began, Behind, Carried, Gone, Over
 from tailrace.broker import Broker
 from tailrace.endings import JobEnding
-from tailrace.errors import FailureCode, InvalidRequest, ProviderError
+from tailrace.errors import FailureCode, InvalidJobId, InvalidRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
-from tailrace.keys import Keys, arq_retry
+from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
 from tailrace_worker.cancellation import CancelPoll, CancelRequested
-from tailrace_worker.interruption import Interruptible
+from tailrace_worker.claims import Claim
+from tailrace_worker.interruption import AttemptLost, Interruptible
+from tailrace_worker.leases import Leases
 from tailrace_worker.meter import Meter
 from tailrace_worker.provider import Finish, Provider, Usage
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.stream_writer import StreamLost, StreamWriter
+from tailrace_worker.stream_writer import StreamWriter
 
 _logger = logging.getLogger(__name__)
 
@@ -45,15 +48,20 @@ class Generations:
     worker: str
     """The name of this worker, as `started` tells it."""
 
-    async def run(self, job_id: str, attempt: int) -> None:
+    async def run(
+        self, job_id: str, attempt: int, *, claim: Claim | None = None, carried: Carried | None = None
+    ) -> None:
         """Runs one attempt of a job, and returns when the job is over or is somebody else's.
+
+        A stock arq worker has no `claim`: it cannot lose a job, nor tell why there is another attempt.
 
         Raises:
             arq.Retry: The attempt was not above the last one's; the counter is mended.
         """
-        match await self._begin(job_id, attempt):
+        reason = claim.reason if claim else FailureCode.WORKER_LOST
+        match await self._begin(job_id, attempt, reason, carried):
             case Began() as began:
-                await self._run(job_id, began)
+                await self._run(job_id, began, claim)
             case Over() as over:
                 # Whoever wrote the ending died before the release, and perhaps before it was announced.
                 await self._close(job_id, over)
@@ -63,37 +71,45 @@ class Generations:
             case Gone():
                 _logger.info("job %s was deleted, or has expired, before it was run", job_id)
 
-    async def _begin(self, job_id: str, attempt: int) -> Began | Over | Behind | Gone:
-        if attempt > self.settings.max_attempts:
-            return await self._give_up(job_id)
+    async def refuse(self, job_id: str, why: str) -> None:
+        """Gives a job that arq ends without running it an ending. `why` is arq's own word."""
+        code = FailureCode.EXPIRED_IN_QUEUE if why == "job expired" else FailureCode.INVALID_BODY
+        message = f"arq would not run the job: {why}."
+        failed = Failed(at=round(time.time() * 1000), code=code, message=message)
+        over = await attempts.end(self.broker, self.keys, job_id, failed, keep_seconds=self.settings.keep_seconds)
+        if isinstance(over, Over):
+            await self._close(job_id, over)
+
+    async def _begin(
+        self, job_id: str, attempt: int, reason: str, carried: Carried | None
+    ) -> Began | Over | Behind | Gone:
         return await attempts.begin(
             self.broker,
             self.keys,
             job_id,
             attempt=attempt,
             worker=self.worker,
-            reason=FailureCode.WORKER_LOST,
+            reason=reason,
+            max_lost=self.settings.max_attempts,
             life_seconds=self.settings.running_seconds,
             keep_seconds=self.settings.keep_seconds,
+            carried=carried,
         )
 
-    async def _give_up(self, job_id: str) -> Over | Gone:
-        message = f"{self.settings.max_attempts} workers died while they ran this job."
-        lost = Failed(at=_now(), code=FailureCode.WORKER_LOST, message=message, retryable=True)
-        return await attempts.end(self.broker, self.keys, job_id, lost, keep_seconds=self.settings.keep_seconds)
-
-    async def _run(self, job_id: str, began: Began) -> None:
+    async def _run(self, job_id: str, began: Began, claim: Claim | None) -> None:
         interruptible = Interruptible()
+        if claim is not None:
+            claim.on_lost = interruptible.interrupt
         with self.publisher.open(job_id, began, on_lost=interruptible.interrupt) as writer:
             try:
                 ending = await self._stream(job_id, began, writer, interruptible)
                 await writer.end(ending)
-            except StreamLost as lost:
+            except AttemptLost as lost:
                 _logger.warning("job %s is dropped: %s", job_id, lost)
                 return
             except asyncio.CancelledError:
                 # The worker stops: the next attempt must not begin before what this one has said is readable.
-                with suppress(TimeoutError, StreamLost):
+                with suppress(TimeoutError, AttemptLost):
                     async with asyncio.timeout(_HAND_OVER_SECONDS):
                         await writer.settled()
                 raise
@@ -129,7 +145,7 @@ class Generations:
             return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **meter.read())
         except InvalidRequest as error:
             return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **meter.read())
-        except StreamLost:
+        except AttemptLost:
             raise
         except Exception:
             _logger.exception("job %s failed by a defect", job_id)
@@ -145,11 +161,28 @@ class Generations:
         await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)
 
 
-def _now() -> int:
-    return round(time.time() * 1000)
-
-
-async def generate(ctx: dict[str, Any]) -> None:
-    """The function that workers run, as arq calls it."""
+async def generate(ctx: dict[str, Any], request: object = None) -> None:
+    """The function that workers run, as arq calls it. Our client sends no request: the job's record has it."""
     generations: Generations = ctx["generations"]
-    await generations.run(ctx["job_id"], ctx["job_try"])
+    leases: Leases | None = ctx.get("leases")
+    job_id: str = ctx["job_id"]
+    try:
+        checked_job_id(job_id)
+    except InvalidJobId as error:
+        _logger.warning("a job is dropped, no stream can have its name: %s", error)
+        return
+    claim = leases.get(job_id) if leases else None
+    queue = claim.queue if claim else generations.settings.queues[0]
+    carried = None if request is None else _carried(request, queue)
+    await generations.run(job_id, ctx["job_try"], claim=claim, carried=carried)
+
+
+def _carried(request: object, queue: str) -> Carried:
+    """What does not validate goes in as well: it comes out as the job's ending."""
+    fields = cast("dict[str, object]", request) if isinstance(request, dict) else {}
+    return Carried(
+        request=json.dumps(request),
+        provider=str(fields.get("provider", "")),
+        model=str(fields.get("model", "")),
+        queue=queue,
+    )

@@ -5,6 +5,10 @@ from types import TracebackType
 from typing import Self
 
 
+class AttemptLost(Exception):
+    """The job is not this attempt's any more: whoever runs it closes the provider, and writes nothing more."""
+
+
 class Interruptible:
     """An `async with` block that others may end: `interrupt(why)` cancels what it waits for, and it raises `why`.
 

@@ -1,8 +1,17 @@
 """What an operator can set for a worker, read once, at its start."""
 
-from pydantic import Field
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_settings import NoDecode
 
 from tailrace.settings import Settings
+
+QueueName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+def _split(value: Any) -> Any:
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 class WorkerSettings(Settings):
@@ -12,12 +21,14 @@ class WorkerSettings(Settings):
     `ANTHROPIC_BASE_URL`.
     """
 
-    queue: str = Field(default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    """The queue whose jobs this worker runs."""
+    queues: Annotated[tuple[QueueName, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = ("default",)
+    """The queues whose jobs this worker runs, with commas between them: those of the first go before all others."""
     max_jobs: int = Field(default=100, ge=1, le=10_000)
     """How many jobs it runs at a time."""
+    lease_seconds: float = Field(default=5, ge=1, le=300)
+    """How long a job stays claimed by a worker that does not renew its lease: renewed three times in that time."""
     grace_seconds: float = Field(default=30, ge=0)
-    """How long running jobs may take to finish after SIGTERM."""
+    """How long running jobs may take to finish after SIGTERM, before they are handed back."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
     """How often the cancel keys of all running jobs are read, in one command."""
     batch_ms: int = Field(default=4, ge=0, le=1_000)

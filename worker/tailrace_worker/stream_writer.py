@@ -9,6 +9,7 @@ from typing import Final, Protocol, Self
 
 from tailrace.events import Ending, Event, encode
 from tailrace.keys import EntryId, Keys
+from tailrace_worker.interruption import AttemptLost
 from tailrace_worker.wire import packed
 
 _MAX_ENTRY_BYTES = 65_536
@@ -17,8 +18,8 @@ _GROWING: Final = frozenset({"delta", "reasoning", "refusal", "tool_call"})
 """Events that may be joined in one entry where they differ in their last field alone, which is a piece of text."""
 
 
-class StreamLost(Exception):
-    """The stream is not this attempt's any more: whoever runs the attempt stops, and writes nothing more."""
+class StreamLost(AttemptLost):
+    """The stream cannot be written any more."""
 
 
 class Fenced(StreamLost):

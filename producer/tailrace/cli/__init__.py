@@ -18,6 +18,7 @@ _EXTRAS: Final = {
     "anthropic": "worker",
     "arq": "worker",
     "hiredis": "worker",
+    "httpx2": "worker",
     "openai": "worker",
     "uvloop": "worker",
     "rich": "cli",
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _replace_unprintable()
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            # What is still buffered may break the pipe too.
+            print(end="", flush=True)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -51,9 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
             parser.error(f"argument {argument!r} is not UTF-8")
     parsed = parser.parse_args(arguments)
     try:
-        code: int = verbs[parsed.verb].run(parsed)
-        # What is still to be flushed may break the pipe too.
-        print(end="", flush=True)
+        return int(verbs[parsed.verb].run(parsed))
     except TailraceError as error:
         print(f"tailrace {parsed.verb}: {error}", file=sys.stderr)
         return 2 if isinstance(error, _MISUSE) else 1
@@ -63,8 +66,6 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         print(f"tailrace {parsed.verb}: needs the extra: pip install 'tailrace[{extra}]'", file=sys.stderr)
         return 1
-    else:
-        return code
 
 
 class _Parser(argparse.ArgumentParser):

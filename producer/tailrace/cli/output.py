@@ -60,7 +60,7 @@ class PlainText:
     def say(self, line: str) -> None:
         """Prints a line about the job to stderr."""
         self._break_line()
-        print(" ".join(line.split()), file=sys.stderr, flush=True)
+        print(" ".join(line.split()), file=sys.stderr)
 
     def _write(self, text: str, file: TextIO) -> None:
         if file is not self._open_line:
@@ -70,7 +70,7 @@ class PlainText:
 
     def _break_line(self) -> None:
         if self._open_line is not None:
-            print(file=sys.stderr, flush=True)
+            print(file=sys.stderr)
             self._open_line = None
 
 

@@ -67,7 +67,7 @@ async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[St
             for variable in ("NO_PROXY", "no_proxy"):
                 env[variable] = ",".join(filter(None, (env.get(variable), "127.0.0.1")))
         worker = await stack.enter_async_context(
-            open_service(*("worker", "--queue", queue), env=env, ready=_WORKER_READY, on_death=interruptible.interrupt)
+            open_service(*("worker", "--queues", queue), env=env, ready=_WORKER_READY, on_death=interruptible.interrupt)
         )
         screen.fact("worker", f"{worker.said}, runs the jobs of the queue {queue}")
         yield Stage(tailrace=tailrace, settings=settings, queue=queue)

@@ -81,8 +81,8 @@ class _Answer:
     def pieces(self, event: RawMessageStreamEvent) -> Iterator[Piece]:
         match event.type:
             case "message_start":
-                usage = event.message.usage
-                yield Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+                # Its output tokens are those of the first piece at most: what was used is said at the end.
+                yield Usage(input_tokens=event.message.usage.input_tokens)
             case "content_block_start":
                 yield from self._block(event)
             case "content_block_delta":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.unit.wire_server import KEYS, asking, providers_at, serving
+from tests.providers.wire_server import KEYS, asking, providers_at, serving
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace_worker.provider import Provider

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.wire_server import asking, providers_at, saying
+from tests.providers.wire_server import asking, providers_at, saying
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Refusal, ToolCall

@@ -1,0 +1,209 @@
+"""`StreamWorker`: an arq worker that claims its jobs, holds them by leases, and hands them back."""
+
+import asyncio
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from signal import Signals
+from typing import Any, Final
+
+from arq import ArqRedis
+from arq.worker import Function, Worker
+from redis.asyncio import Redis
+
+from tailrace.broker import Broker
+from tailrace.errors import InfrastructureError
+from tailrace.keys import Keys
+from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
+from tailrace_worker.generation import Generations
+from tailrace_worker.leases import Leases
+from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.wire import Wire, packed
+
+_logger = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 1.0
+"""How long a ring that got lost, or a producer that does not ring, costs at most."""
+_RETRY_SECONDS: Final = 0.5
+
+
+class StreamWorker(Worker):
+    """Runs generation jobs as `arq.Worker.run_job` does; how they are found, held and let go is its own.
+
+    SIGTERM and SIGINT end it: it claims nothing more, lets running jobs finish for the grace time, and then hands the
+    rest back. A second signal hands them back now.
+    """
+
+    def __init__(self, generations: Generations, function: Function, redis: Redis, leases: Leases) -> None:
+        settings = generations.settings
+        pool: Any = redis.connection_pool
+        super().__init__(
+            functions=[function],
+            queue_name=generations.keys.queue(settings.queues[0]),
+            redis_pool=ArqRedis(connection_pool=pool),
+            max_jobs=settings.max_jobs,
+            job_completion_wait=math.ceil(settings.grace_seconds) or 1,
+            keep_result=0,
+            log_results=False,
+            job_serializer=to_json,
+            job_deserializer=json.loads,
+            ctx={"generations": generations, "leases": leases},
+        )
+        self._generations = generations
+        self._settings: WorkerSettings = settings
+        self._keys: Keys = generations.keys
+        self._broker: Broker = generations.broker
+        self._leases = leases
+        self._wire = Wire(redis)
+        self._connected_at = 0.0
+        self._place_freed = asyncio.Event()
+        self._draining = asyncio.Event()
+
+    async def main(self) -> None:
+        """Claims and runs jobs until it is told to drain; returns once none is left."""
+        async with self._wire, asyncio.TaskGroup() as waiting:
+            claiming = waiting.create_task(self._claim_until_cancelled())
+            await self._draining.wait()
+            claiming.cancel()
+            await asyncio.wait([claiming])
+            await self._ring_for_others()
+            while self.tasks:
+                await asyncio.wait(self.tasks.values())
+                self._reap()
+
+    async def _claim_until_cancelled(self) -> None:
+        while True:
+            self._reap()
+            places = self.max_jobs - len(self.tasks)
+            if places <= 0:
+                # A full worker does not listen: it would take rings from those who have places.
+                self._place_freed.clear()
+                await self._place_freed.wait()
+                continue
+            try:
+                claimed = await self._claim(places)
+                for claim in claimed.claims:
+                    self._start(claim)
+                if len(claimed.claims) < places:
+                    await self._wait_for_ring(claimed.next_due_seconds)
+            except InfrastructureError as error:
+                _logger.warning("no jobs can be claimed, the next try comes in %.1f s: %s", _RETRY_SECONDS, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _claim(self, places: int) -> Claimed:
+        if not self._wire.is_connected:
+            await self._wire.connect()
+            self._connected_at = time.monotonic()
+        # After an outage the leases of all have run out; those who are well renew theirs within one lease.
+        takes_over = time.monotonic() - self._connected_at >= self._settings.lease_seconds
+        token = new_token(self._generations.worker)
+        queues = self._settings.queues
+        command = claim_command(
+            self._keys, queues, token, places=places, lease_seconds=self._settings.lease_seconds, takes_over=takes_over
+        )
+        (reply,) = await self._wire.exchange(packed(*command), 1)
+        if isinstance(reply, Exception):
+            raise InfrastructureError(f"Redis refused to claim: {reply}")
+        return read_claimed(reply, queues, token)
+
+    async def _wait_for_ring(self, next_due_seconds: float | None) -> None:
+        timeout = _POLL_SECONDS if next_due_seconds is None else max(0.001, min(_POLL_SECONDS, next_due_seconds))
+        bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
+        await self._wire.exchange(packed("BLPOP", *bells, f"{timeout:.3f}"), 1)
+
+    async def _ring_for_others(self) -> None:
+        """A ring that was meant for this worker may have come as it left."""
+        with suppress(InfrastructureError):
+            command = claim_command(self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over=False)
+            await self._broker.call(*command)
+
+    def _start(self, claim: Claim) -> None:
+        held = self._leases.get(claim.job_id)
+        if held is not None:
+            # A lease of our own that ran out, and nobody was faster: the job goes on under the new token.
+            held.token = claim.token
+            return
+        task = self.loop.create_task(self._run(claim))
+        self.tasks[claim.job_id] = task
+        task.add_done_callback(lambda _: self._place_freed.set())
+
+    async def _run(self, claim: Claim) -> None:
+        with self._leases.holding(claim):
+            try:
+                await self.run_job(claim.job_id, claim.due)
+            except asyncio.CancelledError:
+                await self._release(claim, "hand_back")
+                raise
+            except Exception:
+                # Redis may be away: then the lease runs out, and the job is claimed by whoever reaches it first.
+                _logger.exception("job %s is handed back", claim.job_id)
+                await self._release(claim, "hand_back")
+
+    async def finish_job(
+        self,
+        job_id: str,
+        finish: bool,
+        result_data: bytes | None,  # noqa: ARG002
+        result_timeout_s: float | None,  # noqa: ARG002
+        keep_result_forever: bool,  # noqa: ARG002
+        incr_score: int | None,
+        keep_in_progress: float | None,  # noqa: ARG002
+    ) -> None:
+        """arq's, by a script that acts only where the claim is still ours."""
+        claim = self._leases.get(job_id)
+        if claim is None:
+            return
+        if finish:
+            await self._release(claim, "finish")
+        elif incr_score:
+            await self._release(claim, "retry", due=claim.due + incr_score)
+        else:
+            await self._release(claim, "hand_back")
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        """arq's, where it ends a job without running it: the stream gets its ending first."""
+        claim = self._leases.get(job_id)
+        if claim is None:
+            return
+        result: Mapping[str, Any] = json.loads(result_data or b"{}")
+        await self._generations.refuse(job_id, str(result.get("r", "")))
+        await self._release(claim, "finish")
+
+    async def _release(self, claim: Claim, what: Release, *, due: int = 0) -> None:
+        with suppress(InfrastructureError):
+            await self._broker.call(*release_command(self._keys, claim, what, due=due))
+
+    def _reap(self) -> None:
+        for job_id, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[job_id]
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        """arq's handler of SIGTERM and SIGINT."""
+        if self._draining.is_set():
+            self._hand_back_all()
+            return
+        self._reap()
+        _logger.info(
+            "%s: claims nothing more; %d jobs have %g s to finish",
+            signum.name,
+            len(self.tasks),
+            self._settings.grace_seconds,
+        )
+        self._draining.set()
+        self.loop.call_later(self._settings.grace_seconds, self._hand_back_all)
+
+    def _hand_back_all(self) -> None:
+        self._reap()
+        if self.tasks:
+            _logger.info("%d jobs are handed back", len(self.tasks))
+        for task in self.tasks.values():
+            task.cancel()
+
+
+def to_json(body: Mapping[str, Any]) -> bytes:
+    """How arq's bodies are written. What JSON does not know, an exception say, becomes its text."""
+    return json.dumps(body, default=str).encode()
