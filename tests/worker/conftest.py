@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from signal import Signals
 
 import pytest
 
@@ -11,10 +12,13 @@ from tailrace.broker import Broker, open_redis
 from tailrace.events import Delta
 from tailrace.keys import Keys
 from tailrace_worker.cancellation import CancelPoll
+from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.generation import Generations
+from tailrace_worker.leases import Leases
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.worker import arq_function
 
 OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
 
@@ -101,6 +105,22 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         await broker.aclose()
 
     return opened
+
+
+@asynccontextmanager
+async def running_worker(generations: Generations) -> AsyncIterator[StreamWorker]:
+    """A worker that claims jobs; at the exit it hands back what it still runs."""
+    settings = generations.settings
+    redis = open_redis(settings.redis_url)
+    async with Leases(settings.redis_url, generations.keys, lease_seconds=settings.lease_seconds) as leases:
+        worker = StreamWorker(generations, arq_function(settings), redis, leases)
+        running = asyncio.create_task(worker.async_run())
+        yield worker
+        for _ in range(2):
+            worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+        async with asyncio.timeout(10):
+            await running
+    await redis.aclose()
 
 
 @pytest.fixture

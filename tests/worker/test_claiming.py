@@ -1,0 +1,368 @@
+"""Claims on the queue's side, and the worker that lives by them."""
+
+import asyncio
+import time
+from signal import Signals
+
+import pytest
+
+from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
+from tailrace.broker import Broker, open_redis
+from tailrace.events import Event
+from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
+from tailrace_worker.claims import (
+    Claim,
+    claim_command,
+    new_token,
+    read_claimed,
+    release_command,
+    renew_command,
+)
+from tailrace_worker.generation import Generations
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
+
+
+class Side:
+    """The queue's side, as one worker sees it."""
+
+    def __init__(self, broker: Broker, keys: Keys) -> None:
+        self.broker = broker
+        self.keys = keys
+
+    async def claim(
+        self, *queues: str, places: int = 10, lease_seconds: float = 60, takes_over: bool = True
+    ) -> list[Claim]:
+        names, token = queues or ("default",), new_token("w")
+        command = claim_command(
+            self.keys, names, token, places=places, lease_seconds=lease_seconds, takes_over=takes_over
+        )
+        return read_claimed(await self.broker.call(*command), names, token).claims
+
+    async def renew(self, *claims: Claim, lease_seconds: float = 60) -> list[bytes]:
+        lost: list[bytes] = await self.broker.call(*renew_command(self.keys, claims, lease_seconds=lease_seconds))
+        return lost
+
+    async def release(self, claim: Claim, what: str, due: int = 0) -> bool:
+        return bool(await self.broker.call(*release_command(self.keys, claim, what, due=due)))  # type: ignore[arg-type]
+
+    async def expire(self, claim: Claim) -> None:
+        await self.broker.call("ZADD", self.keys.running(claim.queue), 1, claim.job_id)
+
+    async def waiting(self, queue: str = "default") -> list[bytes]:
+        jobs: list[bytes] = await self.broker.call("ZRANGE", self.keys.queue(queue), 0, -1)
+        return jobs
+
+    async def running(self, queue: str = "default") -> dict[bytes, float]:
+        flat = await self.broker.call("ZRANGE", self.keys.running(queue), 0, -1, "WITHSCORES")
+        return {job: float(deadline) for job, deadline in zip(flat[::2], flat[1::2], strict=True)}
+
+
+@pytest.fixture
+async def side(settings: Settings):  # noqa: ANN201
+    broker = Broker(open_redis(settings.redis_url))
+    yield Side(broker, Keys(settings.prefix))
+    await broker.aclose()
+
+
+async def enqueue(tailrace: Tailrace, request: GenerationRequest, count: int, **options: str) -> list[Job]:
+    return [await tailrace.enqueue(request, **options) for _ in range(count)]  # type: ignore[arg-type]
+
+
+def ids(claims: list[Claim]) -> list[str]:
+    return [claim.job_id for claim in claims]
+
+
+async def test_a_claim_moves_due_jobs_out_of_the_queue_as_many_as_there_are_places(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    jobs = await enqueue(tailrace, request_, 3)
+    deferred = await tailrace.enqueue(request_, defer_seconds=60)
+    first, second = await side.claim(places=2), await side.claim(places=9)
+    assert sorted(ids(first) + ids(second)) == sorted(job.id for job in jobs)
+    assert len(first) == 2
+    assert await side.waiting() == [deferred.id.encode()]
+    assert len(await side.running()) == 3
+
+
+async def test_an_expired_lease_is_claimed_before_anything_else_and_says_why(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    lost, handed_back, _ = await enqueue(tailrace, request_, 3)
+    claims = {claim.job_id: claim for claim in await side.claim(places=2)}
+    await side.expire(claims[lost.id])
+    await side.release(claims[handed_back.id], "hand_back")
+    taken = await side.claim(places=2)
+    assert [(claim.job_id, claim.reason) for claim in taken] == [
+        (handed_back.id, "worker_shutdown"),
+        (lost.id, "worker_lost"),
+    ]
+    assert await side.claim(places=0) == []
+
+
+async def test_a_lease_that_stands_is_nobody_elses(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    await enqueue(tailrace, request_, 1)
+    assert len(await side.claim()) == 1
+    assert await side.claim() == []
+
+
+async def test_who_has_just_connected_takes_over_only_what_was_handed_back(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    lost, handed_back = await enqueue(tailrace, request_, 2)
+    claims = {claim.job_id: claim for claim in await side.claim()}
+    await side.expire(claims[lost.id])
+    await side.release(claims[handed_back.id], "hand_back")
+    assert ids(await side.claim(takes_over=False)) == [handed_back.id]
+    assert ids(await side.claim()) == [lost.id]
+
+
+async def test_the_first_queue_goes_before_all_others(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    batch = await enqueue(tailrace, request_, 2, queue="batch")
+    (interactive,) = await enqueue(tailrace, request_, 1, queue="interactive")
+    first, second = await side.claim("interactive", "batch", places=2)
+    assert (first.job_id, first.queue) == (interactive.id, "interactive")
+    assert (second.job_id, second.queue) == (batch[0].id, "batch")
+
+
+async def test_only_the_holder_of_the_token_renews_and_releases(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    (job,) = await enqueue(tailrace, request_, 1)
+    (zombie,) = await side.claim()
+    await side.expire(zombie)
+    (successor,) = await side.claim()
+    running = await side.running()
+    assert await side.renew(zombie, lease_seconds=999) == [job.id.encode()]
+    for what in ("finish", "retry", "hand_back"):
+        assert not await side.release(zombie, what)
+    assert await side.running() == running
+    assert await side.broker.call("EXISTS", arq_job(job.id), arq_in_progress(job.id)) == 2
+    assert await side.renew(successor, lease_seconds=999) == []
+    assert await side.running() != running
+    assert await side.release(successor, "finish")
+    assert await side.running() == {}
+    assert await side.broker.call("EXISTS", arq_job(job.id), arq_in_progress(job.id), arq_retry(job.id)) == 0
+
+
+async def test_a_renewal_that_comes_after_the_release_brings_nothing_back(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    await enqueue(tailrace, request_, 1)
+    (claim,) = await side.claim()
+    await side.release(claim, "finish")
+    assert await side.renew(claim) == [claim.job_id.encode()]
+    assert await side.running() == {}
+
+
+async def test_thousands_of_leases_are_renewed_in_one_command(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    for queue in ("default", "batch"):
+        await enqueue(tailrace, request_, 1_300, queue=queue)
+    claims = await side.claim("default", "batch", places=5_000)
+    assert len(claims) == 2_600
+    before = await side.running("batch")
+    lost = claims.pop()
+    await side.broker.call("SET", arq_in_progress(lost.job_id), "another's")
+    assert await side.renew(*claims, lost, lease_seconds=999) == [lost.job_id.encode()]
+    after = await side.running("batch")
+    assert {job for job in before if before[job] == after[job]} == {lost.job_id.encode()}
+
+
+async def test_a_retry_waits_in_the_queue_until_it_is_due(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    (job,) = await enqueue(tailrace, request_, 1)
+    (claim,) = await side.claim()
+    await side.release(claim, "retry", due=round(time.time() * 1000) + 60_000)
+    assert await side.claim() == []
+    assert await side.waiting() == [job.id.encode()]
+    assert await side.running() == {}
+
+
+async def test_one_enqueue_wakes_one_worker_and_the_one_that_waited_longest(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    woken: list[str] = []
+
+    async def wait(name: str) -> None:
+        if await side.broker.call("BLPOP", side.keys.doorbell("default"), 5):
+            woken.append(name)
+
+    waiting: list[asyncio.Task[None]] = []
+    for number, name in enumerate(("first", "second", "third"), 1):
+        waiting.append(asyncio.create_task(wait(name)))
+        while await blocked(side) < number:
+            await asyncio.sleep(0)
+    await enqueue(tailrace, request_, 1)
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert woken == ["first"]
+    await enqueue(tailrace, request_, 2)
+    await asyncio.gather(*waiting)
+    assert woken == ["first", "second", "third"]
+
+
+async def blocked(side: Side) -> int:
+    """How many clients wait at a doorbell."""
+    clients: bytes = await side.broker.call("CLIENT", "LIST")
+    return clients.count(b"cmd=blpop")
+
+
+async def test_who_leaves_due_jobs_behind_rings_again(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    await enqueue(tailrace, request_, 3)
+    bell = side.keys.doorbell("default")
+    await side.broker.call("DEL", bell)
+    await side.claim(places=2)
+    assert await side.broker.call("LLEN", bell) == 1
+    await side.broker.call("DEL", bell)
+    await side.claim(places=1)
+    assert await side.broker.call("LLEN", bell) == 0
+
+
+async def events_of(job: Job) -> list[Event]:
+    async with asyncio.timeout(20):
+        return [event async for event in job.tail()]
+
+
+async def begun(job: Job, attempt: int = 1) -> None:
+    async with asyncio.timeout(20):
+        async for event in job.tail():
+            if event.type == "started" and event.attempt >= attempt:
+                return
+
+
+async def test_a_worker_runs_what_is_enqueued_and_keeps_nothing(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    async with running_worker(generations) as worker:
+        job = await tailrace.enqueue(request_)
+        puppet.say("Hello")
+        puppet.finish()
+        assert [event.type for event in await events_of(job)] == ["queued", "started", "delta", "completed"]
+        async with asyncio.timeout(5):
+            await asyncio.gather(*worker.tasks.values())
+    assert await side.running() == {}
+    keys = [arq_job(job.id), arq_in_progress(job.id), arq_retry(job.id), f"arq:result:{job.id}"]
+    assert await side.broker.call("EXISTS", *keys) == 0
+
+
+async def test_a_job_that_nobody_rang_for_is_found(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    async with running_worker(generations):
+        job = await tailrace.enqueue(request_, defer_seconds=0.3)
+        puppet.finish()
+        await begun(job)
+
+
+async def test_a_full_worker_leaves_the_rings_to_others(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    async with open_generations(max_jobs=1) as generations, running_worker(generations):
+        await begun(await tailrace.enqueue(request_))
+        second = await tailrace.enqueue(request_)
+        assert await side.broker.call("BLPOP", side.keys.doorbell("default"), 5)
+        assert ids(await side.claim()) == [second.id]
+
+
+async def test_a_lost_claim_stops_a_silent_job_which_writes_nothing_more(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
+        await begun(job)
+        (running,) = worker.tasks.values()
+        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason=""))
+        # It was faster than the worker itself.
+        (successor,) = await side.claim()
+        async with asyncio.timeout(5):
+            await puppet.closed.wait()
+            await running
+    assert (await job.status()).cursor.seq == 2
+    assert await side.renew(successor) == []
+
+
+async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
+        await begun(job)
+        worker._connected_at -= 10
+        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason=""))
+        await tailrace.enqueue(request_.model_copy(update={"model": "rings"}), queue="default")
+        async with asyncio.timeout(5):
+            while (await side.running())[job.id.encode()] == 1:
+                await asyncio.sleep(0)
+        puppet.say("still here")
+        puppet.finish()
+        puppet.finish()
+        assert [event.type for event in await events_of(job)] == ["queued", "started", "delta", "completed"]
+
+
+async def test_a_drained_worker_finishes_what_it_runs_and_claims_nothing_more(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with running_worker(generations) as worker:
+        await begun(job)
+        worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+        late = await tailrace.enqueue(request_)
+        puppet.say("Hello")
+        puppet.finish()
+        assert (await events_of(job))[-1].type == "completed"
+    assert await side.waiting() == [late.id.encode()]
+
+
+async def test_a_second_signal_hands_back_at_once_and_the_next_worker_goes_on_at_once(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations("first") as generations, running_worker(generations) as worker:
+        puppet.say("void")
+        await begun(job)
+        for _ in range(2):
+            worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+        await puppet.closed.wait()
+    async with open_generations("second") as generations, running_worker(generations):
+        puppet.say("valid")
+        puppet.finish()
+        events = await events_of(job)
+    started = [event for event in events if event.type == "started"]
+    assert [(event.worker, event.reason) for event in started] == [("first", None), ("second", "worker_shutdown")]
+    assert (await job.answer()).text.endswith("valid")
+    assert [event.id.seq for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_a_deleted_job_is_dropped_even_while_its_provider_is_silent(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(lease_seconds=1) as generations, running_worker(generations):
+        await begun(job)
+        await job.delete()
+        async with asyncio.timeout(5):
+            await puppet.closed.wait()
+    assert await side.running() == {}
+    assert await side.waiting() == []
+
+
+async def test_a_cancel_between_claim_and_begin_ends_the_job_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    (claim,) = await side.claim()
+    assert await job.cancel() is CancelOutcome.CANCELLED
+    await side.release(claim, "hand_back")
+    async with running_worker(generations):
+        async with asyncio.timeout(5):
+            while await side.running():
+                await asyncio.sleep(0)
+    assert [event.type for event in await events_of(job)] == ["queued", "cancelled"]
+    assert not puppet.called.is_set()
