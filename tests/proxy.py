@@ -19,6 +19,8 @@ class Proxy:
         self._replies = b""
         self._heard = asyncio.Condition()
         self.hold_replies = False
+        self.trap: bytes | None = None
+        """Once a request holds this, no reply passes any more: who sent it is caught between request and reply."""
 
     @property
     def url(self) -> str:
@@ -72,6 +74,8 @@ class Proxy:
     async def _requests_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
+                if self.trap is not None and self.trap in data:
+                    self.hold_replies = True
                 writer.write(data)
                 await writer.drain()
                 async with self._heard:

@@ -1,0 +1,244 @@
+"""Workers that die, freeze, come back and lose their Redis: nothing is lost, nothing doubled, and there is one ending."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Final
+
+import pytest
+
+from tailrace import Answer, Event, GenerationRequest, Job, Settings, Tailrace
+from tailrace.broker import Broker, open_redis
+from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
+from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker.simulator import Scenario, Simulator
+from tests.processes import worker_process
+from tests.proxy import Proxy
+
+LEASE_SECONDS: Final = 1.0
+QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}
+STREAM: Final = "demo?pieces=300&interval_ms=10"
+SILENT: Final = "demo?pieces=3&first_token_ms=3600000"
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    broker = Broker(open_redis(settings.redis_url))
+    yield broker
+    await broker.aclose()
+
+
+def asking(model: str) -> GenerationRequest:
+    return GenerationRequest.model_validate(
+        {"provider": "openai", "model": model, "messages": [{"role": "user", "content": "Tell me."}]}
+    )
+
+
+async def said(job: Job, type_: str, attempt: int = 1) -> None:
+    """Waits until an attempt has said something of a type."""
+    async with asyncio.timeout(40):
+        async for event in job.tail():
+            if event.type == type_ and event.id.attempt >= attempt:
+                return
+
+
+async def ended(job: Job) -> list[Event]:
+    async with asyncio.timeout(60):
+        return [event async for event in job.tail()]
+
+
+def assert_whole(events: list[Event], model: str, *, reasons: list[str | None] | None = None) -> None:
+    """An unbroken SEQ, one ending, and the text of the last attempt is exactly what the simulator sent."""
+    assert [event.id.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.type for event in events if event.type in {"completed", "failed", "cancelled"}] == ["completed"]
+    assert events[-1].type == "completed"
+    answer = Answer()
+    for event in events:
+        answer.add(event)
+    assert answer.text == Scenario.parse(model).text_sent
+    if reasons is not None:
+        assert [event.reason for event in events if event.type == "started"] == reasons
+
+
+async def assert_nothing_left(broker: Broker, settings: Settings, job: Job) -> None:
+    """Waits until the job is released: nothing of it is left on the queue's side."""
+    keys = Keys(settings.prefix)
+    async with asyncio.timeout(20):
+        while await broker.call("ZCARD", keys.running("default")):
+            await asyncio.sleep(0)
+    assert await broker.call("ZCARD", keys.queue("default")) == 0
+    assert await broker.call("EXISTS", arq_job(job.id), arq_in_progress(job.id), arq_retry(job.id)) == 0
+
+
+@pytest.mark.parametrize(
+    ("phase", "trap", "model", "reasons"),
+    [
+        ("claimed", b"arq:retry:", STREAM, ["worker_lost"]),
+        ("before the first token", None, STREAM + "&first_token_ms=2000", [None, "worker_lost"]),
+        ("streaming", None, STREAM, [None, "worker_lost"]),
+        ("ended but not released", b"finish_reason", "demo?pieces=5&interval_ms=1", [None]),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) and "?" not in value else "",
+)
+async def test_a_job_survives_its_worker_being_killed(
+    tailrace: Tailrace,
+    settings: Settings,
+    simulator: Simulator,
+    broker: Broker,
+    phase: str,
+    trap: bytes | None,
+    model: str,
+    reasons: list[str | None],
+) -> None:
+    async with Proxy(settings.redis_url) as proxy:
+        behind = settings.model_copy(update={"redis_url": proxy.url})
+        async with (
+            worker_process(behind, simulator, **QUICK) as doomed,
+            worker_process(settings, simulator, **QUICK, TAILRACE_QUEUES="other") as idle,
+        ):
+            proxy.trap = trap
+            job = await tailrace.enqueue(asking(model))
+            async with asyncio.timeout(20):
+                if trap is not None:
+                    await proxy.requested(trap)
+                elif phase == "streaming":
+                    await said(job, "delta")
+                else:
+                    await simulator.journal.until(lambda entry: entry.outcome == "open")
+            doomed.signal(signal.SIGKILL)
+            await doomed.ended()
+            idle.signal(signal.SIGKILL)
+            async with worker_process(settings, simulator, **QUICK):
+                assert_whole(await ended(job), model, reasons=reasons)
+                await assert_nothing_left(broker, settings, job)
+    async for ending in tailrace.endings("archive"):
+        assert (ending.job_id, ending.ending) == (job.id, "completed")
+        break
+
+
+async def test_a_suspended_worker_that_comes_back_touches_nothing(
+    tailrace: Tailrace, settings: Settings, simulator: Simulator, broker: Broker
+) -> None:
+    async with worker_process(settings, simulator, **QUICK) as zombie:
+        job = await tailrace.enqueue(asking(STREAM))
+        silent = await tailrace.enqueue(asking(SILENT))
+        await said(job, "delta")
+        await said(silent, "started")
+        zombie.signal(signal.SIGSTOP)
+        async with worker_process(settings, simulator, **QUICK):
+            await said(job, "delta", attempt=2)
+            await said(silent, "started", attempt=2)
+            zombie.signal(signal.SIGCONT)
+            # Both of its connections are closed, the silent one's too.
+            async with asyncio.timeout(10):
+                for entry in list(simulator.journal.entries)[:2]:
+                    await simulator.journal.until(lambda each, entry=entry: each is entry and each.closed_at is not None)
+            assert_whole(await ended(job), STREAM, reasons=[None, "worker_lost"])
+            assert (await silent.status()).cursor.attempt == 2
+            await silent.cancel()
+            assert [event.type for event in await ended(silent)] == ["queued", "started", "started", "cancelled"]
+            await assert_nothing_left(broker, settings, job)
+
+
+async def test_a_silent_zombie_whose_successor_dies_too_does_not_get_its_job_back(
+    tailrace: Tailrace, settings: Settings, simulator: Simulator
+) -> None:
+    async with worker_process(settings, simulator, **QUICK) as zombie:
+        job = await tailrace.enqueue(asking(SILENT))
+        await said(job, "started")
+        zombie.signal(signal.SIGSTOP)
+        async with worker_process(settings, simulator, **QUICK) as successor:
+            await said(job, "started", attempt=2)
+            successor.signal(signal.SIGSTOP)
+            zombie.signal(signal.SIGCONT)
+            # The zombie may run the job again, as any worker may: by a claim, in an attempt of its own.
+            await said(job, "started", attempt=3)
+            await job.cancel()
+            events = await ended(job)
+    assert [event.type for event in events] == ["queued", "started", "started", "started", "cancelled"]
+    assert [event.reason for event in events if event.type == "started"] == [None, "worker_lost", "worker_lost"]
+    assert [event.id.attempt for event in events] == [0, 1, 2, 3, 3]
+
+
+async def test_dropped_connections_lose_and_double_nothing(
+    tailrace: Tailrace, settings: Settings, simulator: Simulator, broker: Broker
+) -> None:
+    async with worker_process(settings, simulator, **QUICK):
+        jobs = [await tailrace.enqueue(asking(STREAM)) for _ in range(10)]
+        for job in jobs:
+            await said(job, "delta")
+        seen = 0
+        async for event in jobs[0].tail():
+            seen += event.type == "delta"
+            if seen % 20 == 0:
+                await broker.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        for job in jobs:
+            assert_whole(await ended(job), STREAM, reasons=[None])
+
+
+class TestWithABrokerOfItsOwn:
+    """Redis itself is killed, and comes back with its append-only file."""
+
+    @pytest.fixture
+    def broker_url(self, own_broker: EmbeddedBroker) -> str:
+        return own_broker.url
+
+    @pytest.mark.parametrize("away_seconds", [0.0, 2 * LEASE_SECONDS], ids=["within-the-lease", "beyond-the-lease"])
+    async def test_no_job_is_started_twice_by_an_outage_of_redis(
+        self,
+        tailrace: Tailrace,
+        settings: Settings,
+        simulator: Simulator,
+        own_broker: EmbeddedBroker,
+        away_seconds: float,
+    ) -> None:
+        model = "demo?pieces=600&interval_ms=10"
+        async with (
+            worker_process(settings, simulator, **QUICK),
+            worker_process(settings, simulator, **QUICK),
+        ):
+            jobs = [await tailrace.enqueue(asking(model)) for _ in range(20)]
+            for job in jobs:
+                await said(job, "delta")
+            own_broker.kill()
+            await asyncio.sleep(away_seconds)  # how long it is away is what the test is about
+            await asyncio.to_thread(own_broker.start)
+            for job in jobs:
+                assert_whole(await ended(job), model, reasons=[None])
+
+
+async def test_two_hundred_jobs_survive_workers_that_are_killed_at_random(
+    tailrace: Tailrace, settings: Settings, simulator: Simulator, broker: Broker
+) -> None:
+    model = "demo?pieces=100&interval_ms=10"
+    chance = random.Random(7)
+    async with AsyncExitStack() as stack:
+
+        async def start() -> None:
+            workers.append(
+                await stack.enter_async_context(worker_process(settings, simulator, **QUICK, TAILRACE_MAX_JOBS="20"))
+            )
+
+        workers = []
+        await asyncio.gather(*(start() for _ in range(3)))
+        jobs = [await tailrace.enqueue(asking(model)) for _ in range(200)]
+        for at in range(0, 200, 40):
+            await said(jobs[at], "delta")
+            victim = workers.pop(chance.randrange(len(workers)))
+            victim.signal(signal.SIGKILL)
+            await start()
+        streams = await asyncio.gather(*(ended(job) for job in jobs))
+        await assert_nothing_left(broker, settings, jobs[-1])
+    for events in streams:
+        assert_whole(events, model)
+    assert sum(event.type == "started" for events in streams for event in events) > 200
