@@ -14,7 +14,7 @@ FUNCTION = "generate"
 
 RING = """
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + time[2] / 1000
 local function ring(bell)
   if redis.call('LLEN', bell) < 64 then
     redis.call('LPUSH', bell, 1)
@@ -22,7 +22,10 @@ local function ring(bell)
   end
 end
 """
-"""The beginning of every script that rings: one ring wakes one worker, and rings that nobody hears do not pile up."""
+"""The beginning of every script that rings: one ring wakes one worker, and rings that nobody hears do not pile up.
+
+`now` is in ms with a fraction, so that jobs of one millisecond keep their order in a sorted set.
+"""
 
 # KEYS: events, record. ARGV: life in ms, queue, request, how long it may wait in ms, then the record's other fields.
 _JOB_SIDE = """

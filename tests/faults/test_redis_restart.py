@@ -1,15 +1,17 @@
 """Redis goes away in mid-stream, and comes back with less than it had, or without memory to spare."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 from tailrace import Event, GenerationRequest, Job, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Delta
 from tailrace_worker.embedded import EmbeddedBroker
-from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures
 
@@ -45,7 +47,7 @@ async def append_only_file(broker: Broker) -> Path:
 
 
 @pytest.fixture
-async def broker(own_broker: EmbeddedBroker):  # noqa: ANN201
+async def broker(own_broker: EmbeddedBroker) -> AsyncIterator[Broker]:
     opened = Broker(open_redis(own_broker.url))
     yield opened
     await opened.aclose()
@@ -127,9 +129,7 @@ async def test_a_batch_that_is_refused_for_want_of_memory_lands_whole_once_there
         await seen(job, "one ")
         await broker.call("CONFIG", "SET", "maxmemory", "1")
         puppet.say("two ")
-        async with asyncio.timeout(10):
-            while "maxmemory" not in caplog.text:
-                await asyncio.sleep(0)
+        await eventually(lambda: "maxmemory" in caplog.text)
         puppet.say("three")
         puppet.finish()
         await broker.call("CONFIG", "SET", "maxmemory", "0")
@@ -153,9 +153,7 @@ async def test_what_waits_is_bounded_and_then_the_provider_is_not_read(
         await seen(job, "one ")
         await broker.call("CONFIG", "SET", "maxmemory", "1")
         puppet.say(*("x" * 1_024 for _ in range(1_000)))
-        async with asyncio.timeout(10):
-            while puppet.unread > 1_000 - 64:
-                await asyncio.sleep(0)
+        await eventually(lambda: puppet.unread <= 1_000 - 64)
         for _ in range(100):
             await asyncio.sleep(0)
         assert puppet.unread > 900

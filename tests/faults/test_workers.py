@@ -1,4 +1,4 @@
-"""Workers that die, freeze, come back and lose their Redis: nothing is lost, nothing doubled, and there is one ending."""
+"""Workers that die, freeze, come back and lose their Redis: nothing is lost or doubled, and there is one ending."""
 
 import asyncio
 import random
@@ -8,14 +8,15 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
+from tests.eventually import eventually
+from tests.processes import WorkerProcess, worker_process
+from tests.proxy import Proxy
 
 from tailrace import Answer, Event, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
 from tailrace_worker.embedded import EmbeddedBroker
 from tailrace_worker.simulator import Scenario, Simulator
-from tests.processes import worker_process
-from tests.proxy import Proxy
 
 LEASE_SECONDS: Final = 1.0
 QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}
@@ -73,9 +74,11 @@ def assert_whole(events: list[Event], model: str, *, reasons: list[str | None] |
 async def assert_nothing_left(broker: Broker, settings: Settings, job: Job) -> None:
     """Waits until the job is released: nothing of it is left on the queue's side."""
     keys = Keys(settings.prefix)
-    async with asyncio.timeout(20):
-        while await broker.call("ZCARD", keys.running("default")):
-            await asyncio.sleep(0)
+
+    async def released() -> bool:
+        return not await broker.call("ZCARD", keys.running("default"))
+
+    await eventually(released)
     assert await broker.call("ZCARD", keys.queue("default")) == 0
     assert await broker.call("EXISTS", arq_job(job.id), arq_in_progress(job.id), arq_retry(job.id)) == 0
 
@@ -140,9 +143,7 @@ async def test_a_suspended_worker_that_comes_back_touches_nothing(
             await said(silent, "started", attempt=2)
             zombie.signal(signal.SIGCONT)
             # Both of its connections are closed, the silent one's too.
-            async with asyncio.timeout(10):
-                for entry in list(simulator.journal.entries)[:2]:
-                    await simulator.journal.until(lambda each, entry=entry: each is entry and each.closed_at is not None)
+            await eventually(lambda: all(entry.closed_at for entry in list(simulator.journal.entries)[:2]))
             assert_whole(await ended(job), STREAM, reasons=[None, "worker_lost"])
             assert (await silent.status()).cursor.attempt == 2
             await silent.cancel()
@@ -221,7 +222,7 @@ async def test_two_hundred_jobs_survive_workers_that_are_killed_at_random(
     tailrace: Tailrace, settings: Settings, simulator: Simulator, broker: Broker
 ) -> None:
     model = "demo?pieces=100&interval_ms=10"
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311
     async with AsyncExitStack() as stack:
 
         async def start() -> None:
@@ -229,7 +230,7 @@ async def test_two_hundred_jobs_survive_workers_that_are_killed_at_random(
                 await stack.enter_async_context(worker_process(settings, simulator, **QUICK, TAILRACE_MAX_JOBS="20"))
             )
 
-        workers = []
+        workers: list[WorkerProcess] = []
         await asyncio.gather(*(start() for _ in range(3)))
         jobs = [await tailrace.enqueue(asking(model)) for _ in range(200)]
         for at in range(0, 200, 40):

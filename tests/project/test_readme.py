@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import worker_process
 
 from tailrace import Settings
 from tailrace.cli import _parser  # pyright: ignore[reportPrivateUsage]
 from tailrace_worker.simulator import Simulator
-from tests.processes import worker_process
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -26,7 +26,7 @@ def test_the_producer_of_the_readme_is_the_example() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_one_that_tailrace_understands(command: str) -> None:
     parser, _ = _parser()
-    assert parser.parse_args(shlex.split(command.replace("JOB", "x" * 22))).verb == command.split()[0]
+    assert parser.parse_args(shlex.split(command.replace("JOB", "x" * 22))).verb == command.split(maxsplit=1)[0]
 
 
 @pytest.mark.parametrize("target", re.findall(r"`?make ([a-z-]+)", README))

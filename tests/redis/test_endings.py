@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.eventually import eventually
 
 from tailrace import GenerationRequest, JobEnding, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
@@ -19,7 +20,9 @@ async def end_one(tailrace: Tailrace) -> str:
     return job.id
 
 
-async def take(tailrace: Tailrace, count: int, group: str = "archive", redeliver_seconds: float = 60) -> list[JobEnding]:
+async def take(
+    tailrace: Tailrace, count: int, group: str = "archive", redeliver_seconds: float = 60
+) -> list[JobEnding]:
     taken: list[JobEnding] = []
     async with asyncio.timeout(10):
         async for ending in tailrace.endings(group, redeliver_seconds=redeliver_seconds):
@@ -68,8 +71,11 @@ async def test_an_ending_whose_reader_failed_goes_to_another(tailrace: Tailrace)
 async def test_readers_outlive_the_expiry_of_the_stream(tailrace: Tailrace, settings: Settings) -> None:
     broker = Broker(open_redis(settings.redis_url))
     waiting = asyncio.create_task(take(tailrace, 1))
-    while not await broker.call("EXISTS", Keys(settings.prefix).endings):
-        await asyncio.sleep(0)
+
+    async def waits() -> bool:
+        return bool(await broker.call("EXISTS", Keys(settings.prefix).endings))
+
+    await eventually(waits)
     await broker.call("DEL", Keys(settings.prefix).endings)
     job_id = await end_one(tailrace)
     assert [ending.job_id for ending in await waiting] == [job_id]

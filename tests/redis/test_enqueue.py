@@ -146,7 +146,9 @@ async def test_a_deleted_job_leaves_nothing(tailrace: Tailrace, broker: Broker, 
     other = await tailrace.enqueue(REQUEST)
     await job.delete()
     await other.delete()
-    left = {key.decode() for key in await broker.call("KEYS", "*") if keys.prefix in key.decode() or job.id in key.decode()}
+    left = {
+        key.decode() for key in await broker.call("KEYS", "*") if keys.prefix in key.decode() or job.id in key.decode()
+    }
     assert left == {keys.endings, keys.queues, keys.doorbell("default")}
     with pytest.raises(JobNotFound, match=job.id):
         await job.delete()

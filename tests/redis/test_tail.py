@@ -1,14 +1,15 @@
 """Reading a stream, on the real server."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+from tests.proxy import Proxy
 
 from tailrace import Event, GenerationRequest, InvalidCursor, InvalidJobId, Job, JobNotFound, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Completed, Delta, Reasoning, Started, encode
 from tailrace.keys import Keys
-from tests.proxy import Proxy
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
@@ -37,7 +38,7 @@ async def job(tailrace: Tailrace) -> Job:
 
 
 @pytest.fixture
-async def stream(settings: Settings, job: Job):  # noqa: ANN201
+async def stream(settings: Settings, job: Job) -> AsyncIterator[Stream]:
     broker = Broker(open_redis(settings.redis_url))
     yield Stream(broker, Keys(settings.prefix), job)
     await broker.aclose()
@@ -92,7 +93,7 @@ async def test_a_stream_that_expires_under_a_waiting_tail_is_not_found(job: Job,
                     await stream.call("PEXPIRE", stream.key, 20)
 
 
-@pytest.mark.parametrize("cursor", ["", "1", "1-", "-1", "1-x", "٣-١", "1-2-3", "9" * 40 + "-1"])
+@pytest.mark.parametrize("cursor", ["", "1", "1-", "-1", "1-x", "\u0663-\u0661", "1-2-3", "9" * 40 + "-1"])
 async def test_what_is_no_cursor_is_refused(job: Job, cursor: str) -> None:
     with pytest.raises(InvalidCursor, match="ATTEMPT-SEQ"):
         job.tail(after=cursor)
@@ -109,9 +110,7 @@ async def test_what_is_no_id_is_refused_before_it_reaches_redis(tailrace: Tailra
         tailrace.job(job_id)
 
 
-async def test_rubbish_in_the_stream_is_skipped(
-    job: Job, stream: Stream, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_rubbish_in_the_stream_is_skipped(job: Job, stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
     await stream.call("XADD", stream.key, "1-2", "type", "started", "at", "soon")
     await stream.call("XADD", stream.key, "1-3", "type", "of-a-later-version", "x", "y")
     await stream.call("XADD", stream.key, "1-4", "colour", "blue")

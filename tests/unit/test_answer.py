@@ -20,7 +20,7 @@ def test_an_answer_grows_as_events_come() -> None:
     assert answer.text == "Hello"
     assert answer.reasoning == "Hm. "
     assert answer.cursor == EntryId(1, 5)
-    assert answer.finish_reason is None
+    assert answer.ending is None
     answer.add(Completed(at=2, finish_reason="length", input_tokens=3, output_tokens=2))
     assert (answer.finish_reason, answer.input_tokens, answer.output_tokens) == ("length", 3, 2)
 

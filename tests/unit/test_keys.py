@@ -1,6 +1,5 @@
 """Keys and ids."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

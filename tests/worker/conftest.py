@@ -82,7 +82,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
     """Opens what the jobs of a worker share; each call is another worker."""
 
     @asynccontextmanager
-    async def opened(name: str = "worker", **changed: object) -> AsyncIterator[Generations]:
+    async def opened(name: str = "worker", **changed: object) -> AsyncGenerator[Generations]:
         given = {"redis_url": settings.redis_url, "prefix": settings.prefix, **changed}
         read = WorkerSettings.read(**given)
         redis = open_redis(read.redis_url)
@@ -108,7 +108,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
 
 
 @asynccontextmanager
-async def running_worker(generations: Generations) -> AsyncIterator[StreamWorker]:
+async def running_worker(generations: Generations) -> AsyncGenerator[StreamWorker]:
     """A worker that claims jobs; at the exit it hands back what it still runs."""
     settings = generations.settings
     redis = open_redis(settings.redis_url)

@@ -2,9 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from functools import partial
 from signal import Signals
 
 import pytest
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
@@ -19,7 +23,6 @@ from tailrace_worker.claims import (
     renew_command,
 )
 from tailrace_worker.generation import Generations
-from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
 class Side:
@@ -58,7 +61,7 @@ class Side:
 
 
 @pytest.fixture
-async def side(settings: Settings):  # noqa: ANN201
+async def side(settings: Settings) -> AsyncIterator[Side]:
     broker = Broker(open_redis(settings.redis_url))
     yield Side(broker, Keys(settings.prefix))
     await broker.aclose()
@@ -99,9 +102,7 @@ async def test_an_expired_lease_is_claimed_before_anything_else_and_says_why(
     assert await side.claim(places=0) == []
 
 
-async def test_a_lease_that_stands_is_nobody_elses(
-    tailrace: Tailrace, side: Side, request_: GenerationRequest
-) -> None:
+async def test_a_lease_that_stands_is_nobody_elses(tailrace: Tailrace, side: Side, request_: GenerationRequest) -> None:
     await enqueue(tailrace, request_, 1)
     assert len(await side.claim()) == 1
     assert await side.claim() == []
@@ -196,8 +197,7 @@ async def test_one_enqueue_wakes_one_worker_and_the_one_that_waited_longest(
     waiting: list[asyncio.Task[None]] = []
     for number, name in enumerate(("first", "second", "third"), 1):
         waiting.append(asyncio.create_task(wait(name)))
-        while await blocked(side) < number:
-            await asyncio.sleep(0)
+        await eventually(partial(are_blocked, side, number))
     await enqueue(tailrace, request_, 1)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     assert woken == ["first"]
@@ -206,10 +206,10 @@ async def test_one_enqueue_wakes_one_worker_and_the_one_that_waited_longest(
     assert woken == ["first", "second", "third"]
 
 
-async def blocked(side: Side) -> int:
-    """How many clients wait at a doorbell."""
+async def are_blocked(side: Side, number: int) -> bool:
+    """Whether so many clients wait at a doorbell."""
     clients: bytes = await side.broker.call("CLIENT", "LIST")
-    return clients.count(b"cmd=blpop")
+    return clients.count(b"cmd=blpop") == number
 
 
 async def test_who_leaves_due_jobs_behind_rings_again(
@@ -297,9 +297,11 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
         worker._connected_at -= 10
         await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason=""))
         await tailrace.enqueue(request_.model_copy(update={"model": "rings"}), queue="default")
-        async with asyncio.timeout(5):
-            while (await side.running())[job.id.encode()] == 1:
-                await asyncio.sleep(0)
+
+        async def renewed() -> bool:
+            return (await side.running())[job.id.encode()] > 1
+
+        await eventually(renewed)
         puppet.say("still here")
         puppet.finish()
         puppet.finish()
@@ -360,9 +362,11 @@ async def test_a_cancel_between_claim_and_begin_ends_the_job_once(
     (claim,) = await side.claim()
     assert await job.cancel() is CancelOutcome.CANCELLED
     await side.release(claim, "hand_back")
+
+    async def released() -> bool:
+        return not await side.running()
+
     async with running_worker(generations):
-        async with asyncio.timeout(5):
-            while await side.running():
-                await asyncio.sleep(0)
+        await eventually(released)
     assert [event.type for event in await events_of(job)] == ["queued", "cancelled"]
     assert not puppet.called.is_set()

@@ -3,16 +3,15 @@
 import asyncio
 
 import pytest
+from tests.proxy import Proxy
+from tests.worker.conftest import OpenGenerations, Puppet
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace, attempts
 from tailrace.attempts import Began
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Completed, Delta, Event
-from tailrace.keys import EntryId, Keys
 from tailrace_worker.generation import Generations
 from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
-from tests.proxy import Proxy
-from tests.worker.conftest import OpenGenerations, Puppet
 
 
 async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
@@ -199,5 +198,3 @@ async def test_a_lone_surrogate_does_not_stop_the_stream(
         await writer.write(Delta(text="a\ud83db"))
         await writer.end(Completed(at=1, finish_reason="stop"))
     assert texts(await read(job, 9)) == ["a?b"]
-
-

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 from arq import Retry
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet
 
 from tailrace import CancelOutcome, GenerationRequest, Job, JobState, ProviderError, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
@@ -14,7 +17,6 @@ from tailrace.keys import Keys, arq_retry
 from tailrace_worker.claims import Claim
 from tailrace_worker.generation import Generations
 from tailrace_worker.provider import Usage
-from tests.worker.conftest import OpenGenerations, Puppet
 
 
 async def events_of(job: Job) -> list[Event]:
@@ -146,7 +148,7 @@ async def test_an_attempt_that_finds_an_ending_announces_it_again_and_releases(
     assert ended == [job.id, job.id]
 
 
-async def _first(tailrace: Tailrace, count: int):  # noqa: ANN202
+async def _first(tailrace: Tailrace, count: int) -> AsyncIterator[str]:
     seen = 0
     async for ending in tailrace.endings("readers"):
         yield ending.job_id
@@ -239,8 +241,8 @@ async def test_a_job_that_waited_too_long_fails_and_no_provider_is_called(
 ) -> None:
     job = await tailrace.enqueue(request_, expires_in_seconds=0.001)
     waited = await tailrace.enqueue(request_)
-    while (await waited.status()).queued_at + 5 > round(time.time() * 1000):
-        await asyncio.sleep(0)
+    queued_at = (await waited.status()).queued_at
+    await eventually(lambda: time.time() * 1000 > queued_at + 5)
     await generations.run(job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
@@ -302,7 +304,11 @@ async def test_a_generation_over_its_total_time_is_cut_and_keeps_the_text(
 
 
 async def test_every_key_of_a_job_has_an_expiry_at_every_stage(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, settings: Settings
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    settings: Settings,
 ) -> None:
     broker, keys = Broker(open_redis(settings.redis_url)), Keys(settings.prefix)
 
@@ -329,5 +335,5 @@ async def test_every_key_of_a_job_has_an_expiry_at_every_stage(
         ended = await lives(job)
         assert len(ended) == 3
         assert all(40_000 < life <= 50_000 for life in ended.values())
-    assert 0 < await broker.call("PTTL", keys.endings)
+    assert await broker.call("PTTL", keys.endings) > 0
     await broker.aclose()

@@ -66,6 +66,7 @@ def claim_command(
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
+    claims: list[tuple[bytes, int, int, bytes]]
     claims, next_due = reply
     return Claimed(
         [

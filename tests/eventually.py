@@ -1,0 +1,15 @@
+"""Waiting for what can only be seen by looking."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+
+
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], *, within_seconds: float = 20) -> None:
+    """Looks until the condition holds."""
+    async with asyncio.timeout(within_seconds):
+        while True:
+            holds = condition()
+            if await holds if inspect.isawaitable(holds) else holds:
+                return
+            await asyncio.sleep(0.001)
