@@ -14,8 +14,8 @@ from arq import ArqRedis
 from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
-from tailrace.broker import Broker
-from tailrace.errors import InfrastructureError
+from tailrace.broker import Argument, Broker
+from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
 from tailrace_worker.generation import Generations
@@ -104,15 +104,18 @@ class StreamWorker(Worker):
         command = claim_command(
             self._keys, queues, token, places=places, lease_seconds=self._settings.lease_seconds, takes_over=takes_over
         )
-        (reply,) = await self._wire.exchange(packed(*command), 1)
-        if isinstance(reply, Exception):
-            raise InfrastructureError(f"Redis refused to claim: {reply}")
-        return read_claimed(reply, queues, token)
+        return read_claimed(await self._ask(*command), queues, token)
 
     async def _wait_for_ring(self, next_due_seconds: float | None) -> None:
         timeout = _POLL_SECONDS if next_due_seconds is None else max(0.001, min(_POLL_SECONDS, next_due_seconds))
         bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
-        await self._wire.exchange(packed("BLPOP", *bells, f"{timeout:.3f}"), 1)
+        await self._ask("BLPOP", *bells, f"{timeout:.3f}")
+
+    async def _ask(self, *command: Argument) -> Any:
+        (reply,) = await self._wire.exchange(packed(*command), 1)
+        if isinstance(reply, Exception):
+            raise BrokerRefused(f"Redis refused: {reply}")
+        return reply
 
     async def _ring_for_others(self) -> None:
         """A ring that was meant for this worker may have come as it left."""

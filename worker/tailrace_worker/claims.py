@@ -31,15 +31,16 @@ class Claim:
     """The time at which it was to run, Unix ms."""
     reason: str
     """Why there is another attempt, should this be one: `worker_lost`, `worker_shutdown` or `retry`."""
-    is_lost: bool = False
-    on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
-    """Who runs the job, and is to stop."""
+    _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
+
+    def watch(self, on_lost: Callable[[ClaimLost], None]) -> None:
+        """Who runs the job is told when the claim is lost. Before that, the begin script keeps apart who may run it."""
+        self._on_lost = on_lost
 
     def lose(self) -> None:
         """The token is gone."""
-        self.is_lost = True
-        if self.on_lost is not None:
-            self.on_lost(ClaimLost(f"Another worker has claimed job {self.job_id!r}, or it was deleted."))
+        if self._on_lost is not None:
+            self._on_lost(ClaimLost(f"Another worker has claimed job {self.job_id!r}, or it was deleted."))
 
 
 @dataclass(frozen=True, slots=True)

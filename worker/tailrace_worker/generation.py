@@ -31,6 +31,8 @@ from tailrace_worker.stream_writer import StreamWriter
 
 _logger = logging.getLogger(__name__)
 
+_TRIES_SECONDS = 88_400
+"""How long arq keeps its counter of tries."""
 _HAND_OVER_SECONDS = 5.0
 """How long an attempt that is stopped with its worker may take to publish what it has."""
 
@@ -66,7 +68,7 @@ class Generations:
                 # Whoever wrote the ending died before the release, and perhaps before it was announced.
                 await self._close(job_id, over)
             case Behind() as behind:
-                await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "KEEPTTL")
+                await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "EX", _TRIES_SECONDS)
                 raise Retry(defer=0)
             case Gone():
                 _logger.info("job %s was deleted, or has expired, before it was run", job_id)
@@ -99,7 +101,7 @@ class Generations:
     async def _run(self, job_id: str, began: Began, claim: Claim | None) -> None:
         interruptible = Interruptible()
         if claim is not None:
-            claim.on_lost = interruptible.interrupt
+            claim.watch(interruptible.interrupt)
         with self.publisher.open(job_id, began, on_lost=interruptible.interrupt) as writer:
             try:
                 ending = await self._stream(job_id, began, writer, interruptible)
