@@ -7,9 +7,20 @@ from collections.abc import AsyncIterator
 import pytest
 from arq import Retry
 from tests.eventually import eventually
-from tests.worker.conftest import OpenGenerations, Puppet
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
-from tailrace import CancelOutcome, GenerationRequest, Job, JobState, ProviderError, Settings, Tailrace
+from tailrace import (
+    BrokerUnavailable,
+    CancelOutcome,
+    GenerationRequest,
+    Job,
+    JobState,
+    ProviderError,
+    Settings,
+    Tailrace,
+    attempts,
+    endings,
+)
 from tailrace.broker import Broker, open_redis
 from tailrace.errors import FailureCode
 from tailrace.events import Cancelled, Completed, Event, Failed
@@ -337,3 +348,30 @@ async def test_every_key_of_a_job_has_an_expiry_at_every_stage(
         assert all(40_000 < life <= 50_000 for life in ended.values())
     assert await broker.call("PTTL", keys.endings) > 0
     await broker.aclose()
+
+
+@pytest.mark.parametrize("where", ["begin", "close"])
+async def test_a_redis_that_fails_around_an_attempt_costs_no_ending_and_no_announcement(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    failing = {"begin": attempts, "close": endings}[where]
+    real = getattr(failing, where)
+
+    async def fail_once(*_: object, **__: object) -> None:
+        monkeypatch.setattr(failing, where, real)
+        raise BrokerUnavailable("Redis cannot be reached: by order of the test")
+
+    monkeypatch.setattr(failing, where, fail_once)
+    puppet.finish()
+    async with running_worker(generations):
+        job = await tailrace.enqueue(request_)
+        async with asyncio.timeout(10):
+            async for ended in tailrace.endings("readers"):
+                assert (ended.job_id, ended.ending) == (job.id, "completed")
+                break
+    assert [event.type for event in await events_of(job)] == ["queued", "started", "completed"]

@@ -11,10 +11,11 @@ from signal import Signals
 from typing import Any, Final
 
 from arq import ArqRedis
+from arq.utils import timestamp_ms
 from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
-from tailrace.broker import Argument, Broker
+from tailrace.broker import Argument, Broker, ms
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
@@ -141,9 +142,9 @@ class StreamWorker(Worker):
                 await self._release(claim, "hand_back")
                 raise
             except Exception:
-                # Redis may be away: then the lease runs out, and the job is claimed by whoever reaches it first.
-                _logger.exception("job %s is handed back", claim.job_id)
-                await self._release(claim, "hand_back")
+                # Where Redis is away, the release fails as well: then the lease runs out, and another claims the job.
+                _logger.exception("job %s is put back", claim.job_id)
+                await self._release(claim, "retry", due=timestamp_ms() + ms(_RETRY_SECONDS))
 
     async def finish_job(
         self,

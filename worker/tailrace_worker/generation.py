@@ -15,7 +15,7 @@ from tailrace import attempts, endings
 from tailrace.attempts import Began, Behind, Carried, Gone, Over
 from tailrace.broker import Broker
 from tailrace.endings import JobEnding
-from tailrace.errors import FailureCode, InvalidJobId, InvalidRequest, ProviderError
+from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
@@ -33,6 +33,7 @@ _logger = logging.getLogger(__name__)
 
 _TRIES_SECONDS = 88_400
 """How long arq keeps its counter of tries."""
+_REDIS_RETRY_SECONDS = 1
 _HAND_OVER_SECONDS = 5.0
 """How long an attempt that is stopped with its worker may take to publish what it has."""
 
@@ -58,8 +59,17 @@ class Generations:
         A stock arq worker has no `claim`: it cannot lose a job, nor tell why there is another attempt.
 
         Raises:
-            arq.Retry: The attempt was not above the last one's; the counter is mended.
+            arq.Retry: The attempt was not above the last one's, and the counter is mended; or Redis failed before the
+                attempt began, or after its ending: whoever comes next begins, or announces the ending.
         """
+        try:
+            await self._attempt(job_id, attempt, claim, carried)
+        except InfrastructureError as error:
+            # To return would release a job that has no ending, or one that nobody was told of.
+            _logger.warning("job %s waits for Redis: %s", job_id, error)
+            raise Retry(defer=_REDIS_RETRY_SECONDS) from error
+
+    async def _attempt(self, job_id: str, attempt: int, claim: Claim | None, carried: Carried | None) -> None:
         reason = claim.reason if claim else FailureCode.WORKER_LOST
         match await self._begin(job_id, attempt, reason, carried):
             case Began() as began:
