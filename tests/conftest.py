@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -10,6 +11,12 @@ import pytest
 from tailrace import Settings, Tailrace
 from tailrace.broker import open_redis
 from tailrace_worker.embedded import EmbeddedBroker
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would every process of the tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,11 @@ local function append(attempt, fields)
   redis.call('XADD', events, id, unpack(fields))
   return id
 end
+-- By who does not run the job. Far above: that an attempt has begun may be what a crash of Redis took, and its worker
+-- will put that back, unless it finds itself fenced.
+local function append_from_outside(fields)
+  return append(last.attempt + 1000, fields)
+end
 local function live(ms)
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ms) end
 end
@@ -63,7 +68,7 @@ if last.ended then return {'ended', last.type, tenant} end
 if attempt <= last.attempt then return {'behind', last.attempt} end
 local wanted = redis.call('GET', cancel)
 if wanted then return over('type', 'cancelled', 'at', now, 'reason', wanted) end
-if last.type == 'queued' and known[6] and now > tonumber(known[6]) then
+if last.type == 'queued' and now > (tonumber(known[6] or '') or now) then
   return over('type', 'failed', 'at', now, 'code', 'expired_in_queue', 'retryable', '1', 'message',
               'The job waited in its queue for longer than it was allowed to.')
 end
@@ -91,7 +96,7 @@ if attempt > 1 then
 end
 local id = append(attempt, fields)
 live(ARGV[2])
-return {'began', id, fields, tenant, known[2] or '', now, tonumber(known[5] or now)}
+return {'began', id, fields, tenant, known[2] or '', now, tonumber(known[5] or '') or now}
 """
 )
 
@@ -105,7 +110,7 @@ if last.ended then return {'ended', last.type, known[1] or '', known[2] or ''} e
 local left = redis.call('PTTL', events)
 redis.call('SET', cancel, ARGV[1], 'PX', left > 0 and left or ARGV[2])
 if last.type ~= 'queued' then return {'requested', '', known[1] or '', known[2] or ''} end
-append(last.attempt + 1, {'type', 'cancelled', 'at', now, 'reason', ARGV[1]})
+append_from_outside({'type', 'cancelled', 'at', now, 'reason', ARGV[1]})
 live(ARGV[2])
 return {'cancelled', 'cancelled', known[1] or '', known[2] or ''}
 """
@@ -120,7 +125,7 @@ local tenant = redis.call('HGET', record, 'tenant') or ''
 if last.ended then return {'ended', last.type, tenant} end
 local fields = {}
 for i = 2, #ARGV do table.insert(fields, ARGV[i]) end
-append(last.attempt + 1, fields)
+append_from_outside(fields)
 live(ARGV[1])
 return {'ended', ARGV[3], tenant}
 """
@@ -254,7 +259,7 @@ async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_s
 
 
 async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float) -> Over | Gone:
-    """Gives a job that its caller does not run its ending, unless it has one: in an attempt above the last."""
+    """Gives a job that its caller does not run its ending, unless it has one: in an attempt far above the last."""
     reply = await broker.call(*script(_END, _keys(keys, job_id), ms(keep_seconds), *encode(ending)))
     if reply[0] == b"gone":
         return Gone()

@@ -43,7 +43,11 @@ class Broker:
     """A pool of connections to one Redis. Everything that is sent through it may be sent twice without harm."""
 
     def __init__(self, redis: Redis) -> None:
+        """Raises `InvalidSettings` where the replies of the client have another shape than ours."""
         self._redis: Any = redis
+        options = self._redis.connection_pool.connection_kwargs
+        if options.get("decode_responses") or int(options.get("protocol") or 2) != 2:
+            raise InvalidSettings("The Redis client must be made with decode_responses=False, protocol=2.")
 
     async def greet(self, url: str) -> None:
         """Raises `BrokerUnavailable` or `BrokerRefused` where Redis cannot be used, with its URL in the message."""

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.processes import WorkerProcess, worker_process
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.events import Cancelled, Completed, Failed
 from tailrace_worker.simulator import Entry, Scenario, Simulator
+from tests.processes import WorkerProcess, worker_process
 
 PROVIDERS = ["openai", "anthropic"]
 

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.eventually import eventually
-from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 from tailrace import Event, GenerationRequest, Job, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Delta
 from tailrace_worker.embedded import EmbeddedBroker
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures
 

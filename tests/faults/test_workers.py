@@ -8,15 +8,15 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
-from tests.eventually import eventually
-from tests.processes import WorkerProcess, worker_process
-from tests.proxy import Proxy
 
 from tailrace import Answer, Event, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
 from tailrace_worker.embedded import EmbeddedBroker
 from tailrace_worker.simulator import Scenario, Simulator
+from tests.eventually import eventually
+from tests.processes import WorkerProcess, worker_process
+from tests.proxy import Proxy
 
 LEASE_SECONDS: Final = 1.0
 QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.processes import worker_process
 
 from tailrace import Settings
 from tailrace.cli import _parser  # pyright: ignore[reportPrivateUsage]
 from tailrace_worker.simulator import Simulator
+from tests.processes import worker_process
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

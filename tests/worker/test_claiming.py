@@ -7,8 +7,6 @@ from functools import partial
 from signal import Signals
 
 import pytest
-from tests.eventually import eventually
-from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
@@ -23,6 +21,8 @@ from tailrace_worker.claims import (
     renew_command,
 )
 from tailrace_worker.generation import Generations
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
 class Side:

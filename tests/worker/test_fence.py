@@ -3,49 +3,15 @@
 import asyncio
 
 import pytest
-from tests.proxy import Proxy
-from tests.worker.conftest import OpenGenerations, Puppet
 
-from tailrace import GenerationRequest, Job, Settings, Tailrace, attempts
-from tailrace.attempts import Began
+from tailrace import GenerationRequest, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
-from tailrace.events import Completed, Delta, Event
+from tailrace.events import Completed, Delta
 from tailrace_worker.generation import Generations
 from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
-
-
-async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
-    began = await attempts.begin(
-        generations.broker,
-        generations.keys,
-        job.id,
-        attempt=attempt,
-        worker=generations.worker,
-        reason="worker_lost",
-        max_lost=3,
-        life_seconds=60,
-        keep_seconds=60,
-    )
-    assert isinstance(began, Began)
-    return began
-
-
-async def read(job: Job, count: int) -> list[Event]:
-    events: list[Event] = []
-    async with asyncio.timeout(10):
-        async for event in job.tail():
-            events.append(event)
-            if len(events) == count:
-                break
-    return events
-
-
-def ignore(lost: StreamLost) -> None:
-    """For tests that look at the writer itself."""
-
-
-def texts(events: list[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Delta)]
+from tests.proxy import Proxy
+from tests.worker.conftest import OpenGenerations, Puppet
+from tests.worker.streams import begin, ignore, read, texts
 
 
 async def test_a_zombie_cannot_write_after_takeover(

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from arq import Retry
-from tests.eventually import eventually
-from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 from tailrace import (
     BrokerUnavailable,
@@ -28,6 +26,8 @@ from tailrace.keys import Keys, arq_retry
 from tailrace_worker.claims import Claim
 from tailrace_worker.generation import Generations
 from tailrace_worker.provider import Usage
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
 async def events_of(job: Job) -> list[Event]:

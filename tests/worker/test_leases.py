@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace
 from tailrace.keys import Keys
 from tailrace_worker import leases
 from tailrace_worker.claims import claim_command
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 LEASE_SECONDS = 1.0
 STALL_SECONDS = 3.0

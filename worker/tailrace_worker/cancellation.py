@@ -48,6 +48,9 @@ class CancelPoll:
         while True:
             await self._anything.wait()
             keys = list(self._watched)
+            if not keys:
+                # What was watched is over already.
+                continue
             try:
                 reasons: list[bytes | None] = await self._broker.call("MGET", *keys)
             except InfrastructureError as error:

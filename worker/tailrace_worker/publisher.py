@@ -31,6 +31,7 @@ _RECONCILE_AT_ONCE = 500
 _WATCH_SECONDS = 1.0
 _FIRST_BACKOFF_SECONDS = 0.05
 _LAST_BACKOFF_SECONDS = 1.0
+_NOT_A_STREAM = "WRONGTYPE"
 _NOT_ABOVE_THE_LAST = "equal or smaller than the target stream top item"
 
 _Batch = list[tuple[StreamWriter, Entry]]
@@ -61,6 +62,8 @@ class Publisher:
         self._writers.add(writer)
         for entry in writer.landed:
             self._keep(writer, entry)
+        # Who waits for a ring watches nothing: this `started` may be lost before the provider's first word.
+        self._bell.set()
         return writer
 
     def ring(self, writer: StreamWriter, *, added_bytes: int, urgent: bool) -> None:
@@ -83,6 +86,11 @@ class Publisher:
         """Returns once no more waits than may: so reading from the providers waits when Redis does not keep up."""
         if not self._room.is_set():
             await self._room.wait()
+
+    def release(self, writer: StreamWriter) -> None:
+        """Forgets a writer of which nothing will have to be sent again."""
+        if writer.is_done:
+            self._writers.discard(writer)
 
     async def run(self) -> None:
         """Publishes until it is cancelled."""
@@ -198,6 +206,11 @@ class Publisher:
             commands = (packed("XREVRANGE", each.stream, "+", "-", "COUNT", 1) for each in some)
             for writer, reply in zip(some, await self._exchange(b"".join(commands), len(some)), strict=True):
                 if isinstance(reply, Exception):
+                    if _NOT_A_STREAM in str(reply):
+                        writer.lose(StreamLost(f"The stream of job {writer.job_id!r} is none any more."))
+                        continue
+                    # What stays connected counts as reconciled.
+                    await self._wire.disconnect()
                     raise BrokerRefused(str(reply))
                 for entry in writer.reconcile(EntryId.decode(reply[0][0]) if reply else None):
                     self._keep(writer, entry)
@@ -221,5 +234,4 @@ class Publisher:
             # Not so where a reconciliation took it back: it lands, and is kept, once more.
             if writer.landed and writer.landed[0] is entry:
                 writer.landed.popleft()
-            if writer.closed and not writer.landed and not writer.unsettled:
-                self._writers.discard(writer)
+            self.release(writer)

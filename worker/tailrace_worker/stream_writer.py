@@ -62,6 +62,9 @@ class Sender(Protocol):
     async def room(self) -> None:
         """Returns once no more waits than may."""
 
+    def release(self, writer: "StreamWriter") -> None:
+        """Nobody hands anything over any more."""
+
 
 class StreamWriter:
     """The stream of a job, as one attempt writes it, from behind its `started`. Made by `Publisher.open`."""
@@ -102,6 +105,12 @@ class StreamWriter:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.closed = True
+        self._sender.release(self)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it will ever have to be sent."""
+        return self.closed and not (self._waiting or self.unsettled or self.landed)
 
     async def write(self, event: Event) -> None:
         """Hands an event over; waits only while too much waits to be sent. Raises `StreamLost`."""

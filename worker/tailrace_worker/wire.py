@@ -32,11 +32,11 @@ class Wire:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._connection.disconnect(nowait=True)
+        await self.disconnect()
 
     @property
     def is_connected(self) -> bool:
-        """Whether no exchange has failed since `connect`."""
+        """Whether it stands, as far as is known: an exchange that fails ends it."""
         return bool(self._connection.is_connected)
 
     async def connect(self) -> None:
@@ -57,8 +57,12 @@ class Wire:
                     return [await self._reply() for _ in range(replies)]
             except BaseException:
                 # Broken or cancelled in between: the replies that are still to come belong to nobody.
-                await self._connection.disconnect(nowait=True)
+                await self.disconnect()
                 raise
+
+    async def disconnect(self) -> None:
+        """Waits for nothing; `connect` makes it anew."""
+        await self._connection.disconnect(nowait=True)
 
     async def _reply(self) -> Any:
         try:

@@ -1,0 +1,137 @@
+"""A Redis that comes back with less than it had: what an attempt may still write, and what it may not."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+
+from tailrace import Event, GenerationRequest, Job, JobState, Tailrace
+from tailrace.attempts import _CANCEL  # pyright: ignore[reportPrivateUsage]
+from tailrace.broker import Broker, open_redis, script
+from tailrace.events import Delta, Queued, encode
+from tailrace_worker.embedded import EmbeddedBroker
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
+
+__all__ = ["open_generations", "puppet", "request_"]  # fixtures
+
+
+@pytest.fixture
+def broker_url(own_broker: EmbeddedBroker) -> str:
+    """The `settings` of these tests point at a server of their own."""
+    return own_broker.url
+
+
+@pytest.fixture
+async def broker(own_broker: EmbeddedBroker) -> AsyncIterator[Broker]:
+    opened = Broker(open_redis(own_broker.url))
+    yield opened
+    await opened.aclose()
+
+
+async def said(job: Job, text: str) -> list[Event]:
+    """Waits until the stream has said a text."""
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        async for event in job.tail():
+            events.append(event)
+            if isinstance(event, Delta) and text in event.text:
+                break
+    return events
+
+
+async def lose_after(broker: Broker, stream: str, kept: list[Event]) -> None:
+    """Leaves no more of a stream than a restarted Redis might, and cuts everybody off."""
+    appends = (("XADD", stream, str(event.id), *encode(event)) for event in kept)
+    await broker.transaction(("DEL", stream), *appends, ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+
+
+async def test_nothing_is_sent_before_a_reconciliation_that_was_refused_has_come_through(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    broker: Broker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations() as generations:
+        running = asyncio.create_task(generations.run(job.id, 1))
+        puppet.say("one ")
+        kept = await said(job, "one ")
+        puppet.say("two ")
+        await said(job, "two ")
+        await broker.call("ACL", "SETUSER", "default", "-xrevrange")
+        await lose_after(broker, generations.keys.events(job.id), kept)
+        puppet.say("three")
+        await eventually(lambda: "xrevrange" in caplog.text)
+        puppet.finish()
+        await broker.call("ACL", "SETUSER", "default", "+xrevrange")
+        await running
+    answer = await job.answer()
+    assert answer.text == "one two three"
+    assert [event.id.seq async for event in job.tail()] == list(range(1, answer.cursor.seq + 1))
+
+
+async def test_a_stream_that_is_none_any_more_holds_up_nobody_else(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
+) -> None:
+    broken, sound = await tailrace.enqueue(request_), await tailrace.enqueue(request_)
+    async with open_generations() as generations:
+        dropped = asyncio.create_task(generations.run(broken.id, 1))
+        puppet.say("one ")
+        await said(broken, "one ")
+        key = generations.keys.events(broken.id)
+        await broker.transaction(("DEL", key), ("SET", key, "rubbish", "PX", 60_000))
+        await broker.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        async with asyncio.timeout(10):
+            await dropped
+            puppet.finish()
+            await generations.run(sound.id, 1)
+    assert (await sound.status()).state is JobState.COMPLETED
+
+
+async def test_a_cancel_after_redis_lost_that_the_attempt_began_is_the_only_ending(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations() as generations:
+        running = asyncio.create_task(generations.run(job.id, 1))
+        await puppet.called.wait()
+        keys = generations.keys
+        # In one step, so that the worker cannot put its `started` back before the cancel comes.
+        await broker.transaction(
+            ("XTRIM", keys.events(job.id), "MAXLEN", 0),
+            ("XSETID", keys.events(job.id), "0-0"),
+            ("XADD", keys.events(job.id), "0-1", *encode(Queued(at=1, queue="default"))),
+            script(_CANCEL, (keys.events(job.id), keys.record(job.id), keys.cancel(job.id)), "enough", 60_000),
+            ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+        )
+        await running
+        entries = await broker.call("XRANGE", keys.events(job.id), "-", "+")
+    # A tail would stop at the first ending.
+    assert [fields[b"type"] for _, fields in entries] == [b"queued", b"cancelled"]
+
+
+async def test_the_start_of_a_silent_job_that_redis_lost_is_put_back(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations() as generations:
+        running = asyncio.create_task(generations.run(job.id, 1))
+        await puppet.called.wait()
+        queued, started = [event async for event in _first(job, 2)]
+        await lose_after(broker, generations.keys.events(job.id), [queued])
+        # The provider says nothing: nobody appends, and the publisher notices by itself.
+        assert [event async for event in _first(job, 2)] == [queued, started]
+        puppet.finish()
+        await running
+
+
+async def _first(job: Job, count: int) -> AsyncGenerator[Event, None]:
+    async with asyncio.timeout(10):
+        async for event in job.tail():
+            yield event
+            count -= 1
+            if not count:
+                return

@@ -1,0 +1,43 @@
+"""Beginning an attempt by hand, and looking at what its writer wrote."""
+
+import asyncio
+
+from tailrace import Event, Job, attempts
+from tailrace.attempts import Began
+from tailrace.events import Delta
+from tailrace_worker.generation import Generations
+from tailrace_worker.stream_writer import StreamLost
+
+
+async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
+    began = await attempts.begin(
+        generations.broker,
+        generations.keys,
+        job.id,
+        attempt=attempt,
+        worker=generations.worker,
+        reason="worker_lost",
+        max_lost=3,
+        life_seconds=60,
+        keep_seconds=60,
+    )
+    assert isinstance(began, Began)
+    return began
+
+
+async def read(job: Job, count: int) -> list[Event]:
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        async for event in job.tail():
+            events.append(event)
+            if len(events) == count:
+                break
+    return events
+
+
+def ignore(lost: StreamLost) -> None:
+    """For tests that look at the writer itself."""
+
+
+def texts(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Delta)]

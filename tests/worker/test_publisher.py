@@ -1,0 +1,258 @@
+"""What the publisher keeps to send again, and how it lets go of it."""
+
+import asyncio
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tailrace import GenerationRequest, Job, Tailrace
+from tailrace.errors import BrokerRefused, BrokerUnavailable
+from tailrace.events import Completed, Delta, Reasoning
+from tailrace_worker.generation import Generations
+from tailrace_worker.publisher import Publisher
+from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
+from tailrace_worker.wire import Wire
+from tests.eventually import eventually
+from tests.worker.conftest import OpenGenerations, Puppet
+from tests.worker.streams import begin, ignore, read, texts
+
+ENDING = Completed(at=1, finish_reason="stop")
+
+
+def held(publisher: Publisher) -> tuple[int, int, int, int]:
+    return len(publisher._writers), len(publisher._kept), publisher._kept_bytes, publisher._waiting_bytes
+
+
+@pytest.mark.parametrize("limits", [{"resend_seconds": 0}, {"max_resend_bytes": 0}], ids=["too-old", "too-much"])
+async def test_what_ended_is_let_go_of(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    limits: dict[str, int],
+) -> None:
+    async with open_generations(**limits) as generations:
+        for _ in range(20):
+            job = await tailrace.enqueue(request_)
+            puppet.say("Hello")
+            puppet.finish()
+            await generations.run(job.id, 1)
+        await eventually(lambda: held(generations.publisher) == (0, 0, 0, 0))
+
+
+async def test_a_writer_that_lost_its_stream_after_a_long_silence_is_let_go_of(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_resend_bytes=0) as generations:
+        publisher = generations.publisher
+        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            await eventually(lambda: not publisher._kept)
+            await job.delete()
+            with pytest.raises(StreamDeleted):
+                await writer.end(ENDING)
+        assert held(publisher) == (0, 0, 0, 0)
+
+
+async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_resend_bytes=4_096, resend_seconds=60) as generations:
+        publisher = generations.publisher
+        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            for number in range(40):
+                await writer.write(Delta(text=f"{number}" * 100))
+                await writer.settled()
+            await eventually(lambda: publisher._kept_bytes <= 4_096)
+            assert publisher._kept_bytes > 2_048
+            assert sum(len(entry.command) for entry in writer.landed) == publisher._kept_bytes
+            publisher._heard_at += 120
+            publisher._forget()
+            assert held(publisher) == (1, 0, 0, 0)
+            assert not writer.landed
+
+
+async def test_time_does_not_count_while_redis_is_away(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await tailrace.enqueue(request_)
+    publisher = generations.publisher
+    with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        await writer.write(Delta(text="one"))
+        await writer.settled()
+        now = asyncio.get_running_loop().time()
+        monkeypatch.setattr("tailrace_worker.publisher.time.monotonic", lambda: now + 3_600)
+        publisher._forget()
+        assert len(writer.landed) == 2
+
+
+async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood in the socket of a connection that was given up, and Redis reads it after the reconciliation."""
+    job = await tailrace.enqueue(request_)
+    wire = generations.publisher._wire
+    exchange = wire.exchange
+    late: list[tuple[bytes, int]] = []
+
+    async def delayed(payload: bytes, replies: int) -> list[Any]:
+        if b"two" in payload and not late:
+            late.append((payload, replies))
+            await wire.disconnect()
+            raise BrokerUnavailable("Redis cannot be reached: no reply in time")
+        answered = await exchange(payload, replies)
+        if b"XREVRANGE" in payload and len(late) == 1:
+            async with Wire(generations.broker._redis) as old:
+                await old.connect()
+                await old.exchange(*late[0])
+            late.append((b"", 0))
+        return answered
+
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        await writer.write(Delta(text="one "))
+        await writer.settled()
+        monkeypatch.setattr(wire, "exchange", delayed)
+        await writer.write(Delta(text="two "))
+        await eventually(lambda: len(late) == 2)
+        await writer.write(Reasoning(text="three"))
+        await writer.end(ENDING)
+    events = await read(job, 99)
+    assert texts(events) == ["one ", "two "]
+    assert [event.id.seq for event in events] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_where_a_successor_has_begun(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await tailrace.enqueue(request_)
+    wire = generations.publisher._wire
+    exchange, began = wire.exchange, asyncio.Event()
+
+    async def refused(payload: bytes, replies: int) -> list[Any]:
+        if b"two" in payload and not began.is_set():
+            # As for want of memory: nothing of the batch has landed, and it goes out again.
+            await begin(generations, job, attempt=2)
+            began.set()
+            raise BrokerRefused("Redis refused: OOM command not allowed")
+        return await exchange(payload, replies)
+
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        await writer.write(Delta(text="one "))
+        await writer.settled()
+        monkeypatch.setattr(wire, "exchange", refused)
+        await writer.write(Delta(text="two "))
+        with pytest.raises(Fenced):
+            await writer.end(ENDING)
+    assert [event.type for event in await read(job, 4)] == ["queued", "started", "delta", "started"]
+
+
+async def test_a_stream_that_cannot_be_written_stops_its_attempt(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        await writer.write(Delta(text="one"))
+        await writer.settled()
+        key = generations.keys.events(job.id)
+        await generations.broker.transaction(("DEL", key), ("SET", key, "rubbish", "PX", 60_000))
+        with pytest.raises(StreamLost, match="cannot be written"):
+            await writer.end(ENDING)
+
+
+async def test_each_batch_rings_once_for_each_job_that_it_touches(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    jobs = [await tailrace.enqueue(request_) for _ in range(2)]
+    async with open_generations(batch_ms=1_000) as generations, generations.broker._redis.pubsub() as bells:
+        await bells.subscribe(*(generations.keys.bell(job.id) for job in jobs))
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
+                for job in jobs
+            ]
+            for writer in writers:
+                await writer.write(Reasoning(text="Hm."))
+                await writer.write(Delta(text="Hello"))
+            await asyncio.gather(*(writer.settled() for writer in writers))
+        rung = [message["channel"].decode() async for message in _messages(bells, 2)]
+        assert sorted(rung) == sorted(generations.keys.bell(job.id) for job in jobs)
+        assert await bells.get_message(ignore_subscribe_messages=True, timeout=0) is None
+
+
+async def _messages(bells: Any, count: int):  # noqa: ANN202
+    async with asyncio.timeout(5):
+        async for message in bells.listen():
+            if message["type"] == "message":
+                yield message
+                count -= 1
+            if not count:
+                return
+
+
+async def test_texts_join_one_entry_only_where_nothing_else_differs(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(batch_ms=1_000) as generations:
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            await writer.write(Delta(text="one "))
+            await writer.settled()
+            for text in ("two ", "three "):
+                await writer.write(Delta(text=text))
+            await writer.write(Reasoning(text="Hm."))
+            await writer.write(Delta(text="x" * 65_000))
+            await writer.write(Delta(text="y" * 65_000))
+            await writer.end(ENDING)
+    events = await read(job, 99)
+    assert [text[:5] for text in texts(events)] == ["one ", "two t", "xxxxx", "yyyyy"]
+
+
+async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    jobs = [await tailrace.enqueue(request_) for _ in range(2)]
+    async with open_generations() as generations, asyncio.timeout(20):
+        publisher = generations.publisher
+        publisher._settings = publisher._settings.model_copy(update={"batch_ms": 600_000})
+        for job in jobs:
+            with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+                await writer.write(Delta(text="first"))
+                await writer.settled()
+
+
+async def test_adjacent_batches_are_as_far_apart_as_they_are_told(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job: Job = await tailrace.enqueue(request_)
+    async with open_generations(batch_ms=300) as generations:
+        loop = asyncio.get_running_loop()
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            await writer.write(Delta(text="first"))
+            await writer.settled()
+            start = loop.time()
+            await writer.write(Delta(text="second"))
+            await writer.settled()
+            assert loop.time() - start > 0.2
+
+
+async def test_a_batch_is_bounded_in_bytes(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(batch_ms=1_000) as generations:
+        wire, sizes = generations.publisher._wire, list[int]()
+        exchange = wire.exchange
+
+        async def measured(payload: bytes, replies: int) -> list[Any]:
+            sizes.append(len(payload))
+            return await exchange(payload, replies)
+
+        monkeypatch.setattr(wire, "exchange", measured)
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            for _ in range(80):
+                await writer.write(Delta(text="x" * 60_000))
+            await writer.end(ENDING)
+    assert len("".join(texts(await read(job, 999)))) == 80 * 60_000
+    assert max(sizes) < 1_048_576 + 3 * 65_536
