@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import urllib.request
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +16,7 @@ from tailrace.broker import Broker, open_redis
 from tailrace.keys import Keys
 from tailrace_worker.demo.service import Service, open_service
 from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker.interruption import Interruptible
 
 SILENT: Final = "demo?first_token_ms=3600000"
 """The model that never says a word: a job that runs, and costs no CPU."""
@@ -36,8 +37,9 @@ class Stand:
     broker: Broker
     tailrace: Tailrace
     keys: Keys
-    settings: Settings
     simulator_url: str
+    on_death: Callable[[Exception], None]
+    """Ends the benchmark, should a process end of itself."""
 
     async def enqueue(self, model: str) -> Job:
         """Enqueues a job for the simulator."""
@@ -50,7 +52,7 @@ class Stand:
         before = await asyncio.to_thread(self._calls)
         jobs = [await self.enqueue(SILENT) for _ in range(running)]
         async with asyncio.timeout(_FILL_SECONDS):
-            while await asyncio.to_thread(self._calls) < before + running:
+            while await asyncio.to_thread(self._calls) < before + running:  # noqa: ASYNC110  # It is another process.
                 await asyncio.sleep(_LOOK_SECONDS)
         return jobs
 
@@ -63,12 +65,12 @@ class Stand:
                 return fields
 
     @asynccontextmanager
-    async def worker(self, **settings: str | float) -> AsyncGenerator[Service]:
-        """A worker process, as soon as it is ready; `settings` are those of `WorkerSettings`."""
-        variables = {f"TAILRACE_{name.upper()}": str(value) for name, value in settings.items()}
+    async def worker(self, *, max_jobs: int = 100, is_to_die: bool = False) -> AsyncGenerator[Service]:
+        """A worker process, as soon as it is ready. One that `is_to_die` may end before the block is left."""
         env = {
             **os.environ,
             "TAILRACE_REDIS_URL": self.redis_url,
+            "TAILRACE_MAX_JOBS": str(max_jobs),
             "TAILRACE_GRACE_SECONDS": "0",
             # Silent jobs must outlast the benchmark, and its kills.
             "TAILRACE_TOTAL_SECONDS": "3600",
@@ -76,17 +78,19 @@ class Stand:
             "OPENAI_API_KEY": "key-of-the-benchmark",
             "OPENAI_BASE_URL": f"{self.simulator_url}/v1",
             "NO_PROXY": "127.0.0.1",
-            **variables,
         }
-        async with open_service("worker", env=env, ready=_WORKER_READY, on_death=lambda _: None) as service:
+        on_death = _unmoved if is_to_die else self.on_death
+        async with open_service("worker", env=env, ready=_WORKER_READY, on_death=on_death) as service:
             yield service
 
     @asynccontextmanager
-    async def workers(self, number: int, **settings: str | float) -> AsyncGenerator[Sequence[Service]]:
+    async def workers(self, number: int, *, max_jobs: int) -> AsyncGenerator[None]:
         """Several of them, started at the same time."""
         async with AsyncExitStack() as stack:
-            starting = [stack.enter_async_context(self.worker(**settings)) for _ in range(number)]
-            yield await asyncio.gather(*starting)
+            async with asyncio.TaskGroup() as starting:
+                for _ in range(number):
+                    starting.create_task(stack.enter_async_context(self.worker(max_jobs=max_jobs)))
+            yield
 
     def _calls(self) -> int:
         """How many silent jobs the provider answers."""
@@ -98,27 +102,31 @@ class Stand:
 async def open_stand() -> AsyncGenerator[Stand]:
     """Starts the broker and the simulator, and ends them at the exit, or with this process."""
     _allow_open_files()
-    with EmbeddedBroker() as embedded:
-        env = {**os.environ, "TAILRACE_REDIS_URL": embedded.url}
-        settings = Settings.read(redis_url=embedded.url)
-        broker = Broker(open_redis(embedded.url))
-        async with (
+    async with Interruptible() as interruptible, AsyncExitStack() as stack:
+        url = stack.enter_context(EmbeddedBroker()).url
+        settings = Settings.read(redis_url=url)
+        broker = Broker(open_redis(url))
+        stack.push_async_callback(broker.aclose)
+        simulator = await stack.enter_async_context(
             open_service(
-                *("simulate", "--port", "0"), env=env, ready=_SIMULATOR_READY, on_death=lambda _: None
-            ) as simulator,
-            Tailrace.connect(**settings.model_dump()) as tailrace,
-        ):
-            try:
-                yield Stand(
-                    redis_url=embedded.url,
-                    broker=broker,
-                    tailrace=tailrace,
-                    keys=Keys(settings.prefix),
-                    settings=settings,
-                    simulator_url=simulator.said,
-                )
-            finally:
-                await broker.aclose()
+                *("simulate", "--port", "0"),
+                env=os.environ,
+                ready=_SIMULATOR_READY,
+                on_death=interruptible.interrupt,
+            )
+        )
+        yield Stand(
+            redis_url=url,
+            broker=broker,
+            tailrace=await stack.enter_async_context(Tailrace.connect(**settings.model_dump())),
+            keys=Keys(settings.prefix),
+            simulator_url=simulator.said,
+            on_death=interruptible.interrupt,
+        )
+
+
+def _unmoved(_: Exception) -> None:
+    pass
 
 
 def _allow_open_files() -> None:

@@ -22,6 +22,7 @@ from tailrace.errors import (
     TailraceError,
 )
 from tailrace.events import Event
+from tailrace.fleet import Fleet, QueueStatus, WorkerStatus
 from tailrace.job import Job, JobState, JobStatus
 from tailrace.keys import EntryId
 from tailrace.request import GenerationRequest, Message
@@ -37,6 +38,7 @@ __all__ = [
     "EntryId",
     "Event",
     "FailureCode",
+    "Fleet",
     "GenerationRequest",
     "IdempotencyConflict",
     "InfrastructureError",
@@ -52,8 +54,10 @@ __all__ = [
     "Message",
     "ProviderError",
     "QueueFull",
+    "QueueStatus",
     "RequestTooLarge",
     "Settings",
     "Tailrace",
     "TailraceError",
+    "WorkerStatus",
 ]

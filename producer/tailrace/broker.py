@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -19,6 +20,9 @@ Command: TypeAlias = tuple[Argument, ...]
 CONNECT_TIMEOUT_SECONDS = 5.0
 REPLY_TIMEOUT_SECONDS = 10.0
 """How long a reply may take: a connection that is half open raises then, and never hangs. No read blocks for longer."""
+RECONNECT_SECONDS = 30.0
+"""How long a reader goes on trying to reach a Redis that is away."""
+_RETRY_SECONDS = 0.2
 
 
 def open_redis(url: str) -> Redis:
@@ -87,6 +91,25 @@ class Broker:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._redis.aclose(close_connection_pool=True)
+
+
+class PatientBroker:
+    """Asks again while Redis is away, for readers who have nothing else to do; gives up once it was away for long."""
+
+    def __init__(self, broker: Broker, *, limit_seconds: float) -> None:
+        self._broker = broker
+        self._limit_seconds = limit_seconds
+
+    async def call(self, *command: Argument) -> Any:
+        """One command. Raises `BrokerUnavailable` after the limit."""
+        gives_up_at = time.monotonic() + self._limit_seconds
+        while True:
+            try:
+                return await self._broker.call(*command)
+            except BrokerUnavailable:
+                if time.monotonic() > gives_up_at:
+                    raise
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 def script(source: str, keys: tuple[str, ...], *arguments: Argument) -> Command:

@@ -11,6 +11,7 @@ from tailrace.broker import Broker, open_redis
 from tailrace.endings import JobEnding, read_endings
 from tailrace.enqueue import NewJob, enqueue, enqueue_once
 from tailrace.errors import InvalidRequest
+from tailrace.fleet import Fleet, read_fleet
 from tailrace.job import Job
 from tailrace.keys import Keys
 from tailrace.request import GenerationRequest
@@ -113,6 +114,10 @@ class Tailrace:
     def job(self, job_id: str) -> Job:
         """A handle from an id, without a round trip. Raises `InvalidJobId`."""
         return Job(job_id, self._broker, self._settings)
+
+    async def fleet(self) -> Fleet:
+        """The queues, with how many jobs wait and run, and the workers that live."""
+        return await read_fleet(self._broker, self._keys)
 
     def endings(self, group: str, *, redeliver_seconds: float = 60) -> AsyncGenerator[JobEnding, None]:
         """Yields the jobs that ended, each at least once to one of all readers of the group, in any process.

@@ -4,10 +4,12 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from tailrace.broker import Broker, Command, ms
-from tailrace.errors import BrokerRefused
+from tailrace.broker import RECONNECT_SECONDS, Broker, Command, PatientBroker, ms
+from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 
 CAPACITY = 100_000
@@ -43,7 +45,14 @@ def announcement(keys: Keys, ended: JobEnding) -> tuple[Command, Command]:
 async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: float) -> None:
     """What follows an ending, in one round trip: the time to keep begins, and the ending is announced."""
     job_keys = (keys.events(ended.job_id), keys.record(ended.job_id), keys.cancel(ended.job_id))
-    await broker.pipeline(*(("PEXPIRE", key, ms(keep_seconds)) for key in job_keys), *announcement(keys, ended))
+    idempotency, *_ = await broker.pipeline(
+        ("HGET", keys.record(ended.job_id), "idempotency"),
+        *(("PEXPIRE", key, ms(keep_seconds)) for key in job_keys),
+        *announcement(keys, ended),
+    )
+    if idempotency is not None:
+        # It goes a little before the job: a key that outlived it would start the job again, under its old id.
+        await broker.call("PEXPIRE", idempotency, max(1, ms(keep_seconds) - 1_000))
 
 
 async def read_endings(
@@ -56,39 +65,56 @@ async def read_endings(
     """
     consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     stream = keys.endings
-    await _create_group(broker, stream, group)
-    while True:
-        try:
-            claimed = await broker.call(
-                "XAUTOCLAIM", stream, group, consumer, ms(redeliver_seconds), "0", "COUNT", _COUNT
-            )
-            entries = claimed[1] or await _next(broker, stream, group, consumer)
-        except BrokerRefused as error:
-            # The stream expired, and its groups with it: no job has ended for a week.
-            if "NOGROUP" not in str(error):
-                raise
-            await _create_group(broker, stream, group)
-            continue
-        for entry_id, fields in entries:
-            if fields is not None and b"job" in fields:
-                yield JobEnding(
-                    job_id=fields[b"job"].decode(),
-                    tenant=fields.get(b"tenant", b"").decode(),
-                    ending=fields.get(b"ending", b"").decode(),
-                )
-            await broker.call("XACK", stream, group, entry_id)
+    patient = PatientBroker(broker, limit_seconds=RECONNECT_SECONDS)
+    await _create_group(patient, stream, group)
+    try:
+        while True:
+            try:
+                entries = await _claim(patient, stream, group, consumer, redeliver_seconds)
+                entries = entries or await _read(patient, stream, group, consumer)
+            except BrokerRefused as error:
+                # The stream expired, and its groups with it: no job has ended for a week.
+                if "NOGROUP" not in str(error):
+                    raise
+                await _create_group(patient, stream, group)
+                continue
+            for entry_id, fields in entries:
+                if fields is not None and b"job" in fields:
+                    yield JobEnding(
+                        job_id=fields[b"job"].decode(),
+                        tenant=fields.get(b"tenant", b"").decode(),
+                        ending=fields.get(b"ending", b"").decode(),
+                    )
+                await patient.call("XACK", stream, group, entry_id)
+    finally:
+        with suppress(InfrastructureError):
+            await _leave(broker, stream, group, consumer)
 
 
-async def _next(
-    broker: Broker, stream: str, group: str, consumer: str
-) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
+_Entries: TypeAlias = list[tuple[bytes, dict[bytes, bytes] | None]]
+
+
+async def _claim(broker: PatientBroker, stream: str, group: str, consumer: str, redeliver_seconds: float) -> _Entries:
+    reply = await broker.call("XAUTOCLAIM", stream, group, consumer, ms(redeliver_seconds), "0", "COUNT", _COUNT)
+    entries: _Entries = reply[1]
+    return entries
+
+
+async def _read(broker: PatientBroker, stream: str, group: str, consumer: str) -> _Entries:
     reply = await broker.call(
         *("XREADGROUP", "GROUP", group, consumer, "COUNT", _COUNT, "BLOCK", _BLOCK_MS, "STREAMS", stream, ">")
     )
     return reply[0][1] if reply else []
 
 
-async def _create_group(broker: Broker, stream: str, group: str) -> None:
+async def _leave(broker: Broker, stream: str, group: str, consumer: str) -> None:
+    # What it was given and did not acknowledge stays under its name until another reader claims it.
+    pending = await broker.call("XPENDING", stream, group)
+    if consumer.encode() not in {each["name"] for each in pending["consumers"]}:
+        await broker.call("XGROUP", "DELCONSUMER", stream, group, consumer)
+
+
+async def _create_group(broker: PatientBroker, stream: str, group: str) -> None:
     try:
         await broker.call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
         await broker.call("PEXPIRE", stream, ms(KEEP_SECONDS))

@@ -8,7 +8,7 @@ from tailrace import attempts, enqueue
 from tailrace.answer import Answer
 from tailrace.attempts import CancelOutcome, no_stream
 from tailrace.broker import Broker
-from tailrace.endings import JobEnding, announcement
+from tailrace.endings import JobEnding, close
 from tailrace.events import Event, decode
 from tailrace.keys import BEGINNING, EntryId, Keys, checked_job_id
 from tailrace.settings import Settings
@@ -83,13 +83,13 @@ class Job:
             JobNotFound: There is no stream.
         """
         done = await attempts.cancel(
-            self._broker, self._keys, self.id, reason, keep_seconds=self._settings.keep_seconds
+            self._broker, self._keys, self.id, _utf8(reason), keep_seconds=self._settings.keep_seconds
         )
         if done.outcome is CancelOutcome.CANCELLED:
             # The announcement goes before the withdrawal: should we die in between, a worker finds the job and
             # announces its ending again.
             ended = JobEnding(job_id=self.id, tenant=done.tenant, ending=done.ending)
-            await self._broker.pipeline(*announcement(self._keys, ended))
+            await close(self._broker, self._keys, ended, keep_seconds=self._settings.keep_seconds)
             await enqueue.withdraw(self._broker, self._keys, self.id, done.queue)
         return done.outcome
 
@@ -127,3 +127,8 @@ class Job:
             JobNotFound: There is nothing of it.
         """
         await enqueue.delete(self._broker, self._keys, self.id)
+
+
+def _utf8(text: str) -> str:
+    """A lone surrogate, which has no UTF-8, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()

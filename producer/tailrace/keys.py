@@ -82,7 +82,7 @@ class Keys:
 
     def idempotency(self, tenant: str, idempotency_key: str) -> str:
         """The id of the job that a tenant enqueued under a key. Hashed: keys may be long, or hold anything."""
-        digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+        digest = hashlib.sha256(idempotency_key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return f"{self.prefix}:idempotency:{tenant}:{digest}"
 
     def queue(self, name: str) -> str:
@@ -99,7 +99,7 @@ class Keys:
 
     @property
     def queues(self) -> str:
-        """The names of the queues, scored by the time at which each was last enqueued into (Unix ms)."""
+        """The names of the queues, scored by when one last enqueued into each or began to serve it (Unix ms)."""
         return f"{self.prefix}:queues"
 
     @property

@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tailrace.errors import InvalidSettings
 
 PREFIX_PATTERN = r"^[A-Za-z0-9_.:-]+$"
+YEAR_SECONDS = 31_536_000
+"""The longest of all times."""
 
 
 class Settings(BaseSettings):
@@ -21,13 +23,13 @@ class Settings(BaseSettings):
     """What every key begins with. All who share jobs share it."""
     max_request_bytes: int = Field(default=1_048_576, ge=1_024)
     """The largest request, as JSON in UTF-8, that `enqueue` accepts."""
-    keep_seconds: float = Field(default=3_600, gt=0)
+    keep_seconds: float = Field(default=3_600, ge=1, le=YEAR_SECONDS)
     """How long a job stays readable after its ending."""
     max_queued: int = Field(default=0, ge=0)
     """How many jobs may wait in a queue before `enqueue` raises `QueueFull`; 0: any number."""
-    queue_limit_seconds: float = Field(default=86_400, gt=0)
+    queue_limit_seconds: float = Field(default=86_400, gt=0, le=YEAR_SECONDS)
     """How long a job may wait to be run, from the time at which it is due, unless its own limit is given."""
-    total_seconds: float = Field(default=600, gt=0)
+    total_seconds: float = Field(default=600, gt=0, le=YEAR_SECONDS)
     """How long one attempt may take."""
     max_attempts: int = Field(default=3, ge=1, le=100)
     """How many workers may be lost under a job before it fails."""

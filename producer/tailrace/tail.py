@@ -1,24 +1,18 @@
 """Reading a job's stream: from any position, in order, to its ending."""
 
-import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator, Sequence
 
 from tailrace.attempts import no_stream
-from tailrace.broker import Broker
-from tailrace.errors import BrokerUnavailable, InvalidCursor
+from tailrace.broker import RECONNECT_SECONDS, Broker, PatientBroker
+from tailrace.errors import InvalidCursor
 from tailrace.events import ENDINGS, Event, decode
 from tailrace.keys import BEGINNING, EntryId, Keys
-
-RECONNECT_SECONDS = 30.0
-"""How long a tail goes on trying to reach a Redis that is away."""
 
 _logger = logging.getLogger(__name__)
 
 _COUNT = 1_000
 _BLOCK_MS = 1_000
-_RETRY_SECONDS = 0.2
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -33,27 +27,18 @@ async def tail(broker: Broker, keys: Keys, job_id: str, after: EntryId = BEGINNI
     """
     stream = keys.events(job_id)
     cursor = after
-    newest = await _newest(broker, stream, job_id)
+    patient = PatientBroker(broker, limit_seconds=RECONNECT_SECONDS)
+    newest = await _newest(patient, stream, job_id)
     if cursor > EntryId.decode(newest[0]):
         raise InvalidCursor(
             f"The cursor '{cursor}' is ahead of job {job_id!r}, whose last entry is {newest[0].decode()!r}."
         )
     block_ms = None
-    unreachable_since: float | None = None
     while True:
-        try:
-            entries = await _read(broker, stream, cursor, block_ms)
-            if not entries:
-                # Nothing more, and perhaps nothing any more: no read wakes up when a stream expires under it.
-                newest = await _newest(broker, stream, job_id)
-            unreachable_since = None
-        except BrokerUnavailable:
-            now = time.monotonic()
-            unreachable_since = unreachable_since or now
-            if now - unreachable_since > RECONNECT_SECONDS:
-                raise
-            await asyncio.sleep(_RETRY_SECONDS)
-            continue
+        entries = await _read(patient, stream, cursor, block_ms)
+        if not entries:
+            # Nothing more, and perhaps nothing any more: no read wakes up when a stream expires under it.
+            newest = await _newest(patient, stream, job_id)
         for entry_id, fields in entries:
             cursor = EntryId.decode(entry_id)
             event = _decoded(stream, entry_id, fields)
@@ -78,7 +63,7 @@ def _is_ending(fields: dict[bytes, bytes]) -> bool:
     return fields.get(b"type", b"").decode(errors="replace") in ENDINGS
 
 
-async def _newest(broker: Broker, stream: str, job_id: str) -> _Entry:
+async def _newest(broker: PatientBroker, stream: str, job_id: str) -> _Entry:
     reply = await broker.call("XREVRANGE", stream, "+", "-", "COUNT", 1)
     if not reply:
         raise no_stream(job_id)
@@ -86,7 +71,7 @@ async def _newest(broker: Broker, stream: str, job_id: str) -> _Entry:
     return newest
 
 
-async def _read(broker: Broker, stream: str, cursor: EntryId, block_ms: int | None) -> Sequence[_Entry]:
+async def _read(broker: PatientBroker, stream: str, cursor: EntryId, block_ms: int | None) -> Sequence[_Entry]:
     block = () if block_ms is None else ("BLOCK", block_ms)
     reply = await broker.call("XREAD", "COUNT", _COUNT, *block, "STREAMS", stream, str(cursor))
     return reply[0][1] if reply else ()

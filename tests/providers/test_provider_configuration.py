@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.providers.wire_server import KEYS, asking, providers_at, serving
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers import open_providers
+from tests.providers.wire_server import KEYS, asking, providers_at, serving
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])

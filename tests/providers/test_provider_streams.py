@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.providers.wire_server import asking, providers_at, saying
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Refusal, ToolCall
 from tailrace_worker.provider import Finish, Piece, Usage
+from tests.providers.wire_server import asking, providers_at, saying
 
 
 def chunk(delta: object = None, finish_reason: str | None = None, **fields: object) -> dict[str, object]:

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 
 import httpx2
 import pytest
-from tests.recorded.replay import Replay, running_replay
 
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers import anthropic_messages, open_providers, openai_chat
+from tests.recorded.replay import Replay, running_replay
 
 
 @pytest.fixture(scope="session")

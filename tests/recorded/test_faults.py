@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import pytest
-from tests.recorded.folded import Folded, asking, folded
-from tests.recorded.replay import Replay, needed, transcripts
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Piece, Provider
+from tests.recorded.folded import Folded, asking, folded
+from tests.recorded.replay import Replay, needed, transcripts
 
 needed()
 

@@ -8,11 +8,11 @@ import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, LengthFinishReasonError
 from openai.types.chat import ChatCompletion
-from tests.recorded.folded import Call, asking, folded
-from tests.recorded.replay import Transcript, needed, transcripts
 
 from tailrace.events import FinishReason
 from tailrace_worker.provider import Finish, Provider
+from tests.recorded.folded import Call, asking, folded
+from tests.recorded.replay import Transcript, needed, transcripts
 
 needed()
 

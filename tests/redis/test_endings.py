@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
-from tests.eventually import eventually
 
 from tailrace import GenerationRequest, JobEnding, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.keys import Keys
+from tests.eventually import eventually
+from tests.proxy import Proxy
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
@@ -80,3 +81,33 @@ async def test_readers_outlive_the_expiry_of_the_stream(tailrace: Tailrace, sett
     job_id = await end_one(tailrace)
     assert [ending.job_id for ending in await waiting] == [job_id]
     await broker.aclose()
+
+
+async def test_a_reader_that_leaves_with_nothing_open_leaves_nothing_behind(
+    tailrace: Tailrace, settings: Settings
+) -> None:
+    broker = Broker(open_redis(settings.redis_url))
+    waiting = asyncio.create_task(take(tailrace, 99))
+    stream = Keys(settings.prefix).endings
+
+    async def consumers() -> int:
+        groups = await broker.call("XINFO", "GROUPS", stream)
+        return int(groups[0][groups[0].index(b"consumers") + 1]) if groups else 0
+
+    async def reads() -> bool:
+        return bool(await broker.call("EXISTS", stream)) and await consumers() == 1
+
+    await eventually(reads)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert await consumers() == 0
+    await broker.aclose()
+
+
+async def test_a_reader_survives_a_cut_connection(tailrace: Tailrace, settings: Settings) -> None:
+    async with Proxy(settings.redis_url) as proxy, Tailrace.connect(proxy.url, prefix=settings.prefix) as reader:
+        waiting = asyncio.create_task(take(reader, 1))
+        await proxy.requested(b"XREADGROUP")
+        await proxy.cut()
+        job_id = await end_one(tailrace)
+        assert [ending.job_id for ending in await waiting] == [job_id]

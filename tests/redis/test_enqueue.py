@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from unittest.mock import ANY
 
 import pytest
 from redis.asyncio import Redis
 
 from tailrace import (
+    EntryId,
     GenerationRequest,
     IdempotencyConflict,
     InvalidRequest,
@@ -20,6 +22,7 @@ from tailrace import (
 )
 from tailrace.broker import Broker
 from tailrace.enqueue import NewJob, _job_side  # pyright: ignore[reportPrivateUsage]
+from tailrace.events import Cancelled
 from tailrace.keys import Keys, arq_job, new_job_id
 
 REQUEST = GenerationRequest.model_validate(
@@ -215,3 +218,20 @@ async def test_rings_that_nobody_hears_do_not_pile_up(tailrace: Tailrace, broker
         await tailrace.enqueue(REQUEST)
     assert await broker.call("LLEN", keys.doorbell("default")) == 64
     assert 0 < await broker.call("PTTL", keys.doorbell("default")) <= 60_000
+
+
+async def test_an_idempotency_key_does_not_outlive_its_job(
+    redis: Redis, settings: Settings, broker: Broker, keys: Keys
+) -> None:
+    """It would start the job again, under its old id."""
+    tailrace = Tailrace(redis, settings=settings.model_copy(update={"keep_seconds": 1.01}))
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
+    await job.cancel()
+    assert await broker.call("PTTL", keys.idempotency("default", "order-7")) <= 10
+    assert await broker.call("PTTL", keys.record(job.id)) > 500
+
+
+async def test_what_has_no_utf8_is_replaced_or_hashed_and_never_raises(tailrace: Tailrace) -> None:
+    job = await tailrace.enqueue(REQUEST, idempotency_key="\ud800")
+    await job.cancel("\ud800")
+    assert (await job.answer()).ending == Cancelled(id=EntryId(1_000, 2), at=ANY, reason="?")

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.proxy import Proxy
 
 from tailrace import Event, GenerationRequest, InvalidCursor, InvalidJobId, Job, JobNotFound, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Completed, Delta, Reasoning, Started, encode
 from tailrace.keys import Keys
+from tests.proxy import Proxy
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

@@ -1,9 +1,9 @@
 import aiohttp
 import anthropic
 import pytest
-from tests.simulator.clients import anthropic_client
 
 from tailrace_worker.simulator import Scenario, Simulator
+from tests.simulator.clients import anthropic_client
 
 
 async def test_the_sdk_streams_text_stop_reason_and_usage(simulator: Simulator) -> None:

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import anthropic
 import openai
 import pytest
-from tests.simulator.clients import Stream, anthropic_deltas, openai_deltas, read
 
 from tailrace_worker.simulator import Simulator
+from tests.simulator.clients import Stream, anthropic_deltas, openai_deltas, read
 
 SENT = "1. Water leaves"
 both = pytest.mark.parametrize("deltas", [openai_deltas, anthropic_deltas])

@@ -5,9 +5,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.simulator.clients import openai_deltas, read
 
 from tailrace_worker.simulator import Scenario, Simulator
+from tests.simulator.clients import openai_deltas, read
 
 
 def asked(model: str, *, stream: bool = True) -> dict[str, Any]:

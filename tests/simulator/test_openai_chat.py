@@ -1,9 +1,9 @@
 import aiohttp
 import openai
 import pytest
-from tests.simulator.clients import openai_client
 
 from tailrace_worker.simulator import Scenario, Simulator
+from tests.simulator.clients import openai_client
 
 
 async def test_the_sdk_streams_text_finish_reason_and_usage(simulator: Simulator) -> None:

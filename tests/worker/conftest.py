@@ -27,7 +27,7 @@ class Puppet:
     """A `Provider` that says what it is told."""
 
     def __init__(self) -> None:
-        self._strings: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+        self._strings: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self.requests: list[GenerationRequest] = []
         self.called = asyncio.Event()
         self.closed = asyncio.Event()
@@ -39,6 +39,10 @@ class Puppet:
     def put(self, *pieces: Piece | Exception) -> None:
         for piece in pieces:
             self._strings.put_nowait(piece)
+
+    def leave(self) -> None:
+        """Ends the stream without another word."""
+        self._strings.put_nowait(None)
 
     def finish(self) -> None:
         self._strings.put_nowait(Finish(reason="stop", provider_reason="stop"))
@@ -53,6 +57,8 @@ class Puppet:
         try:
             while True:
                 piece = await self._strings.get()
+                if piece is None:
+                    return
                 if isinstance(piece, Exception):
                     raise piece
                 yield piece

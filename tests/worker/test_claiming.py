@@ -328,7 +328,7 @@ async def test_a_second_signal_hands_back_at_once_and_the_next_worker_goes_on_at
     job = await tailrace.enqueue(request_)
     async with open_generations("first") as generations, running_worker(generations) as worker:
         puppet.say("void")
-        await begun(job)
+        await puppet.called.wait()
         for _ in range(2):
             worker.handle_sig_wait_for_completion(Signals.SIGTERM)
         await puppet.closed.wait()

@@ -180,6 +180,7 @@ async def test_an_attempt_that_is_not_above_the_last_hands_the_job_back(
     with pytest.raises(Retry):
         await generations.run(job.id, 1)
     assert await generations.broker.call("GET", arq_retry(job.id)) == b"1"
+    assert await generations.broker.call("TTL", arq_retry(job.id)) > 0
     assert (await job.status()).state is JobState.RUNNING
 
 
@@ -273,6 +274,18 @@ async def test_a_provider_error_becomes_the_ending_and_keeps_the_text(
     assert isinstance(answer.ending, Failed)
     assert (answer.ending.code, answer.ending.message) == ("provider_interrupted", "It broke off.")
     assert answer.ending.retryable
+
+
+async def test_a_stream_that_ends_without_a_finish_reason_was_interrupted(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.say("half an ans")
+    puppet.leave()
+    await generations.run(job.id, 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.PROVIDER_INTERRUPTED
 
 
 async def test_a_defect_becomes_the_ending_and_tells_no_secret(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Event as ThreadEvent
 from threading import Thread
@@ -22,9 +22,9 @@ STALL_SECONDS = 3.0
 
 
 @contextmanager
-def rival(settings: Settings) -> Iterator[list[bytes]]:
+def rival(settings: Settings) -> Generator[list[bytes]]:
     """Another worker, in a thread: the event loop of the test does not turn. Gives the jobs that it could claim."""
-    redis: Any = Redis.from_url(settings.redis_url, protocol=2)
+    redis: Any = Redis.from_url(settings.redis_url, protocol=2)  # pyright: ignore[reportUnknownMemberType]
     claimed: list[bytes] = []
     stopping = ThreadEvent()
 

@@ -1,6 +1,7 @@
 """What the publisher keeps to send again, and how it lets go of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -181,7 +182,7 @@ async def test_each_batch_rings_once_for_each_job_that_it_touches(
         assert await bells.get_message(ignore_subscribe_messages=True, timeout=0) is None
 
 
-async def _messages(bells: Any, count: int):  # noqa: ANN202
+async def _messages(bells: Any, count: int) -> AsyncIterator[dict[str, Any]]:
     async with asyncio.timeout(5):
         async for message in bells.listen():
             if message["type"] == "message":

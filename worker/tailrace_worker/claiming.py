@@ -1,6 +1,7 @@
 """`StreamWorker`: an arq worker that claims its jobs, holds them by leases, and hands them back."""
 
 import asyncio
+import dataclasses
 import json
 import logging
 import math
@@ -18,6 +19,7 @@ from redis.asyncio import Redis
 from tailrace.broker import Argument, Broker, ms
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
+from tailrace_worker.body import from_json, to_json
 from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
 from tailrace_worker.generation import Generations
 from tailrace_worker.leases import Leases
@@ -28,7 +30,9 @@ _logger = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 1.0
 """How long a ring that got lost, or a producer that does not ring, costs at most."""
+_NEVER_SECONDS: Final = 1e9
 _RETRY_SECONDS: Final = 0.5
+_MAX_CLAIMS: Final = 32
 
 
 class StreamWorker(Worker):
@@ -42,7 +46,8 @@ class StreamWorker(Worker):
         settings = generations.settings
         pool: Any = redis.connection_pool
         super().__init__(
-            functions=[function],
+            # arq would release the job without an ending; while we live, an attempt ends by itself.
+            functions=[dataclasses.replace(function, timeout_s=_NEVER_SECONDS)],
             queue_name=generations.keys.queue(settings.queues[0]),
             redis_pool=ArqRedis(connection_pool=pool),
             max_jobs=settings.max_jobs,
@@ -50,7 +55,7 @@ class StreamWorker(Worker):
             keep_result=0,
             log_results=False,
             job_serializer=to_json,
-            job_deserializer=json.loads,
+            job_deserializer=from_json,
             ctx={"generations": generations, "leases": leases},
         )
         self._generations = generations
@@ -78,7 +83,8 @@ class StreamWorker(Worker):
     async def _claim_until_cancelled(self) -> None:
         while True:
             self._reap()
-            places = self.max_jobs - len(self.tasks)
+            # No more in one look than start quickly: the rest goes to others, who are rung for it.
+            places = min(self.max_jobs - len(self.tasks), _MAX_CLAIMS)
             if places <= 0:
                 # A full worker does not listen: it would take rings from those who have places.
                 self._place_freed.clear()
@@ -87,7 +93,7 @@ class StreamWorker(Worker):
             try:
                 claimed = await self._claim(places)
                 for claim in claimed.claims:
-                    self._start(claim)
+                    await self._start(claim)
                 if len(claimed.claims) < places:
                     await self._wait_for_ring(claimed.next_due_seconds)
             except InfrastructureError as error:
@@ -124,8 +130,12 @@ class StreamWorker(Worker):
             command = claim_command(self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over=False)
             await self._broker.call(*command)
 
-    def _start(self, claim: Claim) -> None:
+    async def _start(self, claim: Claim) -> None:
         held = self._leases.get(claim.job_id)
+        if held is not None and held.is_lost:
+            # Its last attempt here is on its way out still.
+            await self._put_back(claim)
+            return
         if held is not None:
             # A lease of our own that ran out, and nobody was faster: the job goes on under the new token.
             held.token = claim.token
@@ -144,7 +154,7 @@ class StreamWorker(Worker):
             except Exception:
                 # Where Redis is away, the release fails as well: then the lease runs out, and another claims the job.
                 _logger.exception("job %s is put back", claim.job_id)
-                await self._release(claim, "retry", due=timestamp_ms() + ms(_RETRY_SECONDS))
+                await self._put_back(claim)
 
     async def finish_job(
         self,
@@ -177,8 +187,13 @@ class StreamWorker(Worker):
         await self._release(claim, "finish")
 
     async def _release(self, claim: Claim, what: Release, *, due: int = 0) -> None:
+        if claim.is_lost:
+            return
         with suppress(InfrastructureError):
             await self._broker.call(*release_command(self._keys, claim, what, due=due))
+
+    async def _put_back(self, claim: Claim) -> None:
+        await self._release(claim, "retry", due=timestamp_ms() + ms(_RETRY_SECONDS))
 
     def _reap(self) -> None:
         for job_id, task in list(self.tasks.items()):
@@ -206,8 +221,3 @@ class StreamWorker(Worker):
             _logger.info("%d jobs are handed back", len(self.tasks))
         for task in self.tasks.values():
             task.cancel()
-
-
-def to_json(body: Mapping[str, Any]) -> bytes:
-    """How arq's bodies are written. What JSON does not know, an exception say, becomes its text."""
-    return json.dumps(body, default=str).encode()

@@ -31,6 +31,8 @@ class Claim:
     """The time at which it was to run, Unix ms."""
     reason: str
     """Why there is another attempt, should this be one: `worker_lost`, `worker_shutdown` or `retry`."""
+    is_lost: bool = False
+    """Never released: what its token was set to since then is the claim of an attempt to come."""
     _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
 
     def watch(self, on_lost: Callable[[ClaimLost], None]) -> None:
@@ -39,6 +41,7 @@ class Claim:
 
     def lose(self) -> None:
         """The token is gone."""
+        self.is_lost = True
         if self._on_lost is not None:
             self._on_lost(ClaimLost(f"Another worker has claimed job {self.job_id!r}, or it was deleted."))
 
@@ -49,7 +52,7 @@ class Claimed:
 
     claims: list[Claim]
     next_due_seconds: float | None
-    """How long until the next job that waits is due; `None` where none waits."""
+    """How long until the next job is due, or the next lease runs out; `None` where nothing is to come."""
 
 
 def claim_command(
@@ -61,7 +64,7 @@ def claim_command(
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
     return script(
-        _CLAIM, tuple(names), places, ms(lease_seconds), token, ms(MARK_SECONDS), "now" if takes_over else "0"
+        _CLAIM, tuple(names), places, ms(lease_seconds), token, ms(MARK_SECONDS), "all" if takes_over else "handed back"
     )
 
 
@@ -110,12 +113,14 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, due: int = 0) ->
 
 
 # KEYS: for each queue, in the order of precedence: queue, running, bell.
-# ARGV: free places, lease in ms, token, life of the token in ms, until when a lease may have run out to be taken over
-# ('now', or '0' for what was handed back alone).
+# ARGV: free places, lease in ms, token, life of the token in ms, which leases count as expired: 'all' that have, or
+# 'handed back' alone.
 _CLAIM = (
     RING
     + """
 local left = tonumber(ARGV[1])
+local takes_over = ARGV[5] == 'all'
+local expired_until = takes_over and now or 0
 local claimed, next_due = {}, -1
 local function claim(at, job, due, reason)
   redis.call('ZADD', KEYS[at + 1], now + ARGV[2], job)
@@ -123,29 +128,32 @@ local function claim(at, job, due, reason)
   table.insert(claimed, {job, math.floor((at - 1) / 3), due, reason})
   left = left - 1
 end
-local function due_members(key, until_)
+local function members(key, until_)
   if left <= 0 then return {} end
   return redis.call('ZRANGEBYSCORE', key, '-inf', until_, 'WITHSCORES', 'LIMIT', 0, left)
 end
+local function look_ahead(at, key, until_)
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not first[2] then return end
+  -- Who leaves jobs behind rings again: the ring that brought us here may have been theirs.
+  if tonumber(first[2]) <= until_ then ring(KEYS[at + 2]) end
+  local wait = math.max(0, tonumber(first[2]) - now)
+  if next_due < 0 or wait < next_due then next_due = wait end
+end
 for at = 1, #KEYS, 3 do
-  local expired = due_members(KEYS[at + 1], ARGV[5] == 'now' and now or 0)
+  local expired = members(KEYS[at + 1], expired_until)
   for i = 1, #expired, 2 do
     claim(at, expired[i], now, expired[i + 1] == '0' and 'worker_shutdown' or 'worker_lost')
   end
 end
 for at = 1, #KEYS, 3 do
-  local due = due_members(KEYS[at], now)
+  local due = members(KEYS[at], now)
   for i = 1, #due, 2 do
     redis.call('ZREM', KEYS[at], due[i])
     claim(at, due[i], tonumber(due[i + 1]), 'retry')
   end
-  local first = redis.call('ZRANGE', KEYS[at], 0, 0, 'WITHSCORES')
-  if first[2] then
-    -- Who leaves due jobs behind rings again: the ring that brought us here may have been theirs.
-    if tonumber(first[2]) <= now then ring(KEYS[at + 2]) end
-    local wait = math.max(0, tonumber(first[2]) - now)
-    if next_due < 0 or wait < next_due then next_due = wait end
-  end
+  look_ahead(at, KEYS[at], now)
+  if takes_over or left <= 0 then look_ahead(at, KEYS[at + 1], expired_until) end
 end
 return {claimed, next_due}
 """

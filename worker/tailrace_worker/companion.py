@@ -1,5 +1,6 @@
 """A process that ends with this one."""
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -47,6 +48,7 @@ class Companion:
             )
         with self._owner.makefile() as reports:
             report = reports.readline().rstrip()
+        self._owner.setblocking(False)
         if not report.isdecimal():
             self.close()
             raise InfrastructureError(f"{command[0]!r} cannot be started: {report}")
@@ -76,6 +78,17 @@ class Companion:
             return self._keeper.wait(timeout_seconds)
         return None
 
+    async def ended(self) -> int:
+        """Waits for the exit code, as `wait` does, while the event loop turns."""
+        # The keeper says nothing more; its end of the socket closes with it, which may leave an order unread.
+        with suppress(ConnectionError):
+            await asyncio.get_running_loop().sock_recv(self._owner, 1)
+        return self._keeper.wait()
+
+    def terminate(self) -> None:
+        """Sends the command SIGTERM, each time; SIGKILL follows the first one after the grace time."""
+        self._send(signal.SIGTERM)
+
     def stop(self) -> None:
         """Ends the command: SIGTERM, and SIGKILL for what is left after the grace time."""
         self._end(signal.SIGTERM)
@@ -92,8 +105,11 @@ class Companion:
             self._keeper.stdout.close()
 
     def _end(self, number: signal.Signals) -> None:
+        self._send(number)
+        self._keeper.wait()
+        self.close()
+
+    def _send(self, number: signal.Signals) -> None:
         # By way of the keeper, which alone knows that the process id is still the command's.
         with suppress(OSError):
             self._owner.send(bytes([number]))
-        self._keeper.wait()
-        self.close()

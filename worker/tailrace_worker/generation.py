@@ -118,6 +118,8 @@ class Generations:
                 await writer.end(ending)
             except AttemptLost as lost:
                 _logger.warning("job %s is dropped: %s", job_id, lost)
+                if claim is not None:
+                    claim.is_lost = True
                 return
             except asyncio.CancelledError:
                 # The worker stops: the next attempt must not begin before what this one has said is readable.

@@ -4,8 +4,8 @@
 
 Standard input is a socket to the owner. What goes up it is one line: the command's process id, or why it could not be
 started. Each byte that comes down is a signal for the command and all its group: SIGKILL, or SIGTERM, which SIGKILL
-follows after the grace time. The end of it is the end of the owner, however that came about: the command gets SIGTERM,
-and the directory SCRATCH is removed when the command has ended.
+follows after the grace time, counted from the first one. The end of it is the end of the owner, however that came
+about: the command gets SIGTERM, and the directory SCRATCH is removed when the command has ended.
 Exits with the code of the command, or with 128 + the signal that ended it.
 """
 
@@ -50,20 +50,22 @@ def _keep(child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready, _, _ = select.select(sources, [], [], left)
         asked = [] if ready else [signal.SIGKILL]
-        if signals in ready and set(_received(signals)) & set(_ENDING):
-            asked += [signal.SIGTERM]
+        is_over = signals in ready and bool(set(_received(signals)) & set(_ENDING))
         if owner in ready:
             said = _received(owner)
             if not said:
                 sources.remove(owner)
-            asked += map(signal.Signals, said or [signal.SIGTERM])
-        # A second SIGTERM makes some commands give up on ending in good order.
-        if signal.SIGTERM in asked and deadline is None:
-            deadline = time.monotonic() + grace_seconds
-            _signal(child, signal.SIGTERM)
+                is_over = True
+            asked += map(signal.Signals, said)
+        # A second SIGTERM makes some commands give up on ending in good order: that is the owner's to say.
+        if is_over and deadline is None:
+            asked.append(signal.SIGTERM)
+        for number in asked:
+            _signal(child, number)
         if signal.SIGKILL in asked:
             deadline = None
-            _signal(child, signal.SIGKILL)
+        elif signal.SIGTERM in asked and deadline is None:
+            deadline = time.monotonic() + grace_seconds
     return owner not in sources
 
 

@@ -179,7 +179,9 @@ class Publisher:
         )
         *queued, executed = await self._exchange(payload, len(batch) + len(bells) + 2)
         if isinstance(executed, Exception):
-            # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again.
+            # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again, to
+            # whoever answers then: a server that became a replica refuses for ever.
+            await self._wire.disconnect()
             raise BrokerRefused(str(next((reply for reply in queued if isinstance(reply, Exception)), executed)))
         doubtful: set[StreamWriter] = set()
         for (writer, entry), reply in zip(batch, executed, strict=False):

@@ -47,7 +47,7 @@ class Entry:
     command: bytes
     waiting_bytes: int
     sent: bool = False
-    """Whether Redis may have it already."""
+    """Whether Redis may have it already: what stood in the socket of an abandoned connection is read late."""
 
 
 class Sender(Protocol):

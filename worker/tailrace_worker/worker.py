@@ -13,6 +13,7 @@ from arq.worker import Function, func
 from tailrace.broker import Broker, open_redis
 from tailrace.enqueue import FUNCTION
 from tailrace.keys import Keys
+from tailrace_worker.beat import beating
 from tailrace_worker.cancellation import CancelPoll
 from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.generation import Generations, generate
@@ -88,6 +89,7 @@ async def run_worker(settings: WorkerSettings) -> None:
         worker = StreamWorker(generations, arq_function(settings), redis, leases)
         _logger.info("worker %s runs jobs of %s", generations.worker, ", ".join(settings.queues))
         try:
-            await worker.async_run()
+            async with beating(generations, worker):
+                await worker.async_run()
         finally:
             await redis.aclose()

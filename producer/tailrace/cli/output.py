@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any, TextIO
 
-from tailrace import EntryId, JobStatus
+from tailrace import EntryId, Fleet, JobStatus
 from tailrace.events import Cancelled, Completed, Delta, Ending, Event, Failed, Notice, Reasoning, Refusal, Started
 
 
@@ -17,6 +17,11 @@ def print_event(event: Event) -> None:
 def print_status(status: JobStatus) -> None:
     """Prints a status as one line of JSON."""
     print_json(**_fields(status))
+
+
+def print_fleet(fleet: Fleet) -> None:
+    """Prints queues and workers as one line of JSON."""
+    print_json(**dataclasses.asdict(fleet))
 
 
 def print_json(**fields: object) -> None:

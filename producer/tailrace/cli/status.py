@@ -1,36 +1,90 @@
-"""`tailrace status`: tells how far a job is."""
+"""`tailrace status`: tells how far a job is, or what queues and workers there are."""
 
 import argparse
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from tailrace import JobStatus
+from tailrace import Fleet, JobStatus, Tailrace
 from tailrace.cli import event_loop
-from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
-from tailrace.cli.output import print_status
+from tailrace.cli.options import add_json, add_redis_url, named_job
+from tailrace.cli.output import print_fleet, print_status
 
-SUMMARY = "tell how far a job is"
+SUMMARY = "tell how far a job is, or what queues and workers there are"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The job."""
-    add_job(parser)
-    add_json(parser, "the status as JSON, with times in Unix ms")
+    """The job, if it is about one."""
+    parser.add_argument(
+        "job", metavar="JOB", nargs="?", help="the id of a job; without one, all queues and workers are told"
+    )
+    add_json(parser, "it as one line of JSON; times are Unix ms")
     add_redis_url(parser)
     parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0, however far the job is."""
-    status = event_loop.run(_status(arguments))
-    if arguments.json:
-        print_status(status)
+    if arguments.job is None:
+        fleet = event_loop.run(_fleet(arguments))
+        if arguments.json:
+            print_fleet(fleet)
+        else:
+            _show_fleet(fleet)
     else:
-        queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
-        print(f"{status.state}, at {status.cursor} of its stream")
-        print(f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}")
+        status = event_loop.run(_status(arguments))
+        if arguments.json:
+            print_status(status)
+        else:
+            _show_status(status)
     return 0
+
+
+async def _fleet(arguments: argparse.Namespace) -> Fleet:
+    async with Tailrace.connect(arguments.redis_url) as tailrace:
+        return await tailrace.fleet()
 
 
 async def _status(arguments: argparse.Namespace) -> JobStatus:
     async with named_job(arguments) as job:
         return await job.status()
+
+
+def _show_status(status: JobStatus) -> None:
+    queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
+    print(f"{status.state}, at {status.cursor} of its stream")
+    print(f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}")
+
+
+def _show_fleet(fleet: Fleet) -> None:
+    _show_table(
+        ("QUEUE", "DUE", "DEFERRED", "RUNNING", "OLDEST DUE"),
+        (
+            (queue.name, f"{queue.due:,}", f"{queue.deferred:,}", f"{queue.running:,}", _age(queue.oldest_due_seconds))
+            for queue in fleet.queues
+        ),
+    )
+    print()
+    _show_table(
+        ("WORKER", "RUNNING", "MAX JOBS", "LAST BEAT", "QUEUES"),
+        (
+            (
+                worker.name,
+                f"{worker.running:,}",
+                f"{worker.max_jobs:,}",
+                _age(worker.beat_age_seconds),
+                ",".join(worker.queues),
+            )
+            for worker in fleet.workers
+        ),
+    )
+
+
+def _show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _age(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:,.1f} s"

@@ -1,35 +1,88 @@
 """`tailrace worker`: runs jobs until it is told to stop."""
 
 import argparse
+import asyncio
 import logging
+import sys
+from typing import Final
 
 SUMMARY = "run generation jobs from the queue"
 
+_ENDING_SECONDS: Final = 15.0
+"""How long a worker may take to hand back and to close, once its grace time is over."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options, each of which stands for a variable of the environment."""
-    parser.add_argument("--redis-url", help="where Redis is (TAILRACE_REDIS_URL)")
+    """The options, each of which but the last two stands for a variable of the environment."""
+    parser.add_argument("--redis-url", metavar="URL", help="where Redis is (TAILRACE_REDIS_URL)")
     parser.add_argument(
-        "--queues", help="the queues to run, the most urgent first, with commas between (TAILRACE_QUEUES)"
+        "--queues",
+        metavar="NAMES",
+        help="the queues to run, the most urgent first, with commas between (TAILRACE_QUEUES)",
     )
-    parser.add_argument("--max-jobs", type=int, help="how many jobs to run at a time (TAILRACE_MAX_JOBS)")
+    parser.add_argument("--max-jobs", metavar="N", type=int, help="how many jobs to run at a time (TAILRACE_MAX_JOBS)")
     parser.add_argument(
-        "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="default: info"
+        "--processes",
+        metavar="N",
+        type=_number,
+        default=1,
+        help="how many workers to run, each a process with a core and --max-jobs of its own (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="how much to tell on stderr (default: %(default)s)",
+    )
+    parser.epilog = (
+        "SIGTERM or Ctrl-C lets running jobs finish for TAILRACE_GRACE_SECONDS, then hands them back; a second one\n"
+        "hands them back now. With several processes one that ends unasked is started again.\n\n"
+        "example: %(prog)s --queues interactive,batch --processes 4"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after SIGINT or SIGTERM."""
-    # The SDKs take seconds to import: `tailrace --help` must not wait for them.
-    import uvloop  # noqa: PLC0415
-
-    from tailrace_worker.settings import WorkerSettings  # noqa: PLC0415
-    from tailrace_worker.worker import run_worker  # noqa: PLC0415
+    from tailrace_worker.settings import WorkerSettings  # noqa: PLC0415  # Not for who only asks for --help.
 
     settings = WorkerSettings.read(redis_url=arguments.redis_url, queues=arguments.queues, max_jobs=arguments.max_jobs)
-    logging.basicConfig(level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+    )
+    if arguments.processes > 1:
+        from tailrace_worker.supervisor import Supervisor  # noqa: PLC0415
+
+        supervisor = Supervisor(
+            _command(arguments),
+            processes=arguments.processes,
+            grace_seconds=settings.grace_seconds + _ENDING_SECONDS,
+        )
+        return asyncio.run(supervisor.run())
+
+    # The SDKs take seconds to import, and only who runs jobs needs them.
+    import uvloop  # noqa: PLC0415
+
+    from tailrace_worker.worker import run_worker  # noqa: PLC0415
+
     # arq logs the arguments of a job, and httpx2 the URLs: prompts and models stay out of the log.
     for chatty in ("arq", "httpx2", "openai", "anthropic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     uvloop.run(run_worker(settings))
     return 0
+
+
+def _command(arguments: argparse.Namespace) -> list[str]:
+    """The command of one process: this one's, but for their number."""
+    options = {name: value for name, value in vars(arguments).items() if name not in {"verb", "processes"}}
+    # -P: what lies in the directory that the user happens to be in is not ours to import.
+    return [
+        *(sys.executable, "-P", "-m", "tailrace.cli", "worker"),
+        *(f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None),
+    ]
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of processes: at least one runs")
+    return number

@@ -1,0 +1,39 @@
+"""The benchmarks run: with numbers so small that their figures mean nothing, each in a few seconds."""
+
+import asyncio
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+RUNS = {
+    "pickup": ("--workers 1 --jobs 5 --running 0 3 --arq-running 0", r"^3 +[\d.]+ +[\d.]+ +[\d.]+$"),
+    "commands": ("--running 3 --seconds 1", r"^3 running +[\d.]+ +<= 60 .*mget"),
+    "takeover": ("--workers 2 --kills 1 --at-a-time 1", r"^1 +[\d.]+ +[\d.]+ +[\d.]+$"),
+    "scaling": ("--workers 1 --places 2 --seconds 1", r"^1 +[\d.]+ +2.0 +1.00$"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+async def test_a_benchmark_prints_its_figures_and_leaves_no_process_behind(name: str) -> None:
+    options, figures = RUNS[name]
+    mark = secrets.token_hex(8)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"benchmarks.{name}", *options.split()),
+        cwd=ROOT,
+        env={**os.environ, "TAILRACE_LEASE_SECONDS": "1", "BENCHMARK_MARK": mark},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    text = output.decode()
+    assert process.returncode == 0, text
+    assert re.search(figures, text, re.MULTILINE), text
+    assert f"python -m benchmarks.{name} {options}" in text
+    assert not [left for left in psutil.process_iter(["environ"]) if mark in (left.info["environ"] or {}).values()]

@@ -1,0 +1,49 @@
+"""The bodies of jobs in arq: JSON, never pickle."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+
+
+class _Arguments(BaseModel):
+    """The named arguments of `generate`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    request: Any = None
+
+
+class _Body(BaseModel):
+    """A job's body, by arq's own names: try, function, arguments and time of enqueue."""
+
+    t: int | None
+    f: str
+    a: Annotated[list[Any], Field(max_length=1)]
+    k: _Arguments
+    et: int
+
+    @model_validator(mode="after")
+    def _only_once(self) -> Self:
+        if self.a and self.k.model_fields_set:
+            raise ValueError("the request is there twice")
+        return self
+
+    @field_serializer("k")
+    def _given(self, arguments: _Arguments) -> dict[str, Any]:
+        return arguments.model_dump(exclude_unset=True)
+
+
+def to_json(body: Mapping[str, Any]) -> bytes:
+    """How arq's bodies are written. What JSON does not know, an exception say, becomes its text."""
+    return json.dumps(body, default=str).encode()
+
+
+def from_json(body: bytes) -> dict[str, Any]:
+    """How arq's bodies are read. A body whose function could not even be called is as unreadable as one of no JSON.
+
+    Raises:
+        ValueError: It is none of ours; arq ends the job, and so its stream is given an ending.
+    """
+    return _Body.model_validate_json(body).model_dump()
