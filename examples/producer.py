@@ -6,7 +6,7 @@ from tailrace import GenerationRequest, Tailrace
 
 
 async def main() -> None:
-    async with Tailrace.connect("redis://localhost:6379/0") as tailrace:
+    async with Tailrace.connect() as tailrace:  # TAILRACE_REDIS_URL, or redis://localhost:6379/0
         job = await tailrace.enqueue(
             GenerationRequest(
                 provider="openai",

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from tailrace.cli import main
 from tailrace.errors import InfrastructureError
 from tailrace_worker.commands import simulate
-from tailrace_worker.simulator import Simulator
+from tailrace_worker.simulator import Scenario, Simulator
 
 RUN = """
 import argparse, sys
@@ -69,3 +70,10 @@ def test_the_command_is_cheap_to_import() -> None:
         check=True,
     ).stdout.split()
     assert not {"aiohttp", "uvloop", "openai", "anthropic"} & set(loaded)
+
+
+def test_the_help_tells_of_every_option_of_a_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", "--help"])
+    told = capsys.readouterr().out
+    assert [option for option in Scenario.model_fields if f"{option}=" not in told] == []

@@ -4,15 +4,32 @@ import argparse
 import asyncio
 import signal
 
-from tailrace.errors import InfrastructureError
-
 SUMMARY = "serve simulated OpenAI and Anthropic APIs"
+
+_EPILOG = """\
+What a request is answered with, its model's name says after a `?`, or else its header x-tailrace-simulate:
+  pieces=20            how many pieces of text            text=...        what they say, a word a piece
+  interval_ms=20       from one to the next; 0: at once   finish=stop     why the answer ends
+  first_token_ms=0     silence before the first
+  status=429           this error in place of an answer   times=N         ... for the first N requests alone
+  retry_after=1        seconds, told with a 429
+and one of these, after N pieces:
+  cut_after=N          the connection is reset            stall_after=N   nothing more comes, and nothing ends
+  close_after=N        the body ends without its last words
+  malformed_after=N    the next piece's JSON is cut in half
+  error_after=N        the provider's own error event
+GET /journal tells what it saw, DELETE /journal forgets it, GET /health answers.
+
+example: %(prog)s --port 4080
+         tailrace enqueue --provider openai --model 'demo?pieces=200&cut_after=50' "Tell me."
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the verb."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=4080, help="0 takes a free one (default: %(default)s)")
+    parser.epilog = _EPILOG
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -21,12 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InfrastructureError: It cannot listen there.
     """
-    try:
-        import uvloop  # noqa: PLC0415  # Not for who only asks for --help.
+    import uvloop  # noqa: PLC0415  # Not for who only asks for --help.
 
-        from tailrace_worker.simulator import Simulator  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise InfrastructureError(f"No module {error.name!r}: install 'tailrace[worker]'.") from error
+    from tailrace_worker.simulator import Simulator  # noqa: PLC0415
 
     async def serve() -> None:
         stop = asyncio.Event()
