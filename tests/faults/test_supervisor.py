@@ -75,7 +75,7 @@ def are_gone(processes: list[psutil.Process]) -> bool:
 async def test_each_process_is_a_worker_and_one_that_is_killed_is_replaced(
     tailrace: Tailrace, settings: Settings, simulator: Simulator
 ) -> None:
-    async with worker_process(settings, simulator, *TWO) as supervised:
+    async with worker_process(settings, simulator, *TWO, TAILRACE_GRACE_SECONDS="0") as supervised:
         first, _ = await two_workers(tailrace)
         os.kill(first, signal.SIGKILL)
         pids = await two_workers(tailrace, besides=first)
@@ -148,12 +148,16 @@ async def test_a_worker_that_cannot_start_ends_the_command_with_its_code_and_its
 
 
 def supervise(tmp_path: Path, program: str, processes: int = 1) -> Supervisor:
-    """Supervises a program that has a file to write to, and as many lines in there as it was started before."""
-    runs = tmp_path / "runs"
-    source = f"import os, signal, time\nruns = open({str(runs)!r}, 'a+')\nprint('run', file=runs, flush=True)\n" + (
-        f"runs.seek(0)\nruns = len(runs.readlines())\n{program}"
-    )
-    return Supervisor([sys.executable, "-S", "-c", source], processes=processes, grace_seconds=10)
+    """Supervises a program that knows in `runs` how often it has been started, itself included."""
+    counted = f"""
+import os, signal, time
+with open({str(tmp_path / "runs")!r}, "a+") as file:
+    print("run", file=file, flush=True)
+    file.seek(0)
+    runs = len(file.readlines())
+{program}
+"""
+    return Supervisor([sys.executable, "-S", "-c", counted], processes=processes, grace_seconds=10)
 
 
 async def run(supervised: Supervisor) -> int:

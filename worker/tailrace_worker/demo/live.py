@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tailrace_worker.demo.screen import Lane, Update
+from tailrace_worker.demo.lane import Lane, Update
 
 _LABEL_LENGTH = 9
 _MIN_LINES = 5

@@ -10,7 +10,7 @@ from tailrace.events import Cancelled, Delta, Failed
 from tailrace.job import Job
 from tailrace.keys import Keys
 from tailrace_worker.demo.api import APIS, OPENAI
-from tailrace_worker.demo.screen import Lane, Screen, Update
+from tailrace_worker.demo.lane import Lane, Screen, Update
 from tailrace_worker.demo.stage import Stage, open_stage
 
 _SECONDS_BEFORE_CANCEL = 1.0

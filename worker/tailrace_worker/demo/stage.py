@@ -11,7 +11,7 @@ from tailrace.broker import without_password
 from tailrace.client import Tailrace
 from tailrace.settings import Settings
 from tailrace_worker.demo.api import APIS
-from tailrace_worker.demo.screen import Screen
+from tailrace_worker.demo.lane import Screen
 from tailrace_worker.demo.service import open_service
 from tailrace_worker.embedded import EmbeddedBroker
 from tailrace_worker.interruption import Interruptible
