@@ -118,12 +118,16 @@ def test_the_constructor_takes_what_is_passed() -> None:
 
 
 async def test_a_worker_has_the_attributes_that_are_used(pool: ArqRedis) -> None:
+    expected: dict[str, object] = {
+        "tasks": {},
+        "job_tasks": {},
+        "loop": asyncio.get_running_loop(),
+        "max_jobs": 10,
+        "pool": pool,
+    }
     async with recording(pool, do_nothing) as worker:
-        assert worker.tasks == {}, leans("Worker.tasks: dict of tasks by job")
-        assert worker.job_tasks == {}, leans("Worker.job_tasks: dict of the functions' tasks by job")
-        assert worker.loop is asyncio.get_running_loop(), leans("Worker.loop: the running loop")
-        assert worker.max_jobs == 10, leans("Worker.max_jobs")
-        assert worker.pool is pool, leans("Worker.pool: the pool that was passed")
+        found = {name: getattr(worker, name, None) for name in expected}
+        assert found == expected, leans(f"a new Worker has the attributes {expected}")
         assert list(worker.functions) == ["generate"], leans("Worker.functions: dict by name")
 
 
@@ -202,6 +206,7 @@ async def test_a_job_that_was_run_is_ended_by_finish_job(
     job_id = await enqueued(pool)
     async with recording(pool, coroutine) as worker:
         await worker.run_job(job_id, timestamp_ms())
+    assert len(worker.calls) == 1, leans(f"{coroutine.__name__}: run_job calls finish_job, once")
     ((name, (job, finished, result_data, _, _, incr_score, _)),) = worker.calls
     assert (name, job, finished) == ("finish_job", job_id, finish), leans(f"{coroutine.__name__}: finish={finish}")
     assert result_data is None, leans("with keep_result=0 there is no result, which could hold a prompt")
@@ -229,6 +234,7 @@ async def test_a_job_that_was_not_run_is_ended_by_finish_failed_job(
         await pool.set(arq_job(job_id), body, px=60_000)
     async with recording(pool, do_nothing, max_tries=7) as worker:
         await worker.run_job(job_id, 1)
+    assert len(worker.calls) == 1, leans(f"{why}: run_job calls finish_failed_job, once")
     ((name, (job, result_data)),) = worker.calls
     assert (name, job) == ("finish_failed_job", job_id), leans(f"{why}: calls finish_failed_job(job_id, …)")
     assert isinstance(result_data, bytes), leans(f"{why}: the result is passed, serialized")

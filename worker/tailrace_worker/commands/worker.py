@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes",
         metavar="N",
-        type=_number,
+        type=_processes,
         default=1,
         help="how many workers to run, each a process with a core and --max-jobs of its own (default: %(default)s)",
     )
@@ -81,8 +81,7 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     ]
 
 
-def _number(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of processes: at least one runs")
-    return number
+def _processes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes, which is 1 or more")
+    return int(text)

@@ -1,0 +1,109 @@
+"""What a worker is not started with: the variable is named, with its rule and the value."""
+
+import re
+
+import pytest
+
+from tailrace import InvalidSettings
+from tailrace.cli import main
+from tailrace_worker.settings import WorkerSettings
+
+NAME = "should match pattern"
+
+
+def start(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    """Returns the exit code and the line that was said."""
+    try:
+        code = main(["worker", *options])
+    except SystemExit as left:
+        assert isinstance(left.code, int)
+        code = left.code
+    out, said = capsys.readouterr()
+    assert (out, said.count("\n")) == ("", 1)
+    return code, said.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "rule"),
+    [
+        ("TAILRACE_QUEUES", "in teractive", NAME),
+        ("TAILRACE_QUEUES", "interactive:bell", NAME),
+        ("TAILRACE_QUEUES", "größte", NAME),
+        ("TAILRACE_QUEUES", "x" * 65, NAME),
+        ("TAILRACE_QUEUES", "fast,slow,fast", "Each queue should be named once"),
+        ("TAILRACE_LEASE_SECONDS", "0.5", "greater than or equal to 1"),
+        ("TAILRACE_LEASE_SECONDS", "301", "less than or equal to 300"),
+        ("TAILRACE_LEASE_SECONDS", "nan", "less than or equal to 300"),
+        ("TAILRACE_LEASE_SECONDS", "5s", "a valid number"),
+        ("TAILRACE_LEASE_SECONDS", "", "a valid number"),
+        ("TAILRACE_MAX_JOBS", "0", "greater than or equal to 1"),
+        ("TAILRACE_MAX_JOBS", "10001", "less than or equal to 10000"),
+        ("TAILRACE_MAX_JOBS", "1.5", "a valid integer"),
+        ("TAILRACE_GRACE_SECONDS", "-1", "greater than or equal to 0"),
+        ("TAILRACE_GRACE_SECONDS", "inf", "less than or equal to 31536000"),
+        ("TAILRACE_CANCEL_POLL_MS", "0", "greater than or equal to 1"),
+        ("TAILRACE_BATCH_MS", "-1", "greater than or equal to 0"),
+        ("TAILRACE_MAX_WAITING_BYTES", "1", "greater than or equal to 65536"),
+        ("TAILRACE_RESEND_SECONDS", "inf", "less than or equal to 31536000"),
+        ("TAILRACE_MAX_RESEND_BYTES", "-1", "greater than or equal to 0"),
+        ("TAILRACE_MAX_ATTEMPTS", "0", "greater than or equal to 1"),
+        ("TAILRACE_MAX_QUEUED", "-1", "greater than or equal to 0"),
+        ("TAILRACE_TOTAL_SECONDS", "0", "greater than 0"),
+        ("TAILRACE_KEEP_SECONDS", "0.0001", "greater than or equal to 1"),
+        ("TAILRACE_KEEP_SECONDS", "inf", "less than or equal to 31536000"),
+        ("TAILRACE_QUEUE_LIMIT_SECONDS", "inf", "less than or equal to 31536000"),
+        ("TAILRACE_PREFIX", "{x}", NAME),
+    ],
+)
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_worker_is_not_started_with_a_value_that_breaks_its_rule(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    rule: str,
+    processes: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, said = start(capsys, "--processes", processes)
+    assert code == 2
+    assert said.startswith(f"tailrace worker: {variable}: ")
+    assert rule in said
+    assert said.endswith(f", not {value!r}")
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", "fast,", "fast,,slow"])
+def test_an_empty_name_is_no_queue(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    monkeypatch.setenv("TAILRACE_QUEUES", value)
+    code, said = start(capsys)
+    assert code == 2
+    assert re.search(r"TAILRACE_QUEUES: String should match pattern .*, not ''$", said)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--queues", "a,,b", "TAILRACE_QUEUES: "),
+        ("--max-jobs", "0", "TAILRACE_MAX_JOBS: "),
+        ("--max-jobs", "many", "--max-jobs: invalid int value: 'many'"),
+        ("--processes", "0", "--processes: '0' is not a number of processes"),
+        ("--processes", "two", "--processes: 'two' is not a number of processes"),
+        ("--log-level", "loud", "--log-level: invalid choice: 'loud'"),
+    ],
+)
+def test_a_wrong_option_is_misuse(capsys: pytest.CaptureFixture[str], option: str, value: str, says: str) -> None:
+    code, said = start(capsys, option, value)
+    assert code == 2
+    assert says in said
+
+
+def test_the_order_of_the_queues_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILRACE_QUEUES", "interactive, batch")
+    assert WorkerSettings.read().queues == ("interactive", "batch")
+
+
+def test_a_queue_cannot_be_named_twice() -> None:
+    with pytest.raises(InvalidSettings, match="named once"):
+        WorkerSettings.read(queues=["a", "a"])
