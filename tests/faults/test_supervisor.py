@@ -140,8 +140,12 @@ async def test_a_worker_that_cannot_start_ends_the_command_with_its_code_and_its
         env=environment,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(40):
-        _, said = await process.communicate()
+    try:
+        async with asyncio.timeout(40):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode == 1
     assert b"tailrace worker: Redis at redis://127.0.0.1:1 cannot be reached" in said
     assert b"a worker process cannot be started (exit code 1)" in said

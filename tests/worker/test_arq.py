@@ -136,6 +136,7 @@ async def test_a_retry_comes_back_at_its_time(stock: ArqRedis, generations: Gene
         (to_json({**BODY, "k": []}), FailureCode.INVALID_BODY),
         (to_json({**BODY, "t": "many"}), FailureCode.INVALID_BODY),
         (to_json({**BODY, "et": "today"}), FailureCode.INVALID_BODY),
+        (to_json({**BODY, "et": 10**30}), FailureCode.INVALID_BODY),
     ],
     ids=lambda value: (value or b"expired").decode(errors="replace")[:60] if not isinstance(value, str) else "",
 )

@@ -14,6 +14,7 @@ from tailrace.events import Event
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
 from tailrace_worker.claims import (
     Claim,
+    Claimed,
     claim_command,
     new_token,
     read_claimed,
@@ -370,3 +371,50 @@ async def test_a_cancel_between_claim_and_begin_ends_the_job_once(
         await eventually(released)
     assert [event.type for event in await events_of(job)] == ["queued", "cancelled"]
     assert not puppet.called.is_set()
+
+
+async def test_a_job_that_is_claimed_anew_while_its_last_attempt_is_on_the_way_out_is_not_dropped_with_it(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    async with running_worker(generations) as worker:
+        job = await tailrace.enqueue(request_)
+        await begun(job)
+        held = worker._leases.get(job.id)
+        assert held is not None
+        # Released, and claimed again before its task has ended.
+        held.is_over = True
+        await side.expire(held)
+        (again,) = await side.claim()
+        await worker._start(again)
+        assert held.token != again.token
+        assert await side.waiting() == [job.id.encode()]
+        puppet.finish()
+        assert (await events_of(job))[-1].type == "completed"
+
+
+async def test_what_is_claimed_in_the_moment_of_a_drain_is_handed_back_at_once(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    side: Side,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_worker(generations) as worker:
+        claim, looked, under_way, go_on = worker._claim, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def slow(places: int) -> Claimed:
+            claimed = await claim(places)
+            looked.set()
+            if claimed.claims:
+                under_way.set()
+                await go_on.wait()
+            return claimed
+
+        monkeypatch.setattr(worker, "_claim", slow)
+        await looked.wait()
+        job = await tailrace.enqueue(request_)
+        await under_way.wait()
+        worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+        await asyncio.sleep(0)
+        go_on.set()
+    assert await side.running() == {job.id.encode(): 0}

@@ -15,14 +15,18 @@ class _Arguments(BaseModel):
     request: Any = None
 
 
+_YEAR_2100_MS = 4_102_444_800_000
+"""arq makes a date of it, which has its limits."""
+
+
 class _Body(BaseModel):
     """A job's body, by arq's own names: try, function, arguments and time of enqueue."""
 
-    t: int | None
+    t: Annotated[int, Field(ge=0, le=1_000_000)] | None
     f: str
     a: Annotated[list[Any], Field(max_length=1)]
     k: _Arguments
-    et: int
+    et: Annotated[int, Field(ge=0, le=_YEAR_2100_MS)]
 
     @model_validator(mode="after")
     def _only_once(self) -> Self:

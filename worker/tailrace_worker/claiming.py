@@ -91,7 +91,7 @@ class StreamWorker(Worker):
                 await self._place_freed.wait()
                 continue
             try:
-                claimed = await self._claim(places)
+                claimed = await self._claim_whole(places)
                 for claim in claimed.claims:
                     await self._start(claim)
                 if len(claimed.claims) < places:
@@ -99,6 +99,17 @@ class StreamWorker(Worker):
             except InfrastructureError as error:
                 _logger.warning("no jobs can be claimed, the next try comes in %.1f s: %s", _RETRY_SECONDS, error)
                 await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _claim_whole(self, places: int) -> Claimed:
+        claiming = asyncio.ensure_future(self._claim(places))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The worker drains. What it claims in this moment would wait for its lease to run out.
+            with suppress(InfrastructureError):
+                for claim in (await claiming).claims:
+                    await self._release(claim, "hand_back")
+            raise
 
     async def _claim(self, places: int) -> Claimed:
         if not self._wire.is_connected:
@@ -132,8 +143,8 @@ class StreamWorker(Worker):
 
     async def _start(self, claim: Claim) -> None:
         held = self._leases.get(claim.job_id)
-        if held is not None and held.is_lost:
-            # Its last attempt here is on its way out still.
+        if held is not None and held.is_over:
+            # Its last attempt here is still on the way out: under the new token it would be dropped with that one.
             await self._put_back(claim)
             return
         if held is not None:
@@ -187,8 +198,9 @@ class StreamWorker(Worker):
         await self._release(claim, "finish")
 
     async def _release(self, claim: Claim, what: Release, *, due: int = 0) -> None:
-        if claim.is_lost:
+        if claim.is_over:
             return
+        claim.is_over = True
         with suppress(InfrastructureError):
             await self._broker.call(*release_command(self._keys, claim, what, due=due))
 

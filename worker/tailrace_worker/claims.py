@@ -31,8 +31,8 @@ class Claim:
     """The time at which it was to run, Unix ms."""
     reason: str
     """Why there is another attempt, should this be one: `worker_lost`, `worker_shutdown` or `retry`."""
-    is_lost: bool = False
-    """Never released: what its token was set to since then is the claim of an attempt to come."""
+    is_over: bool = False
+    """Lost, or released: who runs the job is on the way out, and does nothing more by its token."""
     _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
 
     def watch(self, on_lost: Callable[[ClaimLost], None]) -> None:
@@ -41,7 +41,7 @@ class Claim:
 
     def lose(self) -> None:
         """The token is gone."""
-        self.is_lost = True
+        self.is_over = True
         if self._on_lost is not None:
             self._on_lost(ClaimLost(f"Another worker has claimed job {self.job_id!r}, or it was deleted."))
 

@@ -119,7 +119,7 @@ class Generations:
             except AttemptLost as lost:
                 _logger.warning("job %s is dropped: %s", job_id, lost)
                 if claim is not None:
-                    claim.is_lost = True
+                    claim.is_over = True
                 return
             except asyncio.CancelledError:
                 # The worker stops: the next attempt must not begin before what this one has said is readable.

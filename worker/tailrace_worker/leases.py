@@ -15,7 +15,6 @@ from typing import Any, Final, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tailrace.broker import CONNECT_TIMEOUT_SECONDS
 from tailrace.keys import Keys
 from tailrace_worker.claims import Claim, renew_command
 
@@ -33,8 +32,9 @@ class Leases:
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             redis_url,
             protocol=2,
-            socket_connect_timeout=min(CONNECT_TIMEOUT_SECONDS, lease_seconds),
-            socket_timeout=lease_seconds,
+            # After an outage nobody takes over for one lease: in that time each has to have reached Redis again.
+            socket_connect_timeout=lease_seconds / 3,
+            socket_timeout=lease_seconds / 3,
         )
         self._keys = keys
         self._lease_seconds = lease_seconds
