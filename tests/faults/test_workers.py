@@ -86,7 +86,7 @@ async def assert_nothing_left(broker: Broker, settings: Settings, job: Job) -> N
 @pytest.mark.parametrize(
     ("phase", "trap", "model", "reasons"),
     [
-        ("claimed", b"arq:retry:", STREAM, ["worker_lost"]),
+        ("claimed", b"INCR", STREAM, ["worker_lost"]),
         ("before the first token", None, STREAM + "&first_token_ms=2000", [None, "worker_lost"]),
         ("streaming", None, STREAM, [None, "worker_lost"]),
         ("ended but not released", b"finish_reason", "demo?pieces=5&interval_ms=1", [None]),

@@ -279,7 +279,7 @@ async def test_a_lost_claim_stops_a_silent_job_which_writes_nothing_more(
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
         (running,) = worker.tasks.values()
-        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason=""))
+        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1))
         # It was faster than the worker itself.
         (successor,) = await side.claim()
         async with asyncio.timeout(5):
@@ -296,7 +296,7 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
         worker._connected_at -= 10
-        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason=""))
+        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1))
         await tailrace.enqueue(request_.model_copy(update={"model": "rings"}), queue="default")
 
         async def renewed() -> bool:
@@ -418,3 +418,43 @@ async def test_what_is_claimed_in_the_moment_of_a_drain_is_handed_back_at_once(
         await asyncio.sleep(0)
         go_on.set()
     assert await side.running() == {job.id.encode(): 0}
+
+
+async def test_a_worker_that_was_suspended_before_it_began_leaves_the_job_to_its_successor(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    (stale,) = await side.claim()
+    await side.expire(stale)
+    async with open_generations("successor") as generations, running_worker(generations) as healthy:
+        healthy._connected_at -= 10
+        await begun(job)
+        async with open_generations("zombie") as late, running_worker(late) as zombie:
+            await zombie._start(stale)
+            await asyncio.wait(zombie.tasks.values())
+        puppet.finish()
+        events = await events_of(job)
+    assert [event.type for event in events] == ["queued", "started", "completed"]
+    assert len(puppet.requests) == 1
+
+
+async def test_a_counter_that_somebody_else_has_moved_costs_a_hand_back_and_no_job(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    (stale,) = await side.claim()
+    await side.broker.call("INCR", arq_retry(job.id))
+    async with running_worker(generations) as worker:
+        await worker._start(stale)
+        puppet.finish()
+        assert [event.type for event in await events_of(job)] == ["queued", "started", "completed"]
+
+
+async def test_an_id_that_is_no_text_does_not_end_the_worker(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    await side.broker.call("ZADD", side.keys.queue("default"), 1, b"\xff\xfe")
+    async with running_worker(generations):
+        job = await tailrace.enqueue(request_)
+        puppet.finish()
+        assert (await events_of(job))[-1].type == "completed"

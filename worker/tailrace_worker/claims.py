@@ -31,6 +31,8 @@ class Claim:
     """The time at which it was to run, Unix ms."""
     reason: str
     """Why there is another attempt, should this be one: `worker_lost`, `worker_shutdown` or `retry`."""
+    attempt: int
+    """What arq's counter of tries says next, if nobody else has run the job since: who finds more comes late."""
     is_over: bool = False
     """Lost, or released: who runs the job is on the way out, and does nothing more by its token."""
     _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
@@ -70,12 +72,21 @@ def claim_command(
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
-    claims: list[tuple[bytes, int, int, bytes]]
+    claims: list[tuple[bytes, int, int, bytes, int]]
     claims, next_due = reply
     return Claimed(
         [
-            Claim(job_id=job_id.decode(), queue=queues[index], token=token, due=due, reason=reason.decode())
-            for job_id, index, due, reason in claims
+            Claim(
+                job_id=job_id.decode(),
+                queue=queues[index],
+                token=token,
+                due=due,
+                reason=reason.decode(),
+                attempt=attempt,
+            )
+            for job_id, index, due, reason, attempt in claims
+            # Nobody can hold a stream of such a name; it stays where it is, and whoever put it there may see it.
+            if job_id.isascii()
         ],
         None if next_due < 0 else next_due / 1000,
     )
@@ -125,7 +136,8 @@ local claimed, next_due = {}, -1
 local function claim(at, job, due, reason)
   redis.call('ZADD', KEYS[at + 1], now + ARGV[2], job)
   redis.call('SET', 'arq:in-progress:' .. job, ARGV[3], 'PX', ARGV[4])
-  table.insert(claimed, {job, math.floor((at - 1) / 3), due, reason})
+  local tries = tonumber(redis.call('GET', 'arq:retry:' .. job) or 0) or 0
+  table.insert(claimed, {job, math.floor((at - 1) / 3), due, reason, tries + 1})
   left = left - 1
 end
 local function members(key, until_)

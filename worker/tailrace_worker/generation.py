@@ -186,6 +186,10 @@ async def generate(ctx: dict[str, Any], request: object = None) -> None:
         _logger.warning("a job is dropped, no stream can have its name: %s", error)
         return
     claim = leases.get(job_id) if leases else None
+    if claim is not None and ctx["job_try"] != claim.attempt:
+        # Another worker came in between claim and here, and its attempt must not be fenced by ours: whoever still
+        # holds the claim hands it back, and the one who was suspended meanwhile changes nothing.
+        raise Retry(defer=0)
     queue = claim.queue if claim else generations.settings.queues[0]
     carried = None if request is None else _carried(request, queue)
     await generations.run(job_id, ctx["job_try"], claim=claim, carried=carried)
