@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from functools import partial
 from signal import Signals
+from typing import Any
 
 import pytest
 
@@ -456,5 +457,43 @@ async def test_an_id_that_is_no_text_does_not_end_the_worker(
     await side.broker.call("ZADD", side.keys.queue("default"), 1, b"\xff\xfe")
     async with running_worker(generations):
         job = await tailrace.enqueue(request_)
+        puppet.finish()
+        assert (await events_of(job))[-1].type == "completed"
+
+
+async def test_a_renewal_under_the_old_token_does_not_lose_a_job_that_was_claimed_anew(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
+        await begun(job)
+        held = worker._leases.get(job.id)
+        assert held is not None
+        execute = worker._leases._redis.execute_command
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+
+        async def regain() -> None:
+            await side.expire(held)
+            (anew,) = await side.claim()
+            await worker._start(anew)
+
+        first = True
+
+        def late(*command: Any) -> Any:
+            nonlocal first
+            if not first:
+                return execute(*command)
+            first = False
+            # Redis sees our own claim before the renewal; the loop reads the claim's reply first.
+            asyncio.run_coroutine_threadsafe(regain(), loop).result(5)
+            reply = execute(*command)
+            loop.call_soon_threadsafe(loop.call_later, 0.1, over.set)
+            return reply
+
+        worker._leases._redis.execute_command = late
+        async with asyncio.timeout(5):
+            await over.wait()
+        assert not held.is_over
         puppet.finish()
         assert (await events_of(job))[-1].type == "completed"

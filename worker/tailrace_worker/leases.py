@@ -83,6 +83,8 @@ class Leases:
                 claims = list(self._claims.values())
             if not claims or time.monotonic() - self._turned > WEDGED_SECONDS:
                 continue
+            # As they go out: a job that we claim anew in the meantime is not lost by a reply about its old token.
+            tokens = [claim.token for claim in claims]
             try:
                 lost = self._redis.execute_command(
                     *renew_command(self._keys, claims, lease_seconds=self._lease_seconds)
@@ -91,9 +93,9 @@ class Leases:
                 _logger.warning("the leases of %d jobs cannot be renewed: %s", len(claims), error)
                 continue
             gone = {job_id.decode() for job_id in lost}
-            for claim in claims:
+            for claim, token in zip(claims, tokens, strict=True):
                 if claim.job_id in gone:
-                    self._loop.call_soon_threadsafe(self._lose, claim, claim.token)
+                    self._loop.call_soon_threadsafe(self._lose, claim, token)
 
     def _lose(self, claim: Claim, token: str) -> None:
         # It may have been released, or claimed anew by ourselves, while the reply was on its way.
