@@ -1,6 +1,7 @@
 """Workers that die, freeze, come back and lose their Redis: nothing is lost or doubled, and there is one ending."""
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from tests.proxy import Proxy
 
 LEASE_SECONDS: Final = 1.0
 QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}
+OUTAGE_LEASE_SECONDS: Final = 2.0
 STREAM: Final = "demo?pieces=300&interval_ms=10"
 SILENT: Final = "demo?pieces=3&first_token_ms=3600000"
 
@@ -194,26 +196,39 @@ class TestWithABrokerOfItsOwn:
     def broker_url(self, own_broker: EmbeddedBroker) -> str:
         return own_broker.url
 
-    @pytest.mark.parametrize("away_seconds", [0.0, 2 * LEASE_SECONDS], ids=["within-the-lease", "beyond-the-lease"])
+    @pytest.mark.parametrize(
+        ("how", "away_seconds"),
+        [("killed", 0.0), ("killed", 2 * OUTAGE_LEASE_SECONDS), ("suspended", 2 * OUTAGE_LEASE_SECONDS)],
+    )
     async def test_no_job_is_started_twice_by_an_outage_of_redis(
         self,
         tailrace: Tailrace,
         settings: Settings,
         simulator: Simulator,
+        broker: Broker,
         own_broker: EmbeddedBroker,
+        how: str,
         away_seconds: float,
     ) -> None:
-        model = "demo?pieces=600&interval_ms=10"
+        model = "demo?pieces=350&interval_ms=20"
+        leases = {"TAILRACE_LEASE_SECONDS": str(OUTAGE_LEASE_SECONDS)}
+        server = int((await broker.call("INFO", "server"))["process_id"])
         async with (
-            worker_process(settings, simulator, **QUICK),
-            worker_process(settings, simulator, **QUICK),
+            worker_process(settings, simulator, **leases),
+            worker_process(settings, simulator, **leases),
         ):
             jobs = [await tailrace.enqueue(asking(model)) for _ in range(20)]
             for job in jobs:
                 await said(job, "delta")
-            own_broker.kill()
+            if how == "killed":
+                own_broker.kill()
+            else:
+                os.kill(server, signal.SIGSTOP)
             await asyncio.sleep(away_seconds)  # how long it is away is what the test is about
-            await asyncio.to_thread(own_broker.start)
+            if how == "killed":
+                await asyncio.to_thread(own_broker.start)
+            else:
+                os.kill(server, signal.SIGCONT)
             for job in jobs:
                 assert_whole(await ended(job), model, reasons=[None])
 

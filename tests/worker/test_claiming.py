@@ -26,6 +26,9 @@ from tailrace_worker.generation import Generations
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
+FOR_EVER = 10**15
+"""Later than any time of a server, in ms."""
+
 
 class Side:
     """The queue's side, as one worker sees it."""
@@ -39,7 +42,12 @@ class Side:
     ) -> list[Claim]:
         names, token = queues or ("default",), new_token("w")
         command = claim_command(
-            self.keys, names, token, places=places, lease_seconds=lease_seconds, takes_over=takes_over
+            self.keys,
+            names,
+            token,
+            places=places,
+            lease_seconds=lease_seconds,
+            takes_over_until=FOR_EVER if takes_over else 0,
         )
         return read_claimed(await self.broker.call(*command), names, token).claims
 
@@ -296,7 +304,7 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
     job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
-        worker._connected_at -= 10
+        worker._standing._since -= 10
         await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1))
         await tailrace.enqueue(request_.model_copy(update={"model": "rings"}), queue="default")
 
@@ -428,7 +436,7 @@ async def test_a_worker_that_was_suspended_before_it_began_leaves_the_job_to_its
     (stale,) = await side.claim()
     await side.expire(stale)
     async with open_generations("successor") as generations, running_worker(generations) as healthy:
-        healthy._connected_at -= 10
+        healthy._standing._since -= 10
         await begun(job)
         async with open_generations("zombie") as late, running_worker(late) as zombie:
             await zombie._start(stale)

@@ -30,7 +30,7 @@ def rival(settings: Settings) -> Generator[list[bytes]]:
 
     def claim() -> None:
         command = claim_command(
-            Keys(settings.prefix), ["default"], "rival", places=9, lease_seconds=60, takes_over=True
+            Keys(settings.prefix), ["default"], "rival", places=9, lease_seconds=60, takes_over_until=10**15
         )
         while not stopping.wait(LEASE_SECONDS / 20):
             claimed.extend(job_id for job_id, *_ in redis.execute_command(*command)[0])

@@ -24,6 +24,7 @@ from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_t
 from tailrace_worker.generation import Generations
 from tailrace_worker.leases import Leases
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.standing import Standing
 from tailrace_worker.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class StreamWorker(Worker):
         self._broker: Broker = generations.broker
         self._leases = leases
         self._wire = Wire(redis)
-        self._connected_at = 0.0
+        self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
 
@@ -114,23 +115,30 @@ class StreamWorker(Worker):
     async def _claim(self, places: int) -> Claimed:
         if not self._wire.is_connected:
             await self._wire.connect()
-            self._connected_at = time.monotonic()
-        # After an outage the leases of all have run out; those who are well renew theirs within one lease.
-        takes_over = time.monotonic() - self._connected_at >= self._settings.lease_seconds
+            self._standing.begin()
         token = new_token(self._generations.worker)
         queues = self._settings.queues
         command = claim_command(
-            self._keys, queues, token, places=places, lease_seconds=self._settings.lease_seconds, takes_over=takes_over
+            self._keys,
+            queues,
+            token,
+            places=places,
+            lease_seconds=self._settings.lease_seconds,
+            takes_over_until=self._standing.takes_over_until,
         )
-        return read_claimed(await self._ask(*command), queues, token)
+        claimed = read_claimed(await self._ask(*command), queues, token)
+        self._standing.tell(claimed.at)
+        return claimed
 
     async def _wait_for_ring(self, next_due_seconds: float | None) -> None:
         timeout = _POLL_SECONDS if next_due_seconds is None else max(0.001, min(_POLL_SECONDS, next_due_seconds))
         bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
-        await self._ask("BLPOP", *bells, f"{timeout:.3f}")
+        await self._ask("BLPOP", *bells, f"{timeout:.3f}", block_seconds=timeout)
 
-    async def _ask(self, *command: Argument) -> Any:
+    async def _ask(self, *command: Argument, block_seconds: float = 0) -> Any:
+        asked_at = time.monotonic()
         (reply,) = await self._wire.exchange(packed(*command), 1)
+        self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
         if isinstance(reply, Exception):
             raise BrokerRefused(f"Redis refused: {reply}")
         return reply
@@ -138,7 +146,9 @@ class StreamWorker(Worker):
     async def _ring_for_others(self) -> None:
         """A ring that was meant for this worker may have come as it left."""
         with suppress(InfrastructureError):
-            command = claim_command(self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over=False)
+            command = claim_command(
+                self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over_until=0
+            )
             await self._broker.call(*command)
 
     async def _start(self, claim: Claim) -> None:

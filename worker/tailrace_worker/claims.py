@@ -55,25 +55,26 @@ class Claimed:
     claims: list[Claim]
     next_due_seconds: float | None
     """How long until the next job is due, or the next lease runs out; `None` where nothing is to come."""
+    at: int
+    """The server's time, Unix ms."""
 
 
 def claim_command(
-    keys: Keys, queues: Sequence[str], token: str, *, places: int, lease_seconds: float, takes_over: bool
+    keys: Keys, queues: Sequence[str], token: str, *, places: int, lease_seconds: float, takes_over_until: int
 ) -> Command:
     """Claims as many jobs as there are places: expired leases first, then what is due, queue by queue.
 
-    Without `takes_over` the only leases that count as expired are those of jobs that were handed back.
+    Later than `takes_over_until` (the server's time, ms) the only leases that count as expired are those of jobs that
+    were handed back.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
-    return script(
-        _CLAIM, tuple(names), places, ms(lease_seconds), token, ms(MARK_SECONDS), "all" if takes_over else "handed back"
-    )
+    return script(_CLAIM, tuple(names), places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until)
 
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
     claims: list[tuple[bytes, int, int, bytes, int]]
-    claims, next_due = reply
+    claims, next_due, at = reply
     return Claimed(
         [
             Claim(
@@ -89,6 +90,7 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
             if job_id.isascii()
         ],
         None if next_due < 0 else next_due / 1000,
+        at,
     )
 
 
@@ -124,13 +126,13 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, due: int = 0) ->
 
 
 # KEYS: for each queue, in the order of precedence: queue, running, bell.
-# ARGV: free places, lease in ms, token, life of the token in ms, which leases count as expired: 'all' that have, or
-# 'handed back' alone.
+# ARGV: free places, lease in ms, token, life of the token in ms, until when leases that ran out are taken over: later,
+# those of jobs that were handed back alone.
 _CLAIM = (
     RING
     + """
 local left = tonumber(ARGV[1])
-local takes_over = ARGV[5] == 'all'
+local takes_over = now <= tonumber(ARGV[5])
 local expired_until = takes_over and now or 0
 local claimed, next_due = {}, -1
 local function claim(at, job, due, reason)
@@ -167,7 +169,7 @@ for at = 1, #KEYS, 3 do
   look_ahead(at, KEYS[at], now)
   if takes_over or left <= 0 then look_ahead(at, KEYS[at + 1], expired_until) end
 end
-return {claimed, next_due}
+return {claimed, next_due, now}
 """
 )
 
