@@ -1,4 +1,4 @@
-"""The providers' own SDKs, pointed at a simulator, in one shape for the tests that hold for both."""
+"""The providers' own SDKs, pointed at a simulator, in one shape for the tests that hold for all."""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias
@@ -29,6 +29,15 @@ async def openai_deltas(simulator: Simulator, model: str) -> AsyncGenerator[str,
                 for choice in chunk.choices:
                     if choice.delta.content:
                         yield choice.delta.content
+
+
+async def responses_deltas(simulator: Simulator, model: str) -> AsyncGenerator[str, None]:
+    async with openai_client(simulator) as client:
+        stream = await client.responses.create(model=model, input="Hi", stream=True)
+        async with stream:
+            async for event in stream:
+                if event.type == "response.output_text.delta":
+                    yield event.delta
 
 
 async def anthropic_deltas(simulator: Simulator, model: str) -> AsyncGenerator[str, None]:

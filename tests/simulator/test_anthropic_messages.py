@@ -3,7 +3,7 @@ import anthropic
 import pytest
 
 from tailrace_worker.simulator import Scenario, Simulator
-from tests.simulator.clients import anthropic_client
+from tests.simulator.clients import anthropic_client, anthropic_deltas, read
 
 
 async def test_the_sdk_streams_text_stop_reason_and_usage(simulator: Simulator) -> None:
@@ -53,6 +53,61 @@ async def test_an_answer_that_is_not_streamed_says_the_same(simulator: Simulator
     assert [block.text for block in message.content if block.type == "text"] == ["Good morning"]
     assert message.stop_reason == "end_turn"
     assert message.usage.output_tokens == 2
+
+
+@pytest.mark.parametrize("as_blocks", [False, True])
+@pytest.mark.parametrize(
+    ("begun", "said"),
+    [
+        ("1. Water leaves", " the mill wheel"),
+        ("1. Water leaves the mill", " wheel"),
+        ("1. Water leaves the mill wheel", ""),
+        ("1. Water lea", "1. Water leaves the mill wheel"),
+        ("2. Water leaves", "1. Water leaves the mill wheel"),
+    ],
+)
+async def test_the_beginning_of_an_answer_is_gone_on_with(
+    simulator: Simulator, begun: str, said: str, as_blocks: bool
+) -> None:
+    async with anthropic_client(simulator) as client:
+        message = await client.messages.create(
+            model="demo?pieces=6&blocks=2&reasoning=2&interval_ms=0",
+            messages=[
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": [{"type": "text", "text": begun}] if as_blocks else begun},
+            ],
+            max_tokens=64,
+        )
+    assert "".join(block.text for block in message.content if block.type == "text") == said
+    is_whole = said.startswith("1.")
+    assert any(block.type == "thinking" for block in message.content) == is_whole
+    assert message.usage.output_tokens == len(said.split()) + 2 * is_whole
+
+
+async def test_a_continued_answer_has_its_faults_counted_anew(simulator: Simulator) -> None:
+    model = "demo?pieces=6&cut_after=4&times=1&interval_ms=0"
+    first, error = await read(anthropic_deltas, simulator, model)
+    assert error is not None
+    async with (
+        anthropic_client(simulator) as client,
+        client.messages.stream(
+            model=model,
+            messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": first}],
+            max_tokens=64,
+        ) as stream,
+    ):
+        rest = await stream.get_final_text()
+    assert first + rest == Scenario.parse("demo?pieces=6").text_sent
+
+
+async def test_a_beginning_that_ends_in_white_space_is_refused(simulator: Simulator) -> None:
+    async with anthropic_client(simulator) as client:
+        with pytest.raises(anthropic.BadRequestError, match="trailing whitespace"):
+            await client.messages.create(
+                model="demo",
+                messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "1. "}],
+                max_tokens=64,
+            )
 
 
 async def test_the_sdk_finds_the_simulator_by_its_own_variables(

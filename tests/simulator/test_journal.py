@@ -44,6 +44,26 @@ async def test_health_is_served(simulator: Simulator) -> None:
         assert response.status == 200
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/"])
+async def test_a_connection_can_be_warmed_up_without_a_trace(simulator: Simulator, method: str, path: str) -> None:
+    reused: list[object] = []
+    trace = aiohttp.TraceConfig()
+
+    async def note(*reuse: object) -> None:
+        reused.append(reuse)
+
+    trace.on_connection_reuseconn.append(note)
+    headers = {"authorization": "Bearer test"}
+    async with aiohttp.ClientSession(simulator.url, headers=headers, trace_configs=[trace]) as client:
+        async with client.request(method, path) as response:
+            await response.read()
+        async with client.post("/v1/chat/completions", json=asked("demo?pieces=1")) as response:
+            await response.read()
+    assert len(reused) == 1
+    assert [entry.attempt for entry in simulator.journal.entries] == [1]
+
+
 async def test_the_header_tells_the_scenario_in_place_of_the_model(simulator: Simulator) -> None:
     scenario = {"x-tailrace-simulate": "text=from+the+header&interval_ms=0"}
     async with (

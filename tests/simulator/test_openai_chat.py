@@ -100,7 +100,6 @@ async def test_a_status_is_the_sdk_s_typed_error(
         ("Bearer k", b'{"model":"demo"}', (400, "messages", "missing_required_parameter")),
         ("Bearer k", b'{"model":"demo","messages":[]}', (400, "messages", "invalid_value")),
         ("Bearer k", b'{"model":"demo?peices=1","messages":[{}]}', (400, "model", None)),
-        ("Bearer k", b'{"model":"demo?cut_after=1","messages":[{}]}', (400, "model", None)),
     ],
 )
 async def test_a_bad_request_gets_the_provider_s_error(

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tailrace_worker.simulator import Scenario
@@ -36,6 +38,30 @@ def test_the_text_that_is_sent_ends_at_the_fault(fault: str) -> None:
     assert scenario.fault == (fault, 3)
 
 
+def test_a_fault_counts_reasoning_then_text_then_the_arguments_of_tools() -> None:
+    options = "demo?reasoning=3&pieces=2&tools=1"
+    arguments = Scenario.parse(options).arguments[0]
+    assert json.loads(arguments.text)["number"] == 1
+    cut = [Scenario.parse(f"{options}&cut_after={position}") for position in range(6 + len(arguments))]
+    assert [scenario.reasoning_sent.count("Thought") for scenario in cut[:5]] == [0, 1, 2, 3, 3]
+    assert [scenario.text_sent for scenario in cut[2:7]] == ["", "", "1.", "1. Water", "1. Water"]
+    with pytest.raises(InvalidScenario, match="does not come to pass"):
+        Scenario.parse(f"{options}&cut_after={6 + len(arguments)}")
+
+
+def test_what_goes_wrong_a_number_of_times_is_gone_after_them() -> None:
+    scenario = Scenario.parse("demo?cut_after=3&times=2&text=one+two+three+four")
+    assert [scenario.at(attempt).fault for attempt in (1, 2, 3)] == [("cut", 3), ("cut", 3), None]
+    assert scenario.at(3).text_sent == "one two three four"
+    assert Scenario.parse("demo?status=500&times=1").at(2).status is None
+
+
+def test_a_text_goes_on_where_its_beginning_ends_with_a_piece() -> None:
+    scenario = Scenario.parse("demo?text=one+two&pieces=3")
+    assert [scenario.position_after(begun) for begun in ("", "one", "one two", "one twoone")] == [0, 1, 2, 3]
+    assert [scenario.position_after(begun) for begun in ("on", "two", "one twoone two")] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -45,6 +71,12 @@ def test_the_text_that_is_sent_ends_at_the_fault(fault: str) -> None:
         ("interval_ms=nan", "interval_ms"),
         ("status=200", "status"),
         ("finish=", "finish"),
+        ("blocks=0", "blocks"),
+        ("refusal=perhaps", "refusal"),
+        ("error_shape=round", "error_shape"),
+        ("error_code=", "error_code"),
+        ("split=0", "split"),
+        ("usage=never", "usage"),
         ("pieces=3&pieces=4", "more than once"),
         ("pieces", "not a query string"),
         ("text=%FF", "not a query string"),

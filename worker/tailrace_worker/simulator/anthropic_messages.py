@@ -1,36 +1,37 @@
 """Anthropic Messages on the wire."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field
 
-from tailrace_worker.simulator.scenario import Scenario
-from tailrace_worker.simulator.wire import (
-    Body,
-    Events,
+from tailrace_worker.simulator import anthropic_door
+from tailrace_worker.simulator.script import (
     Question,
+    Reasoning,
+    Refusal,
+    Script,
+    Search,
+    Source,
+    Text,
+    ToolCall,
+    Unknown,
+)
+from tailrace_worker.simulator.tale import Passage
+from tailrace_worker.simulator.wire import (
+    COMMENT,
+    PLACE,
+    Body,
     Refused,
-    bearer_token,
-    first_fault,
+    Told,
+    estimated_tokens,
     new_id,
+    piecewise,
     server_sent_event,
 )
 
-_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
-    400: ("invalid_request_error", "Invalid value in the request."),
-    401: ("authentication_error", "invalid x-api-key"),
-    403: ("permission_error", "Your API key does not have permission to use the specified resource."),
-    404: ("not_found_error", "model: {model}"),
-    413: ("request_too_large", "Request exceeds the maximum size"),
-    429: (
-        "rate_limit_error",
-        "This request would exceed your organization's rate limit. Please try again later.",
-    ),
-    500: ("api_error", "Internal server error"),
-    504: ("timeout_error", "Request timed out"),
-    529: ("overloaded_error", "Overloaded"),
-}
 _STOP_REASONS: Final[Mapping[str, str]] = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -40,8 +41,24 @@ _STOP_REASONS: Final[Mapping[str, str]] = {
 """The finish reasons of tailrace that Anthropic has another word for."""
 
 
+class _Tool(BaseModel):
+    type: str = "custom"
+    name: str
+
+
+class _Part(BaseModel):
+    text: str = ""
+
+
+class _Turn(BaseModel):
+    role: str = ""
+    content: str | list[_Part] = ""
+
+
 class _Body(Body):
+    messages: Annotated[tuple[_Turn, ...], Field(min_length=1)]
     max_tokens: int
+    tools: tuple[_Tool, ...] = ()
 
 
 class AnthropicMessages:
@@ -49,84 +66,185 @@ class AnthropicMessages:
 
     name = "anthropic-messages"
     path = "/v1/messages"
-    request_id_header = "request-id"
+    request_id_header = anthropic_door.REQUEST_ID_HEADER
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
-        # As the API reference has it, or as the SDK sends it (2.12).
-        if not headers.get("x-api-key", "").strip() and not bearer_token(headers):
-            raise Refused(401, "x-api-key header is required")
-        if body is None:
-            raise Refused(400, "The request body is not valid JSON")
-        try:
-            read = _Body.model_validate(body)
-        except ValidationError as error:
-            field, missing, rule = first_fault(error)
-            raise Refused(400, f"{field}: {'Field required' if missing else rule}") from None
-        return Question(model=read.model, stream=read.stream, include_usage=True, input_tokens=read.input_tokens)
+        read = anthropic_door.admitted(_Body, headers, body)
+        return Question(
+            model=read.model,
+            stream=read.stream,
+            input_tokens=estimated_tokens([turn.model_dump() for turn in read.messages]),
+            tools=tuple(tool.name for tool in read.tools if tool.type == "custom"),
+            prefill=_prefill(read.messages[-1]),
+        )
 
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:
-        kind, message = _ERRORS.get(refused.status, _ERRORS[500 if refused.status >= 500 else 400])
-        return _error(kind, refused.message or message.format(model=model_name), request_id)
+        return anthropic_door.refusal(refused, model_name=model_name, request_id=request_id)
 
-    def answer(self, question: Question, scenario: Scenario) -> object:
+    def answer(self, question: Question, script: Script, *, request_id: str) -> "Message":
+        return Message(question, script, request_id=request_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found(Search):
+    """What a search brings, which is a block of its own here."""
+
+
+_Content: TypeAlias = Reasoning | Search | _Found | Text | ToolCall | Unknown
+
+
+class Message:
+    """One answer: blocks of content, each with a beginning and an end."""
+
+    def __init__(self, question: Question, script: Script, *, request_id: str) -> None:
+        self._question = question
+        self._script = script
+        self._request_id = request_id
+        self._contents = list(_contents(script))
+
+    def events(self) -> Iterator[Told]:
+        yield _event("message_start", message=self._message(output_tokens=1))
+        for index, content in enumerate(self._contents):
+            yield _event("content_block_start", index=index, content_block=_block(content, begun=True))
+            if index == 0:
+                yield _event("ping")
+            yield from _told(index, content)
+            yield _event("content_block_stop", index=index)
+        yield _event("message_delta", delta=self._ending(), usage=self._usage())
+        yield _event("message_stop")
+
+    def failure(self) -> bytes:
+        kind = self._script.scenario.error_code or "overloaded_error"
+        names = {"model_name": self._question.model_name, "request_id": self._request_id}
+        return server_sent_event(anthropic_door.failure(kind, **names), event="error")
+
+    def whole(self) -> object:
+        message = self._message(output_tokens=self._script.output_tokens)
+        content = [_block(content) for content in self._contents]
+        return {**message, "content": content, **self._ending(), "usage": {**message["usage"], **self._usage()}}
+
+    def _message(self, *, output_tokens: int) -> dict[str, Any]:
         return {
-            **_message(question, output_tokens=scenario.pieces),
-            "content": [{"type": "text", "text": scenario.text_sent}],
-            "stop_reason": _stop_reason(scenario),
+            "id": new_id("msg_01"),
+            "type": "message",
+            "role": "assistant",
+            "model": self._question.model_name,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "stop_details": None,
+            "usage": {**self._input_usage(), "output_tokens": output_tokens, "service_tier": "standard"},
         }
 
-    def events(self, question: Question, scenario: Scenario, *, request_id: str) -> Events:
-        encoded_piece = scenario.encoded_piece
-        ending = {"stop_reason": _stop_reason(scenario), "stop_sequence": None}
-        usage = {"output_tokens": scenario.pieces}
-        return Events(
-            opening=_event("message_start", message=_message(question, output_tokens=1))
-            + _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-            + _event("ping"),
-            piece=lambda position: (
-                b"event: content_block_delta\ndata: "
-                b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%b}}\n\n'
-                % encoded_piece(position)
-            ),
-            closing=_event("content_block_stop", index=0)
-            + _event("message_delta", delta=ending, usage={**_input_usage(question), **usage})
-            + _event("message_stop"),
-            failure=server_sent_event(_error(*_ERRORS[529], request_id), event="error"),
-        )
+    def _ending(self) -> dict[str, object]:
+        reason = _STOP_REASONS.get(self._script.finish, self._script.finish)
+        details = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
+        return {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
+
+    def _usage(self) -> dict[str, object]:
+        searches = sum(isinstance(content, _Found) for content in self._contents)
+        return {
+            **self._input_usage(),
+            "output_tokens": self._script.output_tokens,
+            "output_tokens_details": {"thinking_tokens": self._script.reasoning_tokens},
+            **({"server_tool_use": {"web_search_requests": searches}} if searches else {}),
+        }
+
+    def _input_usage(self) -> dict[str, object]:
+        return {
+            "input_tokens": self._script.input_tokens,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": self._script.cached_tokens,
+        }
+
+
+def _prefill(last: _Turn) -> str:
+    """The text with which a request has the answer begin."""
+    if last.role != "assistant":
+        return ""
+    content = last.content
+    text = content if isinstance(content, str) else "".join(part.text for part in content)
+    if text != text.rstrip():
+        raise Refused(400, "messages: final assistant content cannot end with trailing whitespace")
+    return text
+
+
+def _contents(script: Script) -> Iterator[_Content]:
+    """The blocks as this protocol has them: a search is two of them, and a refusal none."""
+    for block in script.blocks:
+        if isinstance(block, Refusal):
+            continue
+        yield block
+        if isinstance(block, Search):
+            yield _Found(key=block.key, query=block.query, source=block.source)
+
+
+def _block(content: _Content, *, begun: bool = False) -> dict[str, object]:
+    """A block of content, whole or as it begins: with nothing in it yet."""
+    match content:
+        case Reasoning(passage=passage):
+            thinking, signature = ("", "") if begun else (passage.text, content.signature)
+            return {"type": "thinking", "thinking": thinking, "signature": signature}
+        case Text(passage=passage, source=source):
+            citations = {"citations": [] if begun else [_citation(source)]} if source else {}
+            return {"type": "text", "text": "" if begun else passage.text, **citations}
+        case ToolCall(passage=passage, name=name):
+            arguments: object = {} if begun else json.loads(passage.text)
+            return {"type": "tool_use", "id": f"toolu_01{content.key}", "name": name, "input": arguments}
+        case _Found(source=source):
+            page = {"type": "web_search_result", "title": source.title, "url": source.url}
+            results = [{**page, "encrypted_content": content.key, "page_age": None}]
+            return {"type": "web_search_tool_result", "tool_use_id": f"srvtoolu_01{content.key}", "content": results}
+        case Search(query=query):
+            arguments = {} if begun else {"query": query}
+            return {
+                "type": "server_tool_use",
+                "id": f"srvtoolu_01{content.key}",
+                "name": "web_search",
+                "input": arguments,
+            }
+        case Unknown():
+            return {"type": "surprise", "surprise": content.key}
+
+
+def _told(index: int, content: _Content) -> Iterator[Told]:
+    """What comes between a block's beginning and its end."""
+    match content:
+        case Reasoning(passage=passage):
+            yield _pieces(index, "thinking_delta", "thinking", passage)
+            yield _delta(index, "signature_delta", signature=content.signature)
+        case Text(passage=passage, source=source):
+            if source:
+                yield _delta(index, "citations_delta", citation=_citation(source))
+            yield _pieces(index, "text_delta", "text", passage)
+        case ToolCall(passage=passage):
+            yield _delta(index, "input_json_delta", partial_json="")
+            yield _pieces(index, "input_json_delta", "partial_json", passage)
+        case _Found():
+            pass
+        case Search(query=query):
+            yield _delta(index, "input_json_delta", partial_json=json.dumps({"query": query}))
+        case Unknown():
+            yield COMMENT + _event("surprise") + _delta(index, "surprise_delta", surprise=content.key)
 
 
 def _event(kind: str, **fields: object) -> bytes:
     return server_sent_event({"type": kind, **fields}, event=kind)
 
 
-def _message(question: Question, *, output_tokens: int) -> dict[str, Any]:
+def _delta(index: int, kind: str, **fields: object) -> bytes:
+    return _event("content_block_delta", index=index, delta={"type": kind, **fields})
+
+
+def _pieces(index: int, kind: str, field: str, passage: Passage) -> Iterator[bytes]:
+    return piecewise(_delta(index, kind, **{field: PLACE}), passage)
+
+
+def _citation(source: Source) -> dict[str, object]:
     return {
-        "model": question.model_name,
-        "id": new_id("msg_01"),
-        "type": "message",
-        "role": "assistant",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {**_input_usage(question), "output_tokens": output_tokens, "service_tier": "standard"},
-    }
-
-
-def _input_usage(question: Question) -> dict[str, Any]:
-    return {
-        "input_tokens": question.input_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-    }
-
-
-def _stop_reason(scenario: Scenario) -> str:
-    return _STOP_REASONS.get(scenario.finish, scenario.finish)
-
-
-def _error(kind: str, message: str, request_id: str) -> dict[str, Any]:
-    return {
-        "type": "error",
-        "error": {"details": None, "type": kind, "message": message},
-        "request_id": request_id,
+        "type": "web_search_result_location",
+        "url": source.url,
+        "title": source.title,
+        "encrypted_index": "simulated",
+        "cited_text": source.quote,
     }

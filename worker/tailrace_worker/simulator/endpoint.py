@@ -10,8 +10,10 @@ from pydantic_core import from_json
 from tailrace_worker.simulator.clock import Clock
 from tailrace_worker.simulator.journal import Entry, Journal
 from tailrace_worker.simulator.scenario import HEADER, InvalidScenario, Scenario
+from tailrace_worker.simulator.script import Question, write
 from tailrace_worker.simulator.stream import Stream
-from tailrace_worker.simulator.wire import Question, Refused, Wire, new_id
+from tailrace_worker.simulator.whole import whole_response
+from tailrace_worker.simulator.wire import CarriageReturns, Refused, Wire, new_id
 
 
 class Endpoint:
@@ -41,16 +43,24 @@ class Endpoint:
         self, request: web.Request, body: Mapping[str, object] | None, entry: Entry, request_id: str
     ) -> web.StreamResponse:
         question = self._wire.read(request.headers, body)
-        scenario = _scenario(request, question)
-        if scenario.status is not None and (scenario.times is None or entry.attempt <= scenario.times):
-            raise Refused(scenario.status, retry_after_seconds=scenario.retry_after if scenario.status == 429 else None)
+        scenario = _scenario(request, question).at(entry.attempt)
+        if scenario.status is not None:
+            retry_after = scenario.retry_after_header if scenario.status == 429 else None
+            raise Refused(scenario.status, code=scenario.error_code, retry_after=retry_after)
+        script = write(scenario, question)
+        answer = self._wire.answer(question, script, request_id=request_id)
         headers = {self._wire.request_id_header: request_id}
         if not question.stream:
-            await asyncio.sleep(scenario.duration_ms / 1000)
-            answer = web.json_response(self._wire.answer(question, scenario), headers=headers)
-            entry.pieces_sent = scenario.pieces
-            self._journal.close(entry, "complete")
-            return answer
+            whole = await whole_response(
+                request,
+                answer=answer,
+                scenario=scenario,
+                pieces=script.pieces,
+                journal=self._journal,
+                entry=entry,
+            )
+            whole.headers.update(headers)
+            return whole
         response = web.StreamResponse(headers={**headers, "cache-control": "no-cache"})
         response.content_type = "text/event-stream"
         response.charset = "utf-8"
@@ -58,7 +68,7 @@ class Endpoint:
         await response.prepare(request)
         stream = Stream(
             request,
-            events=self._wire.events(question, scenario, request_id=request_id),
+            answer=CarriageReturns(answer) if scenario.crlf else answer,
             scenario=scenario,
             clock=self._clock,
             journal=self._journal,
@@ -71,8 +81,8 @@ class Endpoint:
 def refusal(wire: Wire, refused: Refused, *, model: str, request_id: str) -> web.Response:
     """The error response of a provider."""
     headers = {wire.request_id_header: request_id}
-    if refused.retry_after_seconds is not None:
-        headers["retry-after"] = f"{refused.retry_after_seconds:g}"
+    if refused.retry_after is not None:
+        headers["retry-after"] = refused.retry_after
     model_name = model.partition("?")[0]
     return web.json_response(
         wire.refusal(refused, model_name=model_name, request_id=request_id),
@@ -97,9 +107,6 @@ def _model(body: Mapping[str, object] | None) -> str:
 def _scenario(request: web.Request, question: Question) -> Scenario:
     header = request.headers.get(HEADER)
     try:
-        scenario = Scenario.parse(question.model) if header is None else Scenario.read(header)
+        return Scenario.parse(question.model) if header is None else Scenario.read(header)
     except InvalidScenario as error:
         raise Refused(400, str(error), param="model") from None
-    if scenario.fault and not question.stream:
-        raise Refused(400, f"{scenario.fault[0]}_after: only a streamed answer has a middle.", param="model")
-    return scenario

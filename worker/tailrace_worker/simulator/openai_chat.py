@@ -1,65 +1,42 @@
 """OpenAI Chat Completions on the wire."""
 
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from functools import partial
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from tailrace_worker.simulator.scenario import Scenario
+from tailrace_worker.simulator import openai_door
+from tailrace_worker.simulator.script import Question, Reasoning, Refusal, Script, Search, Text, ToolCall, Unknown
 from tailrace_worker.simulator.wire import (
+    COMMENT,
+    PLACE,
     Body,
-    Events,
-    Question,
+    Conversation,
     Refused,
-    bearer_token,
-    first_fault,
+    Told,
+    estimated_tokens,
     new_id,
+    piecewise,
     server_sent_event,
 )
-
-_ERRORS: Final[Mapping[int, tuple[str, str | None, str]]] = {
-    400: ("invalid_request_error", "invalid_value", "Invalid value in the request."),
-    401: (
-        "invalid_request_error",
-        "invalid_api_key",
-        "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
-    ),
-    403: ("invalid_request_error", "model_not_found", "Project does not have access to model `{model}`."),
-    404: (
-        "invalid_request_error",
-        "model_not_found",
-        "The model `{model}` does not exist or you do not have access to it.",
-    ),
-    429: (
-        "requests",
-        "rate_limit_exceeded",
-        "Rate limit reached for {model} on requests per min (RPM): Limit 3, Used 3, Requested 1.",
-    ),
-    503: ("server_error", None, "The engine is currently overloaded, please try again later."),
-}
-_SERVER_ERROR: Final = (
-    "server_error",
-    None,
-    "The server had an error while processing your request. Sorry about that!",
-)
-_NO_KEY: Final = (
-    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
-    "(i.e. Authorization: Bearer YOUR_KEY). You can obtain an API key from https://platform.openai.com/account/api-keys."
-)
-_NOT_JSON: Final = (
-    "We could not parse the JSON body of your request. "
-    "The OpenAI API expects a JSON payload, but what was sent was not valid JSON."
-)
-_FINGERPRINT: Final = "fp_simulator"
-_PLACE: Final = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 class _StreamOptions(BaseModel):
     include_usage: bool = False
 
 
+class _Function(BaseModel):
+    name: str
+
+
+class _Tool(BaseModel):
+    function: _Function | None = None
+
+
 class _Body(Body):
+    messages: Conversation
+    tools: tuple[_Tool, ...] = ()
     stream_options: _StreamOptions | None = None
 
 
@@ -68,99 +45,139 @@ class OpenAIChat:
 
     name = "openai-chat"
     path = "/v1/chat/completions"
-    request_id_header = "x-request-id"
+    request_id_header = openai_door.REQUEST_ID_HEADER
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
-        if not bearer_token(headers):
-            raise Refused(401, _NO_KEY)
-        if body is None:
-            raise Refused(400, _NOT_JSON)
-        try:
-            read = _Body.model_validate(body)
-        except ValidationError as error:
-            field, missing, rule = first_fault(error)
-            if missing:
-                message, code = f"Missing required parameter: '{field}'.", "missing_required_parameter"
-            else:
-                message, code = f"Invalid value for '{field}': {rule}.", "invalid_value"
-            raise Refused(400, message, param=field, code=code) from None
+        read = openai_door.admitted(_Body, headers, body)
         return Question(
             model=read.model,
             stream=read.stream,
+            input_tokens=estimated_tokens(read.messages),
+            tools=tuple(tool.function.name for tool in read.tools if tool.function),
             include_usage=read.stream_options is not None and read.stream_options.include_usage,
-            input_tokens=read.input_tokens,
         )
 
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:  # noqa: ARG002
-        kind, code, message = _ERRORS.get(refused.status, _SERVER_ERROR if refused.status >= 500 else _ERRORS[400])
-        if refused.message is None:
-            message = message.format(model=model_name)
-        else:
-            message, code = refused.message, refused.code
-        return _error(kind, message, param=refused.param, code=code)
+        return openai_door.refusal(refused, model_name=model_name)
 
-    def answer(self, question: Question, scenario: Scenario) -> object:
-        message: dict[str, object] = {
+    def answer(self, question: Question, script: Script, *, request_id: str) -> "ChatCompletion":  # noqa: ARG002
+        return ChatCompletion(question, script)
+
+
+class ChatCompletion:
+    """One answer: deltas, which know no borders but those between tool calls."""
+
+    def __init__(self, question: Question, script: Script) -> None:
+        self._question = question
+        self._script = script
+        self._id = new_id("chatcmpl-")
+        self._created = int(time.time())
+        self._finish = "stop" if script.finish == "refusal" else script.finish
+        self._calls = [block for block in script.blocks if isinstance(block, ToolCall)]
+
+    def events(self) -> Iterator[Told]:
+        yield self._chunk({"role": "assistant", "content": None if self._calls else "", "refusal": None})
+        for block in self._script.blocks:
+            match block:
+                case Reasoning(passage=passage):
+                    yield piecewise(self._chunk({"reasoning_content": PLACE}), passage)
+                case Text(passage=passage):
+                    yield piecewise(self._chunk({"content": PLACE}), passage)
+                case Refusal(passage=passage):
+                    yield piecewise(self._chunk({"refusal": PLACE}), passage)
+                case ToolCall(passage=passage):
+                    index = self._calls.index(block)
+                    yield self._chunk({"tool_calls": [{"index": index, **_call(block, "")}]})
+                    more = {"index": index, "function": {"arguments": PLACE}}
+                    yield piecewise(self._chunk({"tool_calls": [more]}), passage)
+                case Unknown():
+                    yield COMMENT + self._event("chat.completion.surprise", choices=[], surprise={"key": block.key})
+                case Search():
+                    pass
+        if annotations := self._annotations():
+            yield self._chunk({"annotations": annotations})
+        yield self._last_chunks() + b"data: [DONE]\n\n"
+
+    def failure(self) -> bytes:
+        code = self._script.scenario.error_code
+        return server_sent_event({"error": openai_door.failure(code, model_name=self._question.model_name)})
+
+    def whole(self) -> object:
+        content, reasoning = self._said(Text), self._said(Reasoning)
+        message = {
             "role": "assistant",
-            "content": scenario.text_sent,
-            "refusal": None,
-            "annotations": [],
+            "content": content if content or not self._calls else None,
+            "refusal": self._said(Refusal) or None,
+            "annotations": self._annotations(),
+            **({"reasoning_content": reasoning} if reasoning else {}),
+            **({"tool_calls": [_call(call, call.passage.text) for call in self._calls]} if self._calls else {}),
         }
-        choice: dict[str, object] = {"index": 0, "message": message, "logprobs": None, "finish_reason": scenario.finish}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
+
+    def _last_chunks(self) -> bytes:
+        finish = partial(self._chunk, {}, self._finish)
+        if not self._question.include_usage:
+            return finish()
+        usage = self._usage()
+        alone = self._event("chat.completion.chunk", choices=[], usage=usage)
+        match self._script.scenario.usage:
+            case "after":
+                return finish() + alone
+            case "before":
+                return alone + finish()
+            case "with":
+                return finish(usage)
+
+    def _chunk(self, delta: Mapping[str, object], finish_reason: str | None = None, usage: object = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        told = {"usage": usage} if self._question.include_usage else {}
+        return self._event("chat.completion.chunk", choices=[choice], **told)
+
+    def _event(self, kind: str, **fields: object) -> bytes:
+        return server_sent_event({**self._head(kind), **fields})
+
+    def _head(self, kind: str) -> dict[str, object]:
         return {
-            **_head("chat.completion", question),
-            "choices": [choice],
-            "usage": _usage(question, scenario),
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._question.model_name,
+            "service_tier": "default",
+            "system_fingerprint": "fp_simulator",
         }
 
-    def events(self, question: Question, scenario: Scenario, *, request_id: str) -> Events:  # noqa: ARG002
-        head = _head("chat.completion.chunk", question)
-        tail = {"usage": None} if question.include_usage else {}
+    def _said(self, kind: type[Reasoning | Text | Refusal]) -> str:
+        return "".join(block.passage.text for block in self._script.blocks if isinstance(block, kind))
 
-        def chunk(delta: Mapping[str, object], finish_reason: str | None = None) -> bytes:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-            return server_sent_event({**head, "choices": [choice], **tail})
+    def _annotations(self) -> list[object]:
+        """Of the sources of the text, with the whole of it as the place where they are cited."""
+        sources = [block.source for block in self._script.blocks if isinstance(block, Text) and block.source]
+        end = len(self._said(Text)) if sources else 0
+        return [
+            {
+                "type": "url_citation",
+                "url_citation": {"start_index": 0, "end_index": end, "title": source.title, "url": source.url},
+            }
+            for source in sources
+        ]
 
-        # From the right: the model's name may hold anything, and stands to the left of the content.
-        before, _, after = chunk({"content": _PLACE}).rpartition(f'"{_PLACE}"'.encode())
-        encoded_piece = scenario.encoded_piece
-        closing = chunk({}, scenario.finish)
-        if question.include_usage:
-            closing += server_sent_event({**head, "choices": [], "usage": _usage(question, scenario)})
-        kind, code, message = _SERVER_ERROR
-        return Events(
-            opening=chunk({"role": "assistant", "content": "", "refusal": None}),
-            piece=lambda position: b"%b%b%b" % (before, encoded_piece(position), after),
-            closing=closing + b"data: [DONE]\n\n",
-            failure=server_sent_event(_error(kind, message, code=code)),
-        )
-
-
-def _head(kind: str, question: Question) -> dict[str, Any]:
-    return {
-        "id": new_id("chatcmpl-"),
-        "object": kind,
-        "created": int(time.time()),
-        "model": question.model_name,
-        "service_tier": "default",
-        "system_fingerprint": _FINGERPRINT,
-    }
+    def _usage(self) -> dict[str, object]:
+        script = self._script
+        prompt_tokens = script.input_tokens + script.cached_tokens
+        return {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": script.output_tokens,
+            "total_tokens": prompt_tokens + script.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": script.cached_tokens, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": script.reasoning_tokens,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        }
 
 
-def _usage(question: Question, scenario: Scenario) -> dict[str, Any]:
-    return {
-        "prompt_tokens": question.input_tokens,
-        "completion_tokens": scenario.pieces,
-        "total_tokens": question.input_tokens + scenario.pieces,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-
-
-def _error(kind: str, message: str, *, param: str | None = None, code: str | None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+def _call(call: ToolCall, arguments: str) -> dict[str, object]:
+    return {"id": f"call_{call.key}", "type": "function", "function": {"name": call.name, "arguments": arguments}}

@@ -11,20 +11,23 @@ from tailrace_worker.simulator.anthropic_messages import AnthropicMessages
 from tailrace_worker.simulator.clock import Clock
 from tailrace_worker.simulator.endpoint import Endpoint, refusal
 from tailrace_worker.simulator.journal import Journal
+from tailrace_worker.simulator.moderations import PATH, Moderations
 from tailrace_worker.simulator.openai_chat import OpenAIChat
+from tailrace_worker.simulator.openai_responses import OpenAIResponses
 from tailrace_worker.simulator.wire import Refused, Wire, new_id
 
 _MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 _OPENAI: Final = OpenAIChat()
 _ANTHROPIC: Final = AnthropicMessages()
-_WIRES: Final[tuple[Wire, ...]] = (_OPENAI, _ANTHROPIC)
+_WIRES: Final[tuple[Wire, ...]] = (_OPENAI, OpenAIResponses(), _ANTHROPIC)
 
 
 class Simulator:
-    """Serves `POST /v1/chat/completions` and `POST /v1/messages` as their providers do, and what it saw at `/journal`.
+    """Serves Chat Completions, Responses and Messages as their providers do, and what it saw at `/journal`.
 
     What a request is answered with, its model's name says after `?`, or else the header `x-tailrace-simulate`:
-    `model="demo?pieces=200&interval_ms=5"`. The options are the fields of `Scenario`.
+    `model="demo?pieces=200&interval_ms=5"`. The options are the fields of `Scenario`. Moderations, which flag what says
+    so itself (`flag:violence`), have `Options` of their own.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -44,6 +47,7 @@ class Simulator:
         for wire in _WIRES:
             endpoint = Endpoint(wire, clock=clock, journal=self.journal)
             application.router.add_post(wire.path, endpoint.handle)
+        application.router.add_post(PATH, Moderations(self.journal).handle)
         application.router.add_get("/health", _health)
         application.router.add_get("/journal", self._read_journal)
         application.router.add_delete("/journal", self._clear_journal)

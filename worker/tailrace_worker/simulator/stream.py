@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final
@@ -12,7 +13,7 @@ from aiohttp import web
 from tailrace_worker.simulator.clock import Clock
 from tailrace_worker.simulator.journal import Entry, Journal
 from tailrace_worker.simulator.scenario import Scenario
-from tailrace_worker.simulator.wire import Events
+from tailrace_worker.simulator.wire import Answer
 
 _BURST: Final = 64
 """How many pieces a stream without intervals sends before another gets its turn."""
@@ -33,7 +34,7 @@ class Stream:
         self,
         request: web.Request,
         *,
-        events: Events,
+        answer: Answer,
         scenario: Scenario,
         clock: Clock,
         journal: Journal,
@@ -44,37 +45,56 @@ class Stream:
         self._transport = request.transport
         self._protocol = request.protocol
         self._writer = request.writer
-        self._events = events
+        self._answer = answer
         self._scenario = scenario
         self._clock = clock
         self._journal = journal
         self._entry = entry
-        self._chunks = self._make_chunks()
+        self._events = self._until_fault()
+        self._closing = b""
 
     async def send(self) -> None:
         """Sends all there is to send and writes the outcome into the journal, if the client stays."""
         await asyncio.sleep(self._scenario.first_token_ms / 1000)
-        self._transport.write(_chunk(self._events.opening))
-        if self._scenario.interval_ms:
+        await self._write(next(self._events, b""))
+        if self._scenario.split:
+            await self._trickle()
+        elif self._scenario.interval_ms:
             await self._pace()
         else:
             await self._rush()
         await self._end()
 
-    def _make_chunks(self) -> Iterator[bytes]:
-        piece, entry = self._events.piece, self._entry
-        fault = self._scenario.fault
-        malformed = fault[1] if fault and fault[0] == "malformed" else None
-        for position in range(self._scenario.pieces_sent):
-            event = piece(position)
-            if position == malformed:
-                event = _halved(event)
-            entry.pieces_sent = position + 1
-            yield _chunk(event)
+    def _until_fault(self) -> Iterator[bytes]:
+        """What opens the answer, then each piece with what stands before it; keeps what stands behind the last."""
+        entry = self._entry
+        kind, position = self._scenario.fault or (None, sys.maxsize)
+        malformed, last = (position, sys.maxsize) if kind == "malformed" else (-1, position)
+        opened = False
+        before = b""
+        sent = 0
+        for told in self._answer.events():
+            if isinstance(told, bytes):
+                before += told
+                continue
+            if not opened:
+                opened = True
+                yield before
+                before = b""
+            for event in islice(told, last - sent):
+                piece = _halved(event) if sent == malformed else event
+                entry.pieces_sent = sent = sent + 1
+                if before:
+                    piece = before + piece
+                    before = b""
+                yield piece
+            if sent == last:
+                return
+        self._closing = before
 
     async def _pace(self) -> None:
         """Sends a piece an interval. The clock does it, so that a piece costs no task switch."""
-        clock, transport, protocol, chunks = self._clock, self._transport, self._protocol, self._chunks
+        clock, transport, protocol, events = self._clock, self._transport, self._protocol, self._events
         interval_ms = self._scenario.interval_ms
         sent = asyncio.get_running_loop().create_future()
         due_ms = clock.now_ms()
@@ -86,8 +106,8 @@ class Stream:
                 return
             if protocol.writing_paused:
                 due_ms = clock.now_ms()
-            elif chunk := next(chunks, None):
-                transport.write(chunk)
+            elif event := next(events, None):
+                transport.write(_chunk(event))
             else:
                 sent.set_result(None)
                 return
@@ -99,30 +119,52 @@ class Stream:
 
     async def _rush(self) -> None:
         """Sends as fast as the client reads."""
-        while burst := b"".join(islice(self._chunks, _BURST)):
+        while burst := b"".join(map(_chunk, islice(self._events, _BURST))):
             self._transport.write(burst)
             await self._writer.drain()
             await asyncio.sleep(0)
 
+    async def _trickle(self) -> None:
+        """Sends a piece an interval, cut."""
+        for events in self._events:
+            await self._write(events)
+            await self._writer.drain()
+            await asyncio.sleep(self._scenario.interval_ms / 1000)
+
+    async def _write(self, events: bytes) -> None:
+        """Writes what may have to be cut. It does not wait behind the last part."""
+        for start in range(0, len(events), size := self._scenario.split or len(events) or 1):
+            if start:
+                # In a turn of the loop of its own, a part goes out by itself.
+                await asyncio.sleep(0)
+                await self._writer.drain()
+            self._transport.write(_chunk(events[start : start + size]))
+
     async def _end(self) -> None:
-        fault = self._scenario.fault
-        match fault[0] if fault else None:
+        kind, position = self._scenario.fault or (None, 0)
+        # An answer that is a continuation may end before its fault.
+        match kind if self._entry.pieces_sent == position else None:
             case "cut":
                 await asyncio.sleep(_SETTLE_SECONDS)
                 self._journal.close(self._entry, "cut")
-                self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                self._transport.abort()
+                reset(self._transport)
             case "stall":
                 self._journal.stall(self._entry)
                 await asyncio.get_running_loop().create_future()
             case "close":
                 self._journal.close(self._entry, "closed")
             case "error":
-                self._transport.write(_chunk(self._events.failure))
+                await self._write(self._answer.failure())
                 self._journal.close(self._entry, "failed")
             case _:
-                self._transport.write(_chunk(self._events.closing))
+                await self._write(self._closing)
                 self._journal.close(self._entry, "complete")
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Ends a connection the hard way."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 def _chunk(events: bytes) -> bytes:

@@ -1,12 +1,14 @@
-"""The text that is told where a scenario names none: endless, and the same each time.
+"""What an answer is made of where its scenario names no text: endless, and the same each time.
 
-Its lines are numbered and no word comes twice in one, so that a piece that is lost, doubled or swapped shows.
+Lines are numbered and no word comes twice in one, so that a piece that is lost, doubled or swapped shows.
 """
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 _LINES: Final = tuple(
     tuple(line.split())
@@ -22,24 +24,82 @@ _PIECES_PER_LINE: Final = 1 + len(_LINES[0])
 
 
 def piece(position: int) -> str:
-    """The piece at a position, counted from 0."""
+    """The piece of the text at a position, counted from 0."""
     line, column = divmod(position, _PIECES_PER_LINE)
     if column:
         return f" {_LINES[line % len(_LINES)][column - 1]}"
     return f"\n{line + 1}." if line else "1."
 
 
-@lru_cache(maxsize=1 << 16)
-def encoded_piece(position: int) -> bytes:
-    """The piece as a JSON string in UTF-8, quotes included."""
-    return encoded(piece(position))
-
-
-def encoded(text: str) -> bytes:
-    """A text as a JSON string in UTF-8, quotes included."""
-    return json.dumps(text, ensure_ascii=False).encode()
+def thought(position: int) -> str:
+    """The piece of the reasoning at a position, counted from 0: no piece of the text."""
+    return f" Thought {position + 1}." if position else "Thought 1."
 
 
 def cut(text: str) -> tuple[str, ...]:
     """A text in pieces of one word each, with the space before it; joined, they are the text again."""
     return tuple(re.findall(r"\s*\S+|\s+", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Consecutive pieces of a text, made as they are asked for: there may be millions."""
+
+    piece: Callable[[int], str]
+    encoded_piece: Callable[[int], bytes]
+    """The piece as a JSON string in UTF-8, quotes included."""
+    positions: range
+
+    @classmethod
+    def of(cls, words: tuple[str, ...], positions: range) -> Self:
+        """Some words, which begin anew when they have ended."""
+        encoded = tuple(map(_encoded, words))
+        return cls(
+            lambda position: words[position % len(words)],
+            lambda position: encoded[position % len(words)],
+            positions,
+        )
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def text(self) -> str:
+        """The pieces, joined."""
+        return "".join(map(self.piece, self.positions))
+
+    def encoded(self) -> Iterator[bytes]:
+        """Each piece as a JSON string in UTF-8, quotes included: the same bytes each time, made once."""
+        return map(self.encoded_piece, self.positions)
+
+
+def text(positions: range) -> Passage:
+    """A part of the endless text."""
+    return Passage(piece, _encoded_piece, positions)
+
+
+def reasoning(positions: range) -> Passage:
+    """A part of the endless reasoning."""
+    return Passage(thought, _encoded_thought, positions)
+
+
+def arguments(number: int) -> Passage:
+    """The JSON object with which a tool is called, in fragments. It tells the number of the call."""
+    words = " ".join(_LINES[number % len(_LINES)][:4])
+    told = {"number": number, "words": words, "sign": "\N{SNOWMAN}"}
+    fragments = cut(json.dumps(told, ensure_ascii=False))
+    return Passage.of(fragments, range(len(fragments)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _encoded_piece(position: int) -> bytes:
+    return _encoded(piece(position))
+
+
+@lru_cache(maxsize=1 << 16)
+def _encoded_thought(position: int) -> bytes:
+    return _encoded(thought(position))
+
+
+def _encoded(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()

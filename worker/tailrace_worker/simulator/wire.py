@@ -2,13 +2,22 @@
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tailrace_worker.simulator.scenario import Scenario
+from tailrace_worker.simulator.script import Question, Script
+from tailrace_worker.simulator.tale import Passage
+
+COMMENT: Final = b": keep-alive\n\n"
+"""What proxies send into a silence."""
+
+PLACE: Final = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands in an event where its piece will."""
+
+Told: TypeAlias = bytes | Iterator[bytes]
+"""Events that stand between the pieces, or those of some pieces, one each."""
 
 
 class Refused(Exception):
@@ -21,43 +30,33 @@ class Refused(Exception):
         *,
         param: str | None = None,
         code: str | None = None,
-        retry_after_seconds: float | None = None,
+        retry_after: str | None = None,
     ) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a request asks for, in any of the protocols."""
+class Answer(Protocol):
+    """One answer, in the words of one wire."""
 
-    model: str
-    """As the client wrote it, options included."""
-    stream: bool
-    include_usage: bool
-    input_tokens: int
+    def events(self) -> Iterator[Told]:
+        """The body of a streamed response: server-sent events, each with the empty line that ends it.
 
-    @property
-    def model_name(self) -> str:
-        """The model without its options, as an answer repeats it."""
-        return self.model.partition("?")[0]
+        It is told as it is asked for, once: what comes late may repeat all that was said.
+        """
+        ...
 
+    def failure(self) -> bytes:
+        """The events with which the provider gives up in mid-stream, after what `events` has told so far."""
+        ...
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Events:
-    """The server-sent events of one answer, each with the empty line that ends it."""
-
-    opening: bytes
-    piece: Callable[[int], bytes]
-    """The event of the piece at a position."""
-    closing: bytes
-    """All that follows the last piece of a good answer."""
-    failure: bytes
-    """The event with which the provider gives up in mid-stream."""
+    def whole(self) -> object:
+        """The JSON of a response that is not streamed."""
+        ...
 
 
 class Wire(Protocol):
@@ -75,13 +74,26 @@ class Wire(Protocol):
         """The JSON of an error response."""
         ...
 
-    def answer(self, question: Question, scenario: Scenario) -> object:
-        """The JSON of a response that is not streamed."""
+    def answer(self, question: Question, script: Script, *, request_id: str) -> Answer:
+        """What the request is answered."""
         ...
 
-    def events(self, question: Question, scenario: Scenario, *, request_id: str) -> Events:
-        """The body of a response that is streamed."""
-        ...
+
+class CarriageReturns:
+    """An answer whose lines end with CR LF."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def events(self) -> Iterator[Told]:
+        for told in self._answer.events():
+            yield _returned(told) if isinstance(told, bytes) else map(_returned, told)
+
+    def failure(self) -> bytes:
+        return _returned(self._answer.failure())
+
+    def whole(self) -> object:
+        return self._answer.whole()
 
 
 class Body(BaseModel):
@@ -90,13 +102,16 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     model: str
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
     stream: bool = False
 
-    @property
-    def input_tokens(self) -> int:
-        """About four characters a token."""
-        return 1 + len(json.dumps(self.messages)) // 4
+
+Conversation: TypeAlias = Annotated[list[dict[str, Any]], Field(min_length=1)]
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+def estimated_tokens(conversation: object) -> int:
+    """About four characters a token."""
+    return 1 + len(json.dumps(conversation)) // 4
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
@@ -120,3 +135,15 @@ def server_sent_event(data: object, *, event: str | None = None) -> bytes:
     """One event, in the compact JSON that providers write."""
     name = f"event: {event}\n" if event else ""
     return f"{name}data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+
+
+def piecewise(event: bytes, passage: Passage) -> Iterator[bytes]:
+    """An event, once for each piece of a passage, which takes `PLACE`."""
+    # From the right: a model's name may hold anything, and stands to the left of what is said.
+    before, _, after = event.rpartition(f'"{PLACE}"'.encode())
+    return (before + piece + after for piece in passage.encoded())
+
+
+def _returned(events: bytes) -> bytes:
+    # None stands in JSON, which escapes them.
+    return events.replace(b"\n", b"\r\n")

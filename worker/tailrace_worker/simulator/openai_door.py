@@ -1,0 +1,85 @@
+"""What both APIs of OpenAI ask of a request, and how they say no."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from tailrace_worker.simulator.wire import BodyT, Refused, bearer_token, first_fault
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+
+_CODES: Final[Mapping[int, str]] = {
+    400: "invalid_value",
+    401: "invalid_api_key",
+    403: "model_not_found",
+    404: "model_not_found",
+    429: "rate_limit_exceeded",
+}
+"""The usual code of a status; errors of the server have none."""
+_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
+    "invalid_value": ("invalid_request_error", "Invalid value in the request."),
+    "invalid_api_key": (
+        "invalid_request_error",
+        "Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
+    ),
+    "model_not_found": (
+        "invalid_request_error",
+        "The model `{model}` does not exist or you do not have access to it.",
+    ),
+    "context_length_exceeded": (
+        "invalid_request_error",
+        "Your input exceeds the context window of this model. Please adjust your input and try again.",
+    ),
+    "rate_limit_exceeded": (
+        "requests",
+        "Rate limit reached for {model} on requests per min (RPM): Limit 3, Used 3, Requested 1.",
+    ),
+    "insufficient_quota": (
+        "insufficient_quota",
+        "You exceeded your current quota, please check your plan and billing details.",
+    ),
+}
+"""The type and the message of a code."""
+_SERVER_ERROR: Final = "The server had an error while processing your request. Sorry about that!"
+_NO_KEY: Final = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
+    "(i.e. Authorization: Bearer YOUR_KEY). You can obtain an API key from https://platform.openai.com/account/api-keys."
+)
+_NOT_JSON: Final = (
+    "We could not parse the JSON body of your request. "
+    "The OpenAI API expects a JSON payload, but what was sent was not valid JSON."
+)
+
+
+def admitted(kind: type[BodyT], headers: Mapping[str, str], body: Mapping[str, object] | None) -> BodyT:
+    """The body of a request that has a key and all that it needs. Raises `Refused`."""
+    if not bearer_token(headers):
+        raise Refused(401, _NO_KEY)
+    if body is None:
+        raise Refused(400, _NOT_JSON)
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        field, missing, rule = first_fault(error)
+        if missing:
+            message, code = f"Missing required parameter: '{field}'.", "missing_required_parameter"
+        else:
+            message, code = f"Invalid value for '{field}': {rule}.", "invalid_value"
+        raise Refused(400, message, param=field, code=code) from None
+
+
+def refusal(refused: Refused, *, model_name: str) -> dict[str, Any]:
+    """The JSON of an error response."""
+    if refused.message is not None:
+        error = {"message": refused.message, "type": "invalid_request_error", "code": refused.code}
+    else:
+        default = None if refused.status >= 500 else "invalid_value"
+        error = failure(refused.code or _CODES.get(refused.status, default), model_name=model_name)
+    return {"error": {**error, "param": refused.param}}
+
+
+def failure(code: str | None, *, model_name: str) -> dict[str, Any]:
+    """An error as it is told with any status, and in mid-stream."""
+    kind, message = _ERRORS.get(code or "", (code or "server_error", _SERVER_ERROR))
+    return {"message": message.format(model=model_name), "type": kind, "param": None, "code": code}

@@ -1,0 +1,175 @@
+"""What one answer says, in the words of no protocol: blocks, which each protocol writes in its own way."""
+
+import secrets
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import pairwise
+from typing import TypeAlias
+
+from tailrace_worker.simulator.scenario import Scenario
+from tailrace_worker.simulator.tale import Passage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a request asks for, in any of the protocols."""
+
+    model: str
+    """As the client wrote it, options included."""
+    stream: bool
+    input_tokens: int
+    tools: tuple[str, ...] = ()
+    """The names of the functions that may be called."""
+    prefill: str = ""
+    """The beginning of the answer, which the client has already."""
+    include_usage: bool = True
+    include_encrypted_reasoning: bool = False
+
+    @property
+    def model_name(self) -> str:
+        """The model without its options, as an answer repeats it."""
+        return self.model.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a search found, and a text cites."""
+
+    title: str = "Mill race"
+    url: str = "https://example.org/mill-race"
+    quote: str = "The tailrace carries the water away."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    key: str = field(default_factory=lambda: secrets.token_hex(12))
+    """Random; ids are made of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoning(_Block):
+    """Thoughts before the text."""
+
+    passage: Passage
+
+    @property
+    def signature(self) -> str:
+        """What a later turn has to give back; told from the thoughts, so that a test knows it too."""
+        return signature(self.passage.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search(_Block):
+    """A search of the web, by the provider itself."""
+
+    query: str
+    source: Source = Source()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text(_Block):
+    """A part of the text."""
+
+    passage: Passage
+    source: Source | None
+    """What it cites."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(_Block):
+    """A part of the text with which the model declines."""
+
+    passage: Passage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall(_Block):
+    """A call of a function of the client's."""
+
+    name: str
+    passage: Passage
+    """The arguments: JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown(_Block):
+    """What a later version of a protocol may say."""
+
+
+Block: TypeAlias = Reasoning | Search | Text | Refusal | ToolCall | Unknown
+Spoken: TypeAlias = Reasoning | Text | Refusal | ToolCall
+"""The blocks that are told in pieces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """One answer: its blocks, in order, and its last words."""
+
+    scenario: Scenario
+    blocks: tuple[Block, ...]
+    finish: str
+    """A finish reason of tailrace, or a word of the provider's own."""
+    input_tokens: int
+    """Without those from the cache."""
+    cached_tokens: int
+    reasoning_tokens: int
+    output_tokens: int
+    """With those of the reasoning."""
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces all of it has."""
+        return _count(self.blocks)
+
+
+def write(scenario: Scenario, question: Question) -> Script:
+    """Writes the answer of a scenario to a question: what it goes on with, where it was begun already."""
+    begun = scenario.position_after(question.prefill)
+    blocks = [*_before_text(scenario), *_text(scenario, begun), *_tools(scenario, question)]
+    if begun:
+        blocks = [block for block in blocks if not isinstance(block, Reasoning | Search)]
+    if scenario.unknown:
+        blocks = [Unknown(), *(each for block in blocks for each in (block, Unknown()))]
+    thoughts = _count(block for block in blocks if isinstance(block, Reasoning))
+    reasoning_tokens = thoughts if scenario.reasoning_tokens is None else scenario.reasoning_tokens
+    return Script(
+        scenario=scenario,
+        blocks=tuple(blocks),
+        finish=scenario.finish or ("refusal" if scenario.refusal else "tool_calls" if scenario.tools else "stop"),
+        input_tokens=question.input_tokens,
+        cached_tokens=scenario.cached_tokens,
+        reasoning_tokens=reasoning_tokens,
+        output_tokens=_count(blocks) - thoughts + reasoning_tokens,
+    )
+
+
+def signature(thoughts: str) -> str:
+    """As opaque as a provider's."""
+    return b64encode(sha256(thoughts.encode()).digest()).decode()
+
+
+def _before_text(scenario: Scenario) -> Iterator[Block]:
+    if scenario.reasoning:
+        yield Reasoning(passage=scenario.thoughts)
+    if scenario.search:
+        yield Search(query=scenario.search)
+
+
+def _text(scenario: Scenario, begun: int) -> Iterator[Block]:
+    borders = [scenario.pieces * number // scenario.blocks for number in range(scenario.blocks + 1)]
+    for start, stop in pairwise(borders):
+        if passage := scenario.passage(range(max(start, begun), stop)):
+            source = Source() if scenario.search else None
+            yield Refusal(passage=passage) if scenario.refusal else Text(passage=passage, source=source)
+
+
+def _tools(scenario: Scenario, question: Question) -> Iterator[Block]:
+    for number, arguments in enumerate(scenario.arguments):
+        name = question.tools[number % len(question.tools)] if question.tools else f"tool_{number + 1}"
+        yield ToolCall(name=name, passage=arguments)
+
+
+def _count(blocks: Iterable[Block]) -> int:
+    return sum(len(block.passage) for block in blocks if isinstance(block, Spoken))
