@@ -25,22 +25,39 @@ from tailrace.events import Event
 from tailrace.fleet import Fleet, QueueStatus, WorkerStatus
 from tailrace.job import Job, JobState, JobStatus
 from tailrace.keys import EntryId
-from tailrace.request import GenerationRequest, Message
+from tailrace.messages import (
+    AssistantMessage,
+    Document,
+    Image,
+    Message,
+    PastReasoning,
+    PastToolCall,
+    SystemMessage,
+    Text,
+    ToolMessage,
+    UserMessage,
+)
+from tailrace.request import Fallback, GenerationRequest
 from tailrace.settings import Settings
+from tailrace.tools import OutputSchema, Tool, ToolChoice, ToolName
 
 __all__ = [
     "Answer",
+    "AssistantMessage",
     "BrokerRefused",
     "BrokerUnavailable",
     "CalledTool",
     "CallerError",
     "CancelOutcome",
+    "Document",
     "EntryId",
     "Event",
     "FailureCode",
+    "Fallback",
     "Fleet",
     "GenerationRequest",
     "IdempotencyConflict",
+    "Image",
     "InfrastructureError",
     "InvalidCursor",
     "InvalidJobId",
@@ -52,12 +69,22 @@ __all__ = [
     "JobState",
     "JobStatus",
     "Message",
+    "OutputSchema",
+    "PastReasoning",
+    "PastToolCall",
     "ProviderError",
     "QueueFull",
     "QueueStatus",
     "RequestTooLarge",
     "Settings",
+    "SystemMessage",
     "Tailrace",
     "TailraceError",
+    "Text",
+    "Tool",
+    "ToolChoice",
+    "ToolMessage",
+    "ToolName",
+    "UserMessage",
     "WorkerStatus",
 ]

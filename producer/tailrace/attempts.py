@@ -44,17 +44,18 @@ end
 read_last()
 """
 
-# ARGV: attempt, life in ms, time to keep in ms, worker, reason, how many workers may be lost, then only from a body
-# that carries its request: request, provider, model, queue.
+# ARGV: attempt, life in ms, time to keep in ms, worker, reason, how many workers may be lost, '1' where it continues,
+# provider and model where these are not the record's, then only from a body that carries its request: request,
+# provider, model, queue.
 _BEGIN = (
     _READ_LAST
     + """
-local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[7]
+local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[10]
 if not last then
   if not request then return {'gone'} end
-  redis.call('HSET', record, 'request', request, 'provider', ARGV[8], 'model', ARGV[9], 'tenant', 'default',
-             'queue', ARGV[10], 'queued_at', now)
-  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[10])
+  redis.call('HSET', record, 'request', request, 'provider', ARGV[11], 'model', ARGV[12], 'tenant', 'default',
+             'queue', ARGV[13], 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[13])
   last = {attempt = 0, seq = 1}
 end
 local known = redis.call('HMGET', record, 'tenant', 'request', 'provider', 'model', 'queued_at', 'expires_at')
@@ -88,11 +89,16 @@ if reason == 'worker_lost' and last.attempt > 0 then
                 lost .. ' workers were lost while they ran this job.')
   end
 end
-local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1], 'provider', known[3] or '',
-                'model', known[4] or '', 'worker', ARGV[4]}
+local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1],
+                'provider', ARGV[8] ~= '' and ARGV[8] or known[3] or '',
+                'model', ARGV[9] ~= '' and ARGV[9] or known[4] or '', 'worker', ARGV[4]}
 if attempt > 1 then
   table.insert(fields, 'reason')
   table.insert(fields, reason)
+end
+if ARGV[7] == '1' then
+  table.insert(fields, 'continues')
+  table.insert(fields, '1')
 end
 local id = append(attempt, fields)
 live(ARGV[2])
@@ -166,6 +172,16 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """How a worker goes on after an attempt of its own that broke off."""
+
+    provider: str
+    model: str
+    continues: bool
+    """Whether what was said so far stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
     """The request that a job's body carries itself, as stock arq clients send it."""
 
@@ -186,6 +202,7 @@ async def begin(
     max_lost: int,
     life_seconds: float,
     keep_seconds: float,
+    resumed: Resumed | None = None,
     carried: Carried | None = None,
 ) -> Began | Over | Behind | Gone:
     """Begins an attempt, unless the job is over, gone, cancelled, too late, or further on already.
@@ -203,6 +220,7 @@ async def begin(
             worker,
             reason,
             max_lost,
+            *(("1" if resumed.continues else "", resumed.provider, resumed.model) if resumed else ("", "", "")),
             *((carried.request, carried.provider, carried.model, carried.queue) if carried else ()),
         )
     )

@@ -57,10 +57,12 @@ class Delta(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasoning(_Event):
-    """Text of the model's thinking."""
+    """Text of the model's thinking, or the signature that closes a block of it."""
 
     type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: str
+    signature: str | None = None
+    """What a later turn has to give back, as it came, together with the text of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,12 @@ class Notice(_Event):
 class _Ending(_Event):
     at: int
     input_tokens: int | None = None
+    """Tokens are as the provider counts them: those of OpenAI contain the cached ones, those of Anthropic do not."""
     output_tokens: int | None = None
+    """With those of the reasoning."""
+    cached_input_tokens: int | None = None
+    """What the provider had read before, and charges less for."""
+    reasoning_tokens: int | None = None
     queued_ms: int | None = None
     """From enqueue to the beginning of the attempt that ended."""
     ttft_ms: int | None = None

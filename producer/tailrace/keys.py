@@ -85,6 +85,10 @@ class Keys:
         digest = hashlib.sha256(idempotency_key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return f"{self.prefix}:idempotency:{tenant}:{digest}"
 
+    def throttle(self, provider: str, model: str) -> str:
+        """There for as long as the provider takes no calls for the model."""
+        return f"{self.prefix}:throttle:{provider}:{model}"
+
     def queue(self, name: str) -> str:
         """arq's sorted set of waiting jobs, and of those alone, scored by the time at which they are due (Unix ms)."""
         return f"{self.prefix}:queue:{name}"

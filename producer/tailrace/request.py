@@ -1,44 +1,97 @@
 """What a job asks for, validated at the door: what is accepted here, a worker can run."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, with_config
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from tailrace.errors import InvalidRequest, RequestTooLarge
+from tailrace.json_values import JsonObject
+from tailrace.messages import Conversation
+from tailrace.problems import Problem, described, refusal, retold
+from tailrace.support import builtin_kind, stranger, unsupported
+from tailrace.tools import OutputSchema, ToolChoice, Tools
 
+ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+"""As requests name a provider, and `TAILRACE_PROVIDERS` one of its own."""
+
+_Model = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 @with_config(ConfigDict(extra="forbid"))
-class Message(TypedDict):
-    """One turn of the conversation."""
+class Fallback(TypedDict):
+    """Where a job goes on when what was tried before it fails."""
 
-    role: Literal["system", "user", "assistant"]
-    content: Annotated[str, StringConstraints(min_length=1)]
+    provider: ProviderName
+    model: _Model
 
 
 class GenerationRequest(BaseModel):
     """One generation: which model of which provider, and what it is told.
 
+    What the provider or a fallback cannot do, and what of their answers a job cannot carry, is refused here for the
+    providers `openai`, `openai-responses` and `anthropic`, and by the worker for those that only its settings know.
+
     Raises:
         pydantic.ValidationError: A `ValueError` that names each field at fault.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A service logs what it did not expect, and prompts stay out of logs.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    provider: Literal["openai", "anthropic"]
-    """`openai` (Chat Completions) or `anthropic` (Messages)."""
-    model: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    provider: ProviderName
+    """`openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name of the workers'
+    `TAILRACE_PROVIDERS`."""
+    model: _Model
     """The model, by the provider's own name."""
-    messages: Annotated[list[Message], Field(min_length=1)]
-    """The conversation so far, oldest first."""
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    """Where the provider stops (finish reason `length`). Anthropic needs one: 4,096 where this is not given."""
+    messages: Conversation
+    """The conversation so far, oldest first. Chat Completions takes documents as data alone, and text alone from tools;
+    it gets no reasoning back. Anthropic gets all system messages as one, before the others."""
+    max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    """Where the provider stops (finish reason `length`), its thinking included. Anthropic needs one: 4,096 where this
+    is not given."""
     temperature: float | None = Field(default=None, ge=0, le=2)
+    """How freely the model chooses its words: 0 to 2, with Anthropic to 1. Models that think may refuse it."""
     top_p: float | None = Field(default=None, gt=0, le=1)
+    """It chooses among the likeliest words alone that together have this probability: above 0, to 1."""
     stop: Annotated[list[_Stop], Field(max_length=4)] = []
-    """Texts at which the model stops (finish reason `stop`)."""
+    """Up to 4 texts at which the model stops (finish reason `stop`). Anthropic takes none of white space alone,
+    Responses takes none."""
+    tools: Tools = []
+    """Functions of the caller's that the model may call (finish reason `tool_calls`)."""
+    tool_choice: ToolChoice | None = None
+    """Whether it calls them: as it finds right (`auto`), at least one (`required`), this one (a name), or `none`.
+    Without it the provider's own default holds."""
+    output_schema: OutputSchema | None = None
+    """The answer's text is JSON of this schema. Models that cannot do that refuse it."""
+    stream: bool = True
+    """Off: one plain call, and the whole answer comes as one piece."""
+    extra: JsonObject = {}
+    """What else goes into the body that the provider gets, untouched, such as `{"reasoning_effort": "low"}`. Names that
+    tailrace writes from the fields above are refused here; `tools`, `tool_choice`, and what holds the provider's own
+    form of the output (`response_format`, `text`, `output_config`) only where the field is set too. A fallback to
+    another provider goes without it."""
+    on_interrupt: Literal["restart", "continue", "fail"] = "restart"
+    """What happens where an answer breaks off: it begins again in a new attempt (`restart`); it goes on from the text
+    so far where the provider can do that, else begins again (`continue`); or the job fails, and the text so far stays
+    readable (`fail`)."""
+    fallbacks: Annotated[list[Fallback], Field(max_length=8)] = []
+    """Up to 8 other models to go on with, in this order, where the provider fails; a `notice` says so."""
+
+    def falling_back(self, fallback: Fallback) -> Self:
+        """The request as it goes to a fallback: `extra` is of a provider's API, and goes along to no other."""
+        extra = self.extra if fallback["provider"] == self.provider else {}
+        return self.model_copy(update={**fallback, "fallbacks": [], "extra": extra})
 
     def to_json(self, *, max_bytes: int) -> str:
         """What is stored: only what differs from the defaults, so that a later version reads it the same way.
@@ -71,7 +124,33 @@ class GenerationRequest(BaseModel):
         except ValidationError as error:
             raise InvalidRequest(described(error)) from None
 
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Self:
+        problems = self._of_tool_choice()
+        for request in (self, *map(self.falling_back, self.fallbacks)):
+            name = request.provider if request is self else f"the fallback {request.provider}"
+            kind = builtin_kind(request.provider)
+            problems += unsupported(kind, request, provider=name) if kind else []
+        if problems:
+            raise refusal(dict.fromkeys(problems))
+        return self
 
-def described(error: ValidationError) -> str:
-    """The fields at fault, and their rules, on one line and without the values: those may be prompts."""
-    return "; ".join(f"{'.'.join(map(str, part['loc'])) or 'request'}: {part['msg']}" for part in error.errors())
+    def _of_tool_choice(self) -> list[Problem]:
+        # Tools in `extra` are of a form that only the provider knows.
+        if self.tool_choice is None or "tools" in self.extra:
+            return []
+        if not self.tools:
+            return [Problem(("tool_choice",), "there are no `tools` to choose from")]
+        if not isinstance(self.tool_choice, str) and self.tool_choice["name"] not in {t["name"] for t in self.tools}:
+            return [Problem(("tool_choice", "name"), "none of `tools` is called so")]
+        return []
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            given = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+            provider = given.get("provider")
+            raise retold(error, given, lambda name: stranger(name, given.get(name), provider)) from None

@@ -1,6 +1,6 @@
 """What a service that uses tailrace can set, each from an argument or from the environment."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +16,9 @@ class Settings(BaseSettings):
     """The settings of the light side: fields are read from `TAILRACE_` and their name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="TAILRACE_", frozen=True, extra="ignore")
+
+    _unquoted: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose values may hold secrets, should an operator put them there."""
 
     redis_url: str = "redis://localhost:6379/0"
     """Where Redis is: `redis://`, `rediss://` (TLS) or `unix://`."""
@@ -44,7 +47,7 @@ class Settings(BaseSettings):
         try:
             return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
-            raise InvalidSettings(_described(error)) from None
+            raise InvalidSettings(_described(error, cls._unquoted)) from None
 
     @property
     def running_seconds(self) -> float:
@@ -52,7 +55,12 @@ class Settings(BaseSettings):
         return self.max_attempts * self.total_seconds + self.keep_seconds
 
 
-def _described(error: ValidationError) -> str:
-    return "; ".join(
-        f"TAILRACE_{str(part['loc'][0]).upper()}: {part['msg']}, not {part['input']!r}" for part in error.errors()
-    )
+def _described(error: ValidationError, unquoted: frozenset[str]) -> str:
+    return "; ".join(_told(part["loc"], part["msg"], part["input"], unquoted) for part in error.errors())
+
+
+def _told(loc: tuple[int | str, ...], rule: str, value: Any, unquoted: frozenset[str]) -> str:
+    variable = f"TAILRACE_{str(loc[0]).upper()}"
+    if loc[0] in unquoted:
+        return ": ".join([variable, *([".".join(map(str, loc[1:]))] if loc[1:] else []), rule])
+    return f"{variable}: {rule}, not {value!r}"

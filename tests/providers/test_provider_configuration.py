@@ -7,68 +7,109 @@ import pytest
 from aiohttp import web
 
 from tailrace.errors import FailureCode, ProviderError
+from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers import open_providers
-from tests.providers.wire_server import KEYS, asking, providers_at, serving
+from tailrace_worker.settings import ProviderEntry
+from tests.providers.wire import asking
+from tests.providers.wire_server import KEYS, OWNERS, SHORTEST, providers_at, serving
+
+all_kinds = pytest.mark.parametrize("kind", API_KINDS)
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def failure(provider: Provider) -> ProviderError:
+    with pytest.raises(ProviderError) as raised:
+        async for _ in provider.stream(asking("openai")):
+            pass
+    return raised.value
+
+
+def logged(error: ProviderError) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error)
+
+
+@all_kinds
 @pytest.mark.parametrize("status", [401, 400, 500])
 async def test_a_key_never_gets_into_an_error_even_where_the_provider_echoes_it(
-    provider: str, status: int, monkeypatch: pytest.MonkeyPatch
+    kind: ApiKind, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    key = KEYS[OWNERS[kind]]
+
     async def echo(request: web.Request) -> web.Response:
-        key = request.headers["Authorization"].removeprefix("Bearer ")
-        assert key == KEYS[provider]
+        if request.method == "POST":
+            assert request.headers["Authorization"] == f"Bearer {key}"
         words = f"Incorrect API key provided: {key} ({key[:10]}****{key[-4:]})."
         return web.json_response({"error": {"message": words, "type": "authentication_error"}}, status=status)
 
     async with providers_at(echo, monkeypatch) as providers:
-        error = await failure(providers[provider])
+        error = await failure(providers[kind])
 
-    logged = "".join(traceback.format_exception(error))
     assert "Incorrect API key provided: [key] ([key])" in str(error)
-    for secret in (KEYS[provider], KEYS[provider][:10], KEYS[provider][-4:] + ")"):
-        assert secret not in logged
+    for secret in (key, key[:10], key[-4:] + ")"):
+        assert secret not in logged(error)
 
 
-async def test_a_key_of_any_shape_is_kept_out_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+@all_kinds
+async def test_a_key_never_gets_into_an_error_of_a_stream(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = KEYS[OWNERS[kind]]
+    # Cut off where the part that is left is not known for a key any more.
+    words = "x" * (300 - len(key) // 2) + key
+
+    async def echo(_: web.Request) -> web.Response:
+        said = f'event: error\ndata: {{"type": "error", "error": {{"message": "{words}", "code": null}}}}\n\n'
+        return web.Response(text=said, content_type="text/event-stream")
+
+    async with providers_at(echo, monkeypatch) as providers:
+        error = await failure(providers[kind])
+
+    assert "xxx[key]" in str(error)
+    assert key[:8] not in logged(error)
+
+
+@pytest.mark.parametrize("provider", ["openai", "acme"])
+async def test_a_key_of_any_shape_is_kept_out_of_errors(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def echo(request: web.Request) -> web.Response:
-        return web.json_response({"message": f"Who is {request.headers['Authorization']}?"}, status=401)
+        return web.json_response({"message": f"Who is {request.headers.get('Authorization')}?"}, status=401)
 
-    async with serving(echo, monkeypatch):
+    async with serving(echo, monkeypatch) as url:
         monkeypatch.setenv("OPENAI_API_KEY", "gateway token 17")
-        async with open_providers() as providers:
-            error = await failure(providers["openai"])
+        monkeypatch.setenv("ACME_KEY", "gateway token 17")
+        entry = ProviderEntry(kind="openai", base_url=url, key_variable="ACME_KEY")
+        async with open_providers({"acme": entry}) as providers:
+            error = await failure(providers[provider])
 
     assert "Who is Bearer [key]?" in str(error)
-    assert "gateway token 17" not in "".join(traceback.format_exception(error))
+    assert "gateway token 17" not in logged(error)
 
 
-async def test_an_error_names_the_address_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+@all_kinds
+async def test_an_error_names_the_address_that_cannot_be_reached(
+    kind: ApiKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai"])
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
-    async with open_providers() as providers:
-        error = await failure(providers["openai"])
+    owner = OWNERS[kind].upper()
+    monkeypatch.setenv(f"{owner}_API_KEY", KEYS[OWNERS[kind]])
+    monkeypatch.setenv(f"{owner}_BASE_URL", "http://127.0.0.1:1/v1")
+    async with open_providers({}) as providers:
+        error = await failure(providers[kind])
 
     assert (error.code, error.retryable) == (FailureCode.PROVIDER_UNAVAILABLE, True)
-    assert "OpenAI cannot be reached: Cannot connect to host 127.0.0.1:1" in str(error)
-    assert "OPENAI_BASE_URL" in str(error)
+    assert "cannot be reached: Cannot connect to host 127.0.0.1:1" in str(error)
+    assert f"{owner}_BASE_URL" in str(error)
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@all_kinds
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("API_KEY", None), ("API_KEY", ""), ("API_KEY", "a-key-with\na-newline"), ("BASE_URL", "localhost:80")],
 )
 async def test_a_provider_that_is_not_configured_says_what_to_set_and_hurts_no_other(
-    provider: str, variable: str, value: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: ApiKind, variable: str, value: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refusing(_: web.Request) -> web.Response:
         return web.Response(status=500)
 
-    variable = f"{provider.upper()}_{variable}"
+    variable = f"{OWNERS[kind].upper()}_{variable}"
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
     for credential in ("OPENAI_ADMIN_KEY", "ANTHROPIC_AUTH_TOKEN"):
         monkeypatch.delenv(credential, raising=False)
@@ -78,19 +119,102 @@ async def test_a_provider_that_is_not_configured_says_what_to_set_and_hurts_no_o
             monkeypatch.delenv(variable)
         else:
             monkeypatch.setenv(variable, value)
-        async with open_providers() as providers:
-            errors = [await failure(providers[provider]) for _ in range(2)]
-            (other,) = [await failure(providers[name]) for name in providers if name != provider]
+        async with open_providers({}) as providers:
+            errors = [await failure(providers[kind]) for _ in range(2)]
+            others = [await failure(providers[name]) for name, owner in OWNERS.items() if owner != OWNERS[kind]]
 
-    assert other.code is FailureCode.PROVIDER_UNAVAILABLE
+    assert {other.code for other in others} == {FailureCode.PROVIDER_UNAVAILABLE}
     for error in errors:
         assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
         assert variable in str(error)
-        assert "a-newline" not in "".join(traceback.format_exception(error))
+        assert "a-newline" not in logged(error)
 
 
-async def failure(provider: Provider) -> ProviderError:
-    with pytest.raises(ProviderError) as raised:
-        async for _ in provider.stream(asking("openai")):
-            pass
-    return raised.value
+OF_THE_OWNERS = {
+    "OPENAI_ADMIN_KEY": "sk-admin-of-openai",
+    "OPENAI_ORG_ID": "org-of-openai",
+    "OPENAI_PROJECT_ID": "project-of-openai",
+    "OPENAI_CUSTOM_HEADERS": "X-Custom: custom-of-openai\nAuthorization: Bearer sk-custom-of-openai",
+    "ANTHROPIC_AUTH_TOKEN": "token-of-anthropic",
+    "ANTHROPIC_CUSTOM_HEADERS": "X-Custom: custom-of-anthropic\nAuthorization: Bearer sk-custom-of-anthropic",
+}
+SECRETS = {*KEYS.values(), "org-of-openai", "project-of-openai", "custom-of-", "token-of-anthropic", "admin-of-openai"}
+
+
+@all_kinds
+@pytest.mark.parametrize("key", ["a-key-of-acme", None])
+async def test_a_named_provider_gets_its_own_key_and_nothing_of_anybody_elses(
+    kind: ApiKind, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.startswith("/acme"):
+            assert request.headers.get("Authorization", "Bearer none") == f"Bearer {key or 'none'}"
+            seen.append(f"{request.method} {request.path} {request.headers}")
+        return web.Response(body=SHORTEST[kind], content_type="text/event-stream")
+
+    for variable, value in OF_THE_OWNERS.items():
+        monkeypatch.setenv(variable, value)
+    if key:
+        monkeypatch.setenv("ACME_KEY", key)
+    async with serving(answer, monkeypatch) as url:
+        entry = ProviderEntry(kind=kind, base_url=f"{url}acme", key_variable="ACME_KEY" if key else None)
+        async with open_providers({"acme": entry}) as providers:
+            pieces = [piece async for piece in providers["acme"].stream(asking("acme"))]
+
+    assert pieces
+    assert len([each for each in seen if each.startswith("POST /acme/")]) == 1
+    assert not [secret for secret in SECRETS if secret in "".join(seen)]
+
+
+async def test_the_owners_themselves_get_what_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            seen.append(str(request.headers))
+        return web.Response(body=SHORTEST["openai"], content_type="text/event-stream")
+
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-openai")
+    entry = ProviderEntry(kind="openai", base_url="http://127.0.0.1:1/v1")
+    async with providers_at(answer, monkeypatch, {"acme": entry}) as providers:
+        assert [piece async for piece in providers["openai"].stream(asking("openai"))]
+
+    assert "org-of-openai" in seen[0]
+    assert KEYS["openai"] in seen[0]
+
+
+@pytest.mark.parametrize("value", [None, ""])
+async def test_a_named_provider_without_its_key_says_which_variable_to_set(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai"])
+    if value is None:
+        monkeypatch.delenv("ACME_KEY", raising=False)
+    else:
+        monkeypatch.setenv("ACME_KEY", value)
+    entry = ProviderEntry(kind="openai", base_url="http://127.0.0.1:1/v1", key_variable="ACME_KEY")
+    async with open_providers({"acme": entry}) as providers:
+        errors = [await failure(providers["acme"]) for _ in range(2)]
+
+    for error in errors:
+        assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
+        assert str(error).startswith("acme cannot be called")
+        assert "Set ACME_KEY in the worker's environment" in str(error)
+
+
+async def test_an_entry_that_is_called_like_an_api_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            paths.append(request.path)
+        return web.Response(body=SHORTEST["anthropic"], content_type="text/event-stream")
+
+    async with serving(answer, monkeypatch) as url:
+        entry = ProviderEntry(kind="anthropic", base_url=f"{url}ours")
+        async with open_providers({"openai": entry}) as providers:
+            assert [piece async for piece in providers["openai"].stream(asking("openai"))]
+
+    assert paths == ["/ours/v1/messages"]

@@ -1,17 +1,24 @@
 """What becomes of the errors of the providers' SDKs."""
 
 import json
+import time
+import traceback
 from collections.abc import Iterator
 from typing import Any, TypeAlias, get_args
 
 import aiohttp
 import anthropic
 import httpx2
+import msgspec
 import openai
 import pytest
+from anthropic.types.shared import ErrorObject
+from openai.types.responses import ResponseError
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace_worker.providers.endpoint import Endpoint
+from tailrace_worker.providers.event_stream import EventTooLarge
+from tailrace_worker.providers.failures import ErrorEvent, Failures
+from tests.providers.kinds import kinds_of
 
 CODE_OF_STATUS = {
     400: FailureCode.PROVIDER_REJECTED,
@@ -87,8 +94,8 @@ ErrorClass: TypeAlias = type[Exception]
 
 def told(error: Exception, *, reading: bool = False) -> ProviderError:
     """What the adapters make of an SDK's error."""
-    endpoint = Endpoint("Acme", key_variables=("ACME_KEY",), url_variable="ACME_URL")
-    phase = endpoint.reading(Unfinished()) if reading else endpoint.calling()
+    acme = Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL")
+    phase = acme.reading(Unfinished()) if reading else acme.calling()
     with pytest.raises(ProviderError) as raised, phase:
         raise error
     assert raised.value.__cause__ is error
@@ -191,6 +198,19 @@ def test_the_providers_word_counts_where_it_says_more_than_the_status(
         (httpx2.ReadError("cut"), FailureCode.PROVIDER_INTERRUPTED),
         (aiohttp.ClientPayloadError("cut"), FailureCode.PROVIDER_INTERRUPTED),
         (ConnectionResetError("cut"), FailureCode.PROVIDER_INTERRUPTED),
+        (ErrorEvent({"error": {"type": "rate_limit_error"}}), FailureCode.PROVIDER_RATE_LIMITED),
+        (ErrorEvent({"code": 429}), FailureCode.PROVIDER_RATE_LIMITED),
+        (ErrorEvent({"code": "503"}), FailureCode.PROVIDER_UNAVAILABLE),
+        (ErrorEvent({"code": 200, "type": True}), FailureCode.PROVIDER_INTERRUPTED),
+        (ErrorEvent({"code": 4.2, "type": "5e2"}), FailureCode.PROVIDER_INTERRUPTED),
+        (ErrorEvent({"code": "context_length_exceeded"}), FailureCode.PROVIDER_REJECTED),
+        (ErrorEvent({"code": "\u0665\u0660\u0660"}), FailureCode.PROVIDER_INTERRUPTED),
+        (ErrorEvent(None), FailureCode.PROVIDER_INTERRUPTED),
+        (msgspec.DecodeError("Input data was truncated"), FailureCode.PROVIDER_MALFORMED),
+        (msgspec.ValidationError("Expected `str`"), FailureCode.PROVIDER_MALFORMED),
+        (UnicodeDecodeError("utf-8", b"", 0, 1, "invalid"), FailureCode.PROVIDER_MALFORMED),
+        (EventTooLarge("too large"), FailureCode.PROVIDER_MALFORMED),
+        (RecursionError("too deep"), FailureCode.PROVIDER_MALFORMED),
         (json.JSONDecodeError("Expecting value", "", 0), FailureCode.PROVIDER_MALFORMED),
         (AttributeError("'NoneType' object has no attribute 'content'"), FailureCode.PROVIDER_MALFORMED),
     ],
@@ -200,12 +220,88 @@ def test_what_goes_wrong_inside_a_stream_has_its_code(error: Exception, code: Fa
     assert told(error, reading=True).code is code
 
 
+CODE_OF_WORD = {
+    "server_error": FailureCode.PROVIDER_INTERRUPTED,
+    "rate_limit_exceeded": FailureCode.PROVIDER_RATE_LIMITED,
+    "vector_store_timeout": FailureCode.PROVIDER_UNAVAILABLE,
+}
+"""Every other error of a response is the request's."""
+
+CODE_OF_TYPE = {
+    "invalid_request_error": FailureCode.PROVIDER_REJECTED,
+    "authentication_error": FailureCode.PROVIDER_AUTHENTICATION,
+    "billing_error": FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    "permission_error": FailureCode.PROVIDER_AUTHENTICATION,
+    "not_found_error": FailureCode.MODEL_NOT_FOUND,
+    "rate_limit_error": FailureCode.PROVIDER_RATE_LIMITED,
+    "timeout_error": FailureCode.PROVIDER_INTERRUPTED,
+    "api_error": FailureCode.PROVIDER_INTERRUPTED,
+    "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
+}
+
+
+@pytest.mark.parametrize("word", get_args(ResponseError.model_fields["code"].annotation))
+def test_every_code_of_a_response_that_failed_is_known(word: str) -> None:
+    error = told(ErrorEvent({"code": word, "message": "So it is."}), reading=True)
+
+    assert error.code is CODE_OF_WORD.get(word, FailureCode.PROVIDER_REJECTED)
+    assert str(error).startswith("Acme broke off its answer: So it is. ")
+
+
+def test_every_type_of_an_error_in_messages_is_known() -> None:
+    types = set(kinds_of(ErrorObject))
+
+    assert types == set(CODE_OF_TYPE), "the SDK has grown: what does it mean for a job?"
+    assert {each: told(ErrorEvent({"type": each}), reading=True).code for each in types} == CODE_OF_TYPE
+
+
+NOW = 1_000_000_000  # Sun, 09 Sep 2001 01:46:40 GMT
+
+
 @pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("soon", None), ("-1", None), ("nan", None), ("inf", None), ("", None)],
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "-1", "retry-after": "7"}, 7.0),
+        ({"retry-after": "Sun, 09 Sep 2001 01:47:40 GMT"}, 60.0),
+        ({"retry-after": "Sunday, 09-Sep-01 01:47:40 GMT"}, 60.0),
+        ({"retry-after": "Sun Sep  9 01:47:40 2001"}, 60.0),
+        ({"retry-after": "Sun, 09 Sep 2001 01:45:40 GMT"}, 0.0),
+        ({"retry-after": "Sun, 99 Sep 2001 01:45:40 GMT"}, None),
+        ({"retry-after": "Sun, 09 Sep 99999 01:45:40 GMT"}, None),
+    ],
 )
-def test_retry_after_is_a_number_of_seconds_or_nothing(header: str, seconds: float | None) -> None:
-    assert told(refused(429, **{"retry-after": header})).retry_after_seconds == seconds
+def test_retry_after_is_a_number_of_seconds_or_nothing(
+    headers: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+
+    assert told(refused(429, **headers)).retry_after_seconds == seconds
+
+
+def test_a_key_is_taken_out_of_all_that_is_behind_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_KEY", "a-key-of-acme")
+    deepest = ValueError("Invalid header: a-key-of-acme")
+    middle = aiohttp.ClientError("Invalid header: a-key-of-acme")
+    middle.__context__ = deepest
+    outer = openai.APIConnectionError(request=REQUEST)
+    outer.__cause__ = middle
+
+    error = told(outer)
+
+    assert "Invalid header: [key]" in str(error)
+    assert "a-key-of-acme" not in "".join(traceback.format_exception(error))
 
 
 def test_a_message_is_one_line_of_readable_length() -> None:

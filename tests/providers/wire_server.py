@@ -8,47 +8,48 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tailrace.request import GenerationRequest
+from tailrace.support import ApiKind
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers import open_providers
+from tailrace_worker.settings import ProviderEntry
+from tests.providers.wire import sse
 
 KEYS = {"openai": "sk-proj-planted-for-openai", "anthropic": "sk-ant-planted-for-anthropic"}
-
+OWNERS: dict[ApiKind, str] = {"openai": "openai", "openai-responses": "openai", "anthropic": "anthropic"}
+"""Whose key and base URL a provider takes."""
+SHORTEST: dict[ApiKind, bytes] = {
+    "openai": sse({"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}),
+    "openai-responses": sse(
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "Hi"},
+        {"type": "response.completed", "response": {"status": "completed"}},
+    ),
+    "anthropic": sse(
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+        {"type": "message_stop"},
+    ),
+}
+"""An answer of each API that says `Hi`."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[None]:
-    """Points the SDKs' variables at a server that answers every request by `handler`."""
+async def serving(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[str]:
+    """Points the SDKs' variables at a server that answers every request by `handler`; gives its address."""
     app = web.Application()
-    app.router.add_post("/{path:.*}", handler)
+    app.router.add_route("*", "/{path:.*}", handler)
     async with TestServer(app, host="127.0.0.1") as server:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        for provider, key in KEYS.items():
-            monkeypatch.setenv(f"{provider.upper()}_API_KEY", key)
-            monkeypatch.setenv(f"{provider.upper()}_BASE_URL", str(server.make_url("/")))
-        yield
+        for owner, key in KEYS.items():
+            monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
+            monkeypatch.setenv(f"{owner.upper()}_BASE_URL", str(server.make_url("/")))
+        yield str(server.make_url("/"))
 
 
 @asynccontextmanager
-async def providers_at(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Mapping[str, Provider]]:
+async def providers_at(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch, entries: Mapping[str, ProviderEntry] | None = None
+) -> AsyncGenerator[Mapping[str, Provider]]:
     """The adapters, pointed at such a server."""
-    async with serving(handler, monkeypatch), open_providers() as providers:
+    async with serving(handler, monkeypatch), open_providers(entries or {}) as providers:
         yield providers
-
-
-def saying(body: str) -> Handler:
-    """A handler that answers with an event stream."""
-
-    async def handler(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=body, content_type="text/event-stream")
-
-    return handler
-
-
-def asking(provider: str) -> GenerationRequest:
-    """The simplest request."""
-    return GenerationRequest.model_validate(
-        {"provider": provider, "model": "a-model", "messages": [{"role": "user", "content": "Hi"}]}
-    )

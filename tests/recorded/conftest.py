@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tailrace_worker.provider import Provider
-from tailrace_worker.providers import anthropic_messages, open_providers, openai_chat
+from tailrace_worker.providers import open_providers, opening
 from tests.recorded.replay import Replay, running_replay
 
 
@@ -26,8 +26,8 @@ async def providers(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> AsyncGen
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-replayed-anthropic")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", replay.url)
     # The server closes each connection after its answer without announcing it: one kept for the next call may be dead.
-    for adapter in (openai_chat, anthropic_messages):
-        limits = httpx2.Limits(max_connections=adapter.LIMITS.max_connections, keepalive_expiry=0)
-        monkeypatch.setattr(adapter, "LIMITS", limits)
-    async with open_providers() as providers:
+    limits = httpx2.Limits(max_connections=opening._LIMITS.max_connections, keepalive_expiry=0)
+    monkeypatch.setattr(opening, "_LIMITS", limits)
+    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    async with open_providers({}) as providers:
         yield providers

@@ -1,9 +1,10 @@
 """An answer as its pieces add up to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from tailrace.events import Delta, Reasoning, Refusal, ToolCall
+from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.messages import PastReasoning
 from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Finish, Piece, Usage
 
@@ -24,37 +25,52 @@ class Folded:
     text: str = ""
     reasoning: str = ""
     refusal: str = ""
+    blocks: list[PastReasoning] = field(default_factory=list[PastReasoning])
+    """The signed blocks of the reasoning, as a later turn gives them back."""
     calls: dict[int, Call] = field(default_factory=dict[int, Call])
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    notices: list[str] = field(default_factory=list[str])
+    usage: Usage = field(default_factory=Usage)
     finishes: list[Finish] = field(default_factory=list[Finish])
 
     def add(self, piece: Piece) -> None:
         """Adds one piece, and holds it to the contract of `Provider`."""
         assert isinstance(piece, Usage) or not self.finishes, "only usage may follow the finish"
         match piece:
-            case Delta() | Reasoning() | Refusal():
-                assert piece.text, "content is never empty"
-                setattr(self, _FIELDS[type(piece)], getattr(self, _FIELDS[type(piece)]) + piece.text)
+            case Delta(text=text):
+                assert text, "content is never empty"
+                self.text += text
+            case Reasoning(text=text, signature=signature):
+                assert text or signature, "content is never empty"
+                self.reasoning += text
+                if signature:
+                    signed = sum(len(block["text"]) for block in self.blocks)
+                    self.blocks.append({"text": self.reasoning[signed:], "signature": signature})
+            case Refusal(text=text):
+                assert text, "content is never empty"
+                self.refusal += text
             case ToolCall():
+                assert piece.index in self.calls or piece.index == len(self.calls), "calls are numbered as they begin"
                 call = self.calls.setdefault(piece.index, Call(call_id=piece.call_id, name=piece.name))
                 call.arguments += piece.arguments
+            case Notice(message=message):
+                self.notices.append(message)
             case Usage():
-                self.input_tokens = self.input_tokens if piece.input_tokens is None else piece.input_tokens
-                self.output_tokens = self.output_tokens if piece.output_tokens is None else piece.output_tokens
+                self.usage = self.usage.updated(piece)
             case Finish():
                 self.finishes.append(piece)
 
 
-_FIELDS = {Delta: "text", Reasoning: "reasoning", Refusal: "refusal"}
-
-
-async def folded(pieces: AsyncIterator[Piece]) -> Folded:
+def folded(pieces: Iterable[Piece]) -> Folded:
     """What all the pieces add up to."""
     answer = Folded()
-    async for piece in pieces:
+    for piece in pieces:
         answer.add(piece)
     return answer
+
+
+async def read(pieces: AsyncIterator[Piece]) -> Folded:
+    """The same, of pieces that are still to come."""
+    return folded([piece async for piece in pieces])
 
 
 def asking(provider: str, model: str) -> GenerationRequest:

@@ -5,7 +5,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+
+from tailrace.support import ApiKind
 
 SHARED: Final = Path(__file__).resolve().parents[3] / "shared"
 INDEX: Final = SHARED / "transcripts" / "index.json"
@@ -39,25 +41,35 @@ def needed() -> None:
 class Transcript:
     """One recorded stream, and what the index knows of it."""
 
+    kind: ApiKind
     name: str
     events: int
     finish: str
-    input_tokens: int
-    output_tokens: int
+    usage: Mapping[str, Any] | None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def body(self) -> bytes:
+        """The bytes of the stream."""
+        return (INDEX.parent / f"{self.name}.sse").read_bytes()
 
 
-def transcripts(api: str) -> Sequence[Transcript]:
-    """The transcripts of `chat` or `messages`."""
+_KINDS: Final[Mapping[str, ApiKind]] = {"chat": "openai", "responses": "openai-responses", "messages": "anthropic"}
+
+
+def transcripts(*kinds: ApiKind) -> Sequence[Transcript]:
+    """The transcripts of these APIs, or all."""
     return [
         Transcript(
+            kind=_KINDS[each["api"]],
             name=each["name"],
             events=each["events"],
             finish=each["finish"][0],
-            input_tokens=each["usage"]["prompt_tokens" if api == "chat" else "input_tokens"],
-            output_tokens=each["usage"]["completion_tokens" if api == "chat" else "output_tokens"],
+            usage=each["usage"],
         )
         for each in json.loads(INDEX.read_text())
-        if each["api"] == api
+        if not kinds or _KINDS[each["api"]] in kinds
     ]
 
 

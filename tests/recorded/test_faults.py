@@ -3,22 +3,32 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.request import GenerationRequest
+from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.provider import Piece, Provider
-from tests.recorded.folded import Folded, asking, folded
+from tests.providers import wire
+from tests.recorded.folded import Folded, asking, read
 from tests.recorded.replay import Replay, needed, transcripts
 
 needed()
 
-LONG = {"openai": "openai-chat-text-long", "anthropic": "anthropic-messages-text-long"}
-SHORT = {"openai": "openai-chat-text-short", "anthropic": "anthropic-messages-text-short"}
-EVENTS = {each.name: each.events for api in ("chat", "messages") for each in transcripts(api)}
+LONG = {
+    "openai": "openai-chat-text-long",
+    "openai-responses": "openai-responses-text-long",
+    "anthropic": "anthropic-messages-text-long",
+}
+SHORT = {
+    "openai": "openai-chat-text-short",
+    "openai-responses": "openai-responses-text-short",
+    "anthropic": "anthropic-messages-text-short",
+}
+EVENTS = {each.name: each.events for each in transcripts()}
 
-pytestmark = pytest.mark.parametrize("provider", ["openai", "anthropic"])
+pytestmark = pytest.mark.parametrize("provider", API_KINDS)
 
 
 async def failing(pieces: AsyncGenerator[Piece, None]) -> tuple[Folded, ProviderError]:
@@ -36,7 +46,7 @@ async def failing(pieces: AsyncGenerator[Piece, None]) -> tuple[Folded, Provider
 async def test_a_cut_stream_is_interrupted_after_what_had_come(
     provider: str, how: str, providers: Mapping[str, Provider]
 ) -> None:
-    whole = await folded(providers[provider].stream(asking(provider, LONG[provider])))
+    whole = await read(providers[provider].stream(asking(provider, LONG[provider])))
 
     model = f"{LONG[provider]}?stop=40&how={how}"
     answer, error = await failing(providers[provider].stream(asking(provider, model)))
@@ -53,11 +63,11 @@ async def test_a_stream_cut_anywhere_is_either_interrupted_or_whole(
     provider: str, how: str, providers: Mapping[str, Provider]
 ) -> None:
     name = SHORT[provider]
-    whole = await folded(providers[provider].stream(asking(provider, name)))
+    whole = await read(providers[provider].stream(asking(provider, name)))
 
     async def cut(events: int) -> Folded | FailureCode:
         try:
-            return await folded(
+            return await read(
                 providers[provider].stream(asking(provider, f"{name}?stop={events}&how={how}&id=anywhere"))
             )
         except ProviderError as error:
@@ -79,15 +89,16 @@ async def test_an_event_cut_in_half_is_malformed(provider: str, providers: Mappi
     assert (error.code, error.retryable) == (FailureCode.PROVIDER_MALFORMED, True)
 
 
+@pytest.mark.parametrize("shape", ["nested", "flat"])
 async def test_an_error_inside_the_stream_is_told_with_the_providers_words(
-    provider: str, providers: Mapping[str, Provider]
+    provider: str, shape: str, providers: Mapping[str, Provider]
 ) -> None:
-    answer, error = await failing(providers[provider].stream(asking(provider, f"{LONG[provider]}?error=9")))
+    model = f"{LONG[provider]}?error=9&shape={shape}"
+    answer, error = await failing(providers[provider].stream(asking(provider, model)))
 
-    code, words = {
-        "openai": (FailureCode.PROVIDER_INTERRUPTED, "The server had an error while processing your request"),
-        "anthropic": (FailureCode.PROVIDER_OVERLOADED, "Overloaded"),
-    }[provider]
+    code, words = FailureCode.PROVIDER_INTERRUPTED, "The server had an error while processing your request"
+    if provider == "anthropic":
+        code, words = FailureCode.PROVIDER_OVERLOADED, "Overloaded"
     assert (error.code, error.retryable) == (code, True)
     assert f"broke off its answer: {words}" in str(error)
     assert answer.text
@@ -165,7 +176,7 @@ async def test_hundreds_of_streams_are_open_at_once(
     provider: str, providers: Mapping[str, Provider], replay: Replay
 ) -> None:
     model = f"{SHORT[provider]}?stall=3&id=hundreds"
-    readers = [asyncio.create_task(folded(providers[provider].stream(asking(provider, model)))) for _ in range(300)]
+    readers = [asyncio.create_task(read(providers[provider].stream(asking(provider, model)))) for _ in range(300)]
 
     await replay.asked(model, times=300)
     for reader in readers:
@@ -175,49 +186,22 @@ async def test_hundreds_of_streams_are_open_at_once(
     assert {each["outcome"] for each in await replay.requests(model)} == {"client gone"}
 
 
-async def test_a_request_carries_what_was_asked_and_nothing_else(
-    provider: str, providers: Mapping[str, Provider], replay: Replay
+async def test_a_request_arrives_as_it_was_made_and_is_not_tried_again(
+    provider: ApiKind, providers: Mapping[str, Provider], replay: Replay
 ) -> None:
     model = f"{SHORT[provider]}?id=asked"
-    request = GenerationRequest.model_validate(
-        {
-            "provider": provider,
-            "model": model,
-            "messages": (
-                {"role": "system", "content": "Be brief."},
-                {"role": "user", "content": "Hi"},
-                {"role": "assistant", "content": "Hello"},
-                {"role": "system", "content": "Be kind."},
-                {"role": "user", "content": "Well?"},
-            ),
-            "max_output_tokens": 50,
-            "temperature": 0.5,
-            "top_p": 0.9,
-            "stop": ("END",),
-        }
-    )
-    await folded(providers[provider].stream(request))
-    await folded(providers[provider].stream(asking(provider, f"{SHORT[provider]}?id=bare")))
-
-    ((seen,), (bare,)) = await replay.requests(model), await replay.requests(f"{SHORT[provider]}?id=bare")
-    turns = request.messages
-    if provider == "openai":
-        always = {"stream": True, "stream_options": {"include_usage": True}}
-        given = {"messages": turns, "max_completion_tokens": 50, "stop": ["END"]}
-        defaults = {}
-    else:
-        always = {"stream": True}
-        given = {
-            "messages": [turn for turn in turns if turn["role"] != "system"],
-            "system": "Be brief.\n\nBe kind.",
-            "max_tokens": 50,
-            "stop_sequences": ["END"],
-        }
-        defaults = {"max_tokens": 4096}
-    assert seen["request"] == {"model": model, "temperature": 0.5, "top_p": 0.9, **given, **always}
-    assert bare["request"] == {
-        "model": f"{SHORT[provider]}?id=bare",
-        "messages": [{"role": "user", "content": "Hi"}],
-        **defaults,
-        **always,
+    fields: dict[str, Any] = {
+        "model": model,
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "é"}, {"type": "image", "url": "https://a.test/b"}]},
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "a", "name": "f", "arguments": '{"x": 1.5}'}]},
+            {"role": "tool", "tool_call_id": "a", "content": "\u2028"},
+        ],
+        "temperature": 0.5,
+        "extra": {"metadata": {"a": None, "b": [1, 2**53 + 1, 1e-7]}},
     }
+    await read(providers[provider].stream(wire.asking(provider, **fields)))
+
+    (seen,) = await replay.requests(model)
+    assert seen["request"] == await wire.sent(provider, **fields)
+    assert seen["retry_header"] == "0"

@@ -1,105 +1,159 @@
 """Every recorded stream, against what the official SDKs themselves make of it and what the index says."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI, LengthFinishReasonError
-from openai.types.chat import ChatCompletion
 
+from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import FinishReason
-from tailrace_worker.provider import Finish, Provider
-from tests.recorded.folded import Call, asking, folded
+from tailrace.support import ApiKind
+from tailrace_worker.provider import Finish, Provider, Usage
+from tests.providers import wire
+from tests.recorded import accumulated
+from tests.recorded.accumulated import Accumulated
+from tests.recorded.folded import Call, Folded, asking, folded, read
 from tests.recorded.replay import Transcript, needed, transcripts
 
 needed()
 
-CHAT_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
-MESSAGES_REASONS: dict[str, FinishReason] = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls"}
+ACCUMULATED: Mapping[ApiKind, Callable[[str], Awaitable[Accumulated]]] = {
+    "openai": accumulated.chat,
+    "openai-responses": accumulated.responses,
+    "anthropic": accumulated.messages,
+}
+REASONS: Mapping[str, FinishReason] = {
+    "length": "length",
+    "max_output_tokens": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+}
+"""Every other word in them is a `stop`, unless there is a refusal, or a call of a tool in a response."""
+QUOTA = "openai-responses-error-quota"
 WAYS = ["", "?crlf=1", "?split=7", "?stall=2&stall_s=0.05&keepalive=10"]
 
-
-def named(transcript: Transcript) -> str:
-    return transcript.name
+whole_ones = pytest.mark.parametrize("transcript", [each for each in transcripts() if each.name != QUOTA], ids=str)
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("transcript", transcripts("chat"), ids=named)
-async def test_a_chat_completion_reads_as_the_sdk_accumulates_it(
+@whole_ones
+async def test_an_answer_reads_as_the_sdk_accumulates_it(
     transcript: Transcript, way: str, providers: Mapping[str, Provider]
 ) -> None:
-    ours = await folded(providers["openai"].stream(asking("openai", transcript.name + way)))
+    ours = await read(providers[transcript.kind].stream(asking(transcript.kind, transcript.name + way)))
 
-    theirs = await accumulated_by_openai(transcript.name)
-    message = theirs.choices[0].message
-    assert ours.text == (message.content or "")
-    assert ours.refusal == (message.refusal or "")
-    assert list(ours.calls.values()) == [
-        Call(call_id=call.id, name=call.function.name, arguments=call.function.arguments)
-        for call in message.tool_calls or ()
-        if call.type == "function"
-    ]
-    reason = "refusal" if message.refusal else CHAT_REASONS[transcript.finish]
-    assert ours.finishes == [Finish(reason=reason, provider_reason=transcript.finish)]
-    assert (ours.input_tokens, ours.output_tokens) == (transcript.input_tokens, transcript.output_tokens)
+    theirs = await ACCUMULATED[transcript.kind](transcript.name)
+    agree(ours, theirs, transcript.kind)
+    assert await given_back(ours, transcript.kind) == theirs.signed
+    assert ours.usage == told(transcript)
+    assert transcript.finish in {ours.finishes[0].provider_reason, "incomplete"}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("transcript", transcripts("messages"), ids=named)
-async def test_a_message_reads_as_the_sdk_accumulates_it(
-    transcript: Transcript, way: str, providers: Mapping[str, Provider]
+@whole_ones
+async def test_an_answer_that_is_not_streamed_reads_the_same(
+    transcript: Transcript, providers: Mapping[str, Provider]
 ) -> None:
-    ours = await folded(providers["anthropic"].stream(asking("anthropic", transcript.name + way)))
+    theirs = await ACCUMULATED[transcript.kind](transcript.name)
 
-    async with (
-        AsyncAnthropic() as client,
-        client.messages.stream(
-            model=transcript.name, max_tokens=1, messages=[{"role": "user", "content": "Hi"}]
-        ) as stream,
-    ):
-        theirs = await stream.get_final_message()
-    assert ours.text == "".join(block.text for block in theirs.content if block.type == "text")
-    assert ours.reasoning == "".join(block.thinking for block in theirs.content if block.type == "thinking")
-    assert [(call.call_id, call.name, parsed(call.arguments)) for call in ours.calls.values()] == [
-        (block.id, block.name, block.input) for block in theirs.content if block.type == "tool_use"
-    ]
-    assert ours.finishes == [Finish(reason=MESSAGES_REASONS[transcript.finish], provider_reason=transcript.finish)]
-    assert (ours.input_tokens, ours.output_tokens) == (transcript.input_tokens, transcript.output_tokens)
+    ours = folded(await wire.read(transcript.kind, theirs.body, stream=False))
+
+    agree(ours, theirs, transcript.kind)
+    assert await given_back(ours, transcript.kind) == theirs.signed_whole
 
 
-@pytest.mark.parametrize("name", ["openai-chat-text-short", "openai-chat-refusal", "openai-chat-tool-parallel"])
-async def test_a_chat_completion_survives_bytes_that_come_one_by_one(
-    name: str, providers: Mapping[str, Provider]
+@pytest.mark.parametrize(
+    ("name", "notices"),
+    [
+        ("anthropic-messages-web-search", ["web_search: San Francisco weather today"]),
+        (
+            "openai-responses-web-search",
+            [
+                "web_search: OpenTelemetry FastAPI instrumentation capture request and response body",
+                "web_search: OTEL_INSTRUMENTATION_HTTP_CAPTURE_BODY Python",
+                "web_search: OTEL_INSTRUMENTATION_HTTP_CAPTURE_BODY opentelemetry python",
+                (
+                    "web_search: site:github.com open-telemetry/opentelemetry-python-contrib"
+                    " OTEL_INSTRUMENTATION_HTTP_CAPTURE_BODY"
+                ),
+                "web_search",
+                "web_search",
+                "web_search: OTEL_PYTHON_LOG_CORRELATION environment variable",
+            ],
+        ),
+    ],
+)
+async def test_what_a_server_looks_up_itself_is_noticed(
+    name: str, notices: list[str], providers: Mapping[str, Provider]
 ) -> None:
-    whole = await folded(providers["openai"].stream(asking("openai", name)))
+    (transcript,) = [each for each in transcripts() if each.name == name]
 
-    assert await folded(providers["openai"].stream(asking("openai", f"{name}?split=1"))) == whole
+    ours = await read(providers[transcript.kind].stream(asking(transcript.kind, name)))
 
-
-@pytest.mark.parametrize("name", ["anthropic-messages-text-short", "anthropic-messages-thinking-tool"])
-async def test_a_message_survives_bytes_that_come_one_by_one(name: str, providers: Mapping[str, Provider]) -> None:
-    whole = await folded(providers["anthropic"].stream(asking("anthropic", name)))
-
-    assert await folded(providers["anthropic"].stream(asking("anthropic", f"{name}?split=1"))) == whole
+    assert ours.notices == notices
 
 
-async def accumulated_by_openai(model: str) -> ChatCompletion:
-    async with (
-        AsyncOpenAI() as client,
-        client.chat.completions.stream(
-            model=model,
-            messages=[{"role": "user", "content": "Hi"}],
-            stream_options={"include_usage": True},
-        ) as stream,
-    ):
+async def test_an_error_in_the_first_events_is_told_with_the_providers_words(
+    providers: Mapping[str, Provider],
+) -> None:
+    with pytest.raises(ProviderError, match="You exceeded your current quota") as raised:
+        await read(providers["openai-responses"].stream(asking("openai-responses", QUOTA)))
+
+    assert (raised.value.code, raised.value.retryable) == (FailureCode.PROVIDER_QUOTA_EXCEEDED, False)
+
+
+async def test_nothing_in_any_recording_is_unknown() -> None:
+    for transcript in transcripts():
+        provider = wire.adapter(transcript.kind, wire.Client([transcript.body()]))
         try:
-            return await stream.get_final_completion()
-        except LengthFinishReasonError as error:
-            return error.completion
+            await read(provider.stream(asking(transcript.kind, transcript.name)))
+        except ProviderError:
+            assert transcript.name == QUOTA
+        assert wire.skipped(provider) == {}
 
 
-def parsed(arguments: str) -> Any:
-    """A tool call without arguments sends no text for them."""
-    return json.loads(arguments or "{}")
+def agree(ours: Folded, theirs: Accumulated, kind: ApiKind) -> None:
+    assert (ours.text, ours.refusal, ours.reasoning) == (theirs.text, theirs.refusal, theirs.reasoning)
+    assert [parsed(call, kind) for call in ours.calls.values()] == list(theirs.calls)
+    assert ours.usage == theirs.usage
+    stop: FinishReason = "refusal" if theirs.refusal else "stop"
+    called: FinishReason = "tool_calls" if theirs.calls and kind == "openai-responses" else stop
+    assert ours.finishes == [Finish(reason=REASONS.get(theirs.finish, called), provider_reason=theirs.finish)]
+
+
+async def given_back(ours: Folded, kind: ApiKind) -> list[object]:
+    """The signed blocks of reasoning in a later request."""
+    if not ours.blocks:
+        return []
+    turns = [{"role": "assistant", "reasoning": ours.blocks}, {"role": "user", "content": "Go on."}]
+    body = await wire.sent(kind, messages=turns)
+    content: list[object] = body["input"][:-1] if kind == "openai-responses" else body["messages"][0]["content"]
+    return content
+
+
+def parsed(call: Call, kind: ApiKind) -> Call:
+    """As it is compared: Anthropic's SDK knows the arguments parsed alone, and no text for none."""
+    if kind != "anthropic":
+        return call
+    arguments: Any = json.loads(call.arguments or "{}")
+    return Call(call_id=call.call_id, name=call.name, arguments=str(arguments))
+
+
+def told(transcript: Transcript) -> Usage:
+    """What the index says was used."""
+    usage = transcript.usage
+    assert usage
+    if transcript.kind == "anthropic":
+        return Usage(
+            input_tokens=usage["input_tokens"],
+            output_tokens=usage["output_tokens"],
+            cached_input_tokens=usage["cache_read_input_tokens"],
+            reasoning_tokens=usage.get("output_tokens_details", {}).get("thinking_tokens"),
+        )
+    read, written = ("prompt", "completion") if transcript.kind == "openai" else ("input", "output")
+    return Usage(
+        input_tokens=usage[f"{read}_tokens"],
+        output_tokens=usage[f"{written}_tokens"],
+        cached_input_tokens=usage.get(f"{read}_tokens_details", {}).get("cached_tokens"),
+        reasoning_tokens=usage[f"{written}_tokens_details"]["reasoning_tokens"],
+    )

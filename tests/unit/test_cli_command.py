@@ -111,7 +111,7 @@ def test_the_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixt
         (("status", JOB, "--redis-url", "http://localhost"), "'http://localhost' is not the URL of a Redis"),
         (("status", JOB, "--redis-url", "redis://localhost:x"), "is not the URL of a Redis"),
         (("status", JOB, "--redis-url", ""), "is not the URL of a Redis"),
-        (("enqueue", "Hi", "--provider", "nobody", "--model", "m"), "--provider"),
+        (("enqueue", "Hi", "--provider", "No Body", "--model", "m"), "provider: "),
         (("enqueue", "Hi", "--provider", "openai"), "--model"),
         (("enqueue", "Hi", "--provider", "openai", "--model", ""), "model: "),
         (("enqueue", "", "--provider", "openai", "--model", "m"), "prompt is empty"),

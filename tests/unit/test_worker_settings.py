@@ -36,6 +36,7 @@ def start(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
         ("TAILRACE_LEASE_SECONDS", "nan", "less than or equal to 300"),
         ("TAILRACE_LEASE_SECONDS", "5s", "a valid number"),
         ("TAILRACE_LEASE_SECONDS", "", "a valid number"),
+        ("TAILRACE_PROVIDER_TRIES", "0", "greater than or equal to 1"),
         ("TAILRACE_MAX_JOBS", "0", "greater than or equal to 1"),
         ("TAILRACE_MAX_JOBS", "10001", "less than or equal to 10000"),
         ("TAILRACE_MAX_JOBS", "1.5", "a valid integer"),
@@ -70,6 +71,32 @@ def test_a_worker_is_not_started_with_a_value_that_breaks_its_rule(
     assert said.startswith(f"tailrace worker: {variable}: ")
     assert rule in said
     assert said.endswith(f", not {value!r}")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{local", ": Input should be a JSON object"),
+        ('"local"', ": Input should be a valid dictionary"),
+        ('{"local": 1}', ": local: Input should be a valid dictionary"),
+        ('{"local": {"kind": "cohere", "base_url": "http://x"}}', ": local.kind: Input should be 'openai', "),
+        ('{"local": {"kind": "openai", "base_url": "x"}}', ": local.base_url: String should match pattern"),
+        ('{"Lo cal": {"kind": "openai", "base_url": "http://x"}}', ": Lo cal.[key]: String should match pattern"),
+        ('{"local": {"kind": "openai", "base_url": "http://x", "key": "sk-1"}}', ": local.key: Extra inputs are not"),
+        (
+            '{"openai": {"kind": "anthropic", "base_url": "http://x"}}',
+            ": An entry called openai has to be of that kind",
+        ),
+    ],
+)
+def test_an_entry_of_a_provider_is_told_by_its_place_and_never_quoted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str, said: str
+) -> None:
+    monkeypatch.setenv("TAILRACE_PROVIDERS", value)
+    code, line = start(capsys)
+    assert code == 2
+    assert line.startswith(f"tailrace worker: TAILRACE_PROVIDERS{said}")
+    assert "sk-1" not in line
 
 
 @pytest.mark.parametrize("value", ["", " ", ",", "fast,", "fast,,slow"])

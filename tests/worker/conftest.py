@@ -11,6 +11,7 @@ from tailrace import GenerationRequest, Settings
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Delta
 from tailrace.keys import Keys
+from tailrace_worker.calls import Calls
 from tailrace_worker.cancellation import CancelPoll
 from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.generation import Generations
@@ -18,6 +19,7 @@ from tailrace_worker.leases import Leases
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.throttle import Throttle
 from tailrace_worker.worker import arq_function
 
 OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
@@ -25,6 +27,8 @@ OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
 
 class Puppet:
     """A `Provider` that says what it is told."""
+
+    prefills = False
 
     def __init__(self) -> None:
         self._strings: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
@@ -67,9 +71,6 @@ class Puppet:
         finally:
             self.closed.set()
 
-    async def aclose(self) -> None:
-        pass
-
 
 @pytest.fixture
 def puppet() -> Puppet:
@@ -94,14 +95,14 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         redis = open_redis(read.redis_url)
         broker, keys = Broker(redis), Keys(read.prefix)
         publisher = Publisher(redis, keys, read)
-        cancel_poll = CancelPoll(broker, keys, tick_seconds=read.cancel_poll_ms / 1000)
+        cancel_poll = CancelPoll(redis, keys, tick_seconds=read.cancel_poll_ms / 1000)
         async with asyncio.TaskGroup() as beside:
             tasks = [beside.create_task(publisher.run()), beside.create_task(cancel_poll.run())]
             yield Generations(
                 broker=broker,
                 keys=keys,
                 settings=read,
-                providers={"openai": puppet},
+                calls=Calls({"openai": puppet}, Throttle(broker, keys), read),
                 publisher=publisher,
                 cancel_poll=cancel_poll,
                 worker=name,

@@ -162,7 +162,7 @@ async def test_a_job_whose_body_cannot_be_run_fails_and_the_worker_goes_on(
         await assert_goes_on(tailrace, puppet, request_)
 
 
-@pytest.mark.parametrize("request_sent", [{}, {**REQUEST, "provider": "nobody"}, {**REQUEST, "messages": []}, "Hi", 5])
+@pytest.mark.parametrize("request_sent", [{}, {**REQUEST, "provider": "No Body"}, {**REQUEST, "messages": []}, "Hi", 5])
 async def test_a_request_that_does_not_validate_fails_and_the_worker_goes_on(
     tailrace: Tailrace,
     stock: ArqRedis,

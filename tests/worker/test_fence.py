@@ -9,6 +9,7 @@ from tailrace.broker import Broker, open_redis
 from tailrace.events import Completed, Delta
 from tailrace_worker.generation import Generations
 from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
+from tailrace_worker.wire import Wire
 from tests.proxy import Proxy
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import begin, ignore, read, texts
@@ -20,14 +21,14 @@ async def test_a_zombie_cannot_write_after_takeover(
     job = await tailrace.enqueue(request_)
     told: list[StreamLost] = []
     with generations.publisher.open(job.id, await begin(generations, job), told.append) as zombie:
-        await zombie.write(Delta(text="before"))
+        zombie.write(Delta(text="before"))
         await zombie.settled()
         successor = await begin(generations, job, attempt=2)
-        await zombie.write(Delta(text="after"))
+        zombie.write(Delta(text="after"))
         with pytest.raises(Fenced):
             await zombie.settled()
         with pytest.raises(Fenced):
-            await zombie.write(Delta(text="still"))
+            zombie.write(Delta(text="still"))
     assert [type(why) for why in told] == [Fenced]
     with generations.publisher.open(job.id, successor, ignore) as writer:
         await writer.end(Completed(at=1, finish_reason="stop"))
@@ -42,13 +43,13 @@ async def test_an_append_whose_reply_was_lost_is_sent_again_and_lands_once(
     job = await tailrace.enqueue(request_)
     async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await writer.write(Delta(text="one "))
+            writer.write(Delta(text="one "))
             await writer.settled()
             proxy.hold_replies = True
-            await writer.write(Delta(text="two "))
+            writer.write(Delta(text="two "))
             await proxy.requested(b"two ")
             # Handed over while the batch is under way: it must not grow into an entry that may have landed.
-            await writer.write(Delta(text="three"))
+            writer.write(Delta(text="three"))
             assert texts(await read(job, 4)) == ["one ", "two "]
             await proxy.cut()
             await writer.end(Completed(at=1, finish_reason="stop"))
@@ -63,10 +64,10 @@ async def test_an_append_that_never_arrived_is_sent_again_under_the_same_id(
     job = await tailrace.enqueue(request_)
     async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await writer.write(Delta(text="one"))
+            writer.write(Delta(text="one"))
             await writer.settled()
             await proxy.cut()
-            await writer.write(Delta(text="two"))
+            writer.write(Delta(text="two"))
             await writer.end(Completed(at=1, finish_reason="stop"))
     events = await read(job, 9)
     assert texts(events) == ["one", "two"]
@@ -79,7 +80,7 @@ async def test_a_refused_resend_is_not_taken_for_landed_where_a_successor_has_be
     job = await tailrace.enqueue(request_)
     async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await writer.write(Delta(text="one"))
+            writer.write(Delta(text="one"))
             await writer.settled()
             await proxy.cut()
             async with open_generations() as other:
@@ -99,8 +100,9 @@ async def test_a_cancel_while_a_reply_was_lost_leaves_no_gap_and_doubles_nothing
     job = await tailrace.enqueue(request_)
     async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
         # Only the publisher's connection loses its replies: the cancel poll goes straight to the server.
-        object.__setattr__(generations, "broker", direct := Broker(open_redis(settings.redis_url)))
-        generations.cancel_poll._broker = direct
+        redis = open_redis(settings.redis_url)
+        object.__setattr__(generations, "broker", direct := Broker(redis))
+        generations.cancel_poll._wire = Wire(redis)
         running = asyncio.create_task(generations.run(job.id, 1))
         puppet.say("one ")
         await proxy.replied(b"1-3")
@@ -112,6 +114,7 @@ async def test_a_cancel_while_a_reply_was_lost_leaves_no_gap_and_doubles_nothing
         await puppet.closed.wait()
         await proxy.cut()
         await running
+        await generations.cancel_poll._wire.disconnect()
         await direct.aclose()
     events = await read(job, 9)
     assert "".join(texts(events)) in {"one two ", "one two three"}
@@ -149,7 +152,7 @@ async def test_adjacent_texts_that_wait_together_become_one_entry(
     job = await tailrace.enqueue(request_)
     with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
         for number in range(100):
-            await writer.write(Delta(text=f"{number} "))
+            writer.write(Delta(text=f"{number} "))
         await writer.end(Completed(at=1, finish_reason="stop"))
     events = await read(job, 99)
     assert "".join(texts(events)) == "".join(f"{number} " for number in range(100))
@@ -161,6 +164,6 @@ async def test_a_lone_surrogate_does_not_stop_the_stream(
 ) -> None:
     job = await tailrace.enqueue(request_)
     with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        await writer.write(Delta(text="a\ud83db"))
+        writer.write(Delta(text="a\ud83db"))
         await writer.end(Completed(at=1, finish_reason="stop"))
     assert texts(await read(job, 9)) == ["a?b"]

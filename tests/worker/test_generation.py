@@ -265,7 +265,7 @@ async def test_a_job_that_waited_too_long_fails_and_no_provider_is_called(
 async def test_a_provider_error_becomes_the_ending_and_keeps_the_text(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
+    job = await tailrace.enqueue(request_.model_copy(update={"on_interrupt": "fail"}))
     puppet.say("half an ans")
     puppet.put(ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
     await generations.run(job.id, 1)
@@ -279,7 +279,7 @@ async def test_a_provider_error_becomes_the_ending_and_keeps_the_text(
 async def test_a_stream_that_ends_without_a_finish_reason_was_interrupted(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
+    job = await tailrace.enqueue(request_.model_copy(update={"on_interrupt": "fail"}))
     puppet.say("half an ans")
     puppet.leave()
     await generations.run(job.id, 1)

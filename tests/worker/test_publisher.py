@@ -64,7 +64,7 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
         publisher = generations.publisher
         with publisher.open(job.id, await begin(generations, job), ignore) as writer:
             for number in range(40):
-                await writer.write(Delta(text=f"{number}" * 100))
+                writer.write(Delta(text=f"{number}" * 100))
                 await writer.settled()
             await eventually(lambda: publisher._kept_bytes <= 4_096)
             assert publisher._kept_bytes > 2_048
@@ -81,7 +81,7 @@ async def test_time_does_not_count_while_redis_is_away(
     job = await tailrace.enqueue(request_)
     publisher = generations.publisher
     with publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        await writer.write(Delta(text="one"))
+        writer.write(Delta(text="one"))
         await writer.settled()
         now = asyncio.get_running_loop().time()
         monkeypatch.setattr("tailrace_worker.publisher.time.monotonic", lambda: now + 3_600)
@@ -112,12 +112,12 @@ async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
         return answered
 
     with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        await writer.write(Delta(text="one "))
+        writer.write(Delta(text="one "))
         await writer.settled()
         monkeypatch.setattr(wire, "exchange", delayed)
-        await writer.write(Delta(text="two "))
+        writer.write(Delta(text="two "))
         await eventually(lambda: len(late) == 2)
-        await writer.write(Reasoning(text="three"))
+        writer.write(Reasoning(text="three"))
         await writer.end(ENDING)
     events = await read(job, 99)
     assert texts(events) == ["one ", "two "]
@@ -140,10 +140,10 @@ async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_w
         return await exchange(payload, replies)
 
     with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        await writer.write(Delta(text="one "))
+        writer.write(Delta(text="one "))
         await writer.settled()
         monkeypatch.setattr(wire, "exchange", refused)
-        await writer.write(Delta(text="two "))
+        writer.write(Delta(text="two "))
         with pytest.raises(Fenced):
             await writer.end(ENDING)
     assert [event.type for event in await read(job, 4)] == ["queued", "started", "delta", "started"]
@@ -154,7 +154,7 @@ async def test_a_stream_that_cannot_be_written_stops_its_attempt(
 ) -> None:
     job = await tailrace.enqueue(request_)
     with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        await writer.write(Delta(text="one"))
+        writer.write(Delta(text="one"))
         await writer.settled()
         key = generations.keys.events(job.id)
         await generations.broker.transaction(("DEL", key), ("SET", key, "rubbish", "PX", 60_000))
@@ -174,8 +174,8 @@ async def test_each_batch_rings_once_for_each_job_that_it_touches(
                 for job in jobs
             ]
             for writer in writers:
-                await writer.write(Reasoning(text="Hm."))
-                await writer.write(Delta(text="Hello"))
+                writer.write(Reasoning(text="Hm."))
+                writer.write(Delta(text="Hello"))
             await asyncio.gather(*(writer.settled() for writer in writers))
         rung = [message["channel"].decode() async for message in _messages(bells, 2)]
         assert sorted(rung) == sorted(generations.keys.bell(job.id) for job in jobs)
@@ -198,13 +198,13 @@ async def test_texts_join_one_entry_only_where_nothing_else_differs(
     job = await tailrace.enqueue(request_)
     async with open_generations(batch_ms=1_000) as generations:
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await writer.write(Delta(text="one "))
+            writer.write(Delta(text="one "))
             await writer.settled()
             for text in ("two ", "three "):
-                await writer.write(Delta(text=text))
-            await writer.write(Reasoning(text="Hm."))
-            await writer.write(Delta(text="x" * 65_000))
-            await writer.write(Delta(text="y" * 65_000))
+                writer.write(Delta(text=text))
+            writer.write(Reasoning(text="Hm."))
+            writer.write(Delta(text="x" * 65_000))
+            writer.write(Delta(text="y" * 65_000))
             await writer.end(ENDING)
     events = await read(job, 99)
     assert [text[:5] for text in texts(events)] == ["one ", "two t", "xxxxx", "yyyyy"]
@@ -219,7 +219,7 @@ async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(
         publisher._settings = publisher._settings.model_copy(update={"batch_ms": 600_000})
         for job in jobs:
             with publisher.open(job.id, await begin(generations, job), ignore) as writer:
-                await writer.write(Delta(text="first"))
+                writer.write(Delta(text="first"))
                 await writer.settled()
 
 
@@ -230,10 +230,10 @@ async def test_adjacent_batches_are_as_far_apart_as_they_are_told(
     async with open_generations(batch_ms=300) as generations:
         loop = asyncio.get_running_loop()
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await writer.write(Delta(text="first"))
+            writer.write(Delta(text="first"))
             await writer.settled()
             start = loop.time()
-            await writer.write(Delta(text="second"))
+            writer.write(Delta(text="second"))
             await writer.settled()
             assert loop.time() - start > 0.2
 
@@ -253,7 +253,7 @@ async def test_a_batch_is_bounded_in_bytes(
         monkeypatch.setattr(wire, "exchange", measured)
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
             for _ in range(80):
-                await writer.write(Delta(text="x" * 60_000))
+                writer.write(Delta(text="x" * 60_000))
             await writer.end(ENDING)
     assert len("".join(texts(await read(job, 999)))) == 80 * 60_000
     assert max(sizes) < 1_048_576 + 3 * 65_536

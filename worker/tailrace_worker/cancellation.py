@@ -5,9 +5,11 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from tailrace.broker import Broker
-from tailrace.errors import InfrastructureError
+from redis.asyncio import Redis
+
+from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
+from tailrace_worker.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
 
@@ -23,11 +25,13 @@ class CancelRequested(Exception):
 class CancelPoll:
     """Reads the cancel keys of all watched jobs in one `MGET` a tick; with nothing to watch it asks nothing."""
 
-    def __init__(self, broker: Broker, keys: Keys, *, tick_seconds: float) -> None:
-        self._broker = broker
+    def __init__(self, redis: Redis, keys: Keys, *, tick_seconds: float) -> None:
+        self._wire = Wire(redis)
         self._keys = keys
         self._tick_seconds = tick_seconds
         self._watched: dict[str, Callable[[CancelRequested], None]] = {}
+        self._command = b""
+        """What reads all of their keys; empty when these have changed: most ticks read the same as the one before."""
         self._anything = asyncio.Event()
 
     @contextmanager
@@ -35,29 +39,42 @@ class CancelPoll:
         """Calls `on_request` at the first tick at which the job's cancel key is there."""
         key = self._keys.cancel(job_id)
         self._watched[key] = on_request
+        self._command = b""
         self._anything.set()
         try:
             yield
         finally:
             del self._watched[key]
+            self._command = b""
             if not self._watched:
                 self._anything.clear()
 
     async def run(self) -> None:
         """Polls until it is cancelled."""
-        while True:
-            await self._anything.wait()
-            keys = list(self._watched)
-            if not keys:
-                # What was watched is over already.
-                continue
-            try:
-                reasons: list[bytes | None] = await self._broker.call("MGET", *keys)
-            except InfrastructureError as error:
-                _logger.warning("cancel keys cannot be read: %s", error)
-            else:
-                for key, reason in zip(keys, reasons, strict=True):
-                    # A job may have ended while the reply was on its way.
-                    if reason is not None and key in self._watched:
-                        self._watched[key](CancelRequested(reason.decode(errors="replace")))
-            await asyncio.sleep(self._tick_seconds)
+        async with self._wire:
+            while True:
+                await self._anything.wait()
+                keys = list(self._watched)
+                if not keys:
+                    # What was watched is over already.
+                    continue
+                try:
+                    reasons = await self._read(keys)
+                except InfrastructureError as error:
+                    _logger.warning("cancel keys cannot be read: %s", error)
+                else:
+                    for key, reason in zip(keys, reasons, strict=True):
+                        # A job may have ended while the reply was on its way.
+                        if reason is not None and key in self._watched:
+                            self._watched[key](CancelRequested(reason.decode(errors="replace")))
+                await asyncio.sleep(self._tick_seconds)
+
+    async def _read(self, keys: list[str]) -> list[bytes | None]:
+        command = self._command = self._command or packed("MGET", *keys)
+        if not self._wire.is_connected:
+            await self._wire.connect()
+        (reasons,) = await self._wire.exchange(command, 1)
+        if isinstance(reasons, Exception):
+            raise BrokerRefused(f"Redis refused: {reasons}")
+        read: list[bytes | None] = reasons
+        return read

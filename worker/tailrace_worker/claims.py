@@ -112,6 +112,11 @@ def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) 
     )
 
 
+def next_attempt_command(claim: Claim) -> Command:
+    """Counts another try of a job that this worker goes on with; replies with its number, or 0: it is not ours."""
+    return script(_NEXT_ATTEMPT, (arq_in_progress(claim.job_id), arq_retry(claim.job_id)), claim.token)
+
+
 def release_command(keys: Keys, claim: Claim, what: Release, *, due: int = 0) -> Command:
     """Ends a claim, if it is still ours: the job is over, waits again from `due` on (Unix ms), or is handed back."""
     job_id, queue = claim.job_id, claim.queue
@@ -197,6 +202,13 @@ for first = 2, #ARGV, 3000 do
   for running, members in pairs(renewed) do redis.call('ZADD', running, 'XX', unpack(members)) end
 end
 return lost
+"""
+
+# KEYS: mark, tries. ARGV: token.
+# Only the holder counts on: a worker that was suspended would fence its successor by the number that it gets.
+_NEXT_ATTEMPT = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('INCR', KEYS[2])
 """
 
 # KEYS: queue, running, bell, mark, body, tries, result. ARGV: job, token, what, due in Unix ms.

@@ -4,27 +4,28 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from arq import Retry
 
 from tailrace import attempts, endings
-from tailrace.attempts import Began, Behind, Carried, Gone, Over
+from tailrace.attempts import Began, Behind, Carried, Gone, Over, Resumed
 from tailrace.broker import Broker
 from tailrace.endings import JobEnding
 from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, ProviderError
-from tailrace.events import Cancelled, Completed, Ending, Failed
+from tailrace.events import Cancelled, Completed, Ending, Failed, Notice
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
+from tailrace_worker.calls import Calls
 from tailrace_worker.cancellation import CancelPoll, CancelRequested
-from tailrace_worker.claims import Claim
+from tailrace_worker.claims import Claim, next_attempt_command
+from tailrace_worker.course import Course
 from tailrace_worker.interruption import AttemptLost, Interruptible
 from tailrace_worker.leases import Leases
 from tailrace_worker.meter import Meter
-from tailrace_worker.provider import Finish, Provider, Usage
+from tailrace_worker.provider import Finish, Piece, Usage
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.stream_writer import StreamWriter
@@ -38,6 +39,17 @@ _HAND_OVER_SECONDS = 5.0
 """How long an attempt that is stopped with its worker may take to publish what it has."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An attempt broke off, and its worker goes on in another one."""
+
+    course: Course
+    reason: str
+
+
+_Outcome: TypeAlias = Began | Interrupted | Over | Behind | Gone
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generations:
     """Runs jobs: what all the jobs of a worker share."""
@@ -45,7 +57,7 @@ class Generations:
     broker: Broker
     keys: Keys
     settings: WorkerSettings
-    providers: Mapping[str, Provider]
+    calls: Calls
     publisher: Publisher
     cancel_poll: CancelPoll
     worker: str
@@ -71,17 +83,27 @@ class Generations:
 
     async def _attempt(self, job_id: str, attempt: int, claim: Claim | None, carried: Carried | None) -> None:
         reason = claim.reason if claim else FailureCode.WORKER_LOST
-        match await self._begin(job_id, attempt, reason, carried):
-            case Began() as began:
-                await self._run(job_id, began, claim)
+        outcome: _Outcome | None = await self._begin(job_id, attempt, reason, carried=carried)
+        course: Course | None = None
+        while isinstance(outcome, Began | Interrupted):
+            if isinstance(outcome, Began):
+                outcome = await self._run(job_id, outcome, claim, course)
+            else:
+                course = outcome.course
+                attempt = await self._next_attempt(job_id, claim)
+                outcome = await self._begin(job_id, attempt, outcome.reason, resumed=course.resumed)
+        match outcome:
             case Over() as over:
-                # Whoever wrote the ending died before the release, and perhaps before it was announced.
+                # Also where it was over before: whoever wrote that ending died before the release, and perhaps before
+                # it was announced.
                 await self._close(job_id, over)
             case Behind() as behind:
                 await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "EX", _TRIES_SECONDS)
                 raise Retry(defer=0)
             case Gone():
                 _logger.info("job %s was deleted, or has expired, before it was run", job_id)
+            case None:
+                pass
 
     async def refuse(self, job_id: str, why: str) -> None:
         """Gives a job that arq ends without running it an ending. `why` is arq's own word."""
@@ -93,7 +115,13 @@ class Generations:
             await self._close(job_id, over)
 
     async def _begin(
-        self, job_id: str, attempt: int, reason: str, carried: Carried | None
+        self,
+        job_id: str,
+        attempt: int,
+        reason: str,
+        *,
+        resumed: Resumed | None = None,
+        carried: Carried | None = None,
     ) -> Began | Over | Behind | Gone:
         return await attempts.begin(
             self.broker,
@@ -105,53 +133,60 @@ class Generations:
             max_lost=self.settings.max_attempts,
             life_seconds=self.settings.running_seconds,
             keep_seconds=self.settings.keep_seconds,
+            resumed=resumed,
             carried=carried,
         )
 
-    async def _run(self, job_id: str, began: Began, claim: Claim | None) -> None:
+    async def _next_attempt(self, job_id: str, claim: Claim | None) -> int:
+        command = next_attempt_command(claim) if claim else ("INCR", arq_retry(job_id))
+        attempt: int = await self.broker.call(*command)
+        return attempt
+
+    async def _run(
+        self, job_id: str, began: Began, claim: Claim | None, course: Course | None
+    ) -> Over | Interrupted | None:
+        """Makes one attempt; `None`: the job is somebody else's."""
         interruptible = Interruptible()
         if claim is not None:
             claim.watch(interruptible.interrupt)
         with self.publisher.open(job_id, began, on_lost=interruptible.interrupt) as writer:
             try:
-                ending = await self._stream(job_id, began, writer, interruptible)
-                await writer.end(ending)
+                said = await self._stream(job_id, began, writer, interruptible, course)
+                if isinstance(said, Interrupted):
+                    # The next attempt must not begin before what this one has said is readable.
+                    await writer.settled()
+                    return said
+                await writer.end(said)
             except AttemptLost as lost:
                 _logger.warning("job %s is dropped: %s", job_id, lost)
                 if claim is not None:
                     claim.is_over = True
-                return
+                return None
             except asyncio.CancelledError:
-                # The worker stops: the next attempt must not begin before what this one has said is readable.
+                # The worker stops, and another's attempt follows.
                 with suppress(TimeoutError, AttemptLost):
                     async with asyncio.timeout(_HAND_OVER_SECONDS):
                         await writer.settled()
                 raise
         # The ending goes out before the release: a reader must never see a free job without one.
-        await self._close(job_id, Over(ending=ending.type, tenant=began.tenant))
+        return Over(ending=said.type, tenant=began.tenant)
 
-    async def _stream(self, job_id: str, began: Began, writer: StreamWriter, interruptible: Interruptible) -> Ending:
-        """Streams from the provider into the job's stream; returns the ending, whatever happens to the provider."""
+    async def _stream(
+        self, job_id: str, began: Began, writer: StreamWriter, interruptible: Interruptible, course: Course | None
+    ) -> Ending | Interrupted:
+        """Streams from the provider into the job's stream; returns how that ended, whatever happens to the provider."""
         meter = Meter(began)
-        finish: Finish | None = None
         try:
             with self.cancel_poll.watch(job_id, on_request=interruptible.interrupt):
                 async with interruptible, asyncio.timeout(self.settings.total_seconds):
-                    request = GenerationRequest.from_json(began.request)
-                    meter.call()
-                    async with aclosing(self.providers[request.provider].stream(request)) as pieces:
-                        async for piece in pieces:
-                            meter.see(piece)
-                            match piece:
-                                case Finish():
-                                    finish = piece
-                                case Usage():
-                                    pass
-                                case _:
-                                    await writer.write(piece)
+                    course = course or self._course(began)
+                    finish = await self._relay(course, writer, meter)
         except CancelRequested as request:
             return Cancelled(reason=request.reason, **meter.read())
         except ProviderError as error:
+            if course is not None and course.goes_on(error):
+                _logger.info("job %s goes on in another attempt: %s", job_id, error)
+                return Interrupted(course, error.code)
             _logger.info("job %s failed: %s", job_id, error)
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **meter.read())
         except TimeoutError:
@@ -165,10 +200,50 @@ class Generations:
             _logger.exception("job %s failed by a defect", job_id)
             message = "The worker met a defect of its own; its log has the traceback."
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **meter.read())
-        if finish is None:
-            message = "The provider's stream ended without a finish reason."
-            return Failed(code=FailureCode.PROVIDER_INTERRUPTED, message=message, retryable=True, **meter.read())
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **meter.read())
+
+    async def _relay(self, course: Course, writer: StreamWriter, meter: Meter) -> Finish:
+        """Hands what the provider says to the writer, as it comes; returns its last word."""
+        finish: Finish | None = None
+        publisher = self.publisher
+        keep = course.remember if course.remembers else None
+
+        def take(piece: Piece) -> None:
+            nonlocal finish
+            match piece:
+                case Usage():
+                    meter.use(piece)
+                case Finish():
+                    finish = piece
+                case Notice():
+                    writer.write(piece)
+                case _:
+                    if not course.has_spoken:
+                        course.has_spoken = True
+                        meter.speak()
+                    if content := keep(piece) if keep else piece:
+                        writer.write(content)
+
+        meter.call()
+        begun = await self.calls.begin(course, tell=writer.write)
+        async with aclosing(begun.rest) as rest:
+            for piece in begun.first:
+                take(piece)
+            async for piece in rest:
+                take(piece)
+                if publisher.is_full:
+                    await publisher.room()
+        if finish is None:
+            raise ProviderError(
+                "The provider's stream ended without a finish reason.",
+                code=FailureCode.PROVIDER_INTERRUPTED,
+                retryable=True,
+            )
+        return finish
+
+    def _course(self, began: Began) -> Course:
+        request = GenerationRequest.from_json(began.request)
+        return Course(request, max_attempts=self.settings.max_attempts, prefills=self.calls.prefills)
 
     async def _close(self, job_id: str, over: Over) -> None:
         ended = JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending)

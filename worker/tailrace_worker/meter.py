@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from tailrace.attempts import Began
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Usage
 
 
 class Measured(TypedDict):
@@ -14,6 +14,8 @@ class Measured(TypedDict):
     at: int
     input_tokens: int | None
     output_tokens: int | None
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
     queued_ms: int
     ttft_ms: int | None
     duration_ms: int
@@ -34,28 +36,25 @@ class Meter:
         """The provider is called now."""
         self._called = time.monotonic()
 
-    def see(self, piece: Piece) -> None:
-        """A piece has come."""
-        match piece:
-            case Usage():
-                self._usage = Usage(
-                    input_tokens=_newer(piece.input_tokens, self._usage.input_tokens),
-                    output_tokens=_newer(piece.output_tokens, self._usage.output_tokens),
-                )
-            case Finish():
-                pass
-            case _:
-                if self._first_token is None:
-                    self._first_token = time.monotonic()
+    def speak(self) -> None:
+        """The first piece of the answer has come."""
+        self._first_token = time.monotonic()
+
+    def use(self, usage: Usage) -> None:
+        """The provider has counted."""
+        self._usage = self._usage.updated(usage)
 
     def read(self) -> Measured:
         """The measures, were the attempt to end now."""
         now = time.monotonic()
-        tokens, first = self._usage.output_tokens, self._first_token
+        usage, first = self._usage, self._first_token
+        tokens = usage.output_tokens
         return Measured(
             at=self.began.at + _ms(now - self._began),
-            input_tokens=self._usage.input_tokens,
+            input_tokens=usage.input_tokens,
             output_tokens=tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             queued_ms=max(0, self.began.at - self.began.queued_at),
             ttft_ms=_ms(first - self._called) if first is not None and self._called is not None else None,
             duration_ms=_ms(now - self._began),
@@ -63,10 +62,6 @@ class Meter:
             if tokens and first is not None and now > first
             else None,
         )
-
-
-def _newer(said: int | None, before: int | None) -> int | None:
-    return before if said is None else said
 
 
 def _ms(seconds: float) -> int:

@@ -1,10 +1,10 @@
 """The `Provider` protocol, and the pieces a provider yields."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
-from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
+from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 
 
@@ -14,6 +14,12 @@ class Usage:
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def updated(self, said: "Usage") -> "Usage":
+        """This, with what was said later."""
+        return Usage(**{**asdict(self), **{name: count for name, count in asdict(said).items() if count is not None}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +30,7 @@ class Finish:
     provider_reason: str
 
 
-Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall
+Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Notice
 Piece: TypeAlias = Content | Usage | Finish
 
 
@@ -37,10 +43,11 @@ class Provider(Protocol):
     connection to the provider at once. There are no retries in here: who calls knows the job.
     """
 
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
-        """Makes one streaming call."""
+    @property
+    def prefills(self) -> bool:
+        """Whether an answer goes on from where the last message, one of the assistant's, ends."""
         ...
 
-    async def aclose(self) -> None:
-        """Closes the connections that it holds."""
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        """Makes one call; where the request asks for no stream, the whole text comes in one piece."""
         ...

@@ -45,46 +45,46 @@ class Publisher:
         self._keys = keys
         self._settings = settings
         self._writers: set[StreamWriter] = set()
-        self._rung: dict[StreamWriter, None] = {}
+        self._rung: list[StreamWriter] = []
         self._pending: dict[StreamWriter, None] = {}
         self._kept: deque[tuple[float, StreamWriter, Entry]] = deque()
         self._kept_bytes = 0
+        self.is_full = False
+        """Whether as much waits as may: who goes on reading from a provider waits for `room` then."""
         self._waiting_bytes = 0
         self._heard_at = time.monotonic()
         self._bell = asyncio.Event()
         self._urgent = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
 
     def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
         """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
         writer = StreamWriter(self, self._keys, job_id, began.started, began.fields, on_lost)
         self._writers.add(writer)
-        for entry in writer.landed:
-            self._keep(writer, entry)
+        self._keep([(writer, entry) for entry in writer.landed], time.monotonic())
         # Who waits for a ring watches nothing: this `started` may be lost before the provider's first word.
         self._bell.set()
         return writer
 
-    def ring(self, writer: StreamWriter, *, added_bytes: int, urgent: bool) -> None:
+    def ring(self, writer: StreamWriter, *, urgent: bool) -> None:
         """A writer has something that waits."""
-        self._rung[writer] = None
-        self._waiting_bytes += added_bytes
-        if self._waiting_bytes >= self._settings.max_waiting_bytes:
-            self._room.clear()
+        self._rung.append(writer)
         self._bell.set()
         if urgent:
             self._urgent.set()
 
-    def drop(self, dropped_bytes: int) -> None:
-        """Less waits than before."""
-        self._waiting_bytes -= dropped_bytes
-        if self._waiting_bytes < self._settings.max_waiting_bytes:
-            self._room.set()
+    def add(self, waiting_bytes: int) -> None:
+        """So much more waits than before, or less."""
+        self._waiting_bytes += waiting_bytes
+        if self.is_full != (self._waiting_bytes >= self._settings.max_waiting_bytes):
+            self.is_full = not self.is_full
+            if not self.is_full:
+                self._room.set()
 
     async def room(self) -> None:
         """Returns once no more waits than may: so reading from the providers waits when Redis does not keep up."""
-        if not self._room.is_set():
+        while self.is_full:
+            self._room.clear()
             await self._room.wait()
 
     def release(self, writer: StreamWriter) -> None:
@@ -95,21 +95,28 @@ class Publisher:
     async def run(self) -> None:
         """Publishes until it is cancelled."""
         async with self._wire:
+            loop = asyncio.get_running_loop()
             earliest = 0.0
             while True:
-                if await self._anything():
-                    await self._pace(earliest)
-                    earliest = time.monotonic() + self._settings.batch_ms / 1000
+                if await self._anything(loop):
+                    await self._pace(loop, earliest)
+                    earliest = loop.time() + self._settings.batch_ms / 1000
                     self._form()
                 await self._settle()
                 self._forget()
 
-    async def _anything(self) -> bool:
+    async def _anything(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Waits for a ring. Without one it comes back every second while something is kept to be sent again."""
+        if self._bell.is_set():
+            return True
+        due = loop.call_later(_WATCH_SECONDS, self._bell.set) if self._kept else None
         try:
-            async with asyncio.timeout(_WATCH_SECONDS if self._kept else None):
-                await self._bell.wait()
-        except TimeoutError:
+            await self._bell.wait()
+        finally:
+            if due is not None:
+                due.cancel()
+        if due is not None and not self._rung and loop.time() >= due.when():
+            self._bell.clear()
             await self._watch()
             return False
         return True
@@ -120,15 +127,19 @@ class Publisher:
             if self._wire.is_connected:
                 await self._exchange(_PING, 1)
 
-    async def _pace(self, earliest: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(earliest - time.monotonic()):
+    async def _pace(self, loop: asyncio.AbstractEventLoop, earliest: float) -> None:
+        """Waits until it is time for the next batch, or something urgent has come."""
+        if loop.time() < earliest:
+            due = loop.call_at(earliest, self._urgent.set)
+            try:
                 await self._urgent.wait()
+            finally:
+                due.cancel()
         self._urgent.clear()
 
     def _form(self) -> None:
         self._bell.clear()
-        rung, self._rung = self._rung, {}
+        rung, self._rung = self._rung, []
         for writer in rung:
             writer.form()
             self._pending[writer] = None
@@ -165,31 +176,31 @@ class Publisher:
 
     async def _send(self, batch: _Batch) -> set[StreamWriter]:
         """Sends a batch as one transaction; returns the writers of which it is not certain what landed."""
-        sent_before = {entry for _, entry in batch if entry.sent}
-        bells = {writer.bell for writer, _ in batch}
-        for _, entry in batch:
+        commands = [_MULTI]
+        rings: dict[StreamWriter, bytes] = {}
+        sent_before: set[Entry] = set()
+        for writer, entry in batch:
+            commands.append(entry.command)
+            rings[writer] = writer.ring
+            if entry.sent:
+                sent_before.add(entry)
             entry.sent = True
-        payload = b"".join(
-            (
-                _MULTI,
-                *(entry.command for _, entry in batch),
-                *(packed("PUBLISH", bell, b"") for bell in bells),
-                _EXEC,
-            )
-        )
-        *queued, executed = await self._exchange(payload, len(batch) + len(bells) + 2)
+        payload = b"".join((*commands, *rings.values(), _EXEC))
+        *queued, executed = await self._exchange(payload, len(batch) + len(rings) + 2)
         if isinstance(executed, Exception):
             # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again, to
             # whoever answers then: a server that became a replica refuses for ever.
             await self._wire.disconnect()
             raise BrokerRefused(str(next((reply for reply in queued if isinstance(reply, Exception)), executed)))
         doubtful: set[StreamWriter] = set()
-        for (writer, entry), reply in zip(batch, executed, strict=False):
+        landed: _Batch = []
+        for each, reply in zip(batch, executed, strict=False):
+            writer, entry = each
             if writer.lost is not None or writer in doubtful:
                 continue
             if isinstance(reply, bytes):
                 writer.land(entry)
-                self._keep(writer, entry)
+                landed.append(each)
             elif reply is None:
                 writer.lose(StreamDeleted(f"The stream of job {writer.job_id!r} is gone."))
             elif _NOT_ABOVE_THE_LAST not in str(reply):
@@ -198,6 +209,7 @@ class Publisher:
                 doubtful.add(writer)
             else:
                 writer.lose(Fenced(f"A later attempt of job {writer.job_id!r} has begun."))
+        self._keep(landed, self._heard_at)
         return doubtful
 
     async def _reconcile(self, writers: Iterable[StreamWriter]) -> None:
@@ -214,8 +226,8 @@ class Publisher:
                     # What stays connected counts as reconciled.
                     await self._wire.disconnect()
                     raise BrokerRefused(str(reply))
-                for entry in writer.reconcile(EntryId.decode(reply[0][0]) if reply else None):
-                    self._keep(writer, entry)
+                found = writer.reconcile(EntryId.decode(reply[0][0]) if reply else None)
+                self._keep([(writer, entry) for entry in found], self._heard_at)
                 self._pending[writer] = None
 
     async def _exchange(self, payload: bytes, replies: int) -> list[Any]:
@@ -223,9 +235,15 @@ class Publisher:
         self._heard_at = time.monotonic()
         return answered
 
-    def _keep(self, writer: StreamWriter, entry: Entry) -> None:
-        self._kept.append((time.monotonic(), writer, entry))
-        self._kept_bytes += len(entry.command)
+    def _keep(self, landed: _Batch, now: float) -> None:
+        freed = 0
+        for writer, entry in landed:
+            self._kept.append((now, writer, entry))
+            self._kept_bytes += len(entry.command)
+            # What a restarted Redis lost lands again, but waits for nobody's room then.
+            freed += entry.waiting_bytes
+            entry.waiting_bytes = 0
+        self.add(-freed)
 
     def _forget(self) -> None:
         """Drops what Redis has had for long enough to be on its disk: while it is away, time does not count."""

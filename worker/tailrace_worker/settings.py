@@ -1,11 +1,15 @@
 """What an operator can set for a worker, read once, at its start."""
 
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError, from_json
 from pydantic_settings import NoDecode
 
+from tailrace.request import ProviderName
 from tailrace.settings import YEAR_SECONDS, Settings
+from tailrace.support import API_KINDS, ApiKind
 
 QueueName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -20,12 +24,42 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+class ProviderEntry(BaseModel):
+    """A server that speaks one of the APIs, as a provider of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ApiKind
+    """Which API it speaks."""
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]")]
+    """Where it is, as the SDK takes it: for the two of OpenAI with the `/v1`, for Anthropic's without."""
+    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The environment variable that holds its key; none where the server asks for none."""
+
+
+def _read_json(value: Any) -> Any:
+    try:
+        return from_json(value) if isinstance(value, str) else value
+    except ValueError:
+        raise PydanticCustomError("json", "Input should be a JSON object") from None
+
+
+def _of_their_kind(entries: Mapping[str, ProviderEntry]) -> Mapping[str, ProviderEntry]:
+    for name, entry in entries.items():
+        # Requests are checked by what the API of that name can do.
+        if name in API_KINDS and entry.kind != name:
+            raise PydanticCustomError("kind", "An entry called {name} has to be of that kind", {"name": name})
+    return entries
+
+
 class WorkerSettings(Settings):
     """The settings of both sides, and the worker's own: fields are read from `TAILRACE_` and their name in capitals.
 
     Providers read their SDK's own variables: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `ANTHROPIC_API_KEY`,
     `ANTHROPIC_BASE_URL`.
     """
+
+    _unquoted: ClassVar[frozenset[str]] = frozenset({"providers"})
 
     queues: Annotated[
         tuple[QueueName, ...], NoDecode, BeforeValidator(_split), AfterValidator(_each_once), Field(min_length=1)
@@ -37,9 +71,11 @@ class WorkerSettings(Settings):
     """How long a job stays claimed by a worker that does not renew its lease: renewed three times in that time."""
     grace_seconds: float = Field(default=30, ge=0, le=YEAR_SECONDS)
     """How long running jobs may take to finish after SIGTERM, before they are handed back."""
+    provider_tries: int = Field(default=4, ge=1, le=100)
+    """How often a provider is called before its first word until a job fails, or turns to a fallback."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
     """How often the cancel keys of all running jobs are read, in one command."""
-    batch_ms: int = Field(default=4, ge=0, le=1_000)
+    batch_ms: int = Field(default=8, ge=0, le=1_000)
     """The shortest time between two batches of appends; the first text of a job does not wait for it."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
     """How much may wait to be appended; beyond it, reading from the providers waits."""
@@ -47,3 +83,8 @@ class WorkerSettings(Settings):
     """How long appended entries are kept, to be sent again should a restarted Redis have lost them."""
     max_resend_bytes: int = Field(default=33_554_432, ge=0)
     """How much of them is kept."""
+    providers: Annotated[
+        Mapping[ProviderName, ProviderEntry], NoDecode, BeforeValidator(_read_json), AfterValidator(_of_their_kind)
+    ] = Field(default={})
+    """Providers by names of their own, as JSON: `{"local": {"kind": "openai", "base_url": "http://localhost:8000/v1"}}`.
+    An entry that has the name of an API is used in its place."""

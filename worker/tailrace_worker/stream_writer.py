@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
-from tailrace.events import Ending, Event, encode
+from tailrace.events import Delta, Ending, Event, encode
 from tailrace.keys import EntryId, Keys
 from tailrace_worker.interruption import AttemptLost
-from tailrace_worker.wire import packed
+from tailrace_worker.wire import bulk, packed
 
 _MAX_ENTRY_BYTES = 65_536
 
@@ -30,22 +30,32 @@ class StreamDeleted(StreamLost):
     """The stream is not there: the job was deleted, or has expired."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """An entry that has no id yet, and may still grow."""
+class _Head(NamedTuple):
+    """All of an entry's fields but its last value, as they go over the wire."""
 
-    head: list[str]
-    parts: list[bytes]
-    size: int
+    size: bytes
+    """How many parts the whole command has."""
+    wire: bytes
+    grows: bool
+
+
+def _head(fields: Sequence[bytes], *, grows: bool) -> _Head:
+    return _Head(b"*%d\r\n" % (len(fields) + 5), b"".join(map(bulk, fields)), grows)
+
+
+_SEALED: Final[list[bytes]] = []
+_DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """An entry that has its id: its command never changes."""
+    """What is appended, from the first piece of it on. Once it has its id, its command never changes."""
 
-    seq: int
-    command: bytes
+    head: _Head
+    parts: list[bytes]
     waiting_bytes: int
+    seq: int = 0
+    command: bytes = b""
     sent: bool = False
     """Whether Redis may have it already: what stood in the socket of an abandoned connection is read late."""
 
@@ -53,14 +63,11 @@ class Entry:
 class Sender(Protocol):
     """Who sends what the writers of a worker hand over."""
 
-    def ring(self, writer: "StreamWriter", *, added_bytes: int, urgent: bool) -> None:
-        """Something waits. Urgent is what should not wait for the next batch."""
+    def ring(self, writer: "StreamWriter", *, urgent: bool) -> None:
+        """A writer that had nothing to send has something now. Urgent is what should not wait for the next batch."""
 
-    def drop(self, dropped_bytes: int) -> None:
-        """Something that waited is settled, one way or the other."""
-
-    async def room(self) -> None:
-        """Returns once no more waits than may."""
+    def add(self, waiting_bytes: int) -> None:
+        """So much more waits, or less."""
 
     def release(self, writer: "StreamWriter") -> None:
         """Nobody hands anything over any more."""
@@ -81,7 +88,8 @@ class StreamWriter:
         self.job_id = job_id
         self.attempt = started.attempt
         self.stream = keys.events(job_id)
-        self.bell = keys.bell(job_id)
+        self.ring = packed("PUBLISH", keys.bell(job_id), b"")
+        """The command that tells readers that entries were appended."""
         self.closed = False
         self.lost: StreamLost | None = None
         self.unsettled: deque[Entry] = deque()
@@ -91,12 +99,15 @@ class StreamWriter:
         self._sender = sender
         self._on_lost = on_lost
         self._seq = started.seq
-        self._waiting: deque[_Waiting] = deque()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        # Without NOMKSTREAM a worker would raise a deleted job from the dead.
+        self._append = b"".join(map(bulk, (b"XADD", self.stream.encode(), b"NOMKSTREAM")))
+        self._waiting: list[Entry] = []
+        self._settled: asyncio.Future[None] | None = None
+        """Of who waits until nothing is unsettled."""
         self._has_spoken = False
         # The begin script appended it, so Redis may lose it like any other.
-        self.landed.append(Entry(started.seq, self._append(started.seq, fields), 0, sent=True))
+        command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *fields)
+        self.landed.append(Entry(_DELTA, [], 0, seq=started.seq, command=command, sent=True))
 
     def __enter__(self) -> Self:
         return self
@@ -112,50 +123,73 @@ class StreamWriter:
         """Whether nothing of it will ever have to be sent."""
         return self.closed and not (self._waiting or self.unsettled or self.landed)
 
-    async def write(self, event: Event) -> None:
-        """Hands an event over; waits only while too much waits to be sent. Raises `StreamLost`."""
-        self._add(event)
-        await self._sender.room()
+    def write(self, event: Event) -> None:
+        """Hands an event over; when the publisher is full, wait for its `room`. Raises `StreamLost`."""
+        if self.lost is not None:
+            raise self.lost
+        if type(event) is Delta:
+            head, text = _DELTA, event.text
+        else:
+            *fields, text = encode(event)
+            head = _head([field.encode("utf-8", "replace") for field in fields], grows=event.type in _GROWING)
+        # A lone surrogate has no UTF-8: it becomes a question mark.
+        part = text.encode("utf-8", "replace")
+        size = len(part)
+        self._sender.add(size)
+        if not self._waiting:
+            self._sender.ring(self, urgent=not self._has_spoken)
+            self._has_spoken = True
+        else:
+            last = self._waiting[-1]
+            if head.grows and last.head == head and last.waiting_bytes + size <= _MAX_ENTRY_BYTES:
+                last.parts.append(part)
+                last.waiting_bytes += size
+                return
+        self._waiting.append(Entry(head, [part], size))
 
     async def end(self, ending: Ending) -> None:
         """Hands the ending over, and waits until it has landed. Raises `StreamLost`."""
-        self._add(ending)
+        self.write(ending)
         await self.settled()
 
     async def settled(self) -> None:
         """Waits until all that was handed over has landed. Raises `StreamLost`."""
-        await self._settled.wait()
+        while self.unsettled or self._waiting:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
         if self.lost is not None:
             raise self.lost
 
     def form(self) -> None:
         """Gives ids to what waits: from here on it is sent as it is."""
-        for waiting in self._waiting:
+        for entry in self._waiting:
             self._seq += 1
-            command = self._append(self._seq, [*waiting.head, b"".join(waiting.parts)])
-            self.unsettled.append(Entry(self._seq, command, waiting.size))
+            entry.seq = self._seq
+            size, head, _ = entry.head
+            last = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
+            entry_id = b"%d-%d" % (self.attempt, self._seq)
+            entry.command = b"".join((size, self._append, bulk(entry_id), head, bulk(last)))
+            entry.parts = _SEALED
+        self.unsettled += self._waiting
         self._waiting.clear()
 
     def land(self, entry: Entry) -> None:
         """An entry, the oldest of the unsettled, is known to be in the stream."""
-        self.unsettled.remove(entry)
+        self.unsettled.popleft()
         self.landed.append(entry)
-        # What a restarted Redis lost lands again, but waits for nobody's room then.
-        self._sender.drop(entry.waiting_bytes)
-        entry.waiting_bytes = 0
-        if not self.unsettled and not self._waiting:
-            self._settled.set()
+        if self._settled is not None and not self.unsettled and not self._waiting:
+            self._wake()
 
     def lose(self, why: StreamLost) -> None:
         """Nothing more is written, and whoever runs the attempt is told."""
         if self.lost is not None:
             return
         self.lost = why
-        self._sender.drop(sum(each.size for each in self._waiting) + sum(each.waiting_bytes for each in self.unsettled))
+        self._sender.add(-sum(each.waiting_bytes for each in (*self._waiting, *self.unsettled)))
         self._waiting.clear()
         self.unsettled.clear()
         self.landed.clear()
-        self._settled.set()
+        self._wake()
         if not self.closed:
             self._on_lost(why)
 
@@ -176,26 +210,10 @@ class StreamWriter:
             found.append(self.unsettled[0])
             self.land(self.unsettled[0])
         while self.landed and self.landed[-1].seq > reached:
-            self._settled.clear()
             self.unsettled.appendleft(self.landed.pop())
         return found
 
-    def _append(self, seq: int, fields: Sequence[str | bytes]) -> bytes:
-        # Without NOMKSTREAM a worker would raise a deleted job from the dead.
-        return packed("XADD", self.stream, "NOMKSTREAM", f"{self.attempt}-{seq}", *fields)
-
-    def _add(self, event: Event) -> None:
-        if self.lost is not None:
-            raise self.lost
-        *head, text = encode(event)
-        # A lone surrogate has no UTF-8: it becomes a question mark.
-        part = text.encode("utf-8", "replace")
-        last = self._waiting[-1] if self._waiting else None
-        if last and event.type in _GROWING and last.head == head and last.size + len(part) <= _MAX_ENTRY_BYTES:
-            last.parts.append(part)
-            last.size += len(part)
-        else:
-            self._waiting.append(_Waiting(head, [part], len(part)))
-        self._settled.clear()
-        urgent, self._has_spoken = not self._has_spoken, True
-        self._sender.ring(self, added_bytes=len(part), urgent=urgent)
+    def _wake(self) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None and not settled.done():
+            settled.set_result(None)

@@ -7,9 +7,13 @@ from typing import Any, Self, cast
 
 import hiredis
 from redis import exceptions
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import Redis
+from redis.asyncio.connection import DefaultParser
 
 from tailrace.broker import REPLY_TIMEOUT_SECONDS, Argument, our_errors
+
+_READ_BYTES = 65_536
 
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
@@ -19,12 +23,37 @@ def packed(*command: Argument) -> bytes:
     return _pack(command)
 
 
+def bulk(part: bytes) -> bytes:
+    """One part of a command as it goes over the wire."""
+    return b"$%d\r\n%b\r\n" % (len(part), part)
+
+
+class _Parser(DefaultParser):  # type: ignore[misc,valid-type]  # whichever redis-py has: with hiredis here, it is hiredis
+    """Reads the replies of a batch as one: to ask the connection for each costs more than to send the commands."""
+
+    replies = 1
+
+    async def read_response(self, disable_decoding: bool = False) -> Any:
+        if self.replies == 1:
+            return await super().read_response(disable_decoding=disable_decoding)
+        read: list[Any] = []
+        while len(read) < self.replies:
+            reply = self._reader.gets(False)
+            if reply is NOT_ENOUGH_DATA:
+                await self.read_from_socket()
+            else:
+                read.append(reply)
+        return read
+
+
 class Wire:
     """A connection that is made on purpose: who sees it break may have to look around before sending more."""
 
     def __init__(self, redis: Redis) -> None:
         pool: Any = redis.connection_pool
+        self._parser: Any = _Parser(socket_read_size=_READ_BYTES)
         self._connection: Any = pool.make_connection()
+        self._connection.set_parser(lambda **_: self._parser)
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +83,7 @@ class Wire:
             try:
                 async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
                     await self._connection.send_packed_command(payload, check_health=False)
-                    return [await self._reply() for _ in range(replies)]
+                    return await self._replies(replies)
             except BaseException:
                 # Broken or cancelled in between: the replies that are still to come belong to nobody.
                 await self.disconnect()
@@ -64,10 +93,19 @@ class Wire:
         """Waits for nothing; `connect` makes it anew."""
         await self._connection.disconnect(nowait=True)
 
-    async def _reply(self) -> Any:
+    async def _replies(self, count: int) -> list[Any]:
+        self._parser.replies = count
         try:
-            return await self._connection.read_response(disable_decoding=True)
+            read = await self._connection.read_response(disable_decoding=True)
         except exceptions.BusyLoadingError:
             raise
         except exceptions.ResponseError as error:
-            return error
+            read = error
+        finally:
+            # The greetings of the next connection come one by one.
+            self._parser.replies = 1
+        replies: list[Any] = [read] if count == 1 else read
+        for reply in replies:
+            if isinstance(reply, exceptions.ConnectionError):
+                raise reply
+        return replies

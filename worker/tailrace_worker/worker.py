@@ -1,6 +1,7 @@
 """The worker process: everything that is opened is opened here, and closed when it is left."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ from tailrace.broker import Broker, open_redis
 from tailrace.enqueue import FUNCTION
 from tailrace.keys import Keys
 from tailrace_worker.beat import beating
+from tailrace_worker.calls import Calls
 from tailrace_worker.cancellation import CancelPoll
 from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.generation import Generations, generate
@@ -21,6 +23,7 @@ from tailrace_worker.leases import Leases
 from tailrace_worker.providers import open_providers
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.throttle import Throttle
 
 _logger = logging.getLogger(__name__)
 
@@ -52,17 +55,17 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
     broker = Broker(redis)
     keys = Keys(settings.prefix)
     publisher = Publisher(redis, keys, settings)
-    cancel_poll = CancelPoll(broker, keys, tick_seconds=settings.cancel_poll_ms / 1000)
+    cancel_poll = CancelPoll(redis, keys, tick_seconds=settings.cancel_poll_ms / 1000)
     try:
         await broker.greet(settings.redis_url)
-        async with open_providers() as providers, asyncio.TaskGroup() as beside:
+        async with open_providers(settings.providers) as providers, asyncio.TaskGroup() as beside:
             tasks = [beside.create_task(publisher.run()), beside.create_task(cancel_poll.run())]
             try:
                 yield Generations(
                     broker=broker,
                     keys=keys,
                     settings=settings,
-                    providers=providers,
+                    calls=Calls(providers, Throttle(broker, keys), settings),
                     publisher=publisher,
                     cancel_poll=cancel_poll,
                     worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -72,6 +75,17 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
                     task.cancel()
     finally:
         await broker.aclose()
+
+
+def _settle_memory() -> None:
+    """Keeps the garbage collector from holding up the loop for tens of milliseconds.
+
+    The SDKs are hundreds of thousands of objects that stay. Of those that streams make, as many go as come, and nearly
+    all without it: by its own thresholds it would look through what is kept to be sent again several times a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def run_worker(settings: WorkerSettings) -> None:
@@ -87,6 +101,7 @@ async def run_worker(settings: WorkerSettings) -> None:
     ):
         redis = open_redis(settings.redis_url)
         worker = StreamWorker(generations, arq_function(settings), redis, leases)
+        _settle_memory()
         _logger.info("worker %s runs jobs of %s", generations.worker, ", ".join(settings.queues))
         try:
             async with beating(generations, worker):

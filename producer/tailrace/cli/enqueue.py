@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import get_args
 
 from pydantic import ValidationError
 
@@ -12,7 +11,8 @@ from tailrace.cli import event_loop
 from tailrace.cli.options import add_json, add_redis_url
 from tailrace.cli.output import print_json
 from tailrace.cli.tail import follow
-from tailrace.request import described
+from tailrace.problems import described
+from tailrace.support import API_KINDS
 
 SUMMARY = "hand a prompt to the workers, and print the job's id"
 
@@ -22,8 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; '-' or none: read from stdin")
     prompt.add_argument("--file", type=Path, help="read the prompt from a file in UTF-8")
-    providers = get_args(GenerationRequest.model_fields["provider"].annotation)
-    parser.add_argument("--provider", required=True, choices=providers, help="whose model it is")
+    parser.add_argument(
+        "--provider",
+        metavar="NAME",
+        required=True,
+        help=f"whose model it is: {', '.join(API_KINDS)}, or a name of the workers' TAILRACE_PROVIDERS",
+    )
     parser.add_argument("--model", required=True, help="the model, by the provider's own name")
     parser.add_argument("--system", metavar="TEXT", help="a system message, before the prompt")
     parser.add_argument("--max-output-tokens", metavar="N", type=int, help="where the provider stops")

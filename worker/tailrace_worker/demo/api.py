@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlencode
 
-from tailrace.request import GenerationRequest, Message
+from tailrace.messages import UserMessage
+from tailrace.request import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class Api:
         return GenerationRequest(
             provider=self.provider,
             model=self.model if self.is_real else f"demo?{urlencode(scenario, safe=',:')}",
-            messages=[Message(role="user", content=prompt)],
+            messages=[UserMessage(role="user", content=prompt)],
         )
 
 

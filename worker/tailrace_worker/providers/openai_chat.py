@@ -1,16 +1,21 @@
-"""OpenAI's Chat Completions, and whatever speaks the same protocol behind `OPENAI_BASE_URL`."""
+"""OpenAI's Chat Completions, and whatever else speaks that protocol: vLLM, Ollama, llama.cpp, gateways."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, Final, cast
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Final
 
-from openai import AsyncOpenAI, DefaultAioHttpClient, omit
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
-from openai.types.chat.chat_completion_chunk import Choice
+import httpx2
+from openai import AsyncOpenAI, AsyncStream
 
-from tailrace.events import Delta, FinishReason, Refusal, ToolCall
+from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Finish, Piece, Usage
-from tailrace_worker.providers.endpoint import LIMITS, TIMEOUT, Endpoint
+from tailrace_worker.providers import chat_wire as wire
+from tailrace_worker.providers.chat_input import body
+from tailrace_worker.providers.endpoint import Body, Endpoint
+from tailrace_worker.providers.event_stream import ServerSentEvent
+from tailrace_worker.providers.failures import ErrorEvent, Failures
+from tailrace_worker.providers.tool_calls import ToolCalls
+from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "length": "length",
@@ -22,81 +27,93 @@ _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
 
 
 class OpenAIChat:
-    """The provider `openai`.
+    """A provider of the kind `openai`."""
 
-    Raises:
-        ProviderError: `PROVIDER_NOT_CONFIGURED`: no `OPENAI_API_KEY`, or a base URL that is none.
-    """
+    prefills = False
 
-    def __init__(self) -> None:
-        self._endpoint = Endpoint(
-            "OpenAI", key_variables=("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"), url_variable="OPENAI_BASE_URL"
+    def __init__(self, client: AsyncOpenAI, failures: Failures) -> None:
+        self._client = client
+        self._endpoint = Endpoint(failures, self._post)
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        """Makes one call, as `Provider` says."""
+        return self._endpoint.call(body(request), _Answer(self._endpoint.skipped))
+
+    async def _post(self, body: Body) -> httpx2.Response:
+        stream = await self._client.post(
+            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
         )
-        with self._endpoint.calling():
-            http_client = DefaultAioHttpClient(timeout=TIMEOUT, limits=LIMITS)
-            self._client = AsyncOpenAI(max_retries=0, timeout=TIMEOUT, http_client=http_client)
-
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
-        """Makes one streaming call, as `Provider` says."""
-        with self._endpoint.calling():
-            chunks = await self._client.chat.completions.create(
-                model=request.model,
-                messages=cast("list[ChatCompletionMessageParam]", request.messages),
-                max_completion_tokens=omit if request.max_output_tokens is None else request.max_output_tokens,
-                temperature=omit if request.temperature is None else request.temperature,
-                top_p=omit if request.top_p is None else request.top_p,
-                stop=request.stop or omit,
-                stream=True,
-                stream_options={"include_usage": True},
-            )
-        answer = _Answer()
-        with self._endpoint.reading(answer):
-            async with chunks:
-                async for chunk in chunks:
-                    for piece in answer.pieces(chunk):
-                        yield piece
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._client.close()
+        return stream.response
 
 
 class _Answer:
-    def __init__(self) -> None:
+    def __init__(self, skipped: Skipped) -> None:
         self.finished = False
+        self._skipped = skipped
         self._refused = False
+        self._calls = ToolCalls()
 
-    def pieces(self, chunk: ChatCompletionChunk) -> Iterator[Piece]:
-        # A chunk of a kind that the SDK does not know has none of these attributes.
-        known = cast("Any", chunk)
-        choices: list[Choice] | None = getattr(known, "choices", None)
-        for choice in choices or ():
-            if self.finished:
-                break
-            yield from self._content(choice)
-            if choice.finish_reason:
-                self.finished = True
-                yield Finish(reason=self._reason(choice.finish_reason), provider_reason=choice.finish_reason)
-        usage = getattr(known, "usage", None)
-        if usage is not None:
-            yield Usage(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+    def pieces(self, event: ServerSentEvent) -> Iterable[Piece]:
+        return () if event.data == b"[DONE]" else self.whole(event.data)
 
-    def _content(self, choice: Choice) -> Iterator[Piece]:
-        delta = choice.delta
-        if delta.content:
-            yield Delta(text=delta.content)
-        if delta.refusal:
-            self._refused = True
-            yield Refusal(text=delta.refusal)
-        for call in delta.tool_calls or ():
-            function = call.function
-            yield ToolCall(
-                index=call.index,
-                call_id=call.id,
-                name=function.name if function else None,
-                arguments=(function.arguments if function else None) or "",
-            )
+    def whole(self, body: bytes) -> Iterable[Piece]:
+        said = wire.decode(body)
+        if said.error is not None:
+            raise ErrorEvent(said.error)
+        if said.choices is None and said.usage is None:
+            return self._other(body)
+        pieces: list[Piece] = []
+        for choice in said.choices or ():
+            if choice.index == 0 and not self.finished:
+                self._read(choice, pieces)
+        if said.usage:
+            pieces.append(_usage(said.usage))
+        return pieces
+
+    def _other(self, body: bytes) -> Iterable[Piece]:
+        other = wire.decode_other(body)
+        if other.object == "error":
+            raise ErrorEvent({"code": other.code, "message": other.message})
+        self._skipped.add(other.object)
+        return ()
+
+    def _read(self, choice: wire.Choice, pieces: list[Piece]) -> None:
+        message = choice.delta or choice.message
+        if message:
+            if thought := message.reasoning_content or message.reasoning:
+                pieces.append(Reasoning(text=thought))
+            if message.content:
+                pieces.append(Delta(text=message.content))
+            if message.refusal:
+                self._refused = True
+                pieces.append(Refusal(text=message.refusal))
+            if message.tool_calls:
+                pieces += map(self._call, range(len(message.tool_calls)), message.tool_calls)
+        if choice.finish_reason:
+            self.finished = True
+            pieces.append(Finish(reason=self._reason(choice.finish_reason), provider_reason=choice.finish_reason))
+
+    def _call(self, number: int, call: wire.ToolCall) -> ToolCall:
+        place = number if call.index is None else call.index
+        name = arguments = None
+        if call.function:
+            name, arguments = call.function.name, call.function.arguments
+        elif call.custom:
+            name, arguments = call.custom.name, call.custom.input
+        # Servers repeat empty ones with every fragment.
+        index = self._calls.begin(place, call.id)
+        return ToolCall(index=index, call_id=call.id or None, name=name or None, arguments=arguments or "")
 
     def _reason(self, provider_reason: str) -> FinishReason:
         # A refusal has no word of its own on this wire: it is a `stop` after text of refusal.
         return _FINISH_REASONS.get(provider_reason, "refusal" if self._refused else "stop")
+
+
+def _usage(usage: wire.Usage) -> Usage:
+    read, written = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cached_input_tokens=read.cached_tokens if read else None,
+        reasoning_tokens=written.reasoning_tokens if written else None,
+    )

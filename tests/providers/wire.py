@@ -1,0 +1,101 @@
+"""The adapters without a network: an SDK's client that hands over bytes, and what is made of them."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+
+from tailrace.errors import ProviderError
+from tailrace.request import GenerationRequest
+from tailrace.support import ApiKind
+from tailrace_worker.provider import Piece, Provider
+from tailrace_worker.providers.anthropic_messages import AnthropicMessages
+from tailrace_worker.providers.failures import Failures
+from tailrace_worker.providers.openai_chat import OpenAIChat
+from tailrace_worker.providers.openai_responses import OpenAIResponses
+
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+ADAPTERS: dict[ApiKind, Any] = {
+    "openai": OpenAIChat,
+    "openai-responses": OpenAIResponses,
+    "anthropic": AnthropicMessages,
+}
+
+
+class Client:
+    """Stands in for an SDK's client: answers with these chunks, and then with this error."""
+
+    def __init__(
+        self, chunks: Sequence[bytes], *, content_type: str = EVENT_STREAM, error: Exception | None = None
+    ) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.chunks = Chunks(chunks, error)
+        headers = {"content-type": content_type} if content_type else {}
+        self.response = httpx2.Response(200, headers=headers, stream=self.chunks)
+
+    async def post(self, _path: str, *, body: dict[str, Any], **_: object) -> Any:
+        self.bodies.append(body)
+        return SimpleNamespace(response=self.response)
+
+
+class Chunks(httpx2.AsyncByteStream):
+    """A body as it arrives; `taken` counts what was read of it."""
+
+    def __init__(self, chunks: Sequence[bytes], error: Exception | None) -> None:
+        self.taken = 0
+        self._chunks = chunks
+        self._error = error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            self.taken += 1
+            yield chunk
+        if self._error is not None:
+            raise self._error
+
+
+def adapter(kind: ApiKind, client: Client) -> Provider:
+    """The adapter of a kind, on such a client."""
+    provider: Provider = ADAPTERS[kind](client, Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL"))
+    return provider
+
+
+def skipped(provider: Provider) -> dict[str, int]:
+    """What it skipped, by kind."""
+    endpoint: Any = provider
+    return dict(endpoint._endpoint.skipped.counts)
+
+
+def asking(kind: str, **fields: object) -> GenerationRequest:
+    """The simplest request, but for these fields."""
+    simplest = {"provider": kind, "model": "a-model", "messages": [{"role": "user", "content": "Hi"}]}
+    return GenerationRequest.model_validate({**simplest, **fields})
+
+
+async def read(kind: ApiKind, *chunks: bytes, stream: bool = True) -> list[Piece]:
+    """What an adapter reads from these bytes."""
+    client = Client(chunks, content_type=EVENT_STREAM if stream else "application/json")
+    return [piece async for piece in adapter(kind, client).stream(asking(kind, stream=stream))]
+
+
+async def sent(kind: ApiKind, **fields: object) -> dict[str, Any]:
+    """The body that an adapter makes of a request."""
+    client = Client(())
+    pieces = adapter(kind, client).stream(asking(kind, **fields))
+    with suppress(ProviderError):
+        await anext(pieces)
+    (body,) = client.bodies
+    return body
+
+
+def sse(*events: object) -> bytes:
+    """An event stream; what has a `type` gets its name."""
+
+    def lines(event: object) -> str:
+        name = f"event: {event['type']}\n" if isinstance(event, dict) and "type" in event else ""
+        return f"{name}data: {json.dumps(event)}\n\n"
+
+    return "".join(map(lines, events)).encode()

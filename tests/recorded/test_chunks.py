@@ -1,0 +1,57 @@
+"""Every recorded stream, cut in all ways that a network may cut it: the answer is the same."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailrace.support import ApiKind
+from tailrace_worker.provider import Piece
+from tailrace_worker.providers import anthropic_messages, openai_chat, openai_responses
+from tailrace_worker.providers.event_stream import EventStreamDecoder
+from tailrace_worker.providers.failures import ErrorEvent
+from tailrace_worker.providers.vocabulary import Skipped
+from tests.fuzz.event_streams import cut
+from tests.recorded.replay import Transcript, needed, transcripts
+
+needed()
+
+ADAPTERS: dict[ApiKind, Any] = {
+    "openai": openai_chat,
+    "openai-responses": openai_responses,
+    "anthropic": anthropic_messages,
+}
+
+
+def heard(kind: ApiKind, chunks: Iterable[bytes]) -> tuple[list[Piece], object]:
+    """What the decoder and an answer make of the chunks, and the error with which they end."""
+    decode = EventStreamDecoder().feed
+    answer = ADAPTERS[kind]._Answer(Skipped("Acme"))
+    pieces: list[Piece] = []
+    try:
+        for chunk in chunks:
+            for event in decode(chunk):
+                pieces += answer.pieces(event)
+    except ErrorEvent as error:
+        return pieces, error.body
+    return pieces, None
+
+
+@pytest.mark.parametrize("transcript", transcripts(), ids=str)
+def test_bytes_that_come_one_by_one_are_the_same_answer(transcript: Transcript) -> None:
+    body = transcript.body()
+    for stream in (body, body.replace(b"\n", b"\r\n")):
+        one_by_one = (stream[at : at + 1] for at in range(len(stream)))
+
+        assert heard(transcript.kind, one_by_one) == heard(transcript.kind, [body])
+
+
+@pytest.mark.parametrize("transcript", transcripts(), ids=str)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_bytes_that_come_in_any_chunks_are_the_same_answer(transcript: Transcript, data: st.DataObject) -> None:
+    body = transcript.body()
+
+    assert heard(transcript.kind, data.draw(cut(body))) == heard(transcript.kind, [body])

@@ -1,0 +1,158 @@
+"""Calls that fail before the first word are made again, and all workers keep to a rate limit that one was told of."""
+
+import asyncio
+import time
+
+import pytest
+
+from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
+from tailrace.errors import FailureCode
+from tailrace.events import Completed, Failed
+from tailrace_worker import calls
+from tailrace_worker.generation import Generations
+from tailrace_worker.provider import Usage
+from tests.worker.conftest import OpenGenerations, Puppet
+from tests.worker.streams import texts
+
+DOWN = ProviderError("Acme is down.", code=FailureCode.PROVIDER_UNAVAILABLE, retryable=True)
+WRONG = ProviderError("Acme says no.", code=FailureCode.PROVIDER_REJECTED, retryable=False)
+
+
+def limited(seconds: float | None) -> ProviderError:
+    return ProviderError(
+        "Slow down.", code=FailureCode.PROVIDER_RATE_LIMITED, retryable=True, retry_after_seconds=seconds
+    )
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(calls, "_JITTER_SECONDS", 0.001)
+
+
+async def events_of(job: Job) -> list[Event]:
+    async with asyncio.timeout(10):
+        return [event async for event in job.tail()]
+
+
+async def test_a_call_that_fails_before_the_first_word_is_made_again_in_the_same_attempt(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    # What was read so far is counted before the first word, and said again by the next call.
+    puppet.put(DOWN, Usage(input_tokens=3), DOWN, Usage(input_tokens=3))
+    puppet.say("Here")
+    puppet.finish()
+    await generations.run(job.id, 1)
+    events = await events_of(job)
+    assert [event.type for event in events] == ["queued", "started", "delta", "completed"]
+    assert isinstance(events[-1], Completed)
+    assert events[-1].input_tokens == 3
+    assert len(puppet.requests) == 3
+
+
+async def test_it_is_given_up_after_so_many_tries(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(*[DOWN] * 10)
+    async with open_generations(provider_tries=3) as generations:
+        job = await tailrace.enqueue(request_)
+        await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.message, ending.retryable) == ("provider_unavailable", "Acme is down.", True)
+    assert len(puppet.requests) == 3
+
+
+async def test_what_another_try_would_not_help_is_not_tried_again(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(WRONG, WRONG)
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    assert len(puppet.requests) == 1
+
+
+async def test_a_wait_of_more_than_a_minute_is_not_waited_for(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(limited(3_600))
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "provider_rate_limited"
+    assert len(puppet.requests) == 1
+
+
+@pytest.mark.parametrize("says_when", [True, False])
+async def test_a_rate_limit_holds_for_all_workers_and_for_the_model_alone(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    says_when: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 0.5)
+    wait_seconds = 0.5
+    async with open_generations("told") as told, open_generations("other") as other:
+        first, second, unlimited = [
+            await tailrace.enqueue(request)
+            for request in (request_, request_, request_.model_copy(update={"model": "another"}))
+        ]
+        puppet.put(limited(wait_seconds if says_when else None))
+        began = time.monotonic()
+        running = [asyncio.create_task(told.run(first.id, 1))]
+        await puppet.closed.wait()
+        puppet.closed.clear()
+        running.append(asyncio.create_task(other.run(second.id, 1)))
+        puppet.say("unlimited")
+        puppet.finish()
+        await other.run(unlimited.id, 1)
+        assert texts(await events_of(unlimited)) == ["unlimited"]
+        assert [request.model for request in puppet.requests] == ["puppet", "another"]
+        for _ in running:
+            puppet.say("late")
+            puppet.finish()
+        await asyncio.gather(*running)
+    assert time.monotonic() - began >= wait_seconds
+    assert [texts(await events_of(job)) for job in (first, second)] == [["late"], ["late"]]
+
+
+async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that_it_has(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_.model_copy(update={"provider": "nobody"}))
+    await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "provider_not_configured"
+    assert "no provider 'nobody', it has openai" in ending.message
+
+
+async def test_what_the_api_behind_a_name_of_the_settings_cannot_do_is_refused(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    entry = {"kind": "openai-responses", "base_url": "http://localhost:1/v1"}
+    async with open_generations(providers={"openai": entry}) as generations:
+        job = await tailrace.enqueue(request_.model_copy(update={"stop": ["END"]}))
+        await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "invalid_request"
+    assert ending.message.startswith("stop: openai")
+    assert not puppet.called.is_set()
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_for_a_rate_limit_ends_at_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(limited(50))
+    job = await tailrace.enqueue(request_)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(generations.run(job.id, 1))
+        await puppet.closed.wait()
+        await job.cancel("no patience")
+        await running
+    assert [event.type for event in await events_of(job)] == ["queued", "started", "cancelled"]

@@ -1,0 +1,76 @@
+"""What OpenAI's Chat Completions says: as much of it as a job carries."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+
+class Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Custom(Struct):
+    name: str | None = None
+    input: str | None = None
+
+
+class ToolCall(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+    custom: Custom | None = None
+
+
+class Message(Struct):
+    """What a choice says: a fragment of it, or all."""
+
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning_content: str | None = None
+    """Not of OpenAI: where DeepSeek and vLLM put the thinking; in OpenRouter it is `reasoning`."""
+    reasoning: str | None = None
+
+
+class Choice(Struct):
+    index: int = 0
+    delta: Message | None = None
+    message: Message | None = None
+    finish_reason: str | None = None
+
+
+class InputDetails(Struct):
+    cached_tokens: int | None = None
+
+
+class OutputDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
+class Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: InputDetails | None = None
+    completion_tokens_details: OutputDetails | None = None
+
+
+class Completion(Struct):
+    """A chunk of a stream, or a whole completion."""
+
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: Any = None
+
+
+class Other(Struct):
+    """What has no choices; some servers tell an error so."""
+
+    object: str = ""
+    code: Any = None
+    message: Any = None
+
+
+decode: Final = Decoder(Completion).decode
+decode_other: Final = Decoder(Other).decode

@@ -1,0 +1,269 @@
+"""How what goes wrong with a provider is told: which code it has, whether to try again, and never a key."""
+
+import math
+import os
+import re
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Protocol, Self, cast
+
+import aiohttp
+import anthropic
+import httpx2
+import msgspec
+import openai
+
+from tailrace.errors import FailureCode, ProviderError
+
+_OWN_WORDS: Final[Mapping[str, FailureCode]] = {
+    "contract_spend_limit_reached": FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    "enforced_spend_limit_reached": FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    "insufficient_quota": FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    "model_not_found": FailureCode.MODEL_NOT_FOUND,
+    "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
+}
+"""The providers' words that say more than the status they come with."""
+
+_STATUS_OF_WORD: Final[Mapping[str, int]] = {
+    "context_length_exceeded": 400,
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "vector_store_timeout": 504,
+    **dict.fromkeys(("bio_policy", "data_residency_mismatch", "invalid_prompt", "misalignment_policy_violation"), 400),
+    **dict.fromkeys(("invalid_base64_image", "invalid_image", "invalid_image_format", "invalid_image_mode"), 400),
+    **dict.fromkeys(("invalid_image_url", "image_too_large", "image_too_small", "image_parse_error"), 400),
+    **dict.fromkeys(("image_content_policy_violation", "image_file_too_large", "image_file_not_found"), 400),
+    **dict.fromkeys(("empty_image_file", "failed_to_download_image", "unsupported_image_media_type"), 400),
+}
+"""What the status would have been, had the error not come inside the stream: the `type` of Anthropic's
+(https://docs.anthropic.com/en/api/errors), and the `code` of those of Responses."""
+
+_CODE_OF_STATUS: Final[Mapping[int, FailureCode]] = {
+    401: FailureCode.PROVIDER_AUTHENTICATION,
+    402: FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    403: FailureCode.PROVIDER_AUTHENTICATION,
+    404: FailureCode.MODEL_NOT_FOUND,
+    408: FailureCode.PROVIDER_UNAVAILABLE,
+    409: FailureCode.PROVIDER_UNAVAILABLE,
+    429: FailureCode.PROVIDER_RATE_LIMITED,
+    499: FailureCode.PROVIDER_UNAVAILABLE,
+    529: FailureCode.PROVIDER_OVERLOADED,
+}
+"""The statuses that differ from their class: other 4xx are a rejection, other 5xx an outage."""
+
+_ADVICE: Final[Mapping[FailureCode, str]] = {
+    FailureCode.PROVIDER_NOT_CONFIGURED: "Set {key} in the worker's environment, and check {url} if it is set.",
+    FailureCode.PROVIDER_AUTHENTICATION: "Check {key}, and what that key may do.",
+    FailureCode.PROVIDER_REJECTED: "Change the request.",
+    FailureCode.MODEL_NOT_FOUND: "Check the model's name, and {url} if it is set.",
+    FailureCode.PROVIDER_RATE_LIMITED: "Try again later, or run fewer jobs at once.",
+    FailureCode.PROVIDER_QUOTA_EXCEEDED: "Raise the limit of the account, or add credit.",
+    FailureCode.PROVIDER_OVERLOADED: "Try again later.",
+    FailureCode.PROVIDER_UNAVAILABLE: "Try again later; if it stays so, check the network, and {url} if it is set.",
+    FailureCode.PROVIDER_INTERRUPTED: "Try again.",
+    FailureCode.PROVIDER_MALFORMED: "Try again; if it stays so, check {url} if it is set.",
+}
+
+
+class ErrorEvent(Exception):
+    """The provider said inside its stream, or in place of an answer, what went wrong."""
+
+    def __init__(self, body: object) -> None:
+        super().__init__("an error without a message")
+        self.body = body
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """The error that is JSON, or else text."""
+        try:
+            return cls(msgspec.json.decode(data))
+        except ValueError:
+            return cls(data.decode(errors="replace"))
+
+
+_BROKEN: Final = (
+    *(openai.APIError, anthropic.APIError, ErrorEvent),
+    *(httpx2.RequestError, httpx2.StreamError, aiohttp.ClientError, OSError),
+)
+"""What a broken connection raises, and an error inside a stream; `anthropic` lets its transport's errors through."""
+
+_RETRYABLE: Final = frozenset(
+    {
+        FailureCode.PROVIDER_RATE_LIMITED,
+        FailureCode.PROVIDER_OVERLOADED,
+        FailureCode.PROVIDER_UNAVAILABLE,
+        FailureCode.PROVIDER_INTERRUPTED,
+        FailureCode.PROVIDER_MALFORMED,
+    }
+)
+
+_ERROR_STATUS: Final = re.compile(r"[45]\d\d", re.ASCII)
+_KEY_SHAPE: Final = re.compile(r"\bsk-[\w*.-]{4,}")
+_MAX_WORDS: Final = 300
+
+
+class Finishing(Protocol):
+    """What is being read; `finished` once the provider's protocol says that it is whole."""
+
+    finished: bool
+
+
+class Failures:
+    """Tells the failures of one provider: by its name, and with advice that names what an operator can set.
+
+    The first of `key_variables` is the one that is advised. What any of them holds never gets into an error's text.
+    """
+
+    def __init__(self, name: str, *, key_variables: tuple[str, ...], url: str) -> None:
+        self.name = name
+        self._advised = {"key": key_variables[0] if key_variables else "its key_variable", "url": url}
+        keys = (os.environ.get(variable, "").strip() for variable in key_variables)
+        # A local server's stand-in for a key, such as "x", is no secret, and may be part of any word.
+        self._keys = tuple(key for key in keys if len(key) >= 8)
+
+    @contextmanager
+    def calling(self) -> Generator[None]:
+        """Around the making of the client and the call, until the answer begins."""
+        try:
+            yield
+        except Exception as error:
+            raise self._told(error, reading=False) from error
+
+    @contextmanager
+    def reading(self, answer: Finishing) -> Generator[None]:
+        """Around the reading of the answer: ends well if it was finished, whatever happens after that."""
+        try:
+            yield
+        except Exception as error:
+            if not answer.finished:
+                raise self._told(error, reading=True) from error
+        if not answer.finished:
+            raise self._error(
+                "broke off its answer", "it ended without its protocol's last word", FailureCode.PROVIDER_INTERRUPTED
+            )
+
+    def _told(self, error: Exception, *, reading: bool) -> ProviderError:
+        reason = _reason(error)
+        code = _code(reason, reading=reading)
+        # What is cut off first may be the part of a key by which it is known.
+        words = " ".join(self._redacted(_words(reason)).split())[:_MAX_WORDS]
+        for each in _chain(error):
+            # The SDK's error stays behind ours as its cause, and tracebacks get logged.
+            each.args = tuple(self._redacted(part) if isinstance(part, str) else part for part in each.args)
+        if code is FailureCode.PROVIDER_NOT_CONFIGURED:
+            happened = "cannot be called"
+        elif code is FailureCode.PROVIDER_MALFORMED:
+            happened = "sent what is not of its protocol"
+        elif _status(reason):
+            happened = f"answered {_status(reason)}"
+        else:
+            happened = "broke off its answer" if reading else "cannot be reached"
+        return self._error(happened, words, code, retry_after_seconds=_retry_after_seconds(reason))
+
+    def _error(
+        self, happened: str, words: str, code: FailureCode, *, retry_after_seconds: float | None = None
+    ) -> ProviderError:
+        return ProviderError(
+            f"{self.name} {happened}: {words.rstrip('.')}. {_ADVICE[code].format_map(self._advised)}",
+            code=code,
+            retryable=code in _RETRYABLE,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+    def _redacted(self, text: str) -> str:
+        for key in self._keys:
+            text = text.replace(key, "[key]")
+        return _KEY_SHAPE.sub("[key]", text)
+
+
+def _reason(error: Exception) -> Exception:
+    """What lies behind an SDK's `Connection error.`, which says nothing."""
+    if isinstance(error, openai.APIConnectionError | anthropic.APIConnectionError):
+        return error.__cause__ if isinstance(error.__cause__, Exception) else error
+    return error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what is behind it."""
+    seen: set[int] = set()
+    behind: BaseException | None = error
+    while behind is not None and id(behind) not in seen:
+        seen.add(id(behind))
+        yield behind
+        behind = behind.__cause__ or behind.__context__
+
+
+def _code(reason: Exception, *, reading: bool) -> FailureCode:
+    body = _body(reason)
+    terms = [str(body.get("code")), str(body.get("type")), str(_mapping(body.get("details")).get("error_code"))]
+    own = next((_OWN_WORDS[term] for term in terms if term in _OWN_WORDS), None)
+    status = _status(reason) or max(map(_status_of, terms))
+    if own is not None:
+        return own
+    if status:
+        other = FailureCode.PROVIDER_UNAVAILABLE if status >= 500 else FailureCode.PROVIDER_REJECTED
+        return _CODE_OF_STATUS.get(status, other)
+    if isinstance(reason, _BROKEN) and not isinstance(reason, httpx2.UnsupportedProtocol):
+        return FailureCode.PROVIDER_INTERRUPTED if reading else FailureCode.PROVIDER_UNAVAILABLE
+    return FailureCode.PROVIDER_MALFORMED if reading else FailureCode.PROVIDER_NOT_CONFIGURED
+
+
+def _status(reason: Exception) -> int:
+    """The HTTP status, or 0 where the answer itself had none that tells a failure."""
+    if isinstance(reason, openai.APIStatusError | anthropic.APIStatusError) and reason.status_code >= 400:
+        return reason.status_code
+    return 0
+
+
+def _status_of(term: str) -> int:
+    """The status that a word stands for; gateways give the number itself."""
+    return int(term) if _ERROR_STATUS.fullmatch(term) else _STATUS_OF_WORD.get(term, 0)
+
+
+def _retry_after_seconds(reason: Exception) -> float | None:
+    """What the header says in milliseconds, in seconds, or as a date (RFC 9110, section 10.2.3)."""
+    if not isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
+        return None
+    headers = reason.response.headers
+    for header, divisor in (("retry-after-ms", 1_000), ("retry-after", 1)):
+        with suppress(ValueError):
+            seconds = float(headers.get(header, "")) / divisor
+            if math.isfinite(seconds) and seconds >= 0:
+                return seconds
+    return _seconds_until(headers.get("retry-after", ""))
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        when = parsedate_to_datetime(date)
+        # A form without a zone is an old one, and GMT as well.
+        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _body(reason: Exception) -> Mapping[str, Any]:
+    """What the provider says of the error, wherever in its body that stands."""
+    body = reason.body if isinstance(reason, openai.APIError | anthropic.APIError | ErrorEvent) else None
+    said = _mapping(body).get("error") or body
+    return {"message": said} if isinstance(said, str) else _mapping(said)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _words(reason: Exception) -> str:
+    """What the provider says about it."""
+    if isinstance(reason, httpx2.UnsupportedProtocol):
+        return f"{str(reason)!r} does not begin with http:// or https://"
+    message = _body(reason).get("message")
+    return message if isinstance(message, str) and message else str(reason) or type(reason).__name__

@@ -1,0 +1,181 @@
+"""OpenAI's Responses, and whatever else speaks that protocol."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from typing import Final
+
+import httpx2
+import msgspec
+from msgspec import Raw
+from openai import AsyncOpenAI, AsyncStream
+
+from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
+from tailrace.request import GenerationRequest
+from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.providers import responses_wire as wire
+from tailrace_worker.providers.endpoint import Body, Endpoint
+from tailrace_worker.providers.event_stream import ServerSentEvent
+from tailrace_worker.providers.failures import ErrorEvent, Failures
+from tailrace_worker.providers.responses_input import body
+from tailrace_worker.providers.responses_reasoning import GAP, signature_of, text_of
+from tailrace_worker.providers.tool_calls import ToolCalls, server_tool
+from tailrace_worker.providers.vocabulary import Skipped, kind_of
+
+_INCOMPLETE_REASONS: Final[Mapping[str, FinishReason]] = {"content_filter": "content_filter", "steered": "stop"}
+"""Every other word is a `length`."""
+
+_MAX_OPEN_ITEMS: Final = 1_024
+"""How many may have begun and not ended: one is usual."""
+
+_whole: Final = msgspec.json.Decoder(wire.Response).decode
+
+
+class OpenAIResponses:
+    """A provider of the kind `openai-responses`."""
+
+    prefills = False
+
+    def __init__(self, client: AsyncOpenAI, failures: Failures) -> None:
+        self._client = client
+        self._endpoint = Endpoint(failures, self._post)
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        """Makes one call, as `Provider` says."""
+        return self._endpoint.call(body(request), _Answer(self._endpoint.skipped))
+
+    async def _post(self, body: Body) -> httpx2.Response:
+        stream = await self._client.post(
+            "/responses", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+        )
+        return stream.response
+
+
+class _Answer:
+    def __init__(self, skipped: Skipped) -> None:
+        self.finished = False
+        self._skipped = skipped
+        self._refused = False
+        self._calls = ToolCalls()
+        """By the index of their item."""
+        self._told: set[int] = set()
+        """The items that have not ended, and of which some was told in fragments."""
+
+    def pieces(self, event: ServerSentEvent) -> Iterable[Piece]:
+        if self.finished:
+            return ()
+        match wire.EVENTS.read(event.data, self._skipped):
+            case wire.Fragment(delta=text) as fragment if text:
+                return self._fragment(fragment)
+            case wire.SummaryPart(summary_index=number) if number > 0:
+                return (Reasoning(text=GAP),)
+            case wire.ItemAdded(item=item, output_index=place):
+                return self._added(place, item)
+            case wire.ItemDone(item=item, output_index=place):
+                return self._done(place, item)
+            case wire.Completed(response=response):
+                return self._ended("completed", response)
+            case wire.Incomplete(response=response):
+                return self._ended("incomplete", response)
+            case wire.Failed(response=response):
+                raise ErrorEvent(response.error)
+            case wire.Error() as said:
+                raise ErrorEvent(said.error or {"code": said.code, "message": said.message})
+            case _:
+                return ()
+
+    def whole(self, body: bytes) -> Iterator[Piece]:
+        response = _whole(body)
+        for place, item in enumerate(response.output or ()):
+            yield from self._done(place, item)
+        yield from self._ended(response.status, response)
+
+    def _fragment(self, fragment: wire.Fragment) -> Iterable[Piece]:
+        text, place = fragment.delta, fragment.output_index
+        match fragment:
+            case wire.TextDelta():
+                piece: Piece = Delta(text=text)
+            case wire.SummaryDelta() | wire.ReasoningDelta():
+                piece = Reasoning(text=text)
+            case wire.RefusalDelta():
+                piece = self._refusal(text)
+            case _:
+                call = self._calls.index(place)
+                if call is None:
+                    return ()
+                piece = ToolCall(index=call, arguments=text)
+        if place not in self._told:
+            if len(self._told) == _MAX_OPEN_ITEMS:
+                raise ValueError(f"It has begun {_MAX_OPEN_ITEMS:,} items and ended none of them.")
+            self._told.add(place)
+        return (piece,)
+
+    def _refusal(self, text: str) -> Refusal:
+        self._refused = True
+        return Refusal(text=text)
+
+    def _added(self, place: int, item: Raw) -> Iterable[Piece]:
+        match wire.CALLS.read(item, self._skipped):
+            case wire.FunctionCall(call_id=call_id, name=name) | wire.CustomToolCall(call_id=call_id, name=name):
+                return (ToolCall(index=self._calls.begin(place, call_id), call_id=call_id, name=name),)
+            case _:
+                return ()
+
+    def _done(self, place: int, item: Raw) -> Iterator[Piece]:
+        """What was not told in fragments of an item that is whole."""
+        is_told = place in self._told
+        self._told.discard(place)
+        match wire.ITEMS.read(item, self._skipped):
+            case wire.Message(content=parts):
+                for part in () if is_told else parts:
+                    yield from self._part(part)
+            case wire.Reasoning() as block:
+                if not is_told and (text := text_of(block)):
+                    yield Reasoning(text=text)
+                if signature := signature_of(block):
+                    yield Reasoning(text="", signature=signature)
+            case (
+                wire.FunctionCall(call_id=call_id, name=name, arguments=arguments)
+                | wire.CustomToolCall(call_id=call_id, name=name, input=arguments)
+            ):
+                if self._calls.index(place) is None:
+                    yield ToolCall(index=self._calls.begin(place, call_id), call_id=call_id, name=name)
+                if not is_told and arguments:
+                    yield ToolCall(index=self._calls.begin(place, call_id), arguments=arguments)
+            case _:
+                kind, end, _ = kind_of(item).rpartition("_call")
+                if end:
+                    yield server_tool(kind, msgspec.json.decode(item))
+
+    def _part(self, part: Raw) -> Iterable[Piece]:
+        match wire.PARTS.read(part, self._skipped):
+            case wire.OutputText(text=text) if text:
+                return (Delta(text=text),)
+            case wire.OutputRefusal(refusal=text) if text:
+                return (self._refusal(text),)
+            case _:
+                return ()
+
+    def _ended(self, status: str, response: wire.Response) -> Iterator[Piece]:
+        if response.error:
+            raise ErrorEvent(response.error)
+        if usage := response.usage:
+            read, written = usage.input_tokens_details, usage.output_tokens_details
+            yield Usage(
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cached_input_tokens=read.cached_tokens if read else None,
+                reasoning_tokens=written.reasoning_tokens if written else None,
+            )
+        match status:
+            case "completed":
+                reason: FinishReason = "tool_calls" if self._calls else "refusal" if self._refused else "stop"
+                yield self._finish(reason, status)
+            case "incomplete":
+                details = response.incomplete_details
+                word = (details and details.reason) or status
+                yield self._finish(_INCOMPLETE_REASONS.get(word, "length"), word)
+            case _:
+                return
+
+    def _finish(self, reason: FinishReason, provider_reason: str) -> Finish:
+        self.finished = True
+        return Finish(reason=reason, provider_reason=provider_reason)

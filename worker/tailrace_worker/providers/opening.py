@@ -1,0 +1,188 @@
+"""Makes the providers: the connections, the SDKs' clients, and the adapters that speak through them."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import anthropic
+import httpx2
+import openai
+
+from tailrace.errors import ProviderError
+from tailrace.request import GenerationRequest
+from tailrace.support import API_KINDS, ApiKind
+from tailrace_worker.provider import Piece, Provider
+from tailrace_worker.providers.anthropic_messages import AnthropicMessages
+from tailrace_worker.providers.failures import Failures
+from tailrace_worker.providers.openai_chat import OpenAIChat
+from tailrace_worker.providers.openai_responses import OpenAIResponses
+from tailrace_worker.settings import ProviderEntry
+
+_TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
+"""Seconds. The deadlines of a job are the worker's; these only free what is dead."""
+_LIMITS: Final = httpx2.Limits(max_connections=10_000, max_keepalive_connections=1_000, keepalive_expiry=60)
+"""One connection a stream: how many there are is decided by the worker, never by the pool."""
+_WARM_CONNECTIONS: Final = 2
+_WARM_SECONDS: Final = 10.0
+_MAX_OTHER_BYTES: Final = 65_536
+"""How much is read of what is no answer, such as an error."""
+_NO_KEY: Final = "none"
+"""What a server gets that asks for no key. The SDK would send it the one of its own provider."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Owner:
+    """Who runs an API, and what its SDK reads from the environment."""
+
+    name: str
+    prefix: str
+    """Of all variables that the SDK reads: its account and its headers as well."""
+    key_variables: tuple[str, ...]
+    url_variable: str
+
+
+_OPENAI: Final = _Owner(
+    name="OpenAI",
+    prefix="OPENAI_",
+    key_variables=("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"),
+    url_variable="OPENAI_BASE_URL",
+)
+_ANTHROPIC: Final = _Owner(
+    name="Anthropic",
+    prefix="ANTHROPIC_",
+    key_variables=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    url_variable="ANTHROPIC_BASE_URL",
+)
+_OWNERS: Final[Mapping[ApiKind, _Owner]] = {
+    "openai": _OPENAI,
+    "openai-responses": _OPENAI,
+    "anthropic": _ANTHROPIC,
+}
+
+
+@asynccontextmanager
+async def opened(entries: Mapping[str, ProviderEntry]) -> AsyncGenerator[Mapping[str, Provider]]:
+    """Opens the providers of the three APIs, and those of the settings; closes their connections at the exit."""
+    async with openai.DefaultAioHttpClient(
+        timeout=_TIMEOUT, limits=_LIMITS, event_hooks={"response": [_bound]}
+    ) as http_client:
+        opening = _Opening(http_client)
+        providers: dict[str, Provider] = {kind: opening.builtin(kind) for kind in API_KINDS}
+        providers |= {name: opening.named(name, entry) for name, entry in entries.items()}
+        warming = [
+            asyncio.create_task(_warm(http_client, address), name=f"warm {address.host}")
+            for address in opening.addresses
+            for _ in range(_WARM_CONNECTIONS)
+        ]
+        try:
+            yield providers
+        finally:
+            for task in warming:
+                task.cancel()
+
+
+class _Opening:
+    """Makes providers that share their connections; `addresses` are where those go."""
+
+    def __init__(self, http_client: httpx2.AsyncClient) -> None:
+        self.addresses: set[httpx2.URL] = set()
+        self._http_client = http_client
+
+    def builtin(self, kind: ApiKind) -> Provider:
+        """A provider as its SDK finds it in the environment."""
+        owner = _OWNERS[kind]
+        failures = Failures(owner.name, key_variables=owner.key_variables, url=owner.url_variable)
+        return self._provider(kind, failures, key=None, url=None)
+
+    def named(self, name: str, entry: ProviderEntry) -> Provider:
+        """A provider of the settings. What the environment holds for the API's owner is nothing that it may get."""
+        key_variables = (entry.key_variable,) if entry.key_variable else ()
+        key = os.environ.get(entry.key_variable, "") if entry.key_variable else _NO_KEY
+        failures = Failures(name, key_variables=key_variables, url="its base_url in TAILRACE_PROVIDERS")
+        with _hidden(_OWNERS[entry.kind].prefix):
+            return self._provider(entry.kind, failures, key=key, url=entry.base_url)
+
+    def _provider(self, kind: ApiKind, failures: Failures, *, key: str | None, url: str | None) -> Provider:
+        try:
+            with failures.calling():
+                if key == "":
+                    raise openai.OpenAIError("its key_variable holds no key")
+                match kind:
+                    case "openai":
+                        return OpenAIChat(self._openai(key, url), failures)
+                    case "openai-responses":
+                        return OpenAIResponses(self._openai(key, url), failures)
+                    case "anthropic":
+                        return AnthropicMessages(self._anthropic(key, url), failures)
+        except ProviderError as error:
+            return _NotConfigured(error)
+
+    def _openai(self, key: str | None, url: str | None) -> openai.AsyncOpenAI:
+        client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, http_client=self._http_client)
+        self.addresses.add(client.base_url)
+        return client
+
+    def _anthropic(self, key: str | None, url: str | None) -> anthropic.AsyncAnthropic:
+        client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, http_client=self._http_client)
+        self.addresses.add(client.base_url)
+        return client
+
+
+@contextmanager
+def _hidden(prefix: str) -> Generator[None]:
+    """Takes the variables of this prefix out of the environment, for as long as a client is made."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+async def _warm(http_client: httpx2.AsyncClient, address: httpx2.URL) -> None:
+    """Makes a connection before the first call needs it. What goes wrong is left for that call to tell."""
+    with suppress(Exception):
+        async with asyncio.timeout(_WARM_SECONDS):
+            # Behind the answer to a HEAD, aiohttp closes the connection.
+            await http_client.options(address, follow_redirects=False)
+
+
+async def _bound(response: httpx2.Response) -> None:
+    # The SDKs read an error's body to its end before they tell of it, however large it is.
+    is_answer = response.is_success and response.request.method == "POST"
+    if not is_answer and isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Beginning(response.stream)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    """The first bytes of a body."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = _MAX_OTHER_BYTES
+        async for chunk in self._stream:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                break
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _NotConfigured:
+    """Stands in for a provider that could not be made."""
+
+    prefills = False
+
+    def __init__(self, error: ProviderError) -> None:
+        self._error = error
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:  # noqa: ARG002
+        error = self._error
+        raise ProviderError(str(error), code=error.code, retryable=error.retryable) from error
+        yield  # type: ignore[unreachable]  # makes it a generator

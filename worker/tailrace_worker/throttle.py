@@ -1,0 +1,42 @@
+"""Rate limits that one worker was told of, and all keep to."""
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import Final
+
+from tailrace.broker import Broker, ms
+from tailrace.errors import InfrastructureError
+from tailrace.keys import Keys
+
+MAX_WAIT_SECONDS: Final = 60.0
+"""Who is told to wait for longer than this does not: a fallback, or whoever reads the ending, may do better."""
+_SPREAD: Final = 0.25
+"""Those who waited go on at different times, up to this part of the wait later."""
+
+
+class Throttle:
+    """What stands in Redis for as long as a model of a provider takes no calls."""
+
+    def __init__(self, broker: Broker, keys: Keys) -> None:
+        self._broker = broker
+        self._keys = keys
+
+    async def tell(self, provider: str, model: str, seconds: float) -> None:
+        """The provider takes no calls for the model for so long; what is known already is never made shorter."""
+        key, wait_ms = self._keys.throttle(provider, model), max(1, ms(min(seconds, MAX_WAIT_SECONDS)))
+        with suppress(InfrastructureError):
+            await self._broker.pipeline(("SET", key, 1, "PX", wait_ms, "NX"), ("PEXPIRE", key, wait_ms, "GT"))
+
+    async def wait(self, provider: str, model: str) -> None:
+        """Returns once the provider takes calls for the model, as far as is known."""
+        while wait_seconds := await self._left(provider, model):  # noqa: ASYNC110 others may have made it longer
+            await asyncio.sleep(wait_seconds * (1 + random.uniform(0, _SPREAD)))  # noqa: S311
+
+    async def _left(self, provider: str, model: str) -> float:
+        try:
+            left_ms: int = await self._broker.call("PTTL", self._keys.throttle(provider, model))
+        except InfrastructureError:
+            # A Redis that is away holds up no call: nothing is known then.
+            return 0
+        return max(0, left_ms) / 1000
