@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tailrace import GenerationRequest, Job, Message, Settings, Tailrace
+from tailrace import GenerationRequest, Job, Settings, Tailrace, UserMessage
 from tailrace.broker import Broker, open_redis
 from tailrace.keys import Keys
 from tailrace_worker.demo.service import Service, open_service
@@ -44,7 +44,7 @@ class Stand:
     async def enqueue(self, model: str) -> Job:
         """Enqueues a job for the simulator."""
         return await self.tailrace.enqueue(
-            GenerationRequest(provider="openai", model=model, messages=[Message(role="user", content="Hi")])
+            GenerationRequest(provider="openai", model=model, messages=[UserMessage(role="user", content="Hi")])
         )
 
     async def fill(self, running: int) -> list[Job]:

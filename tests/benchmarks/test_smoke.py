@@ -16,6 +16,10 @@ RUNS = {
     "pickup": ("--workers 1 --jobs 5 --running 0 3 --arq-running 0", r"^3 +[\d.]+ +[\d.]+ +[\d.]+$"),
     "commands": ("--running 3 --seconds 1", r"^3 running +[\d.]+ +<= 60 .*mget"),
     "takeover": ("--workers 2 --kills 1 --at-a-time 1", r"^1 +[\d.]+ +[\d.]+ +[\d.]+$"),
+    "providers": (
+        "--streams 3 --rounds 1 --seconds 0.5 --readable-streams 2 --burst 2",
+        r"^3 streams: times bare +[\d.inf]+ +<= 1.35(?s:.*)^\.\.\. while 2 jobs start +[\d.]+ +<= 50",
+    ),
     "scaling": ("--workers 1 --places 2 --seconds 1", r"^1 +[\d.]+ +2.0 +1.00$"),
 }
 
