@@ -1,6 +1,7 @@
 """Events of the providers' protocols, and such as are nearly so."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from hypothesis import strategies as st
@@ -100,7 +101,7 @@ def mutated(draw: st.DrawFn, value: object) -> Any:
     if not value or not isinstance(value, dict | list) or not draw(st.integers(0, 3)):
         return draw(anything)
     if isinstance(value, list):
-        values: Any = value
+        values = cast("Sequence[Any]", value)
         place = draw(st.integers(0, len(values) - 1))
         return [*values[:place], draw(mutated(values[place])), *values[draw(st.integers(0, 1)) + place :]]
     fields = cast("dict[str, Any]", value)

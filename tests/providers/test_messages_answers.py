@@ -83,8 +83,11 @@ TEXT = block(type="text", text="")
                 stop(4),
                 block(6, type="tool_use", id="b", name="g", input={"x": 1}),
                 stop(6),
-                block(8, type="tool_use", id="c", name="h", input={}),
+                block(8, type="tool_use", id="c", name="h", input={"x": 1}),
+                delta(8, type="input_json_delta", partial_json='{"x": 1}'),
                 stop(8),
+                block(9, type="tool_use", id="d", name="i", input=None),
+                stop(9),
             ],
             [
                 HI,
@@ -94,6 +97,8 @@ TEXT = block(type="text", text="")
                 ToolCall(index=1, call_id="b", name="g"),
                 ToolCall(index=1, arguments='{"x":1}'),
                 ToolCall(index=2, call_id="c", name="h"),
+                ToolCall(index=2, arguments='{"x": 1}'),
+                ToolCall(index=3, call_id="d", name="i"),
             ],
         ),
         (
@@ -109,8 +114,9 @@ TEXT = block(type="text", text="")
                 block(3, type="mcp_tool_use", id="u", name="echo", server_name="m", input={"n": 1}),
                 stop(3),
                 block(4, type="server_tool_use", id="v", name="bash_code_execution", input={}),
-                delta(4, type="input_json_delta", partial_json="{"),
-                delta(4, type="input_json_delta", partial_json="x" * 100_000),
+                delta(4, type="input_json_delta", partial_json='{"query": "tailrace", "code": "'),
+                *[delta(4, type="input_json_delta", partial_json="x" * 1_000)] * 100,
+                delta(4, type="input_json_delta", partial_json='"}'),
             ],
             [
                 Notice(code="server_tool", message="web_search: tail race"),

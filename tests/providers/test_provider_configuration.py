@@ -1,5 +1,6 @@
 """Keys and base URLs: wrong ones are told in one clear line, and keys never."""
 
+import os
 import traceback
 from pathlib import Path
 
@@ -180,6 +181,8 @@ async def test_the_owners_themselves_get_what_is_theirs(monkeypatch: pytest.Monk
     entry = ProviderEntry(kind="openai", base_url="http://127.0.0.1:1/v1")
     async with providers_at(answer, monkeypatch, {"acme": entry}) as providers:
         assert [piece async for piece in providers["openai"].stream(asking("openai"))]
+
+        assert os.environ["OPENAI_ORG_ID"] == "org-of-openai"
 
     assert "org-of-openai" in seen[0]
     assert KEYS["openai"] in seen[0]

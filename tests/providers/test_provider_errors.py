@@ -275,6 +275,7 @@ NOW = 1_000_000_000  # Sun, 09 Sep 2001 01:46:40 GMT
         ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
         ({"retry-after-ms": "-1", "retry-after": "7"}, 7.0),
         ({"retry-after": "Sun, 09 Sep 2001 01:47:40 GMT"}, 60.0),
+        ({"retry-after": "Sun, 09 Sep 2001 03:47:40 +0200"}, 60.0),
         ({"retry-after": "Sunday, 09-Sep-01 01:47:40 GMT"}, 60.0),
         ({"retry-after": "Sun Sep  9 01:47:40 2001"}, 60.0),
         ({"retry-after": "Sun, 09 Sep 2001 01:45:40 GMT"}, 0.0),

@@ -299,6 +299,21 @@ async def test_a_server_that_begins_items_for_ever_is_malformed() -> None:
     assert len(pieces) == 1_024
 
 
+async def test_a_response_of_many_items_is_read_to_its_end() -> None:
+    def item(number: int) -> list[object]:
+        done = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+        return [
+            {"type": "response.output_text.delta", "output_index": number, "delta": "Hi"},
+            {"type": "response.output_item.done", "output_index": number, "item": done},
+        ]
+
+    stream = sse(*(event for number in range(2_000) for event in item(number))) + LASTS["openai-responses"]
+    pieces, error = await heard("openai-responses", Client([stream]))
+
+    assert error is None
+    assert contents(pieces) == [HI] * 2_000
+
+
 def test_a_new_kind_is_logged_once_and_kinds_do_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
     new = Skipped("Acme")
     with caplog.at_level(logging.WARNING):

@@ -14,7 +14,7 @@ CHUNKS = 50
 async def test_between_two_chunks_of_several_events_all_others_get_their_turn(kind: ApiKind) -> None:
     pieces = {
         "openai": [sse({"choices": [{"delta": {"content": "Hi"}}]}) * 2] * CHUNKS
-        + [sse({"choices": [{"delta": {}, "finish_reason": "stop"}]})],
+        + [sse({"choices": [{"delta": None, "finish_reason": "stop"}]})],
         "openai-responses": [sse({"type": "response.output_text.delta", "delta": "Hi"}) * 2] * CHUNKS
         + [sse({"type": "response.completed", "response": {"status": "completed", "output": []}})],
         "anthropic": [

@@ -113,10 +113,7 @@ async def test_the_options_of_enqueue_make_the_request(broker: Broker, settings:
     job_id = capsys.readouterr().out.strip()
     keys = Keys(settings.prefix)
     request = GenerationRequest.from_json(await broker.call("HGET", keys.record(job_id), "request"))
-    assert [(message["role"], message["content"]) for message in request.messages] == [
-        ("system", "Be brief."),
-        ("user", "Hi"),
-    ]
+    assert request.messages == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert (request.max_output_tokens, request.temperature) == (9, 0.5)
     assert float(await broker.call("ZSCORE", keys.queue("default"), job_id)) > time.time() * 1000 + 30_000
 
@@ -132,7 +129,7 @@ async def test_the_prompt_comes_from_stdin(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Grüße\n".encode())))
     assert await command("enqueue", *MODEL, *arguments) == 0
     stored = await broker.call("HGET", Keys(settings.prefix).record(capsys.readouterr().out.strip()), "request")
-    assert GenerationRequest.from_json(stored).messages[0]["content"] == "Grüße\n"
+    assert GenerationRequest.from_json(stored).messages == [{"role": "user", "content": "Grüße\n"}]
 
 
 async def test_the_prompt_comes_from_a_file(
@@ -141,7 +138,7 @@ async def test_the_prompt_comes_from_a_file(
     (tmp_path / "prompt.txt").write_bytes("Grüße".encode())
     assert await command("enqueue", *MODEL, "--file", str(tmp_path / "prompt.txt")) == 0
     stored = await broker.call("HGET", Keys(settings.prefix).record(capsys.readouterr().out.strip()), "request")
-    assert GenerationRequest.from_json(stored).messages[0]["content"] == "Grüße"
+    assert GenerationRequest.from_json(stored).messages == [{"role": "user", "content": "Grüße"}]
 
 
 async def test_a_prompt_that_is_not_utf_8_is_misuse(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

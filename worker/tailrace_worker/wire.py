@@ -28,19 +28,24 @@ def bulk(part: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(part), part)
 
 
-class _Parser(DefaultParser):  # type: ignore[misc,valid-type]  # whichever redis-py has: with hiredis here, it is hiredis
+_HiredisParser: Any = DefaultParser
+"""What redis-py takes where hiredis is installed, and the worker needs that."""
+
+
+class _Parser(_HiredisParser):  # type: ignore[misc]
     """Reads the replies of a batch as one: to ask the connection for each costs more than to send the commands."""
 
     replies = 1
 
     async def read_response(self, disable_decoding: bool = False) -> Any:
+        hiredis_: Any = super()
         if self.replies == 1:
-            return await super().read_response(disable_decoding=disable_decoding)
+            return await hiredis_.read_response(disable_decoding=disable_decoding)
         read: list[Any] = []
         while len(read) < self.replies:
             reply = self._reader.gets(False)
             if reply is NOT_ENOUGH_DATA:
-                await self.read_from_socket()
+                await hiredis_.read_from_socket()
             else:
                 read.append(reply)
         return read
@@ -53,7 +58,7 @@ class Wire:
         pool: Any = redis.connection_pool
         self._parser: Any = _Parser(socket_read_size=_READ_BYTES)
         self._connection: Any = pool.make_connection()
-        self._connection.set_parser(lambda **_: self._parser)
+        self._connection.set_parser(self._made)
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,8 +98,12 @@ class Wire:
         """Waits for nothing; `connect` makes it anew."""
         await self._connection.disconnect(nowait=True)
 
+    def _made(self, **_: object) -> Any:
+        return self._parser
+
     async def _replies(self, count: int) -> list[Any]:
         self._parser.replies = count
+        read: Any
         try:
             read = await self._connection.read_response(disable_decoding=True)
         except exceptions.BusyLoadingError:
