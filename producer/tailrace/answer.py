@@ -18,6 +18,7 @@ from tailrace.events import (
     ToolCall,
 )
 from tailrace.keys import BEGINNING, EntryId
+from tailrace.messages import AssistantMessage, PastReasoning, PastToolCall
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +37,10 @@ class _Said:
 
     text: list[str] = field(default_factory=list[str])
     reasoning: list[str] = field(default_factory=list[str])
+    thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
+    """The blocks of the reasoning that were signed."""
+    unsigned: list[str] = field(default_factory=list[str])
+    """What was thought since the last of them."""
     refusal: list[str] = field(default_factory=list[str])
     tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
     boxes: list[Box] = field(default_factory=list[Box])
@@ -62,6 +67,10 @@ class Answer:
                 said.text.append(event.text)
             case Reasoning():
                 said.reasoning.append(event.text)
+                said.unsigned.append(event.text)
+                if event.signature:
+                    said.thoughts.append(PastReasoning(text="".join(said.unsigned), signature=event.signature))
+                    said.unsigned.clear()
             case Refusal():
                 said.refusal.append(event.text)
             case ToolCall():
@@ -101,6 +110,20 @@ class Answer:
     def tool_calls(self) -> list[CalledTool]:
         """The tool calls, in the order of their index."""
         return [call for _, call in sorted(self._said.tool_calls.items())]
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer as a message of the conversation, for the request of the next turn: with the tool calls, and with
+        the reasoning that the provider has signed, which it may want back together with their results."""
+        message = AssistantMessage(role="assistant", content=self.text)
+        if self._said.tool_calls:
+            message["tool_calls"] = [
+                PastToolCall(id=call.call_id or "", name=call.name or "", arguments=call.arguments)
+                for call in self.tool_calls
+            ]
+        if self._said.thoughts:
+            message["reasoning"] = list(self._said.thoughts)
+        return message
 
     @property
     def boxes(self) -> list[Box]:

@@ -1,6 +1,6 @@
 """Folding events into the answer so far."""
 
-from tailrace import Answer, EntryId
+from tailrace import Answer, EntryId, GenerationRequest
 from tailrace.events import Completed, Delta, Notice, Queued, Reasoning, Refusal, Started, ToolCall
 
 
@@ -59,3 +59,37 @@ def test_a_refusal_is_kept_apart_from_the_text() -> None:
     answer.add(Refusal(text="I cannot "))
     answer.add(Refusal(text="do that."))
     assert (answer.text, answer.refusal) == ("", "I cannot do that.")
+
+
+def test_an_answer_is_a_message_of_the_next_turn_with_the_reasoning_that_was_signed() -> None:
+    answer = Answer()
+    for event in (
+        started(1),
+        Reasoning(text="First "),
+        Reasoning(text="this."),
+        Reasoning(text="", signature="one"),
+        Delta(text="I look "),
+        Delta(text="it up."),
+        Reasoning(text="Then that.", signature="two"),
+        ToolCall(index=0, call_id="call", name="look_up", arguments='{"word": '),
+        ToolCall(index=0, arguments='"mill"}'),
+        Reasoning(text="Not signed."),
+    ):
+        answer.add(event)
+    said = answer.message
+    assert said == {
+        "role": "assistant",
+        "content": "I look it up.",
+        "tool_calls": [{"id": "call", "name": "look_up", "arguments": '{"word": "mill"}'}],
+        "reasoning": [{"text": "First this.", "signature": "one"}, {"text": "Then that.", "signature": "two"}],
+    }
+    assert answer.reasoning == "First this.Then that.Not signed."
+    GenerationRequest(
+        provider="anthropic",
+        model="m",
+        messages=[
+            {"role": "user", "content": "What is it?"},
+            said,
+            {"role": "tool", "tool_call_id": "call", "content": "a machine"},
+        ],
+    )
