@@ -19,9 +19,8 @@ from tests.eventually import eventually
 from tests.processes import WorkerProcess, worker_process
 from tests.proxy import Proxy
 
-LEASE_SECONDS: Final = 1.0
+LEASE_SECONDS: Final = 2.0
 QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}
-OUTAGE_LEASE_SECONDS: Final = 2.0
 STREAM: Final = "demo?pieces=300&interval_ms=10"
 SILENT: Final = "demo?pieces=3&first_token_ms=3600000"
 
@@ -198,7 +197,7 @@ class TestWithABrokerOfItsOwn:
 
     @pytest.mark.parametrize(
         ("how", "away_seconds"),
-        [("killed", 0.0), ("killed", 2 * OUTAGE_LEASE_SECONDS), ("suspended", 2 * OUTAGE_LEASE_SECONDS)],
+        [("killed", 0.0), ("killed", 2 * LEASE_SECONDS), ("suspended", 2 * LEASE_SECONDS)],
     )
     async def test_no_job_is_started_twice_by_an_outage_of_redis(
         self,
@@ -211,11 +210,10 @@ class TestWithABrokerOfItsOwn:
         away_seconds: float,
     ) -> None:
         model = "demo?pieces=350&interval_ms=20"
-        leases = {"TAILRACE_LEASE_SECONDS": str(OUTAGE_LEASE_SECONDS)}
         server = int((await broker.call("INFO", "server"))["process_id"])
         async with (
-            worker_process(settings, simulator, **leases),
-            worker_process(settings, simulator, **leases),
+            worker_process(settings, simulator, **QUICK),
+            worker_process(settings, simulator, **QUICK),
         ):
             jobs = [await tailrace.enqueue(asking(model)) for _ in range(20)]
             for job in jobs:

@@ -135,13 +135,13 @@ async def test_what_the_api_behind_a_name_of_the_settings_cannot_do_is_refused(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
     entry = {"kind": "openai-responses", "base_url": "http://localhost:1/v1"}
-    async with open_generations(providers={"openai": entry}) as generations:
-        job = await tailrace.enqueue(request_.model_copy(update={"stop": ["END"]}))
+    async with open_generations(providers={"mine": entry}) as generations:
+        job = await tailrace.enqueue(request_.model_copy(update={"provider": "mine", "stop": ["END"]}))
         await generations.run(job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert ending.code == "invalid_request"
-    assert ending.message.startswith("stop: openai")
+    assert ending.message.startswith("stop: mine")
     assert not puppet.called.is_set()
 
 
