@@ -9,7 +9,7 @@ demo: .venv/installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
 
 test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the light side on the newest redis-py
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 	$(NEWEST)/python -m pytest tests/unit tests/redis
 
 test-fast: .venv/installed  ## what needs no server

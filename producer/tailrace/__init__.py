@@ -39,6 +39,7 @@ from tailrace.messages import (
 )
 from tailrace.request import Fallback, GenerationRequest
 from tailrace.settings import Settings
+from tailrace.shaping import Buffering, Timeouts
 from tailrace.tools import OutputSchema, Tool, ToolChoice, ToolName
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "AssistantMessage",
     "BrokerRefused",
     "BrokerUnavailable",
+    "Buffering",
     "CalledTool",
     "CallerError",
     "CancelOutcome",
@@ -81,6 +83,7 @@ __all__ = [
     "Tailrace",
     "TailraceError",
     "Text",
+    "Timeouts",
     "Tool",
     "ToolChoice",
     "ToolMessage",

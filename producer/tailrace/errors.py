@@ -100,7 +100,13 @@ class FailureCode(StrEnum):
     """The stream broke off: a cut connection, or a clean end without the provider's own last word."""
     PROVIDER_MALFORMED = "provider_malformed"
     """The provider sent something that is not of its protocol."""
+    FIRST_TOKEN_TIMEOUT = "first_token_timeout"  # noqa: S105
+    """The provider said nothing for longer than it may."""
+    IDLE_TIMEOUT = "idle_timeout"
+    """It fell silent in mid-answer, or before its last word."""
     TOTAL_TIMEOUT = "total_timeout"
+    CONTENT_BLOCKED = "content_blocked"
+    """A guard of the request did not let the text through."""
     EXPIRED_IN_QUEUE = "expired_in_queue"
     """It waited longer than it was allowed to; no provider was called."""
     WORKER_LOST = "worker_lost"

@@ -15,9 +15,11 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from tailrace.errors import InvalidRequest, RequestTooLarge
+from tailrace.guards import Guards
 from tailrace.json_values import JsonObject
 from tailrace.messages import Conversation
 from tailrace.problems import Problem, described, refusal, retold
+from tailrace.shaping import Buffering, Timeouts
 from tailrace.support import builtin_kind, stranger, unsupported
 from tailrace.tools import OutputSchema, ToolChoice, Tools
 
@@ -87,6 +89,17 @@ class GenerationRequest(BaseModel):
     readable (`fail`)."""
     fallbacks: Annotated[list[Fallback], Field(max_length=8)] = []
     """Up to 8 other models to go on with, in this order, where the provider fails; a `notice` says so."""
+
+    timeouts: Timeouts | None = None
+    """When a silent provider is cut; it can tighten what the worker is set to, never loosen it."""
+    buffering: Buffering | None = None
+    """Text comes in larger pieces; without it, as the provider sends it."""
+    guards: Guards = []
+    """What must not be shown, in the order in which it is applied to the answer."""
+    input_guards: Guards = []
+    """The same for the messages, before the provider is called."""
+    boxes: bool = False
+    """Bounding boxes in the text come as `box` events too."""
 
     def falling_back(self, fallback: Fallback) -> Self:
         """The request as it goes to a fallback: `extra` is of a provider's API, and goes along to no other."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.messages import PastReasoning
 from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Finish, Piece, Usage
@@ -58,6 +58,8 @@ class Folded:
                 self.usage = self.usage.updated(piece)
             case Finish():
                 self.finishes.append(piece)
+            case Box():
+                raise AssertionError("boxes are found in the text, no provider sends them")
 
 
 def folded(pieces: Iterable[Piece]) -> Folded:

@@ -26,12 +26,12 @@ def command(*arguments: str) -> int:
 
 def extras() -> list[tuple[str, str]]:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    return [
-        (requirement.partition(">")[0].partition("[")[0], extra)
+    requirements = [
+        (str(requirement).partition(">")[0].partition("[")[0], extra)
         for extra in ("worker", "cli", "demo")
         for requirement in project["optional-dependencies"][extra]
-        if not requirement.startswith("tailrace")
     ]
+    return [(name.removeprefix("google-"), extra) for name, extra in requirements if name != "tailrace"]
 
 
 class Verb(ModuleType):

@@ -42,6 +42,17 @@ FULL: dict[str, Any] = {
     "stream": False,
     "extra": {"top_k": 3, "thinking": {"type": "enabled", "budget_tokens": 1_024}},
     "on_interrupt": "continue",
+    "timeouts": {"first_token_seconds": 10.0, "idle_seconds": 5.0},
+    "buffering": {"max_chars": 80, "max_delay_ms": 50, "at_sentences": False},
+    "guards": [
+        {"type": "max_chars", "limit": 1_000},
+        {"type": "clean"},
+        {"type": "redact", "kinds": ["email", "card"], "words": ["secret"]},
+        {"type": "block", "patterns": ["(?i)mill[0-9]+"]},
+        {"type": "moderate", "every_chars": 400, "mode": "lenient", "on_failure": "open"},
+    ],
+    "input_guards": [{"type": "redact", "kinds": ["email"]}],
+    "boxes": True,
     "fallbacks": [{"provider": "anthropic", "model": "claude-2"}],
 }
 

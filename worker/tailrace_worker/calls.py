@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 import stamina
@@ -10,9 +11,10 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Notice
 from tailrace.request import GenerationRequest
 from tailrace.support import unsupported
-from tailrace_worker.course import Course
+from tailrace_worker.course import DEADLINES, Course
 from tailrace_worker.provider import Piece, Provider, Usage
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.shaping.deadlines import deadlines
 from tailrace_worker.throttle import MAX_WAIT_SECONDS, Throttle
 from tailrace_worker.turnstile import Turnstile
 
@@ -29,6 +31,14 @@ class Begun(NamedTuple):
     first: list[Piece]
     """What has come, up to the first piece of content."""
     rest: AsyncGenerator[Piece, None]
+
+    async def whole(self) -> AsyncGenerator[Piece, None]:
+        """All of it."""
+        async with aclosing(self.rest):
+            for piece in self.first:
+                yield piece
+            async for piece in self.rest:
+                yield piece
 
 
 class Calls:
@@ -78,7 +88,8 @@ class Calls:
     async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
         await self._throttle.wait(request.provider, request.model)
         await self._turnstile.turn()
-        pieces = provider.stream(request)
+        timeouts = self._settings.timeouts.tightened(request.timeouts)
+        pieces = deadlines(provider.stream(request), timeouts)
         first: list[Piece] = []
         try:
             async for piece in pieces:
@@ -110,7 +121,7 @@ class Calls:
 
 def _wait(error: Exception) -> bool | float:
     """Whether to try again, or after how many seconds."""
-    if not isinstance(error, ProviderError) or not error.retryable:
+    if not isinstance(error, ProviderError) or not error.retryable or error.code in DEADLINES:
         return False
     seconds = error.retry_after_seconds
     if seconds is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tailrace.attempts import Resumed
-from tailrace.errors import ProviderError
+from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice
 from tailrace.messages import AssistantMessage
 from tailrace.request import GenerationRequest
@@ -13,6 +13,12 @@ from tailrace_worker.provider import Content
 
 FALLBACK: Final = "fallback"
 """The code of the notice that a fallback is taken."""
+
+
+DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_TIMEOUT, FailureCode.TOTAL_TIMEOUT})
+"""Whoever is called again after one of these would be waited for even longer."""
+_FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED}
+"""What ends a job that has spoken, whatever the request says of interruptions."""
 
 
 class Course:
@@ -63,7 +69,7 @@ class Course:
 
     def goes_on(self, error: ProviderError) -> bool:
         """Whether there is another attempt after this one, which has broken off; `request` is then what it calls."""
-        if self._target.on_interrupt == "fail" or not (self.has_spoken or self.continues):
+        if self._target.on_interrupt == "fail" or not (self.has_spoken or self.continues) or error.code in _FINAL:
             return False
         if self.continues and not self.has_spoken:
             # Not every model takes the beginning of its answer: the next attempt does without.
@@ -74,6 +80,11 @@ class Course:
             return False
         self._resume()
         return True
+
+    @property
+    def said(self) -> str:
+        """The text of earlier attempts that stands."""
+        return "".join(self._text) if self.continues else ""
 
     @property
     def resumed(self) -> Resumed:

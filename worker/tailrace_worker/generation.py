@@ -15,10 +15,10 @@ from tailrace.attempts import Began, Behind, Carried, Gone, Over, Resumed
 from tailrace.broker import Broker
 from tailrace.endings import JobEnding
 from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, ProviderError
-from tailrace.events import Cancelled, Completed, Ending, Failed, Notice
+from tailrace.events import Box, Cancelled, Completed, Ending, Failed, Notice
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
-from tailrace_worker.calls import Calls
+from tailrace_worker.calls import Begun, Calls
 from tailrace_worker.cancellation import CancelPoll, CancelRequested
 from tailrace_worker.claims import Claim, next_attempt_command
 from tailrace_worker.course import Course
@@ -28,6 +28,9 @@ from tailrace_worker.meter import Meter
 from tailrace_worker.provider import Finish, Piece, Usage
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.shaping import compile_guards, shaped, shapes
+from tailrace_worker.shaping.guards import guarded
+from tailrace_worker.shaping.moderate import Judge
 from tailrace_worker.stream_writer import StreamWriter
 
 _logger = logging.getLogger(__name__)
@@ -58,6 +61,8 @@ class Generations:
     keys: Keys
     settings: WorkerSettings
     calls: Calls
+    judge: Judge
+    """Who judges texts, for the guard `moderate`."""
     publisher: Publisher
     cancel_poll: CancelPoll
     worker: str
@@ -176,10 +181,13 @@ class Generations:
     ) -> Ending | Interrupted:
         """Streams from the provider into the job's stream; returns how that ended, whatever happens to the provider."""
         meter = Meter(began)
+        total_seconds = self.settings.total_seconds
         try:
             with self.cancel_poll.watch(job_id, on_request=interruptible.interrupt):
-                async with interruptible, asyncio.timeout(self.settings.total_seconds):
-                    course = course or self._course(began)
+                async with interruptible, asyncio.timeout(total_seconds) as deadline:
+                    course = course or await self._course(began, writer)
+                    total_seconds = self.settings.timeouts.tightened(course.request.timeouts).total_seconds
+                    deadline.reschedule(asyncio.get_running_loop().time() + total_seconds)
                     finish = await self._relay(course, writer, meter)
         except CancelRequested as request:
             return Cancelled(reason=request.reason, **meter.read())
@@ -190,7 +198,7 @@ class Generations:
             _logger.info("job %s failed: %s", job_id, error)
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **meter.read())
         except TimeoutError:
-            message = f"The generation took longer than {self.settings.total_seconds:g} s."
+            message = f"The generation took longer than {total_seconds:g} s."
             return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **meter.read())
         except InvalidRequest as error:
             return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **meter.read())
@@ -215,7 +223,7 @@ class Generations:
                     meter.use(piece)
                 case Finish():
                     finish = piece
-                case Notice():
+                case Notice() | Box():
                     writer.write(piece)
                 case _:
                     if not course.has_spoken:
@@ -226,6 +234,9 @@ class Generations:
 
         meter.call()
         begun = await self.calls.begin(course, tell=writer.write)
+        if shapes(course.request):
+            # As it comes costs least: each stage takes its time on every piece.
+            begun = Begun([], shaped(begun.whole(), course.request, judge=self.judge, said=course.said))
         async with aclosing(begun.rest) as rest:
             for piece in begun.first:
                 take(piece)
@@ -241,9 +252,13 @@ class Generations:
             )
         return finish
 
-    def _course(self, began: Began) -> Course:
+    async def _course(self, began: Began, writer: StreamWriter) -> Course:
         request = GenerationRequest.from_json(began.request)
-        return Course(request, max_attempts=self.settings.max_attempts, prefills=self.calls.prefills)
+        compile_guards(request)
+        through = await guarded(request, request.input_guards, judge=self.judge)
+        for notice in through.notices:
+            writer.write(notice)
+        return Course(through.request, max_attempts=self.settings.max_attempts, prefills=self.calls.prefills)
 
     async def _close(self, job_id: str, over: Over) -> None:
         ended = JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending)

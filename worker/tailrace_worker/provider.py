@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
-from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 
 
@@ -30,7 +30,7 @@ class Finish:
     provider_reason: str
 
 
-Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Notice
+Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Notice | Box
 Piece: TypeAlias = Content | Usage | Finish
 
 

@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 
 from tailrace.request import ProviderName
 from tailrace.settings import YEAR_SECONDS, Settings
+from tailrace.shaping import Timeouts
 from tailrace.support import API_KINDS, ApiKind
 
 QueueName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -73,6 +74,10 @@ class WorkerSettings(Settings):
     """How long running jobs may take to finish after SIGTERM, before they are handed back."""
     provider_tries: int = Field(default=4, ge=1, le=100)
     """How often a provider is called before its first word until a job fails, or turns to a fallback."""
+    first_token_seconds: float = Field(default=30, gt=0, le=YEAR_SECONDS)
+    """How long a provider may say nothing after it was called."""
+    idle_seconds: float = Field(default=30, gt=0, le=YEAR_SECONDS)
+    """How long it may be silent in mid-answer."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
     """How often the cancel keys of all running jobs are read, in one command."""
     batch_ms: int = Field(default=8, ge=0, le=1_000)
@@ -88,3 +93,12 @@ class WorkerSettings(Settings):
     ] = Field(default={})
     """Providers by names of their own, as JSON: `{"local": {"kind": "openai", "base_url": "http://localhost:8000/v1"}}`.
     An entry that has the name of an API is used in its place."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How patient this worker is at most."""
+        return Timeouts(
+            first_token_seconds=self.first_token_seconds,
+            idle_seconds=self.idle_seconds,
+            total_seconds=self.total_seconds,
+        )

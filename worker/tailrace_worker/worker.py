@@ -20,7 +20,7 @@ from tailrace_worker.cancellation import CancelPoll
 from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.generation import Generations, generate
 from tailrace_worker.leases import Leases
-from tailrace_worker.providers import open_providers
+from tailrace_worker.providers import open_judge, open_providers
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.throttle import Throttle
@@ -58,7 +58,11 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
     cancel_poll = CancelPoll(redis, keys, tick_seconds=settings.cancel_poll_ms / 1000)
     try:
         await broker.greet(settings.redis_url)
-        async with open_providers(settings.providers) as providers, asyncio.TaskGroup() as beside:
+        async with (
+            open_providers(settings.providers) as providers,
+            open_judge() as judge,
+            asyncio.TaskGroup() as beside,
+        ):
             tasks = [beside.create_task(publisher.run()), beside.create_task(cancel_poll.run())]
             try:
                 yield Generations(
@@ -66,6 +70,7 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
                     keys=keys,
                     settings=settings,
                     calls=Calls(providers, Throttle(broker, keys), settings),
+                    judge=judge,
                     publisher=publisher,
                     cancel_poll=cancel_poll,
                     worker=f"{socket.gethostname()}:{os.getpid()}",

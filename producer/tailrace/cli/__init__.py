@@ -21,6 +21,8 @@ _EXTRAS: Final = {
     "httpx2": "worker",
     "msgspec": "worker",
     "openai": "worker",
+    "re2": "worker",
+    "regex": "worker",
     "stamina": "worker",
     "uvloop": "worker",
     "rich": "cli",

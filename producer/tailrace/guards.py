@@ -1,0 +1,128 @@
+"""What must not be shown: the rules that a request sets for its answer, and for its own messages."""
+
+from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, ValidationError, with_config
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+from typing_extensions import TypedDict
+
+from tailrace.problems import Problem, refusal
+
+Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
+"""E-mail addresses; phone numbers; payment cards, by their check digit; IBANs, by country and check digits; addresses
+of IPv4 and IPv6; keys and tokens of known shapes."""
+
+MAX_SOUGHT_CHARS: Final = 8_192
+"""How long the words and patterns of a guard may be together: a worker takes a tenth of a second to compile so much."""
+
+EVERY_CHARS: Final = 400
+"""The default of `Moderate.every_chars`."""
+
+
+def _no_blank(word: str) -> str:
+    if word != word.strip():
+        raise refusal([Problem((), "begins or ends with white space")])
+    return word
+
+
+def _linear(pattern: str) -> str:
+    # The worker's engine is not installed here; pydantic's is as linear, and knows nearly the same syntax.
+    try:
+        validator = SchemaValidator(core_schema.str_schema(pattern=pattern))
+    except SchemaError as error:
+        reason = str(error).strip().rpartition("\n")[2].removeprefix("error: ")
+        raise refusal([Problem((), f"is no regular expression that takes linear time: {reason}")]) from None
+    try:
+        validator.validate_python("")
+    except ValidationError:
+        return pattern
+    raise refusal([Problem((), "matches where there is no text: it is to match one character at least")])
+
+
+_Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_blank)]
+_Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_linear)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class MaxChars(TypedDict):
+    """The answer is cut after `limit` characters, and so is a refusal; reasoning is not counted. The provider is
+    stopped, and the finish reason is `length`. Messages that have more of them together are refused."""
+
+    type: Literal["max_chars"]
+    limit: Annotated[int, Field(ge=1, lt=2**31)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Clean(TypedDict):
+    """Control characters but tabs and line ends, lone surrogates, and invisible overrides of the direction go."""
+
+    type: Literal["clean"]
+
+
+class _Sought(TypedDict):
+    kinds: NotRequired[Annotated[list[Kind], Field(min_length=1)]]
+    words: NotRequired[Annotated[list[_Word], Field(min_length=1, max_length=256)]]
+    """Found in upper and lower case, and as whole words: no letter, digit or _ goes on at their ends. Where letters
+    have no case (Arabic, Chinese, Thai …) they are found within others too."""
+    patterns: NotRequired[Annotated[list[_Pattern], Field(min_length=1, max_length=64)]]
+    r"""Regular expressions in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax), without `\C` and `\Q`, and
+    with flags at the beginning, or in groups of their own: `(?i)mill`, `(?i:mill)race`. A match has at most 8,192 bytes
+    of UTF-8."""
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Redact(_Sought):
+    """Each match is replaced by `[email redacted]` and the like. A `notice` per kind (`word`, `pattern`) has the count.
+
+    Matches do not overlap: the one that begins first counts, and of those that begin together that of `kinds`, then of
+    `words`, then of `patterns`. Arguments of tool calls are passed on as they are.
+    """
+
+    type: Literal["redact"]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Block(_Sought):
+    """A match ends the job with `content_blocked`, and is not shown. What is looked for is as with `Redact`."""
+
+    type: Literal["block"]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Moderate(TypedDict):
+    """Text that OpenAI's moderation endpoint flags ends the job with `content_blocked`."""
+
+    type: Literal["moderate"]
+    every_chars: NotRequired[Annotated[int, Field(ge=50, le=10_000)]]
+    """How much text is judged at a time (default 400), each time together with as much before it."""
+    mode: NotRequired[Literal["strict", "lenient"]]
+    """Text is held until it is judged (`strict`, default), or shown at once (`lenient`)."""
+    on_failure: NotRequired[Literal["open", "closed"]]
+    """Where the endpoint itself fails, the answer goes on, with a `notice` (`open`), or ends with `content_blocked`
+    (`closed`, default)."""
+
+
+_Either = TypeVar("_Either", Redact, Block)
+
+
+def _seeks(guard: _Either) -> _Either:
+    if not guard.keys() & {"kinds", "words", "patterns"}:
+        raise refusal([Problem((), "looks for nothing: give `kinds`, `words` or `patterns`")])
+    words, patterns = guard.get("words", []), guard.get("patterns", [])
+    chars = sum(map(len, words + patterns))
+    if chars > MAX_SOUGHT_CHARS:
+        raise refusal(
+            [Problem((), f"has words and patterns of {chars:,} characters, {MAX_SOUGHT_CHARS:,} are allowed")]
+        )
+    return guard
+
+
+_Redact: TypeAlias = Annotated[Redact, AfterValidator(_seeks)]
+_Block: TypeAlias = Annotated[Block, AfterValidator(_seeks)]
+
+Guard: TypeAlias = MaxChars | Clean | Redact | Block | Moderate
+"""One rule."""
+Guards: TypeAlias = Annotated[
+    list[Annotated[MaxChars | Clean | _Redact | _Block | Moderate, Discriminator("type")]], Field(max_length=16)
+]
+"""Rules, in the order in which they are applied: each gets what the one before it lets through."""

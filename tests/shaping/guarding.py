@@ -1,0 +1,84 @@
+"""Streams to guard: sources that are cut anywhere, and what came out of a stage."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from itertools import accumulate, cycle, pairwise
+from typing import TypeAlias
+
+from hypothesis import strategies as st
+
+from tailrace import ProviderError
+from tailrace.events import Delta, Reasoning, Refusal
+from tailrace_worker.provider import Finish, Piece
+from tailrace_worker.shaping.texts import Text
+
+Cuts: TypeAlias = list[int]
+
+STOP = Finish(reason="stop", provider_reason="stop")
+KINDS: tuple[type[Text], ...] = (Delta, Reasoning, Refusal)
+
+cuts: st.SearchStrategy[Cuts] = st.lists(st.integers(1, 9), min_size=1, max_size=6)
+broken_text: st.SearchStrategy[str] = st.text(
+    st.sampled_from("ab1 \n\x00\x1b\x85\u202e\u2066\ud83d\ude00\udfffé😀秘")
+) | st.text(st.characters())
+
+
+def cut(text: str, lengths: Iterable[int]) -> list[str]:
+    """The text in chunks of these lengths, over and over."""
+    places = [0]
+    for place in accumulate(cycle(lengths)):
+        if places[-1] >= len(text):
+            break
+        places.append(place)
+    return [text[start:stop] for start, stop in pairwise(places)]
+
+
+def deltas(text: str, lengths: Iterable[int]) -> list[Piece]:
+    """The text as it is streamed, and the end."""
+    return [*(Delta(text=chunk) for chunk in cut(text, lengths)), STOP]
+
+
+class Source:
+    """A provider that says what it is told to, and then is silent where it is to stay `open`."""
+
+    def __init__(self, pieces: Iterable[Piece], *, stays_open: bool = False) -> None:
+        self._pieces = tuple(pieces)
+        self._stays_open = stays_open
+        self.is_closed = False
+        self.given = 0
+
+    async def stream(self) -> AsyncGenerator[Piece, None]:
+        try:
+            for piece in self._pieces:
+                self.given += 1
+                yield piece
+            if self._stays_open:
+                await asyncio.Event().wait()
+        finally:
+            self.is_closed = True
+
+
+async def drained(stage: AsyncGenerator[Piece, None]) -> tuple[list[Piece], ProviderError | None]:
+    """What came, and what ended it if that was not the end."""
+    came: list[Piece] = []
+    try:
+        async with aclosing(stage), asyncio.timeout(20):
+            # What came before an error counts, too.
+            async for piece in stage:
+                came.append(piece)  # noqa: PERF401
+    except ProviderError as error:
+        return came, error
+    return came, None
+
+
+def read(stage: AsyncGenerator[Piece, None]) -> tuple[list[Piece], ProviderError | None]:
+    """The same, from where no loop runs."""
+    return asyncio.run(drained(stage))
+
+
+def text_of(pieces: Iterable[Piece], kind: type[Text] = Delta) -> str:
+    """One of the texts, joined."""
+    texts = [piece.text for piece in pieces if isinstance(piece, Delta | Reasoning | Refusal) if type(piece) is kind]
+    assert all(texts), "a piece of text is never empty"
+    return "".join(texts)

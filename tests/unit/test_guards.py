@@ -1,0 +1,76 @@
+"""Which guards pass the door."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tailrace.guards import Guards
+
+DOOR: TypeAdapter[Any] = TypeAdapter(Guards)
+
+GOOD: list[dict[str, Any]] = [
+    {"type": "max_chars", "limit": 1_000},
+    {"type": "clean"},
+    {"type": "redact", "kinds": ["email", "phone", "card", "iban", "ip", "secret"]},
+    {"type": "redact", "words": ["Bob", "New York"], "patterns": [r"(?i)\bmill\w*", r"\p{Greek}+", "a{1,9}"]},
+    {"type": "block", "words": ["秘密"]},
+    {"type": "moderate"},
+    {"type": "moderate", "every_chars": 50, "mode": "lenient", "on_failure": "open"},
+]
+
+
+@pytest.mark.parametrize("guard", GOOD)
+def test_a_good_guard_is_accepted_as_it_is(guard: dict[str, Any]) -> None:
+    assert DOOR.validate_python([guard]) == [guard]
+    assert DOOR.validate_json(DOOR.dump_json([guard])) == [guard]
+
+
+@pytest.mark.parametrize(
+    ("guard", "why"),
+    [
+        ({}, "tag"),
+        ({"type": "burn"}, "tag"),
+        ({"type": "clean", "limit": 1}, "Extra"),
+        ({"type": "max_chars"}, "required"),
+        ({"type": "max_chars", "limit": 0}, "greater"),
+        ({"type": "redact"}, "looks for nothing"),
+        ({"type": "block", "kinds": []}, "at least 1"),
+        ({"type": "block", "kinds": ["emails"]}, "'email'"),
+        ({"type": "redact", "words": [""]}, "at least 1"),
+        ({"type": "redact", "words": [" Bob"]}, "white space"),
+        ({"type": "redact", "words": ["b" * 129]}, "128"),
+        ({"type": "redact", "words": ["b"] * 257}, "256"),
+        ({"type": "redact", "patterns": ["b" * 513]}, "512"),
+        ({"type": "redact", "patterns": ["b"] * 65}, "64"),
+        ({"type": "redact", "patterns": ["(b"]}, "unclosed group"),
+        ({"type": "redact", "patterns": [r"(b)\1"]}, "backreferences are not supported"),
+        ({"type": "redact", "patterns": ["(?=b)"]}, "look-around"),
+        ({"type": "redact", "patterns": [r"(?:\w{1000}){1000}"]}, "size limit"),
+        ({"type": "redact", "patterns": ["b*"]}, "where there is no text"),
+        ({"type": "redact", "patterns": ["\ud800"]}, "unicode"),
+        ({"type": "redact", "words": ["b" * 128] * 32, "patterns": ["b" * 512] * 8 + ["b"]}, "8,193 characters"),
+        ({"type": "moderate", "every_chars": 49}, "50"),
+        ({"type": "moderate", "on_failure": "ignore"}, "'closed'"),
+    ],
+)
+def test_a_guard_at_fault_is_refused(guard: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DOOR.validate_python([guard])
+    assert why in " ".join(line["msg"] for line in caught.value.errors())
+
+
+def test_a_fault_is_told_with_its_place() -> None:
+    with pytest.raises(ValidationError) as caught:
+        DOOR.validate_python([{"type": "clean"}, {"type": "redact", "patterns": ["a", "("]}])
+    assert [line["loc"] for line in caught.value.errors()] == [(1, "redact", "patterns", 1)]
+
+
+def test_a_request_has_no_more_than_sixteen() -> None:
+    with pytest.raises(ValidationError, match="16"):
+        DOOR.validate_python([{"type": "clean"}] * 17)
+
+
+@pytest.mark.timeout(5)
+def test_an_expression_that_would_backtrack_for_ever_is_no_danger_at_the_door() -> None:
+    assert DOOR.validate_python([{"type": "redact", "patterns": ["(?:a+)+$", "(?:a|a)+b"]}])

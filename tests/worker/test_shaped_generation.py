@@ -1,0 +1,185 @@
+"""What a request asks of its stream reaches the stage that does it."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tailrace import Answer, Event, GenerationRequest, Job, Tailrace
+from tailrace.errors import FailureCode
+from tailrace.events import Box, Completed, Delta, Failed, Notice
+from tailrace_worker.generation import Generations
+from tailrace_worker.shaping.moderate import Verdict
+from tests.worker.conftest import OpenGenerations, Puppet
+from tests.worker.streams import texts
+
+SLACK_SECONDS = 0.5
+"""Beyond a deadline, on a machine that does much else: what is told from the default of 30 s."""
+
+
+async def events_of(job: Job) -> list[Event]:
+    async with asyncio.timeout(10):
+        return [event async for event in job.tail()]
+
+
+def asking(request: GenerationRequest, **fields: object) -> GenerationRequest:
+    return GenerationRequest.model_validate({**request.model_dump(exclude_defaults=True), **fields})
+
+
+async def run(tailrace: Tailrace, generations: Generations, request: GenerationRequest) -> list[Event]:
+    job = await tailrace.enqueue(request)
+    await generations.run(job.id, 1)
+    return await events_of(job)
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "says", "code"),
+    [
+        ({"first_token_seconds": 0.1}, (), FailureCode.FIRST_TOKEN_TIMEOUT),
+        ({"idle_seconds": 0.1}, ("Once ", "upon"), FailureCode.IDLE_TIMEOUT),
+        ({"total_seconds": 0.1}, ("Once ", "upon"), FailureCode.TOTAL_TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize("by", ["request", "worker"])
+async def test_a_silent_provider_is_cut_at_the_deadline_and_the_text_so_far_stays(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    timeouts: dict[str, float],
+    says: tuple[str, ...],
+    code: FailureCode,
+    by: str,
+) -> None:
+    puppet.say(*says)
+    async with open_generations(**(timeouts if by == "worker" else {})) as generations:
+        began = time.monotonic()
+        wanted = asking(request_, **({"timeouts": timeouts} if by == "request" else {}))
+        events = await run(tailrace, generations, wanted)
+        assert time.monotonic() - began < 0.1 + SLACK_SECONDS
+    ending = events[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == code
+    assert "".join(texts(events)) == "".join(says)
+    assert puppet.closed.is_set()
+    assert len(puppet.requests) == 1
+
+
+async def test_a_request_cannot_loosen_what_its_worker_is_set_to(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    async with open_generations(first_token_seconds=0.1) as generations:
+        events = await run(tailrace, generations, asking(request_, timeouts={"first_token_seconds": 600}))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].code == FailureCode.FIRST_TOKEN_TIMEOUT
+
+
+async def test_a_deadline_takes_a_fallback_and_no_other_try(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(
+        asking(
+            request_,
+            timeouts={"first_token_seconds": 0.1},
+            fallbacks=[{"provider": "openai", "model": "second"}],
+        )
+    )
+    running = asyncio.create_task(generations.run(job.id, 1))
+    async for event in job.tail():
+        if isinstance(event, Notice):
+            break
+    puppet.say("Here")
+    puppet.finish()
+    await running
+    assert [request.model for request in puppet.requests] == ["puppet", "second"]
+    assert texts(await events_of(job)) == ["Here"]
+
+
+async def test_guards_boxes_and_buffering_are_applied_in_this_order(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    guards: list[Any] = [{"type": "clean"}, {"type": "redact", "kinds": ["email"]}]
+    buffering = {"max_chars": 1_000, "max_delay_ms": 10_000, "at_sentences": False}
+    puppet.say("Write", " to\u202e me", "@exam", "ple.org about", " [1, 2,", " 3, 4]", ".")
+    puppet.finish()
+    events = await run(tailrace, generations, asking(request_, guards=guards, boxes=True, buffering=buffering))
+    answer = Answer()
+    for event in events:
+        answer.add(event)
+    assert answer.text == "Write to [email redacted] about [1, 2, 3, 4]."
+    (box,) = [event for event in events if isinstance(event, Box)]
+    assert answer.text[box.start : box.end] == "[1, 2, 3, 4]"
+    assert [notice.code for notice in answer.notices] == ["redacted"]
+    assert len([event for event in events if isinstance(event, Delta)]) <= 3
+
+
+async def test_a_block_ends_the_job_and_what_was_held_back_is_never_published(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.say("The word is sec", "ret, as", " you know.")
+    puppet.finish()
+    events = await run(tailrace, generations, asking(request_, guards=[{"type": "block", "words": ["secret"]}]))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].code == FailureCode.CONTENT_BLOCKED
+    assert "".join(texts(events)) == "The word is "
+    assert puppet.closed.is_set()
+
+
+async def test_no_other_model_goes_on_after_a_block(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.say("The secret")
+    puppet.finish()
+    guards = [{"type": "block", "words": ["secret"]}]
+    fallbacks = [{"provider": "openai", "model": "second"}]
+    events = await run(tailrace, generations, asking(request_, guards=guards, fallbacks=fallbacks))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].code == FailureCode.CONTENT_BLOCKED
+    assert len(puppet.requests) == 1
+
+
+async def test_a_limit_of_characters_stops_the_provider_with_the_reason_length(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.say("12345", "67890")
+    events = await run(tailrace, generations, asking(request_, guards=[{"type": "max_chars", "limit": 7}]))
+    assert isinstance(events[-1], Completed)
+    assert events[-1].finish_reason == "length"
+    assert "".join(texts(events)) == "1234567"
+    assert puppet.closed.is_set()
+
+
+async def test_messages_are_guarded_before_the_provider_gets_them(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.say("Yes.")
+    puppet.finish()
+    messages = [{"role": "user", "content": "I am me@example.org"}]
+    redact = [{"type": "redact", "kinds": ["email"]}]
+    events = await run(tailrace, generations, asking(request_, messages=messages, input_guards=redact))
+    assert puppet.requests[0].messages == [{"role": "user", "content": "I am [email redacted]"}]
+    assert [event.code for event in events if isinstance(event, Notice)] == ["redacted"]
+
+    blocked = [{"type": "block", "kinds": ["email"]}]
+    events = await run(tailrace, generations, asking(request_, messages=messages, input_guards=blocked))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].code == FailureCode.CONTENT_BLOCKED
+    assert len(puppet.requests) == 1
+
+
+async def test_what_the_judge_flags_is_not_shown(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    async def judge(text: str) -> Verdict:
+        return Verdict(categories=("violence",) if "harm" in text else ())
+
+    puppet.say("I mean no harm.")
+    puppet.finish()
+    async with open_generations() as generations:
+        object.__setattr__(generations, "judge", judge)
+        events = await run(tailrace, generations, asking(request_, guards=[{"type": "moderate"}]))
+    assert isinstance(events[-1], Failed)
+    assert events[-1].code == FailureCode.CONTENT_BLOCKED
+    assert "violence" in events[-1].message
+    assert texts(events) == []

@@ -1,0 +1,39 @@
+"""What a provider's raw stream lacks before a person may see it: stages, each an async generator over pieces."""
+
+from collections.abc import AsyncGenerator
+
+from tailrace.request import GenerationRequest
+from tailrace_worker.provider import Piece
+from tailrace_worker.shaping.boxes import boxes
+from tailrace_worker.shaping.buffer import buffer
+from tailrace_worker.shaping.guards import shielded
+from tailrace_worker.shaping.kinds import rules_of
+from tailrace_worker.shaping.moderate import Judge
+
+
+def compile_guards(request: GenerationRequest) -> None:
+    """Compiles what the guards look for, before anybody is called.
+
+    Raises:
+        InvalidRequest: A pattern is none for RE2.
+    """
+    for guard in request.guards:
+        if guard["type"] == "redact" or guard["type"] == "block":  # so that its type is known
+            rules_of(guard)
+
+
+def shapes(request: GenerationRequest) -> bool:
+    """Whether the request wants anything of its stream."""
+    return bool(request.guards or request.boxes or request.buffering)
+
+
+def shaped(
+    pieces: AsyncGenerator[Piece, None], request: GenerationRequest, *, judge: Judge, said: str
+) -> AsyncGenerator[Piece, None]:
+    """The pieces as the request wants them; `said` is the text that stands from earlier attempts."""
+    pieces = shielded(pieces, request.guards, judge=judge)
+    if request.boxes:
+        pieces = boxes(pieces, said=said)
+    if request.buffering:
+        pieces = buffer(pieces, request.buffering)
+    return pieces

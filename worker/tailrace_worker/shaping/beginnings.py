@@ -1,0 +1,153 @@
+r"""What the matches of a regular expression begin with, as a regular expression.
+
+Text that comes in parts has to be held back from where a match may have begun: from where its rest is the beginning of
+one. What a regular expression matches begins with what another one matches, and that one finds the place: for `mil|ra*`
+it is, in RE2's words, `(?:$|m(?:$|i$))|(?:$|ra*$)`. A whole `mil` does not wait: more text changes nothing about it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<open> \( (?: \? (?: P?<\w+> | [imsU]*(?:-[imsU]+)?: ) )? )
+    | (?P<close> \) )
+    | (?P<bar> \| )
+    | (?P<repeat> (?: [*+?] | \{ \d+ (?: ,\d* )? \} ) \?? )
+    | (?P<foreign> \\[QEC] )
+    | (?P<one>
+        \\[pP] (?: \{ [^}]* \} | . )
+      | \\x (?: \{ [^}]* \} | .. )
+      | \\[0-7]{1,3}
+      | \\.
+      | \[ \^? \]? (?> \[ : \^? [a-z]+ : \] | \\. | [^\]\\] )*+ \]
+      | [^\[\\]
+      )
+    """,
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+_MAX_DEPTH: Final = 100
+# Each place where the text may end has an end of its own: for one that all share, RE2 takes quadratic time to compile.
+_HERE: Final = r"\z"
+_FLAGS: Final = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?)\)", re.ASCII)
+
+
+class Unsupported(ValueError):
+    """The expression has a part that cannot be taken apart here."""
+
+
+class Form(NamedTuple):
+    """Two expressions without groups that capture."""
+
+    whole: str
+    """It matches what the given one does."""
+    begun: str
+    """It matches the beginnings of such a match, where the text ends behind them: the empty one, and each after which
+    more text can decide. A whole one is among them where it can become a longer one, or where an assertion ends it,
+    for which what comes next counts."""
+
+
+def taken_apart(pattern: str) -> Form:
+    """Takes an expression that RE2 accepts.
+
+    Raises:
+        Unsupported: It sets flags from some place on, or has a `\\Q`, a `\\C`, or a repetition of nothing.
+    """
+    flags = _FLAGS.match(pattern)
+    parser = _Parser(pattern[flags.end() if flags else 0 :])
+    form = parser.choice()
+    if parser.kind != "end":
+        raise Unsupported(f"{parser.text!r} is not expected")
+    return _group(flags[1] if flags else "", form)
+
+
+def alternatives(forms: Iterable[Form]) -> Form:
+    """What matches where one of the forms does."""
+    wholes, beginnings = zip(*forms, strict=True)
+    return Form("|".join(wholes), "|".join(beginnings))
+
+
+class _Parser:
+    """Goes through an expression once, and puts its forms together as it goes."""
+
+    def __init__(self, pattern: str) -> None:
+        self._tokens = _tokens(pattern)
+        self._depth = 0
+        self._step()
+
+    def _step(self) -> None:
+        self.kind, self.text = next(self._tokens)
+
+    def choice(self) -> Form:
+        forms = [self._sequence()]
+        while self.kind == "bar":
+            self._step()
+            forms.append(self._sequence())
+        return alternatives(forms)
+
+    def _sequence(self) -> Form:
+        forms: list[Form] = []
+        while self.kind in {"open", "one"}:
+            forms.append(self._repeated(self._one()))
+        if not forms:
+            return Form("", _HERE)
+        begun = forms[-1].begun
+        for form in reversed(forms[:-1]):
+            begun = _followed(form, begun)
+        return Form("".join(form.whole for form in forms), begun)
+
+    def _one(self) -> Form:
+        kind, text = self.kind, self.text
+        self._step()
+        if kind != "open":
+            return Form(text, _HERE)
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise Unsupported(f"its groups are nested deeper than {_MAX_DEPTH} levels")
+        inner = self.choice()
+        if self.kind != "close":
+            raise Unsupported(f"{self.text!r} is not expected in a group")
+        self._depth -= 1
+        self._step()
+        return _group(text[2:-1] if text.endswith(":") else "", inner)
+
+    def _repeated(self, form: Form) -> Form:
+        if self.kind != "repeat":
+            return form
+        times = self.text
+        self._step()
+        whole, begun = form
+        match times.rstrip("?") or "?":
+            case "?":
+                pass
+            case "*" | "+":
+                begun = f"{whole}*(?:{begun})"
+            case counted:
+                least, comma, most = counted.strip("{}").partition(",")
+                last = most if comma else least
+                begun = f"{whole}{_up_to(last)}(?:{begun})" if last.strip("0") or not last else _HERE
+        return Form(whole + times, begun)
+
+
+def _tokens(pattern: str) -> Iterator[tuple[str, str]]:
+    place = 0
+    while token := _TOKEN.match(pattern, place):
+        yield str(token.lastgroup), token[0]
+        place = token.end()
+    rest = pattern[place:]
+    while True:
+        yield "foreign" if rest else "end", rest
+
+
+def _group(flags: str, form: Form) -> Form:
+    return Form(f"(?{flags}:{form.whole})", f"(?{flags}:{form.begun})")
+
+
+def _followed(form: Form, begun: str) -> str:
+    """What begins a sequence: part of its first form, or all of that and part of the rest."""
+    return f"(?:{form.begun}|{form.whole}{begun})"
+
+
+def _up_to(last: str) -> str:
+    return f"{{0,{int(last) - 1}}}" if last else "*"

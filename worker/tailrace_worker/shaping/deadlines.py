@@ -1,0 +1,121 @@
+"""Cuts a provider off that is silent for too long, or takes too long."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from tailrace.errors import FailureCode, ProviderError
+from tailrace.events import Notice
+from tailrace.shaping import Timeouts
+from tailrace_worker.provider import Piece, Usage
+
+
+async def deadlines(pieces: AsyncGenerator[Piece, None], timeouts: Timeouts) -> AsyncGenerator[Piece, None]:
+    """Passes the pieces on. The call to the provider begins with the first that is asked for.
+
+    Raises:
+        ProviderError: A deadline has passed; the source is closed.
+    """
+    async with aclosing(pieces):
+        with _Watch(timeouts) as watch:
+            watch.wait()
+            async for piece in pieces:
+                watch.see(piece)
+                yield piece
+                watch.wait()
+
+
+class _Watch:
+    """Cancels the wait for a piece once its deadline has passed, and says which it was.
+
+    One timer serves all pieces: it looks at what is due when it rings, and is set again. Only waiting is cut, never
+    whoever has taken a piece; and nobody is called idle who is not waited for.
+    """
+
+    __slots__ = ("_began", "_cancelling", "_cut", "_has_token", "_loop", "_since", "_task", "_timeouts", "_timer")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._began = self._since = self._loop.time()
+        self._has_token = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+        """Who waits now."""
+        self._cancelling = 0
+        self._cut: ProviderError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+        if self._cut is None or self._task is None:
+            return
+        # As in `asyncio.timeout`: if somebody else has cancelled the task too, it stays cancelled.
+        if self._task.uncancel() <= self._cancelling and exc is not self._cut:
+            raise self._cut from exc
+
+    def wait(self) -> None:
+        """The next piece is asked for now."""
+        self._since = self._loop.time()
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        if self._timer is None:
+            self._set()
+        # Pieces that are there at once never let a timer find anybody who waits.
+        if self._since >= self._began + self._timeouts.total_seconds:
+            raise self._passed(self._since)
+
+    def see(self, piece: Piece) -> None:
+        """A piece has come."""
+        if self._cut is not None:
+            # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
+            raise self._cut
+        self._task = None
+        if not self._has_token and not isinstance(piece, Usage | Notice):
+            self._has_token = True
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self) -> None:
+        self._timer = self._loop.call_at(self._due, self._ring)
+
+    @property
+    def _due(self) -> float:
+        if self._has_token:
+            soonest = self._since + self._timeouts.idle_seconds
+        else:
+            soonest = self._began + self._timeouts.first_token_seconds
+        return min(soonest, self._began + self._timeouts.total_seconds)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if self._loop.time() < self._due:
+            self._set()
+        else:
+            self._cut = self._passed(self._loop.time())
+            self._task.cancel()
+
+    def _passed(self, now: float) -> ProviderError:
+        limits = self._timeouts
+        if now >= self._began + limits.total_seconds:
+            code, limit = FailureCode.TOTAL_TIMEOUT, f"The generation took longer than {limits.total_seconds:g} s"
+        elif self._has_token:
+            code, limit = FailureCode.IDLE_TIMEOUT, f"The provider was silent for {limits.idle_seconds:g} s"
+        else:
+            code, limit = (
+                FailureCode.FIRST_TOKEN_TIMEOUT,
+                f"The provider said nothing within {limits.first_token_seconds:g} s",
+            )
+        return ProviderError(f"{limit} (`{code.removesuffix('_timeout')}_seconds`).", code=code, retryable=True)

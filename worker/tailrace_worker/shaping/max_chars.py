@@ -1,0 +1,25 @@
+"""Cuts an answer that is too long."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from tailrace.events import Delta, Refusal
+from tailrace_worker.provider import Finish, Piece
+
+
+async def max_chars(pieces: AsyncGenerator[Piece, None], limit: int) -> AsyncGenerator[Piece, None]:
+    """Lets `limit` characters of the text through, and as many of a refusal; stops the provider when more come."""
+    left: dict[type[Delta | Refusal], int] = {Delta: limit, Refusal: limit}
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if isinstance(piece, Delta | Refusal):
+                kind, room = type(piece), left[type(piece)]
+                left[kind] -= len(piece.text)
+                if left[kind] < 0:
+                    if room:
+                        yield kind(text=piece.text[:room])
+                    break
+            yield piece
+        else:
+            return
+    yield Finish(reason="length", provider_reason="max_chars")

@@ -1,0 +1,53 @@
+"""Replaces what must not be shown."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from typing import Final
+
+from tailrace.events import Notice
+from tailrace_worker.provider import Piece
+from tailrace_worker.shaping.search import Passage, Rules, Search
+from tailrace_worker.shaping.texts import watched
+
+REDACTED: Final = "redacted"
+"""The code of the notice that tells how many matches of a kind were replaced."""
+
+
+def redact(pieces: AsyncGenerator[Piece, None], rules: Rules) -> AsyncGenerator[Piece, None]:
+    """Replaces every match in a text, and tells before the finish how many there were of each kind."""
+    counts = Counter[str]()
+    return watched(pieces, lambda: Redaction(rules, counts), lambda: notices(counts))
+
+
+def notices(counts: Counter[str]) -> list[Notice]:
+    """What readers are told: each kind, and how many of it were replaced."""
+    return [Notice(code=REDACTED, message=f"{kind}: {count}") for kind, count in counts.items()]
+
+
+class Redaction:
+    """Redacts one text, and counts what it replaces."""
+
+    def __init__(self, rules: Rules, counts: Counter[str]) -> None:
+        self.has_altered = False
+        self._search = Search(rules)
+        self._counts = counts
+
+    def feed(self, text: str) -> Iterator[str]:
+        """Gives what is known to be the beginning of no match."""
+        return self._shown(self._search.feed(text))
+
+    def end(self) -> Iterator[str]:
+        """Gives the rest."""
+        return self._shown(self._search.end())
+
+    def _shown(self, passages: Iterator[Passage]) -> Iterator[str]:
+        text = "".join(map(self._replaced, passages))
+        if text:
+            yield text
+
+    def _replaced(self, passage: Passage) -> str:
+        if passage.kind is None:
+            return passage.text
+        self.has_altered = True
+        self._counts[passage.kind] += 1
+        return f"[{passage.kind} redacted]"

@@ -1,0 +1,153 @@
+"""Finds what rules look for in a text that comes in parts, just as if it had come at once."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol, cast
+
+import re2  # type: ignore[import-untyped]
+
+from tailrace.errors import InvalidRequest
+from tailrace_worker.shaping.beginnings import Form, Unsupported, alternatives, taken_apart
+
+MAX_MATCH_BYTES: Final = 8_192
+"""What is longer is no match, so that no more than this is ever held back. Private keys of RSA with 8,192 bits fit."""
+
+KNOWN_NEXT: Final = r"(?:\b|\B)"
+"""Holds everywhere, but a match that ends with it waits for the character behind it."""
+
+_CONTEXT_BYTES: Final = 4
+"""How much stays of what was let go, for the assertions that look back: one character."""
+_PART_CHARS: Final = 4_096
+_MAX_MEMORY_BYTES: Final = 16 * 1024 * 1024
+"""Of one compiled expression. In half of it the states of 256 words find no room; what fills twice of it takes seconds
+to compile."""
+
+
+class Rule(NamedTuple):
+    """One thing to look for."""
+
+    kind: str
+    patterns: Sequence[str]
+    """In RE2's syntax. Of those that match at a place the one named first counts."""
+    accepts: Callable[[bytes, int, int], bool] = lambda _text, _start, _end: True
+    """Looks closer at a match: at the text from a start to an end, and at one character before and after it. Where it
+    does not accept one, a shorter one at the same start is tried. Who looks behind a match needs patterns that end
+    with an assertion, such as `KNOWN_NEXT`."""
+
+
+class Passage(NamedTuple):
+    """A part of the text in which nothing was found, or a match."""
+
+    text: str
+    kind: str | None
+    """What was found."""
+
+
+class _Match(Protocol):
+    @property
+    def lastindex(self) -> int | None: ...
+    def start(self) -> int: ...
+    def end(self) -> int: ...
+
+
+class _Compiled(Protocol):
+    """An expression of RE2. Positions in text are bytes; what stands around them is seen by its assertions."""
+
+    def search(self, text: bytes, pos: int) -> _Match | None: ...
+    def match(self, text: bytes, pos: int, endpos: int) -> _Match | None: ...
+
+
+_compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyright: ignore[reportUnknownMemberType]
+_RefusedByRE2 = cast("type[Exception]", re2.error)  # pyright: ignore[reportUnknownMemberType]
+
+
+class Rules:
+    """Rules that look at a text together. The match that begins first counts, then that of the rule named first."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        """Raises `InvalidRequest` for a pattern that cannot be used."""
+        rules = tuple(rules)
+        forms = [_form(rule) for rule in rules]
+        # The largest first: what is too large for RE2 is to be refused soon.
+        self._begun = _compiled(f"(?:{'|'.join(form.begun for form in forms)})\\z")
+        self._any = _compiled("|".join(f"({form.whole})" for form in forms))
+        self._rules = [(rule, _compiled(form.whole)) for rule, form in zip(rules, forms, strict=True)]
+
+    def open_from(self, text: bytes, start: int) -> int:
+        """The first place from `start` on where more text could make a match, or make another one of it."""
+        begun = self._begun.search(text, max(start, len(text) - MAX_MATCH_BYTES))
+        return begun.start() if begun else len(text)
+
+    def find(self, text: bytes, start: int, stop: int) -> tuple[int, int, str] | None:
+        """The first match that begins before `stop`: start, end and kind. Empty ones do not count."""
+        while start < stop and (match := self._any.search(text, start)) and (start := match.start()) < stop:
+            # Those before the one that has matched do not match here.
+            for rule, compiled in self._rules[(match.lastindex or 1) - 1 :]:
+                if end := _end(text, start, rule, compiled):
+                    return start, end, rule.kind
+            start += 1
+        return None
+
+
+class Search:
+    """Looks at one text. What may be the beginning of a match is kept until that is known."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._text = b""
+        self._start = 0
+
+    def feed(self, text: str) -> Iterator[Passage]:
+        """More of the text has come; what is known now of the text so far."""
+        for place in range(0, len(text), _PART_CHARS):
+            self._text += text[place : place + _PART_CHARS].encode(errors="surrogatepass")
+            yield from self._known(is_whole=False)
+
+    def end(self) -> Iterator[Passage]:
+        """Nothing more comes; the rest."""
+        yield from self._known(is_whole=True)
+
+    def _known(self, *, is_whole: bool) -> Iterator[Passage]:
+        text, start, rules = self._text, self._start, self._rules
+        while True:
+            stop = len(text) if is_whole else rules.open_from(text, start)
+            found = rules.find(text, start, stop)
+            if found is None:
+                break
+            yield from _passage(text[start : found[0]])
+            yield from _passage(text[found[0] : found[1]], found[2])
+            start = found[1]
+        yield from _passage(text[start:stop])
+        dropped = max(0, stop - _CONTEXT_BYTES)
+        self._text, self._start = text[dropped:], stop - dropped
+
+
+def _form(rule: Rule) -> Form:
+    try:
+        return alternatives(map(taken_apart, rule.patterns))
+    except Unsupported as error:
+        raise InvalidRequest(f"A guard's pattern cannot be used: {error}.") from None
+
+
+def _end(text: bytes, start: int, rule: Rule, compiled: _Compiled) -> int | None:
+    stop = min(len(text), start + MAX_MATCH_BYTES)
+    while stop > start and (match := compiled.match(text, start, stop)) and (end := match.end()) > start:
+        if rule.accepts(text, start, end):
+            return end
+        stop = end - 1
+    return None
+
+
+def _passage(text: bytes, kind: str | None = None) -> Iterator[Passage]:
+    if text:
+        yield Passage(text.decode(errors="surrogatepass"), kind)
+
+
+def _compiled(pattern: str) -> _Compiled:
+    options = re2.Options()
+    options.max_mem = _MAX_MEMORY_BYTES
+    options.log_errors = False
+    try:
+        return _compile(pattern, options)
+    except _RefusedByRE2 as error:
+        reason = error.args[0].decode(errors="replace")
+        raise InvalidRequest(f"A guard's pattern cannot be used: {reason}.") from None

@@ -1,0 +1,70 @@
+"""The three texts of an answer, each watched for itself: what is said, what is thought, what is declined."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from itertools import chain
+from typing import Protocol, TypeAlias
+
+from tailrace.events import Delta, Notice, Reasoning, Refusal
+from tailrace_worker.provider import Finish, Piece, Usage
+
+Text: TypeAlias = Delta | Reasoning | Refusal
+
+
+class Watch(Protocol):
+    """Watches one text as it comes, and tells what of it is shown. Either method may end the job by raising."""
+
+    @property
+    def has_altered(self) -> bool:
+        """Whether what is shown is no longer what came."""
+        ...
+
+    def feed(self, text: str) -> Iterator[str]:
+        """More has come; what can be shown now."""
+        ...
+
+    def end(self) -> Iterator[str]:
+        """The text is over; what else is shown of it."""
+        ...
+
+
+async def watched(
+    pieces: AsyncGenerator[Piece, None], watch: Callable[[], Watch], report: Callable[[], Iterable[Notice]] = tuple
+) -> AsyncGenerator[Piece, None]:
+    """Watches each text with a watch of its own, up to a tool call or the end; before the finish comes the report.
+
+    Usage and notices are no part of a text, and end none: there are providers that tell the usage with every chunk.
+    Where the provider breaks off, what was held back is not shown: nobody knows what it would have become.
+    """
+    watches: dict[type[Text], Watch] = {}
+    async with aclosing(pieces):
+        async for piece in pieces:
+            match piece:
+                case Reasoning(signature=str() as signature):
+                    block = watches.pop(Reasoning, None) or watch()
+                    for text in chain(block.feed(piece.text), block.end()):
+                        yield Reasoning(text=text)
+                    # What was altered would not be taken back with its signature, and is left out without one.
+                    if not block.has_altered:
+                        yield Reasoning(text="", signature=signature)
+                case Delta() | Reasoning() | Refusal():
+                    kind = type(piece)
+                    if kind not in watches:
+                        watches[kind] = watch()
+                    for text in watches[kind].feed(piece.text):
+                        yield piece if text is piece.text else kind(text=text)
+                case Usage() | Notice():
+                    yield piece
+                case _:
+                    for rest in _rests(watches):
+                        yield rest
+                    for notice in report() if isinstance(piece, Finish) else ():
+                        yield notice
+                    yield piece
+
+
+def _rests(watches: dict[type[Text], Watch]) -> Iterator[Text]:
+    for kind, watch in watches.items():
+        for text in watch.end():
+            yield kind(text=text)
+    watches.clear()
