@@ -45,17 +45,17 @@ read_last()
 """
 
 # ARGV: attempt, life in ms, time to keep in ms, worker, reason, how many workers may be lost, '1' where it continues,
-# provider and model where these are not the record's, then only from a body that carries its request: request,
-# provider, model, queue.
+# provider and model where these are not the record's, the last SEQ that the worker knows of, then only from a body that
+# carries its request: request, provider, model, queue.
 _BEGIN = (
     _READ_LAST
     + """
-local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[10]
+local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[11]
 if not last then
   if not request then return {'gone'} end
-  redis.call('HSET', record, 'request', request, 'provider', ARGV[11], 'model', ARGV[12], 'tenant', 'default',
-             'queue', ARGV[13], 'queued_at', now)
-  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[13])
+  redis.call('HSET', record, 'request', request, 'provider', ARGV[12], 'model', ARGV[13], 'tenant', 'default',
+             'queue', ARGV[14], 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[14])
   last = {attempt = 0, seq = 1}
 end
 local known = redis.call('HMGET', record, 'tenant', 'request', 'provider', 'model', 'queued_at', 'expires_at')
@@ -66,7 +66,7 @@ local function over(...)
   return {'ended', (select(2, ...)), tenant}
 end
 if last.ended then return {'ended', last.type, tenant} end
-if attempt <= last.attempt then return {'behind', last.attempt} end
+if attempt <= last.attempt or last.seq < tonumber(ARGV[10]) then return {'behind', last.attempt} end
 local wanted = redis.call('GET', cancel)
 if wanted then return over('type', 'cancelled', 'at', now, 'reason', wanted) end
 if last.type == 'queued' and now > (tonumber(known[6] or '') or now) then
@@ -179,6 +179,8 @@ class Resumed:
     model: str
     continues: bool
     """Whether what was said so far stands."""
+    last_seq: int
+    """The `SEQ` of its last entry. Behind less nothing goes on: a restarted Redis has lost what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +222,7 @@ async def begin(
             worker,
             reason,
             max_lost,
-            *(("1" if resumed.continues else "", resumed.provider, resumed.model) if resumed else ("", "", "")),
+            *_resumed(resumed),
             *((carried.request, carried.provider, carried.model, carried.queue) if carried else ()),
         )
     )
@@ -287,6 +289,12 @@ async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_s
 def no_stream(job_id: str) -> JobNotFound:
     """The error of every call that needs the job's stream."""
     return JobNotFound(f"Job {job_id!r} has no stream: it expired, was deleted, or was never enqueued.")
+
+
+def _resumed(resumed: Resumed | None) -> tuple[str | int, ...]:
+    if resumed is None:
+        return "", "", "", 0
+    return "1" if resumed.continues else "", resumed.provider, resumed.model, resumed.last_seq
 
 
 def _keys(keys: Keys, job_id: str) -> tuple[str, str, str]:

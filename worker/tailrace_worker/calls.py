@@ -70,6 +70,12 @@ class Calls:
                 if not course.falls_back(error):
                     raise
 
+    async def heed(self, request: GenerationRequest, error: ProviderError) -> None:
+        """Tells all workers of a rate limit."""
+        if error.code is FailureCode.PROVIDER_RATE_LIMITED:
+            seconds = error.retry_after_seconds or _RATE_LIMIT_SECONDS
+            await self._throttle.tell(request.provider, request.model, seconds)
+
     async def _begin(self, request: GenerationRequest) -> Begun:
         tries = stamina.retry_context(
             on=_wait,
@@ -97,9 +103,7 @@ class Calls:
                 if not isinstance(piece, Usage):
                     break
         except ProviderError as error:
-            if error.code is FailureCode.PROVIDER_RATE_LIMITED:
-                seconds = error.retry_after_seconds or _RATE_LIMIT_SECONDS
-                await self._throttle.tell(request.provider, request.model, seconds)
+            await self.heed(request, error)
             raise
         return Begun(first, pieces)
 

@@ -35,12 +35,17 @@ class Course:
         """Whether the attempt goes on from the text of those before."""
         self.has_spoken = False
         """Whether the attempt has said anything that readers have."""
+        self.last_seq = 0
+        """The `SEQ` of the last entry of the attempt that broke off."""
         self._target = request
         self._fallbacks = deque(request.falling_back(each) for each in request.fallbacks)
         self._max_attempts = max_attempts
         self._attempts = 1
         self._prefills = prefills
+        self._fallback: Notice | None = None
+        """Of the fallback that is the target now."""
         self._notice: Notice | None = None
+        """What readers were not told yet."""
         self._text: list[str] = []
         self._is_text_alone = True
         self._has_space = False
@@ -71,7 +76,7 @@ class Course:
         """Whether there is another attempt after this one, which has broken off; `request` is then what it calls."""
         if self._target.on_interrupt == "fail" or not (self.has_spoken or self.continues) or error.code in _FINAL:
             return False
-        if self.continues and not self.has_spoken:
+        if self.continues and not self.has_spoken and error.code is FailureCode.PROVIDER_REJECTED:
             # Not every model takes the beginning of its answer: the next attempt does without.
             self._is_text_alone = False
         elif error.retryable and self._attempts < self._max_attempts:
@@ -89,7 +94,12 @@ class Course:
     @property
     def resumed(self) -> Resumed:
         """What readers are told of the attempt that goes on."""
-        return Resumed(provider=self.request.provider, model=self.request.model, continues=self.continues)
+        return Resumed(
+            provider=self.request.provider,
+            model=self.request.model,
+            continues=self.continues,
+            last_seq=self.last_seq,
+        )
 
     def take_notice(self) -> Notice | None:
         """What readers are to be told once, before anything else."""
@@ -101,7 +111,9 @@ class Course:
             return False
         self._target = self.request = self._fallbacks.popleft()
         self._attempts = 1
-        self._notice = Notice(code=FALLBACK, message=f"{error} {self._target.provider} {self._target.model} goes on.")
+        self._notice = self._fallback = Notice(
+            code=FALLBACK, message=f"{error} {self._target.provider} {self._target.model} goes on."
+        )
         return True
 
     def _resume(self) -> None:
@@ -116,5 +128,7 @@ class Course:
             self.request = self._target.model_copy(update={"messages": [*self._target.messages, said]})
         else:
             self.request = self._target
+            # What earlier attempts have told is void.
+            self._notice = self._fallback
             self._text.clear()
             self._is_text_alone = True

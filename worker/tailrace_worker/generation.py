@@ -160,6 +160,7 @@ class Generations:
                 if isinstance(said, Interrupted):
                     # The next attempt must not begin before what this one has said is readable.
                     await writer.settled()
+                    said.course.last_seq = writer.last_seq
                     return said
                 await writer.end(said)
             except AttemptLost as lost:
@@ -192,7 +193,7 @@ class Generations:
         except CancelRequested as request:
             return Cancelled(reason=request.reason, **meter.read())
         except ProviderError as error:
-            if course is not None and course.goes_on(error):
+            if course is not None and await self._goes_on(course, error):
                 _logger.info("job %s goes on in another attempt: %s", job_id, error)
                 return Interrupted(course, error.code)
             _logger.info("job %s failed: %s", job_id, error)
@@ -224,11 +225,11 @@ class Generations:
                 case Finish():
                     finish = piece
                 case Notice() | Box():
+                    course.has_spoken = True
                     writer.write(piece)
                 case _:
-                    if not course.has_spoken:
-                        course.has_spoken = True
-                        meter.speak()
+                    course.has_spoken = True
+                    meter.speak()
                     if content := keep(piece) if keep else piece:
                         writer.write(content)
 
@@ -251,6 +252,11 @@ class Generations:
                 retryable=True,
             )
         return finish
+
+    async def _goes_on(self, course: Course, error: ProviderError) -> bool:
+        if course.has_spoken:
+            await self.calls.heed(course.request, error)
+        return course.goes_on(error)
 
     async def _course(self, began: Began, writer: StreamWriter) -> Course:
         request = GenerationRequest.from_json(began.request)

@@ -38,7 +38,8 @@ class Meter:
 
     def speak(self) -> None:
         """The first piece of the answer has come."""
-        self._first_token = time.monotonic()
+        if self._first_token is None:
+            self._first_token = time.monotonic()
 
     def use(self, usage: Usage) -> None:
         """The provider has counted."""

@@ -44,7 +44,7 @@ class Publisher:
         self._wire = Wire(redis)
         self._keys = keys
         self._settings = settings
-        self._writers: set[StreamWriter] = set()
+        self._writers: dict[StreamWriter, None] = {}
         self._rung: list[StreamWriter] = []
         self._pending: dict[StreamWriter, None] = {}
         self._kept: deque[tuple[float, StreamWriter, Entry]] = deque()
@@ -60,7 +60,7 @@ class Publisher:
     def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
         """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
         writer = StreamWriter(self, self._keys, job_id, began.started, began.fields, on_lost)
-        self._writers.add(writer)
+        self._writers[writer] = None
         self._keep([(writer, entry) for entry in writer.landed], time.monotonic())
         # Who waits for a ring watches nothing: this `started` may be lost before the provider's first word.
         self._bell.set()
@@ -90,7 +90,7 @@ class Publisher:
     def release(self, writer: StreamWriter) -> None:
         """Forgets a writer of which nothing will have to be sent again."""
         if writer.is_done:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
 
     async def run(self) -> None:
         """Publishes until it is cancelled."""
@@ -152,6 +152,8 @@ class Publisher:
                 if not self._wire.is_connected:
                     # Before anything else is sent: what a restarted Redis lost can only be put back in order.
                     await self._wire.connect()
+                    # A job may have two writers: what the earlier attempt lost goes before the later one.
+                    self._pending.clear()
                     await self._reconcile(self._writers)
                 elif batch := self._next_batch():
                     await self._reconcile(await self._send(batch))

@@ -14,8 +14,8 @@ from tailrace_worker.wire import bulk, packed
 
 _MAX_ENTRY_BYTES = 65_536
 
-_GROWING: Final = frozenset({"delta", "reasoning", "refusal", "tool_call"})
-"""Events that may be joined in one entry where they differ in their last field alone, which is a piece of text."""
+_GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
+"""Events, and their last fields: they may be joined in one entry where they differ in that field alone."""
 
 
 class StreamLost(AttemptLost):
@@ -119,6 +119,11 @@ class StreamWriter:
         self._sender.release(self)
 
     @property
+    def last_seq(self) -> int:
+        """The `SEQ` of the newest entry that has its id."""
+        return self._seq
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing of it will ever have to be sent."""
         return self.closed and not (self._waiting or self.unsettled or self.landed)
@@ -131,7 +136,9 @@ class StreamWriter:
             head, text = _DELTA, event.text
         else:
             *fields, text = encode(event)
-            head = _head([field.encode("utf-8", "replace") for field in fields], grows=event.type in _GROWING)
+            head = _head(
+                [field.encode("utf-8", "replace") for field in fields], grows=(event.type, fields[-1]) in _GROWING
+            )
         # A lone surrogate has no UTF-8: it becomes a question mark.
         part = text.encode("utf-8", "replace")
         size = len(part)
@@ -190,7 +197,9 @@ class StreamWriter:
         self.unsettled.clear()
         self.landed.clear()
         self._wake()
-        if not self.closed:
+        if self.closed:
+            self._sender.release(self)
+        else:
             self._on_lost(why)
 
     def reconcile(self, last: EntryId | None) -> list[Entry]:
