@@ -12,6 +12,7 @@ from tailrace.events import Completed, Failed, Notice, Reasoning, Started
 from tailrace.keys import Keys, arq_in_progress, arq_retry
 from tailrace_worker.claims import claim_command, new_token, read_claimed
 from tailrace_worker.course import FALLBACK
+from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 from tests.worker.streams import texts
 
@@ -237,7 +238,10 @@ async def test_a_worker_whose_claim_is_gone_begins_no_other_attempt(
     settings: Settings,
 ) -> None:
     keys = Keys(settings.prefix)
-    async with open_generations(provider_tries=1, lease_seconds=300) as generations, running_worker(generations):
+    async with (
+        open_generations(provider_tries=1, lease_seconds=300) as generations,
+        running_worker(generations) as worker,
+    ):
         job = await tailrace.enqueue(request_)
         puppet.say("one")
         async with asyncio.timeout(10):
@@ -257,6 +261,8 @@ async def test_a_worker_whose_claim_is_gone_begins_no_other_attempt(
         assert [claim.job_id for claim in claimed.claims] == [job.id]
         puppet.put(CUT)
         await puppet.closed.wait()
+        # Drained before, it would be handed back in place of going on.
+        await eventually(lambda: all(task.done() for task in worker.tasks.values()))
     assert (await job.status()).cursor.attempt == 1
     assert await broker.call("GET", arq_retry(job.id)) == b"1"
     assert await broker.call("GET", arq_in_progress(job.id)) == successor.encode()

@@ -20,9 +20,10 @@ from tailrace_worker.cancellation import CancelPoll
 from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.generation import Generations, generate
 from tailrace_worker.leases import Leases
-from tailrace_worker.providers import open_judge, open_providers
+from tailrace_worker.providers import open_providers
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.shaping.judging import open_judge
 from tailrace_worker.throttle import Throttle
 
 _logger = logging.getLogger(__name__)

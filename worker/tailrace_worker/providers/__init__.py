@@ -1,11 +1,10 @@
-"""The providers, by the name that a request calls them, and the judge of texts."""
+"""The providers, by the name that a request calls them."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from tailrace_worker.provider import Provider
 from tailrace_worker.settings import ProviderEntry
-from tailrace_worker.shaping.moderate import Judge
 
 
 @asynccontextmanager
@@ -20,12 +19,3 @@ async def open_providers(entries: Mapping[str, ProviderEntry]) -> AsyncGenerator
 
     async with opened(entries) as providers:
         yield providers
-
-
-@asynccontextmanager
-async def open_judge() -> AsyncGenerator[Judge]:
-    """Opens OpenAI's moderation endpoint, as its SDK finds it in the environment. Loads the SDK."""
-    from tailrace_worker.shaping.openai_moderation import open_moderation  # noqa: PLC0415
-
-    async with open_moderation() as judge:
-        yield judge
