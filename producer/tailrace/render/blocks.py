@@ -1,0 +1,180 @@
+"""The blocks that a Markdown text is made of."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, TypeAlias, TypedDict
+
+from tailrace.render import table
+from tailrace.render.line import CODE_INDENT
+from tailrace.render.table import Alignment
+from tailrace.render.written import Written
+
+_CLOSING_HASHES: Final = re.compile(r"(?:^|[ \t])#++[ \t]*$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """A block quote that blocks stand in."""
+
+    type: ClassVar[Literal["quote"]] = "quote"
+    line: int
+    """The line of the text that it begins in, counted from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A list item that blocks stand in. Items of one list share `list_line`, and stand equally deep."""
+
+    type: ClassVar[Literal["item"]] = "item"
+    line: int
+    """The line of the text that it begins in, counted from 0."""
+    list_line: int
+    """The line that its list begins in."""
+    marker: Literal["-", "+", "*", ".", ")"]
+    number: int | None
+    """As it is written. Renderers count on from the first one of a list. `None`: the list is not ordered."""
+
+
+Container: TypeAlias = Quote | Item
+
+
+class Place(TypedDict):
+    """Where a block stands."""
+
+    line: int
+    containers: tuple[Container, ...]
+    apart: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    type: ClassVar[str]
+    written: Written
+    """Of which `source` is made when it is asked for, and all else is read off that."""
+    line: int
+    """The line of the text that it begins in, counted from 0."""
+    containers: tuple[Container, ...]
+    """The quotes and list items around it, outermost first. What it does not share with the block before, it begins."""
+    apart: bool
+    """Whether a blank line stands before it. A list is loose if one of its items, or of the blocks directly in them, is
+    apart from the one before."""
+
+    @property
+    def source(self) -> str:
+        """Markdown that says this block alone, without the marks of its containers and the last line feed."""
+        return str(self.written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paragraph(_Block):
+    """Text."""
+
+    type: ClassVar[Literal["paragraph"]] = "paragraph"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading(_Block):
+    """A heading, of either form."""
+
+    type: ClassVar[Literal["heading"]] = "heading"
+    level: int
+    """1 to 6."""
+
+    @property
+    def text(self) -> str:
+        """The text, which is Markdown."""
+        *lines, last = self.source.split("\n")
+        return "\n".join(lines).strip(" \t") if lines else _CLOSING_HASHES.sub("", last[self.level :]).strip(" \t")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FencedCode(_Block):
+    """Code between fences; the second one may be missing."""
+
+    type: ClassVar[Literal["fenced_code"]] = "fenced_code"
+    language: str
+    """The first word behind the opening fence, as it is written; empty where there is none."""
+    ended: bool
+    """Whether the second fence has come."""
+
+    @property
+    def text(self) -> str:
+        """The lines between the fences, without the last line feed."""
+        opening, *code = self.source.split("\n")
+        indent = len(opening) - len(opening.lstrip(" "))
+        return "\n".join(line[indent:] for line in (code[:-1] if self.ended else code))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndentedCode(_Block):
+    """Code that is indented by four columns."""
+
+    type: ClassVar[Literal["indented_code"]] = "indented_code"
+
+    @property
+    def text(self) -> str:
+        """The code without the four columns, and without the last line feed."""
+        return "\n".join(line[CODE_INDENT:] for line in self.source.split("\n"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(_Block):
+    """A table. Cells are Markdown."""
+
+    type: ClassVar[Literal["table"]] = "table"
+    header: tuple[str, ...]
+    alignments: tuple[Alignment | None, ...]
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The rows so far. One that is longer than the header is cut; one that is shorter is not filled up."""
+        _, _, *rows = self.source.split("\n")
+        return tuple(table.cells(row)[: len(self.header)] for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Math(_Block):
+    """A formula between `$$` and `$$`; the second one may be missing."""
+
+    type: ClassVar[Literal["math"]] = "math"
+    ended: bool
+    """Whether the second `$$` has come."""
+
+    @property
+    def text(self) -> str:
+        """The TeX between them."""
+        text = self.source.strip().removeprefix("$$")
+        return (text.removesuffix("$$") if self.ended else text).strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Html(_Block):
+    """HTML, which is its `source`."""
+
+    type: ClassVar[Literal["html"]] = "html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThematicBreak(_Block):
+    """A line across."""
+
+    type: ClassVar[Literal["thematic_break"]] = "thematic_break"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkDefinition(_Block):
+    """Where `[label]` leads to, in all blocks, also in those before it. It is not shown."""
+
+    type: ClassVar[Literal["link_definition"]] = "link_definition"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Empty(_Block):
+    """Nothing, which stands in the innermost of its containers."""
+
+    type: ClassVar[Literal["empty"]] = "empty"
+
+
+Block: TypeAlias = (
+    Paragraph | Heading | FencedCode | IndentedCode | Table | Math | Html | ThematicBreak | LinkDefinition | Empty
+)

@@ -1,0 +1,231 @@
+"""Markdown as it arrives: which blocks are closed, and which one is open."""
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import Final, TypeAlias
+
+from tailrace.render import beginnings, table
+from tailrace.render.blocks import Block, Container, Place
+from tailrace.render.containers import Containers
+from tailrace.render.leaves import OpenBlock, OpenEmpty, OpenIndentedCode, OpenTable, leaf_at
+from tailrace.render.line import CODE_INDENT, Line
+from tailrace.render.paragraph import OpenParagraph
+
+_MAX_UNSETTLED: Final = 256
+"""Characters: a line that has more, and may still be one thing or another, is not searched at each further chunk."""
+
+
+class MarkdownStream:
+    """Parses Markdown that comes in pieces: CommonMark 0.31.2, the tables of GFM, and formulas between `$$` and `$$`.
+
+    However the text is cut, the blocks are the same, in time linear in its length. At every step they are what a parser
+    of the whole says of the text so far, but for a line that may still be one thing or another: that is held back until
+    it is sure, so that text above a list is not a heading for the moment in which only the `-` of the list has come.
+
+    A closed block never changes. What it means may: `[label]` in it becomes a link by a `LinkDefinition` that comes
+    later.
+    """
+
+    def __init__(self) -> None:
+        self._containers = Containers()
+        self._leaf: OpenBlock | None = None
+        self._closed: list[Block] = []
+        self._number = 0
+        """Of the line that is being read."""
+        self._apart = False
+        """Whether a blank line came behind the last block."""
+        self._unsettled: list[str] = []
+        """Pieces of that line, while it may be one thing or another."""
+        self._settled = False
+        """Whether it has been read: what more comes of it goes to the leaf."""
+        self._after_return = False
+        """Whether a line feed at the beginning of the next chunk is a part of the last line end."""
+
+    def feed(self, text: str) -> list[Block]:
+        """Takes more of the text, and returns the blocks that this has closed."""
+        *ended, unfinished = self._normalized(text).split("\n")
+        for piece in ended:
+            self._add(piece)
+            self._end_line()
+        if unfinished:
+            self._add(unfinished)
+            self._settle()
+        return self._hand_over()
+
+    def end(self) -> list[Block]:
+        """Ends the text, and returns the last blocks. Nothing is to be fed after it."""
+        # White space at the very end is no blank line.
+        if self._settled or "".join(self._unsettled).strip(" \t"):
+            self._end_line()
+        self._close_to(0)
+        return self._hand_over()
+
+    @property
+    def open(self) -> Block | None:
+        """The block that is open, as far as it has come. It costs its length only when its text is asked for.
+
+        It may become another one yet: text is a table or a heading if the line below says so, and the definition of a
+        link when its line has ended. `None`: whatever comes begins another block.
+        """
+        return self._leaf.block() if self._leaf else None
+
+    def _normalized(self, text: str) -> str:
+        if self._after_return and text:
+            text = text.removeprefix("\n")
+            self._after_return = False
+        if "\r" in text:
+            self._after_return = text.endswith("\r")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.replace("\0", "\ufffd")
+
+    def _hand_over(self) -> list[Block]:
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _add(self, piece: str) -> None:
+        if self._settled and self._leaf:
+            self._leaf.extend(piece)
+        else:
+            self._unsettled.append(piece)
+
+    def _settle(self) -> None:
+        if not self._settled and (len(self._unsettled) == 1 or len(self._unsettled[0]) <= _MAX_UNSETTLED):
+            self._unsettled = ["".join(self._unsettled)]
+            if beginnings.is_settled(self._unsettled[0]):
+                self._settled = True
+                self._read(self._unsettled.pop())
+
+    def _end_line(self) -> None:
+        if not self._settled:
+            self._read("".join(self._unsettled))
+        self._settled = False
+        self._unsettled.clear()
+        self._number += 1
+        if self._leaf:
+            self._leaf.end_line()
+            if self._leaf.over:
+                self._close_leaf()
+
+    def _read(self, text: str) -> None:
+        """Reads a line, or as much of one as settles what it is."""
+        line = Line(text)
+        depth = self._containers.read_marks(line)
+        inside = depth == len(self._containers)
+        if inside and self._leaf and self._leaf.take(line):
+            return
+        if line.blank:
+            self._read_blank(depth)
+        elif not (isinstance(self._leaf, OpenParagraph) and self._turn(self._leaf, line, inside=inside)):
+            self._begin(line, depth)
+
+    def _read_blank(self, depth: int) -> None:
+        if isinstance(self._leaf, OpenEmpty) and depth == len(self._containers):
+            if not self._containers.end_item():
+                return
+            self._close_leaf()
+        else:
+            self._close_to(depth)
+        self._apart = True
+
+    def _turn(self, paragraph: OpenParagraph, line: Line, *, inside: bool) -> bool:
+        """Makes of a paragraph what the line below shows it to be, and returns whether that took the line."""
+        self._split_definition(paragraph, line.character)
+        if not paragraph.lines or not inside or line.indent >= CODE_INDENT:
+            return False
+        if alignments := table.alignments(line.words, paragraph.lines[-1]):
+            header = paragraph.take_last_line()
+            place = paragraph.place
+            if paragraph.lines:
+                self._close_leaf()
+                place = Place(line=self._number - 1, containers=place["containers"], apart=False)
+            self._leaf = OpenTable(place, header, alignments)
+            self._leaf.begin(line)
+            return True
+        if beginnings.UNDERLINE.fullmatch(line.words):
+            self._split_definition(paragraph, None)
+            self._closed.append(paragraph.underlined(line.words))
+            self._leaf = None
+            return True
+        return False
+
+    def _split_definition(self, paragraph: OpenParagraph, next_character: str | None) -> None:
+        definition = paragraph.split_definition(next_character)
+        if definition:
+            self._closed.append(definition)
+            if not paragraph.lines:
+                self._leaf = None
+
+    def _begin(self, line: Line, depth: int) -> None:
+        """Begins what the line begins, in as many of the containers, or goes on with the text or the table above it."""
+        inside = depth == len(self._containers)
+        paragraph = self._leaf if isinstance(self._leaf, OpenParagraph) else None
+        rows = self._leaf if isinstance(self._leaf, OpenTable) and inside else None
+        while mark := beginnings.container_mark(line, interrupting=paragraph is not None and inside):
+            before = self._close_to(depth)
+            self._containers.begin(mark, line, self._number, before)
+            depth += 1
+            paragraph = rows = None
+        if line.blank:
+            self._open(OpenEmpty, line, depth)
+        elif make := leaf_at(line, interrupting=(paragraph or rows) is not None):
+            self._open(make, line, depth)
+        elif paragraph:
+            paragraph.go_on(line, lazily=not inside)
+        elif line.indent >= CODE_INDENT:
+            self._open(OpenIndentedCode, line, depth)
+        elif rows:
+            rows.begin(line)
+        else:
+            self._open(OpenParagraph, line, depth)
+
+    def _open(self, make: Callable[[Place], OpenBlock], line: Line, depth: int) -> None:
+        self._close_to(depth)
+        self._leaf = make(Place(line=self._number, containers=self._containers.path, apart=self._apart))
+        self._leaf.begin(line)
+        self._apart = False
+
+    def _close_to(self, depth: int) -> Container | None:
+        if isinstance(self._leaf, OpenEmpty) and depth == len(self._containers):
+            # Something stands in the container after all.
+            self._apart = self._leaf.place["apart"]
+            self._leaf = None
+        self._close_leaf()
+        if depth < self._containers.quote_depth:
+            # A blank line in a quote stands before nothing behind the quote.
+            self._apart = False
+        return self._containers.close_to(depth)
+
+    def _close_leaf(self) -> None:
+        if self._leaf:
+            self._closed += self._leaf.closed()
+            self._apart = self._leaf.ends_blank
+            self._leaf = None
+
+
+Told: TypeAlias = Awaitable[None] | None
+
+
+async def follow(
+    texts: AsyncIterable[str],
+    *,
+    on_closed: Callable[[Block], Told],
+    on_open: Callable[[Block | None], Told],
+) -> None:
+    """Parses Markdown that comes in pieces, and after each tells which blocks it has closed, and then what is open.
+
+    The callbacks may be coroutine functions: the next piece is taken when they are done.
+    """
+    stream = MarkdownStream()
+
+    async def tell(closed: Iterable[Block]) -> None:
+        for block in closed:
+            await _done(on_closed(block))
+        await _done(on_open(stream.open))
+
+    async for text in texts:
+        await tell(stream.feed(text))
+    await tell(stream.end())
+
+
+async def _done(told: Told) -> None:
+    if told is not None:
+        await told
