@@ -13,7 +13,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table whose first column is text, and whose others are figures."""
+    """Prints a table whose first column is text, and whose others are figures; NaN is none."""
     cells = [list(header), *([_written(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     print(f"\n{title}")
@@ -31,5 +31,7 @@ def show_origin() -> None:
 
 def _written(cell: object) -> str:
     if isinstance(cell, float):
+        if math.isnan(cell):
+            return ""
         return f"{cell:,.1f}" if abs(cell) < 1_000 else f"{cell:,.0f}"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)

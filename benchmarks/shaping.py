@@ -23,7 +23,7 @@ from tailrace.shaping import Buffering, Timeouts
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
-from tailrace_worker.shaping.deadlines import deadlines
+from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.shaping.guards import shielded
 from tailrace_worker.shaping.moderate import Verdict
 
@@ -53,8 +53,8 @@ def guarding(*guards: Guard) -> Stage:
 
 
 STAGES: Final[dict[str, tuple[Stage, str]]] = {
-    "deadlines": (lambda pieces: deadlines(pieces, Timeouts()), "<= 1"),
-    "deadlines, clean": (lambda pieces: guarding({"type": "clean"})(deadlines(pieces, Timeouts())), "<= 3"),
+    "deadlines": (lambda pieces: deadlines(pieces, Watch(Timeouts())), "<= 1"),
+    "deadlines, clean": (lambda pieces: guarding({"type": "clean"})(deadlines(pieces, Watch(Timeouts()))), "<= 3"),
     "max_chars": (guarding({"type": "max_chars", "limit": 2**31 - 1}), ""),
     "redact, all kinds": (
         guarding({"type": "redact", "kinds": ["email", "phone", "card", "iban", "ip", "secret"]}),
@@ -102,7 +102,7 @@ async def late_ms(said: Sequence[Piece]) -> float:
 
     try:
         async for _ in deadlines(
-            falls_silent(), Timeouts(first_token_seconds=_LIMIT_SECONDS, idle_seconds=_LIMIT_SECONDS)
+            falls_silent(), Watch(Timeouts(first_token_seconds=_LIMIT_SECONDS, idle_seconds=_LIMIT_SECONDS))
         ):
             pass
     except ProviderError:

@@ -27,6 +27,7 @@ _WORKER_READY: Final = re.compile(r"worker (\S+) runs jobs")
 _OPEN_FILES: Final = 20_000
 _FILL_SECONDS: Final = 180
 _LOOK_SECONDS: Final = 0.2
+_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,16 @@ class Stand:
         return await self.tailrace.enqueue(
             GenerationRequest(provider="openai", model=model, messages=[UserMessage(role="user", content="Hi")])
         )
+
+    @asynccontextmanager
+    async def waiting(self, jobs: int) -> AsyncGenerator[list[str]]:
+        """The ids of jobs that wait in the queue. When the block is left, all that Redis holds is gone."""
+        request = GenerationRequest(provider="openai", model=SILENT, messages=[UserMessage(role="user", content="Hi")])
+        waiting: list[Job] = []
+        while len(waiting) < jobs:
+            waiting += await self.tailrace.enqueue_many([request] * min(_AT_ONCE, jobs - len(waiting)))
+        yield [job.id for job in waiting]
+        await self.broker.call("FLUSHALL")
 
     async def fill(self, running: int) -> list[Job]:
         """Enqueues silent jobs, one after the other; returns when the provider has all of their calls."""

@@ -34,6 +34,10 @@ class Proxy:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """From now on the server is away: no new connection is made, and those there are break."""
         assert self._server is not None
         self._server.close()
         await self.cut()

@@ -1,46 +1,73 @@
-"""LLM generations that outlive the web request: enqueue them, tail them from anywhere, cancel them."""
+"""LLM generations that outlive the web request: enqueue them, tail them from anywhere, cancel them.
 
-from tailrace.answer import Answer, CalledTool
-from tailrace.attempts import CancelOutcome
-from tailrace.client import Tailrace
-from tailrace.endings import JobEnding
-from tailrace.errors import (
-    BrokerRefused,
-    BrokerUnavailable,
-    CallerError,
-    FailureCode,
-    IdempotencyConflict,
-    InfrastructureError,
-    InvalidCursor,
-    InvalidJobId,
-    InvalidRequest,
-    InvalidSettings,
-    JobNotFound,
-    ProviderError,
-    QueueFull,
-    RequestTooLarge,
-    TailraceError,
-)
-from tailrace.events import Event
-from tailrace.fleet import Fleet, QueueStatus, WorkerStatus
-from tailrace.job import Job, JobState, JobStatus
-from tailrace.keys import EntryId
-from tailrace.messages import (
-    AssistantMessage,
-    Document,
-    Image,
-    Message,
-    PastReasoning,
-    PastToolCall,
-    SystemMessage,
-    Text,
-    ToolMessage,
-    UserMessage,
-)
-from tailrace.request import Fallback, GenerationRequest
-from tailrace.settings import Settings
-from tailrace.shaping import Buffering, Timeouts
-from tailrace.tools import OutputSchema, Tool, ToolChoice, ToolName
+What is named here is loaded when it is first asked for: the import itself costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tailrace.answer import Answer, CalledTool, Snapshot, Usage
+    from tailrace.attempts import CancelOutcome
+    from tailrace.client import Tailrace
+    from tailrace.endings import JobEnding
+    from tailrace.errors import (
+        BrokerRefused,
+        BrokerUnavailable,
+        CallerError,
+        FailureCode,
+        IdempotencyConflict,
+        InfrastructureError,
+        InvalidCursor,
+        InvalidJobId,
+        InvalidRequest,
+        InvalidSettings,
+        JobNotFound,
+        ProviderError,
+        QueueFull,
+        RequestTooLarge,
+        TailraceError,
+    )
+    from tailrace.events import Event, Gap
+    from tailrace.fleet import Fleet, QueueStatus, WorkerStatus
+    from tailrace.job import Job, JobState, JobStatus
+    from tailrace.keys import EntryId
+    from tailrace.messages import (
+        AssistantMessage,
+        Document,
+        Image,
+        Message,
+        PastReasoning,
+        PastToolCall,
+        SystemMessage,
+        Text,
+        ToolMessage,
+        UserMessage,
+    )
+    from tailrace.request import Fallback, GenerationRequest
+    from tailrace.settings import Settings
+    from tailrace.shaping import Buffering, Timeouts
+    from tailrace.timing import Timing, Verdict
+    from tailrace.tools import OutputSchema, Tool, ToolChoice, ToolName
+else:
+    from importlib import import_module
+
+    # From the ground up, so that a name is looked for in what its own module imports anyway.
+    _FLOORS = (
+        *("errors", "keys", "settings", "messages", "shaping", "tools", "request", "events", "timing"),
+        *("attempts", "endings", "fleet", "answer", "job", "client"),
+    )
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for floor in _FLOORS:
+                found = vars(import_module(f"tailrace.{floor}"))
+                if name in found:
+                    return globals().setdefault(name, found[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Answer",
@@ -57,6 +84,7 @@ __all__ = [
     "FailureCode",
     "Fallback",
     "Fleet",
+    "Gap",
     "GenerationRequest",
     "IdempotencyConflict",
     "Image",
@@ -79,15 +107,19 @@ __all__ = [
     "QueueStatus",
     "RequestTooLarge",
     "Settings",
+    "Snapshot",
     "SystemMessage",
     "Tailrace",
     "TailraceError",
     "Text",
     "Timeouts",
+    "Timing",
     "Tool",
     "ToolChoice",
     "ToolMessage",
     "ToolName",
+    "Usage",
     "UserMessage",
+    "Verdict",
     "WorkerStatus",
 ]

@@ -1,6 +1,9 @@
 """Folds the events of a job into the answer so far."""
 
+import json
+from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from tailrace.events import (
     Box,
@@ -11,7 +14,9 @@ from tailrace.events import (
     Event,
     Failed,
     FinishReason,
+    Gap,
     Notice,
+    Queued,
     Reasoning,
     Refusal,
     Started,
@@ -19,92 +24,169 @@ from tailrace.events import (
 )
 from tailrace.keys import BEGINNING, EntryId
 from tailrace.messages import AssistantMessage, PastReasoning, PastToolCall
+from tailrace.settings import Settings
+from tailrace.timing import Timing
+
+_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Notice
 
 
-@dataclass(slots=True, kw_only=True)
+class _Text:
+    """A text that grows. In pieces until it is read: joining at each would cost the square of its length."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def __str__(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+
+
 class CalledTool:
     """A tool call, as far as its fragments have come."""
 
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str = ""
-    """JSON, complete once the answer has ended."""
+    __slots__ = ("_arguments", "call_id", "name")
+
+    def __init__(self) -> None:
+        self.call_id: str | None = None
+        self.name: str | None = None
+        self._arguments = _Text()
+
+    def __repr__(self) -> str:
+        return f"CalledTool(call_id={self.call_id!r}, name={self.name!r}, arguments={self.arguments!r})"
+
+    def add(self, fragment: ToolCall) -> None:
+        """Adds the next fragment of this call."""
+        self.call_id = fragment.call_id or self.call_id
+        self.name = fragment.name or self.name
+        self._arguments.add(fragment.arguments)
+
+    @property
+    def arguments(self) -> str:
+        """JSON, complete once the answer has ended."""
+        return str(self._arguments)
+
+    @property
+    def parsed_arguments(self) -> Any:
+        """The value of `arguments`: `{}` where there are none.
+
+        Raises:
+            ValueError: They are no JSON, as long as they are not complete.
+        """
+        try:
+            return json.loads(self.arguments or "{}")
+        except RecursionError:
+            raise ValueError(f"The arguments of {self.name!r} are nested too deeply.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The tokens that the provider counted, as far as it said so; see the endings for how it counts."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
 
 
 @dataclass(slots=True)
 class _Said:
-    """What one attempt said. Texts stay in pieces: joining at each delta would cost the square of their length."""
+    """What one attempt said."""
 
-    text: list[str] = field(default_factory=list[str])
-    reasoning: list[str] = field(default_factory=list[str])
+    text: _Text = field(default_factory=_Text)
+    reasoning: _Text = field(default_factory=_Text)
     thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
     """The blocks of the reasoning that were signed."""
-    unsigned: list[str] = field(default_factory=list[str])
+    unsigned: _Text = field(default_factory=_Text)
     """What was thought since the last of them."""
-    refusal: list[str] = field(default_factory=list[str])
+    refusal: _Text = field(default_factory=_Text)
     tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
     boxes: list[Box] = field(default_factory=list[Box])
     notices: list[Notice] = field(default_factory=list[Notice])
+    complete: bool = True
+
+    def add(self, piece: _Piece) -> None:
+        match piece:
+            case Delta():
+                self.text.add(piece.text)
+            case Reasoning():
+                self.reasoning.add(piece.text)
+                self.unsigned.add(piece.text)
+                if piece.signature:
+                    self.thoughts.append(PastReasoning(text=str(self.unsigned), signature=piece.signature))
+                    self.unsigned = _Text()
+            case Refusal():
+                self.refusal.add(piece.text)
+            case ToolCall():
+                self.tool_calls.setdefault(piece.index, CalledTool()).add(piece)
+            case Box():
+                self.boxes.append(piece)
+            case Notice():
+                self.notices.append(piece)
 
 
 class Answer:
-    """What a job has said so far. `add` each event once, in the order of the stream."""
+    """What a job has said so far. `add` each event once, in the order of the tail."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
+        """The settings, by default the environment's, have the thresholds of `timing`."""
+        self._settings = settings
         self._said = _Said()
         self.attempt = 0
         """The attempt that is speaking; 0 while none has begun."""
         self.cursor: EntryId = BEGINNING
         """The last event that was added."""
         self.ending: Ending | None = None
+        self.cancel_requested_at: int | None = None
+        """When the job was asked to stop, in Unix ms of the Redis server, where who asked has noted it."""
 
-    def add(self, event: Event) -> None:
-        """Adds an event. A new attempt makes void what earlier ones said, unless it continues them."""
+    def add(self, event: "Event | Snapshot") -> None:
+        """Adds an event. A new attempt makes void what earlier ones said, unless it continues them.
+
+        A snapshot stands in place of all that was added before.
+        """
         self.cursor = event.id
-        said = self._said
         match event:
-            case Delta():
-                said.text.append(event.text)
-            case Reasoning():
-                said.reasoning.append(event.text)
-                said.unsigned.append(event.text)
-                if event.signature:
-                    said.thoughts.append(PastReasoning(text="".join(said.unsigned), signature=event.signature))
-                    said.unsigned.clear()
-            case Refusal():
-                said.refusal.append(event.text)
-            case ToolCall():
-                call = said.tool_calls.setdefault(event.index, CalledTool())
-                call.call_id = event.call_id or call.call_id
-                call.name = event.name or call.name
-                call.arguments += event.arguments
-            case Box():
-                said.boxes.append(event)
-            case Notice():
-                said.notices.append(event)
             case Started():
                 self.attempt = event.attempt
                 if not event.continues:
                     self._said = _Said()
             case Completed() | Failed() | Cancelled():
                 self.ending = event
-            case _:
+            case Gap():
+                self._said.complete = False
+            case Snapshot():
+                self._said = deepcopy(event.answer._said)  # noqa: SLF001
+                self.attempt = event.answer.attempt
+                self.ending = event.answer.ending
+            case Queued():
                 pass
+            case _:
+                if 0 < self.attempt < event.id.attempt:
+                    # Its `started` is missing, and nobody knows whether it continued.
+                    self._said = _Said(complete=False)
+                    self.attempt = event.id.attempt
+                self._said.add(event)
 
     @property
     def text(self) -> str:
         """The text of the answer."""
-        return _joined(self._said.text)
+        return str(self._said.text)
 
     @property
     def reasoning(self) -> str:
         """The text of the model's thinking."""
-        return _joined(self._said.reasoning)
+        return str(self._said.reasoning)
 
     @property
     def refusal(self) -> str:
         """The text with which the model declined."""
-        return _joined(self._said.refusal)
+        return str(self._said.refusal)
 
     @property
     def tool_calls(self) -> list[CalledTool]:
@@ -136,9 +218,22 @@ class Answer:
         return self._said.notices
 
     @property
+    def complete(self) -> bool:
+        """Whether, as far as it has come, nothing of what was said is missing: there was no gap in it."""
+        return self._said.complete
+
+    @property
     def finish_reason(self) -> FinishReason | None:
         """Why the provider stopped; `None` unless the job completed."""
         return self.ending.finish_reason if isinstance(self.ending, Completed) else None
+
+    @property
+    def timing(self) -> Timing | None:
+        """How long it took, and whether that is good; `None` before the ending."""
+        if self.ending is None:
+            return None
+        self._settings = self._settings or Settings.read()
+        return Timing.of(self.ending, self._settings, cancel_requested_at=self.cancel_requested_at)
 
     @property
     def input_tokens(self) -> int | None:
@@ -150,8 +245,26 @@ class Answer:
         """What the provider counted, as far as it said so."""
         return self.ending.output_tokens if self.ending else None
 
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider counted; `None` before the ending."""
+        ending = self.ending
+        if ending is None:
+            return None
+        return Usage(
+            input_tokens=ending.input_tokens,
+            output_tokens=ending.output_tokens,
+            cached_input_tokens=ending.cached_input_tokens,
+            reasoning_tokens=ending.reasoning_tokens,
+        )
 
-def _joined(parts: list[str]) -> str:
-    if len(parts) > 1:
-        parts[:] = ["".join(parts)]
-    return parts[0] if parts else ""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The answer so far, in place of the events that it was folded of. A reader makes it, no stream holds it."""
+
+    type: ClassVar[Literal["snapshot"]] = "snapshot"
+    id: EntryId
+    """The cursor to go on from after it."""
+    answer: Answer
+    """Its holder's own: events may be added."""

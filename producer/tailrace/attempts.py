@@ -12,7 +12,7 @@ from tailrace.errors import JobNotFound
 from tailrace.events import Ending, encode
 from tailrace.keys import EntryId, Keys
 
-# KEYS: events, record, cancel. Leaves `last` nil where there is no stream.
+# KEYS: events, record, cancel, regenerated. Leaves `last` nil where there is no stream.
 _READ_LAST = """
 local events, record, cancel = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
@@ -106,19 +106,19 @@ return {'began', id, fields, tenant, known[2] or '', now, tonumber(known[5] or '
 """
 )
 
-# ARGV: reason, time to keep in ms.
+# ARGV: reason, time to keep in ms. All replies but the first end with the time of the request.
 _CANCEL = (
     _READ_LAST
     + """
 if not last then return {'gone'} end
 local known = redis.call('HMGET', record, 'tenant', 'queue')
-if last.ended then return {'ended', last.type, known[1] or '', known[2] or ''} end
+if last.ended then return {'ended', last.type, known[1] or '', known[2] or '', now} end
 local left = redis.call('PTTL', events)
 redis.call('SET', cancel, ARGV[1], 'PX', left > 0 and left or ARGV[2])
-if last.type ~= 'queued' then return {'requested', '', known[1] or '', known[2] or ''} end
+if last.type ~= 'queued' then return {'requested', '', known[1] or '', known[2] or '', now} end
 append_from_outside({'type', 'cancelled', 'at', now, 'reason', ARGV[1]})
 live(ARGV[2])
-return {'cancelled', 'cancelled', known[1] or '', known[2] or ''}
+return {'cancelled', 'cancelled', known[1] or '', known[2] or '', now}
 """
 )
 
@@ -263,6 +263,8 @@ class Cancellation:
     ending: str
     tenant: str
     queue: str
+    at: int
+    """The server's time of the request, Unix ms."""
 
 
 async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_seconds: float) -> Cancellation:
@@ -274,8 +276,8 @@ async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_s
     reply = await broker.call(*script(_CANCEL, _keys(keys, job_id), reason, ms(keep_seconds)))
     if reply[0] == b"gone":
         raise no_stream(job_id)
-    outcome, ending, tenant, queue = (part.decode() for part in reply)
-    return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue)
+    outcome, ending, tenant, queue = (part.decode() for part in reply[:4])
+    return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue, at=reply[4])
 
 
 async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float) -> Over | Gone:
@@ -297,5 +299,5 @@ def _resumed(resumed: Resumed | None) -> tuple[str | int, ...]:
     return "1" if resumed.continues else "", resumed.provider, resumed.model, resumed.last_seq
 
 
-def _keys(keys: Keys, job_id: str) -> tuple[str, str, str]:
-    return keys.events(job_id), keys.record(job_id), keys.cancel(job_id)
+def _keys(keys: Keys, job_id: str) -> tuple[str, ...]:
+    return keys.events(job_id), keys.record(job_id), keys.cancel(job_id), keys.regenerated(job_id)

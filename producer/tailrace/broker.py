@@ -53,6 +53,12 @@ class Broker:
         if options.get("decode_responses") or int(options.get("protocol") or 2) != 2:
             raise InvalidSettings("The Redis client must be made with decode_responses=False, protocol=2.")
 
+    @property
+    def redis(self) -> Redis:
+        """The client, for those who need connections of their own."""
+        redis: Redis = self._redis
+        return redis
+
     async def greet(self, url: str) -> None:
         """Raises `BrokerUnavailable` or `BrokerRefused` where Redis cannot be used, with its URL in the message."""
         try:

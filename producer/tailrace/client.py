@@ -1,7 +1,7 @@
 """`Tailrace`: what a service holds to enqueue jobs and to find them again."""
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,11 +9,14 @@ from redis.asyncio import Redis
 
 from tailrace.broker import Broker, open_redis
 from tailrace.endings import JobEnding, read_endings
-from tailrace.enqueue import NewJob, enqueue, enqueue_once
+from tailrace.enqueue import NewJob, enqueue, enqueue_many, enqueue_once
 from tailrace.errors import InvalidRequest
+from tailrace.events import Event
 from tailrace.fleet import Fleet, read_fleet
 from tailrace.job import Job
-from tailrace.keys import Keys
+from tailrace.keys import Keys, new_job_id
+from tailrace.parallel import parallel
+from tailrace.reader import Reader
 from tailrace.request import GenerationRequest
 from tailrace.settings import Settings
 
@@ -32,6 +35,7 @@ class Tailrace:
         self._owns_redis = False
         self._settings = settings or Settings.read()
         self._keys = Keys(self._settings.prefix)
+        self._reader = Reader(self._broker, self._settings)
 
     @classmethod
     def connect(cls, redis_url: str | None = None, **settings: Any) -> Self:
@@ -63,7 +67,8 @@ class Tailrace:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections that `connect` opened."""
+        """Ends all tails, and closes the connections that `connect` opened."""
+        await self._reader.aclose()
         if self._owns_redis:
             await self._broker.aclose()
 
@@ -91,18 +96,7 @@ class Tailrace:
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued all the same.
             BrokerRefused: Redis is out of memory, say; the job will not run.
         """
-        wait_seconds = self._settings.queue_limit_seconds if expires_in_seconds is None else expires_in_seconds
-        job = NewJob(
-            request=request.to_json(max_bytes=self._settings.max_request_bytes),
-            provider=request.provider,
-            model=request.model,
-            tenant=_checked_name("tenant", tenant),
-            queue=_checked_name("queue", queue),
-            defer_seconds=_checked_seconds("defer_seconds", defer_seconds),
-            wait_seconds=_checked_seconds("expires_in_seconds", wait_seconds),
-            life_seconds=defer_seconds + wait_seconds + self._settings.running_seconds,
-            max_queued=self._settings.max_queued,
-        )
+        job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
         if idempotency_key == "":
             raise InvalidRequest("idempotency_key: an empty key would make all jobs one; leave it out for none.")
         if idempotency_key is None:
@@ -111,9 +105,69 @@ class Tailrace:
             job_id = await enqueue_once(self._broker, self._keys, job, idempotency_key)
         return self.job(job_id)
 
+    async def enqueue_many(
+        self,
+        requests: Iterable[GenerationRequest],
+        *,
+        tenant: str = "default",
+        queue: str = "default",
+        defer_seconds: float = 0,
+        expires_in_seconds: float | None = None,
+    ) -> list[Job]:
+        """Hands many requests to the workers in one round trip, and returns their jobs in the same order.
+
+        A thousand small ones are a good measure: all requests are in memory at once, and within the reply's 10 s.
+
+        Raises:
+            InvalidRequest, RequestTooLarge: As `enqueue` does, of any one of them, before anything is written.
+            QueueFull: All of them together are more than `max_queued` lets wait; nothing of any is left behind.
+            BrokerUnavailable, BrokerRefused: Some of the jobs may have been enqueued all the same.
+        """
+        jobs = {
+            new_job_id(): self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
+            for request in requests
+        }
+        if jobs:
+            await enqueue_many(self._broker, self._keys, jobs)
+        return [self.job(job_id) for job_id in jobs]
+
+    def parallel(
+        self,
+        requests: Iterable[GenerationRequest],
+        *,
+        max_concurrent: int = 3,
+        cancel_on_leave: bool = True,
+        tenant: str = "default",
+        queue: str = "default",
+        defer_seconds: float = 0,
+        expires_in_seconds: float | None = None,
+    ) -> AsyncGenerator[tuple[int, Event], None]:
+        """Runs requests side by side, and yields their events as they come, each with the index of its request.
+
+        At most `max_concurrent` of the jobs wait or run at a time; the next is enqueued as the ending of one is read.
+        A job that fails yields `failed` as any other ending, and the others go on. Leaving the loop early cancels the
+        jobs that still run, within 5 s, or lets them run on (`cancel_on_leave=False`); those that had no turn are
+        never enqueued. Leave it through `contextlib.aclosing`: a bare `break` closes a generator only afterwards.
+
+        Raises:
+            InvalidRequest, RequestTooLarge: As `enqueue` does, of any one of them, before the first is enqueued.
+            QueueFull: The queue has no room for those whose turn it is.
+            JobNotFound: A job was deleted, or expired before its ending was read; raised when the others have ended.
+            BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`.
+            BrokerRefused: Redis is out of memory, say.
+        """
+        if max_concurrent < 1:
+            raise InvalidRequest(f"max_concurrent: {max_concurrent!r} is not 1 or more.")
+        jobs = [self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds) for request in requests]
+        return parallel(
+            *(self._broker, self._settings, jobs, self.job),
+            max_concurrent=max_concurrent,
+            cancel_on_leave=cancel_on_leave,
+        )
+
     def job(self, job_id: str) -> Job:
         """A handle from an id, without a round trip. Raises `InvalidJobId`."""
-        return Job(job_id, self._broker, self._settings)
+        return Job(job_id, self._broker, self._reader, self._settings)
 
     async def fleet(self) -> Fleet:
         """The queues, with how many jobs wait and run, and the workers that live."""
@@ -126,6 +180,25 @@ class Tailrace:
         given to another reader. A new group begins with the oldest ending that is kept: the last 100,000, for a week.
         """
         return read_endings(self._broker, self._keys, group, redeliver_seconds=redeliver_seconds)
+
+    def _new_job(
+        self,
+        request: GenerationRequest,
+        tenant: str,
+        queue: str,
+        defer_seconds: float,
+        expires_in_seconds: float | None,
+    ) -> NewJob:
+        if expires_in_seconds is not None:
+            _checked_seconds("expires_in_seconds", expires_in_seconds)
+        return NewJob.of(
+            request,
+            self._settings,
+            tenant=_checked_name("tenant", tenant),
+            queue=_checked_name("queue", queue),
+            defer_seconds=_checked_seconds("defer_seconds", defer_seconds),
+            wait_seconds=expires_in_seconds,
+        )
 
 
 def _checked_name(field: str, name: str) -> str:

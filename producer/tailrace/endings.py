@@ -44,7 +44,7 @@ def announcement(keys: Keys, ended: JobEnding) -> tuple[Command, Command]:
 
 async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: float) -> None:
     """What follows an ending, in one round trip: the time to keep begins, and the ending is announced."""
-    job_keys = (keys.events(ended.job_id), keys.record(ended.job_id), keys.cancel(ended.job_id))
+    job_keys = [key(ended.job_id) for key in (keys.events, keys.record, keys.cancel, keys.regenerated)]
     idempotency, *_ = await broker.pipeline(
         ("HGET", keys.record(ended.job_id), "idempotency"),
         *(("PEXPIRE", key, ms(keep_seconds)) for key in job_keys),

@@ -2,12 +2,16 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from tailrace.attempts import no_stream
 from tailrace.broker import Broker, Command, ms, script
 from tailrace.errors import IdempotencyConflict, QueueFull
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace.request import GenerationRequest
+from tailrace.settings import Settings
 
 FUNCTION = "generate"
 """The name of the workers' function."""
@@ -44,21 +48,29 @@ if redis.call('XLEN', KEYS[1]) > 1 then return 'begun' end
 return 'queued'
 """
 
-# KEYS: body, queue, doorbell, queues. ARGV: job, body, life in ms, deferral in ms, limit, queue.
-# The body is there from here to the release: who comes second, with the same idempotency key, changes nothing.
+# KEYS: queue, doorbell, queues, then the body of each job. ARGV: limit, queue, then of each job: job, body, life in ms,
+# deferral in ms. Returns the depth of a queue that has no room for all of them.
+# A body is there from here to the release: who comes second, with the same jobs, changes nothing.
 _QUEUE_SIDE = (
     RING
     + """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local depth, limit = redis.call('ZCARD', KEYS[2]), tonumber(ARGV[5])
-if limit > 0 and depth >= limit then return depth end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
-redis.call('ZADD', KEYS[4], now, ARGV[6])
-redis.call('PEXPIRE', KEYS[4], 604800000)
--- A deferred job is found by the slow poll.
-if tonumber(ARGV[4]) == 0 then ring(KEYS[3]) end
-return 0
+for i = 4, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then return false end
+end
+local depth, limit = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1])
+if limit > 0 and depth + #KEYS - 3 > limit then return depth end
+for i = 4, #KEYS do
+  local at = 4 * i - 13
+  local deferral = tonumber(ARGV[at + 3])
+  redis.call('SET', KEYS[i], ARGV[at + 1], 'PX', ARGV[at + 2])
+  -- One step of a double apart, so that the jobs keep their order; back from now, so that all are due.
+  redis.call('ZADD', KEYS[1], now + deferral - (#KEYS - i) / 4096, ARGV[at])
+  -- A deferred job is found by the slow poll.
+  if deferral == 0 then ring(KEYS[2]) end
+end
+redis.call('ZADD', KEYS[3], now, ARGV[2])
+redis.call('PEXPIRE', KEYS[3], 604800000)
+return false
 """
 )
 
@@ -88,6 +100,36 @@ class NewJob:
     life_seconds: float
     """How long its keys live."""
     max_queued: int
+    regenerated_from: str | None = None
+    """The job whose request it asks again."""
+
+    @classmethod
+    def of(
+        cls,
+        request: GenerationRequest,
+        settings: Settings,
+        *,
+        tenant: str,
+        queue: str,
+        defer_seconds: float = 0,
+        wait_seconds: float | None = None,
+        regenerated_from: str | None = None,
+    ) -> Self:
+        """By default it waits for as long as the settings say. Raises `RequestTooLarge`."""
+        if wait_seconds is None:
+            wait_seconds = settings.queue_limit_seconds
+        return cls(
+            request=request.to_json(max_bytes=settings.max_request_bytes),
+            provider=request.provider,
+            model=request.model,
+            tenant=tenant,
+            queue=queue,
+            defer_seconds=defer_seconds,
+            wait_seconds=wait_seconds,
+            life_seconds=defer_seconds + wait_seconds + settings.running_seconds,
+            max_queued=settings.max_queued,
+            regenerated_from=regenerated_from,
+        )
 
 
 async def enqueue(broker: Broker, keys: Keys, job: NewJob) -> str:
@@ -97,11 +139,24 @@ async def enqueue(broker: Broker, keys: Keys, job: NewJob) -> str:
         QueueFull: As many jobs wait as may; nothing is left behind.
     """
     job_id = new_job_id()
-    _, depth = await broker.pipeline(_job_side(keys, job_id, job), _queue_side(keys, job_id, job, limit=job.max_queued))
-    if depth:
-        await broker.call("UNLINK", keys.events(job_id), keys.record(job_id))
-        raise QueueFull(job.queue, depth=depth, limit=job.max_queued)
+    await enqueue_many(broker, keys, {job_id: job})
     return job_id
+
+
+async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -> None:
+    """Enqueues jobs of one queue, by their ids, in one round trip. It may be repeated, with the same ids.
+
+    Raises:
+        QueueFull: There is no room for all of them; nothing of any is left behind.
+    """
+    job = next(iter(jobs.values()))
+    *_, depth = await broker.pipeline(
+        *(_job_side(keys, job_id, each) for job_id, each in jobs.items()),
+        _queue_side(keys, jobs, job.queue, limit=job.max_queued),
+    )
+    if depth is not None:
+        await broker.call("UNLINK", *(key for job_id in jobs for key in (keys.events(job_id), keys.record(job_id))))
+        raise QueueFull(job.queue, depth=depth, limit=job.max_queued)
 
 
 async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str) -> str:
@@ -129,7 +184,7 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
         )
     if state == b"queued":
         # It was admitted: to refuse it now would take the job from others who came with the same key.
-        await broker.call(*_queue_side(keys, job_id, job, limit=0))
+        await broker.call(*_queue_side(keys, {job_id: job}, job.queue, limit=0))
     return job_id
 
 
@@ -149,7 +204,7 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
     queue, idempotency = await broker.call("HMGET", keys.record(job_id), "queue", "idempotency")
     # The stream goes before the queue's side: a job that is claimed in between finds nothing to begin.
     removed, *_ = await broker.pipeline(
-        ("UNLINK", keys.events(job_id), keys.record(job_id), keys.cancel(job_id)),
+        ("UNLINK", keys.events(job_id), keys.record(job_id), keys.cancel(job_id), keys.regenerated(job_id)),
         *((("UNLINK", idempotency),) if idempotency else ()),
     )
     if queue is not None:
@@ -168,20 +223,22 @@ def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
         job.request,
         ms(job.defer_seconds + job.wait_seconds),
         *("tenant", job.tenant, "provider", job.provider, "model", job.model),
+        *(("regenerated_from", job.regenerated_from) if job.regenerated_from else ()),
         *more,
     )
 
 
-def _queue_side(keys: Keys, job_id: str, job: NewJob, *, limit: int) -> Command:
+def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: int) -> Command:
     # arq's own names for function, arguments, try and time of enqueue.
     body = json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": round(time.time() * 1000)})
     return script(
         _QUEUE_SIDE,
-        (arq_job(job_id), keys.queue(job.queue), keys.doorbell(job.queue), keys.queues),
-        job_id,
-        body,
-        ms(job.life_seconds),
-        ms(job.defer_seconds),
+        (keys.queue(queue), keys.doorbell(queue), keys.queues, *map(arq_job, jobs)),
         limit,
-        job.queue,
+        queue,
+        *(
+            argument
+            for job_id, job in jobs.items()
+            for argument in (job_id, body, ms(job.life_seconds), ms(job.defer_seconds))
+        ),
     )

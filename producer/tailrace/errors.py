@@ -66,6 +66,11 @@ class InfrastructureError(TailraceError):
 class BrokerUnavailable(InfrastructureError):
     """Redis cannot be reached, or does not answer in time."""
 
+    def __init__(self, message: str, *, cursor: str | None = None) -> None:
+        super().__init__(message)
+        self.cursor = cursor
+        """Where a tail that gave up has come to: `tail(after=cursor)` goes on from there."""
+
 
 class BrokerRefused(InfrastructureError):
     """Redis answered, and would not do it: out of memory, read only, no permission."""

@@ -156,20 +156,63 @@ class Cancelled(_Ending):
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap(_Event):
+    """Entries are missing here: a Redis that failed over has lost them. A reader says so, no stream holds it.
+
+    Its `id` stands right before the entry that comes next, so who goes on from there is not told of it again.
+    """
+
+    type: ClassVar[Literal["gap"]] = "gap"
+    after: EntryId
+    """The last entry before those that are missing."""
+    before: EntryId
+    """The first entry behind them, which comes next."""
+
+
 Ending: TypeAlias = Completed | Failed | Cancelled
-Event: TypeAlias = (
+StreamEvent: TypeAlias = (
     Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Notice | Completed | Failed | Cancelled
 )
+"""What an entry of a stream can be."""
+Event: TypeAlias = StreamEvent | Gap
+"""What a tail tells."""
 
 ENDINGS: Final = frozenset({Completed.type, Failed.type, Cancelled.type})
 """The types after which nothing follows."""
 
 
+_MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    wire: bytes
+    read: Callable[[bytes], object]
+    set: Callable[[object, object], None]
+    """Sets it on an event that is being made: frozen events are made by their slots, at a third of the cost."""
+    default: object
+
+
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    event: Callable[..., Event]
-    readers: Mapping[bytes, tuple[str, Callable[[bytes], object]]]
-    writers: tuple[tuple[str, str], ...]
+    event: type[Any]
+    set_id: Callable[[object, EntryId], None]
+    fields: tuple[_Field, ...]
+
+    def decode(self, entry_id: EntryId, entry: Mapping[bytes, bytes]) -> StreamEvent:
+        event: StreamEvent = object.__new__(self.event)
+        self.set_id(event, entry_id)
+        for field in self.fields:
+            raw = entry.get(field.wire)
+            if raw is not None:
+                field.set(event, field.read(raw))
+            elif field.default is not _MISSING:
+                field.set(event, field.default)
+            else:
+                raise ValueError(f"its type is {self.event.type!r}, and it lacks a field, {field.wire.decode()!r}")
+        return event
 
 
 def _reader(annotation: object) -> Callable[[bytes], object]:
@@ -187,55 +230,46 @@ def _reader(annotation: object) -> Callable[[bytes], object]:
 
 def _codec(event: type[Any]) -> _Codec:
     hints = typing.get_type_hints(event)
-    wires = [
-        (field.name, str(field.metadata.get("wire", field.name)))
+    fields = tuple(
+        _Field(
+            name=field.name,
+            wire=str(field.metadata.get("wire", field.name)).encode(),
+            read=_reader(hints[field.name]),
+            set=getattr(event, field.name).__set__,
+            default=_MISSING if field.default is dataclasses.MISSING else field.default,
+        )
         for field in dataclasses.fields(event)
         if field.name != "id"
-    ]
-    return _Codec(
-        event,
-        {wire.encode(): (name, _reader(hints[name])) for name, wire in wires},
-        tuple(wires),
     )
+    return _Codec(event, event.id.__set__, fields)
 
 
-_CODECS: Final = {event.type: _codec(event) for event in typing.get_args(Event)}
+_CODECS: Final = {event.type: _codec(event) for event in typing.get_args(StreamEvent)}
 _CODECS_BY_BYTES: Final = {name.encode(): codec for name, codec in _CODECS.items()}
 
 
-def encode(event: Event) -> list[str]:
+def encode(event: StreamEvent) -> list[str]:
     """The flat fields of an entry, `type` first, in the order of the class; whoever appends it gives the id."""
     fields = ["type", event.type]
-    for name, wire in _CODECS[event.type].writers:
-        value = getattr(event, name)
+    for field in _CODECS[event.type].fields:
+        value = getattr(event, field.name)
         if value is None or value is False:
             continue
-        fields += (wire, "1" if value is True else str(value))
+        fields += (field.wire.decode(), "1" if value is True else str(value))
     return fields
 
 
-def decode(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event | None:
+def decode(entry_id: bytes, entry: Mapping[bytes, bytes]) -> StreamEvent | None:
     """The event of an entry, or `None` for a type that this version does not know.
 
     Raises:
         ValueError: A known type lacks a field, or a field is not of its kind.
     """
-    codec = _CODECS_BY_BYTES.get(fields.get(b"type", b""))
-    if codec is None:
-        return None
-    readers = codec.readers
-    values: dict[str, Any] = {"id": EntryId.decode(entry_id)}
-    for wire, raw in fields.items():
-        reader = readers.get(wire)
-        if reader is not None:
-            values[reader[0]] = reader[1](raw)
-    try:
-        return codec.event(**values)
-    except TypeError as error:
-        raise ValueError(f"Entry {entry_id!r} of type {codec.event!r} lacks a field: {error}.") from None
+    codec = _CODECS_BY_BYTES.get(entry.get(b"type", b""))
+    return None if codec is None else codec.decode(EntryId.decode(entry_id), entry)
 
 
 def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:
-    """The fields of an entry as a script returns them: names and values in turn."""
+    """The fields of an entry as Redis sends them: names and values in turn."""
     each = iter(flat)
-    return dict(zip(each, each, strict=True))
+    return dict(zip(each, each, strict=False))

@@ -1,18 +1,28 @@
 """`Job`: the handle of a job, which anyone who holds its id can make."""
 
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Literal, overload
+
+from pydantic import ValidationError
 
 from tailrace import attempts, enqueue
-from tailrace.answer import Answer
+from tailrace.answer import Answer, Snapshot
 from tailrace.attempts import CancelOutcome, no_stream
-from tailrace.broker import Broker
+from tailrace.broker import Broker, script
 from tailrace.endings import JobEnding, close
-from tailrace.events import Event, decode
+from tailrace.enqueue import NewJob
+from tailrace.errors import InvalidRequest, JobNotFound
+from tailrace.events import Ending, Event, decode
 from tailrace.keys import BEGINNING, EntryId, Keys, checked_job_id
+from tailrace.problems import described
+from tailrace.reader import Reader
+from tailrace.request import GenerationRequest
 from tailrace.settings import Settings
-from tailrace.tail import tail
+from tailrace.tail import tail, tail_with_snapshot
+from tailrace.timing import Timing
 
 
 class JobState(StrEnum):
@@ -25,6 +35,17 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+# KEYS: the old job's list, its record. ARGV: the new job. A second sending of it leaves it in the list once.
+_LINK = """
+local left = redis.call('PTTL', KEYS[2])
+if left > 0 then
+  redis.call('LREM', KEYS[1], 0, ARGV[1])
+  redis.call('RPUSH', KEYS[1], ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], left)
+end
+"""
+
+_TOLD = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
 _TELLING = frozenset(JobState) - {JobState.RUNNING}
 
 
@@ -42,36 +63,66 @@ class JobStatus:
     """Unix ms."""
     cursor: EntryId
     """The last entry of the stream."""
+    regenerated_from: str | None = None
+    """The job whose request this one asks again."""
+    regenerated_as: tuple[str, ...] = ()
+    """The jobs that ask this one's request again, oldest first."""
+    timing: Timing | None = None
+    """How long it took, and whether that is good; `None` before the ending."""
 
 
 class Job:
     """A job, by its id. Making one asks nothing of Redis; handles may be shared and dropped freely."""
 
-    def __init__(self, job_id: str, broker: Broker, settings: Settings) -> None:
+    def __init__(self, job_id: str, broker: Broker, reader: Reader, settings: Settings) -> None:
         self.id = checked_job_id(job_id)
         self._broker = broker
+        self._reader = reader
         self._settings = settings
         self._keys = Keys(settings.prefix)
+        self._cancel_requested_at: int | None = None
+        """When this handle first asked for it, in Unix ms of the server."""
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
 
-    def tail(self, *, after: str | EntryId = BEGINNING) -> AsyncGenerator[Event, None]:
-        """Yields the events after a cursor, first those of the past, until the ending; leaving it costs nothing.
+    @overload
+    def tail(
+        self, *, after: str | EntryId = BEGINNING, snapshot: Literal[False] = False
+    ) -> AsyncGenerator[Event, None]: ...
+
+    @overload
+    def tail(self, *, after: str | EntryId = BEGINNING, snapshot: bool) -> AsyncGenerator[Event | Snapshot, None]: ...
+
+    def tail(
+        self, *, after: str | EntryId = BEGINNING, snapshot: bool = False
+    ) -> AsyncGenerator[Event, None] | AsyncGenerator[Event | Snapshot, None]:
+        """Yields the events behind a cursor, first those of the past, until the ending; leaving it costs nothing.
+
+        Any number of tails share two connections. One that is not read for a while is handed nothing more, slows
+        nobody, and reads on from the stream. A `gap` tells of entries that a Redis which failed over has lost.
+
+        With `snapshot` the first event is one `snapshot`, the answer so far, in place of the past.
 
         Raises:
             JobNotFound: There is no stream, or it went away before its ending.
             InvalidCursor: `after` is not a cursor, or ahead of the stream.
-            BrokerUnavailable: Redis was away for 30 s; `after` the last event one may go on later.
+            InvalidRequest: `after` and `snapshot` were given: both say where to begin.
+            BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`; its `cursor` is where to go on.
         """
         cursor = EntryId.parse(after) if isinstance(after, str) else after
-        return tail(self._broker, self._keys, self.id, cursor)
+        if not snapshot:
+            return tail(self._reader, self.id, cursor)
+        if cursor != BEGINNING:
+            raise InvalidRequest(f"snapshot: it stands in place of the past, so after={str(cursor)!r} cannot be given.")
+        return tail_with_snapshot(self._reader, self.id, self._settings)
 
     async def answer(self) -> Answer:
         """Waits for the ending, and folds all events into the answer. Raises as `tail` does."""
-        answer = Answer()
+        answer = Answer(self._settings)
         async for event in self.tail():
             answer.add(event)
+        answer.cancel_requested_at = self._cancel_requested_at
         return answer
 
     async def cancel(self, reason: str = "") -> CancelOutcome:
@@ -85,6 +136,8 @@ class Job:
         done = await attempts.cancel(
             self._broker, self._keys, self.id, _utf8(reason), keep_seconds=self._settings.keep_seconds
         )
+        if done.outcome is not CancelOutcome.ENDED and self._cancel_requested_at is None:
+            self._cancel_requested_at = done.at
         if done.outcome is CancelOutcome.CANCELLED:
             # The announcement goes before the withdrawal: should we die in between, a worker finds the job and
             # announces its ending again.
@@ -93,22 +146,65 @@ class Job:
             await enqueue.withdraw(self._broker, self._keys, self.id, done.queue)
         return done.outcome
 
+    async def regenerate(self, **changes: Any) -> "Job":
+        """Enqueues the job's request again, with fields of `GenerationRequest` changed, for its tenant in its queue.
+
+        The job may still run. As with a fallback, `extra` goes along to no other provider. The two jobs name each
+        other in their statuses, each for as long as it is kept.
+
+        Raises:
+            JobNotFound: The record is no more, and with it the request.
+            InvalidRequest: The request does not validate with the changes.
+            RequestTooLarge: It is over the limit of the settings.
+            QueueFull: `max_queued` jobs wait already; nothing of the new one is left behind.
+            BrokerUnavailable: Redis cannot be reached; the new job may have been enqueued all the same.
+        """
+        stored, tenant, queue = await self._broker.call(
+            "HMGET", self._keys.record(self.id), "request", "tenant", "queue"
+        )
+        if stored is None:
+            raise JobNotFound(
+                f"Job {self.id!r} has no record to be regenerated from: it expired, was deleted, or was never enqueued."
+            )
+        new_job = NewJob.of(
+            _changed(json.loads(stored), changes),
+            self._settings,
+            tenant=tenant.decode(),
+            queue=queue.decode(),
+            regenerated_from=self.id,
+        )
+        job_id = await enqueue.enqueue(self._broker, self._keys, new_job)
+        await self._broker.call(*script(_LINK, (self._keys.regenerated(self.id), self._keys.record(self.id)), job_id))
+        return Job(job_id, self._broker, self._reader, self._settings)
+
+    async def request(self) -> GenerationRequest:
+        """What it asks for.
+
+        Raises:
+            JobNotFound: The record is no more.
+        """
+        stored = await self._broker.call("HGET", self._keys.record(self.id), "request")
+        if stored is None:
+            raise JobNotFound(f"Job {self.id!r} has no record: it expired, was deleted, or was never enqueued.")
+        return GenerationRequest.from_json(stored)
+
     async def status(self) -> JobStatus:
         """What its stream and record say now.
 
         Raises:
             JobNotFound: There is no stream.
         """
-        newest, record = await self._broker.pipeline(
+        newest, record, regenerated_as = await self._broker.pipeline(
             ("XREVRANGE", self._keys.events(self.id), "+", "-", "COUNT", 1),
-            ("HMGET", self._keys.record(self.id), "tenant", "queue", "provider", "model", "queued_at"),
+            ("HMGET", self._keys.record(self.id), *_TOLD),
+            ("LRANGE", self._keys.regenerated(self.id), 0, -1),
         )
         if not newest:
             raise no_stream(self.id)
         entry_id, fields = newest[0]
         event = decode(entry_id, fields)
         said = event.type if event else ""
-        tenant, queue, provider, model, queued_at = (part or b"" for part in record)
+        tenant, queue, provider, model, queued_at, regenerated_from = (part or b"" for part in record)
         return JobStatus(
             job_id=self.id,
             state=JobState(said) if said in _TELLING else JobState.RUNNING,
@@ -118,6 +214,9 @@ class Job:
             model=model.decode(),
             queued_at=int(queued_at or 0),
             cursor=EntryId.decode(entry_id),
+            regenerated_from=regenerated_from.decode() or None,
+            regenerated_as=tuple(job_id.decode() for job_id in regenerated_as),
+            timing=self._timing(event),
         )
 
     async def delete(self) -> None:
@@ -127,6 +226,20 @@ class Job:
             JobNotFound: There is nothing of it.
         """
         await enqueue.delete(self._broker, self._keys, self.id)
+
+    def _timing(self, event: Event | None) -> Timing | None:
+        if not isinstance(event, Ending):
+            return None
+        return Timing.of(event, self._settings, cancel_requested_at=self._cancel_requested_at)
+
+
+def _changed(stored: dict[str, Any], changes: dict[str, Any]) -> GenerationRequest:
+    if changes.get("provider", stored["provider"]) != stored["provider"]:
+        stored.pop("extra", None)
+    try:
+        return GenerationRequest.model_validate(stored | changes)
+    except ValidationError as error:
+        raise InvalidRequest(described(error)) from None
 
 
 def _utf8(text: str) -> str:

@@ -76,6 +76,10 @@ class Keys:
         """The hash that is written once, at enqueue."""
         return f"{self.prefix}:{{{job_id}}}:record"
 
+    def regenerated(self, job_id: str) -> str:
+        """The list of the jobs that were made of this one's request, oldest first."""
+        return f"{self.prefix}:{{{job_id}}}:regenerated"
+
     def bell(self, job_id: str) -> str:
         """The channel that rings, empty, when entries were appended."""
         return f"{self.prefix}:{{{job_id}}}:bell"

@@ -1,9 +1,17 @@
 """What a service that uses tailrace can set, each from an argument or from the environment."""
 
+import os
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from tailrace.errors import InvalidSettings
 
@@ -12,10 +20,10 @@ YEAR_SECONDS = 31_536_000
 """The longest of all times."""
 
 
-class Settings(BaseSettings):
-    """The settings of the light side: fields are read from `TAILRACE_` and their name in capitals."""
+class Settings(BaseModel):
+    """The settings of the light side: `read` takes fields from `TAILRACE_` and their name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="TAILRACE_", frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     _unquoted: ClassVar[frozenset[str]] = frozenset()
     """Fields whose values may hold secrets, should an operator put them there."""
@@ -36,6 +44,24 @@ class Settings(BaseSettings):
     """How long one attempt may take."""
     max_attempts: int = Field(default=3, ge=1, le=100)
     """How many workers may be lost under a job before it fails."""
+    reconnect_seconds: float = Field(default=30, ge=0, le=YEAR_SECONDS)
+    """How long a tail goes on trying to reach a Redis that is away before it raises `BrokerUnavailable`."""
+    ttft_good_ms: float = Field(default=500, ge=0)
+    """Up to here the time to first token is `good`, then `warn`."""
+    ttft_bad_ms: float = Field(default=1_000, ge=0)
+    """Above, it is `bad`."""
+    rate_good_tokens_per_second: float = Field(default=50, ge=0)
+    """From here on up the rate is `good`, below it `warn`."""
+    rate_bad_tokens_per_second: float = Field(default=20, ge=0)
+    """Below, it is `bad`."""
+    duration_good_ms: float = Field(default=10_000, ge=0)
+    """Up to here the time of the whole answer is `good`, then `warn`."""
+    duration_bad_ms: float = Field(default=30_000, ge=0)
+    """Above, it is `bad`."""
+    cancel_good_ms: float = Field(default=100, ge=0)
+    """Up to here the time from the request to cancel to the ending is `good`, then `warn`."""
+    cancel_bad_ms: float = Field(default=500, ge=0)
+    """Above, it is `bad`."""
 
     @classmethod
     def read(cls, **given: Any) -> Self:
@@ -44,10 +70,21 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: A value breaks its field's rule; the message names the variable.
         """
+        values = {name: os.environ[_variable(name)] for name in cls.model_fields if _variable(name) in os.environ}
+        values |= {name: value for name, value in given.items() if value is not None}
         try:
-            return cls(**{name: value for name, value in given.items() if value is not None})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise InvalidSettings(_described(error, cls._unquoted)) from None
+
+    @field_validator("ttft_bad_ms", "rate_bad_tokens_per_second", "duration_bad_ms", "cancel_bad_ms")
+    @classmethod
+    def _is_worse_than_good(cls, bad: float, info: ValidationInfo) -> float:
+        name = str(info.field_name).replace("_bad_", "_good_")
+        good = info.data.get(name, bad)
+        if bad > good if name.startswith("rate_") else bad < good:
+            raise ValueError(f"Input should not be better than {_variable(name)}, which is {good:g}")
+        return bad
 
     @property
     def running_seconds(self) -> float:
@@ -55,12 +92,16 @@ class Settings(BaseSettings):
         return self.max_attempts * self.total_seconds + self.keep_seconds
 
 
+def _variable(field: str) -> str:
+    return f"TAILRACE_{field.upper()}"
+
+
 def _described(error: ValidationError, unquoted: frozenset[str]) -> str:
     return "; ".join(_told(part["loc"], part["msg"], part["input"], unquoted) for part in error.errors())
 
 
 def _told(loc: tuple[int | str, ...], rule: str, value: Any, unquoted: frozenset[str]) -> str:
-    variable = f"TAILRACE_{str(loc[0]).upper()}"
+    variable = _variable(str(loc[0]))
     if loc[0] in unquoted:
         return ": ".join([variable, *([".".join(map(str, loc[1:]))] if loc[1:] else []), rule])
     return f"{variable}: {rule}, not {value!r}"

@@ -20,9 +20,14 @@ RUNS = {
         "--streams 3 --rounds 1 --seconds 0.5 --readable-streams 2 --burst 2",
         r"^3 streams: times bare +[\d.inf]+ +<= 1.35(?s:.*)^\.\.\. while 2 jobs start +[\d.]+ +<= 50",
     ),
-    "render": ("--rounds 1 --kib 100", r"^a table +[\d.,]+ +[\d.,]+ +[\d.,]+ +[\d.]+$"),
     "shaping": ("--pieces 50 --rounds 1", r"^deadlines, clean +[\d.]+ +[\d.]+ +<= 3 .*"),
     "event_stream": ("--rounds 1", r"^a chunk an event +[\d.]+ +[\d.]+ +[\d.]+$"),
+    "tails": (
+        "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.5",
+        r"^no reads .*(?s:.*)^an answer of 50 deltas, ms +[\d.]+ +<= 150 +met",
+    ),
+    "render": ("--rounds 1 --kib 100", r"^a table +[\d.,]+ +[\d.,]+ +[\d.,]+ +[\d.]+$"),
+    "import_time": ("--rounds 1", r"^import tailrace +[\d.]+ +-?[\d.]+ +<= 120$"),
     "scaling": ("--workers 1 --places 2 --seconds 1", r"^1 +[\d.]+ +2.0 +1.00$"),
 }
 

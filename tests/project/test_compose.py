@@ -10,7 +10,7 @@ import openai
 import pytest
 import yaml
 
-from tailrace.cli import _parser  # pyright: ignore[reportPrivateUsage]
+from tailrace.cli import build_parser
 from tailrace_worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 
 
 def parsed(command: list[str]) -> argparse.Namespace:
-    parser, _ = _parser()
+    parser, _ = build_parser()
     return parser.parse_args(command)
 
 

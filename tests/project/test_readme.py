@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailrace import Settings
-from tailrace.cli import _parser  # pyright: ignore[reportPrivateUsage]
+from tailrace.cli import build_parser
 from tailrace_worker.simulator import Simulator
 from tests.processes import worker_process
 
@@ -25,7 +25,7 @@ def test_the_producer_of_the_readme_is_the_example() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_one_that_tailrace_understands(command: str) -> None:
-    parser, _ = _parser()
+    parser, _ = build_parser()
     assert parser.parse_args(shlex.split(command.replace("JOB", "x" * 22))).verb == command.split(maxsplit=1)[0]
 
 
@@ -39,15 +39,26 @@ def test_every_link_leads_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-async def test_the_example_prints_an_answer(settings: Settings) -> None:
+async def printed_by(example: str, settings: Settings) -> list[str]:
     async with Simulator() as simulator, worker_process(settings, simulator):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(ROOT / "examples" / "producer.py")),
+            *(sys.executable, str(ROOT / "examples" / example)),
             env={**os.environ, "TAILRACE_REDIS_URL": settings.redis_url, "TAILRACE_PREFIX": settings.prefix},
             stdout=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(30):
             printed, _ = await process.communicate()
-    job, *_, summary = printed.decode().splitlines()
+    return printed.decode().splitlines()
+
+
+async def test_the_example_prints_an_answer(settings: Settings) -> None:
+    job, *_, summary = await printed_by("producer.py", settings)
     assert re.fullmatch(r"job \S{22}", job)
     assert re.fullmatch(r"stop \d+ tokens", summary)
+
+
+async def test_the_example_prints_three_endings_and_two_answers(settings: Settings) -> None:
+    *endings, first, second = await printed_by("parallel.py", settings)
+    assert sorted(ending[0] for ending in endings) == ["0", "1", "2"]
+    assert all(re.fullmatch(r"\d completed after \d+ ms: (good|warn|bad)", ending) for ending in endings)
+    assert all(re.fullmatch(r"stop \d+ tokens", summary) for summary in (first, second))

@@ -33,7 +33,7 @@ def heard(kind: ApiKind, chunks: Iterable[bytes]) -> tuple[list[Piece], object]:
     try:
         for chunk in chunks:
             for event in decode(chunk):
-                pieces += answer.pieces(event)
+                pieces += answer.pieces(event.data)
     except ErrorEvent as error:
         return pieces, error.body
     return pieces, None

@@ -10,6 +10,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.cli import main
-from tailrace.events import Cancelled, Completed, Delta, Event, Failed, Reasoning, Started, encode
+from tailrace.events import Cancelled, Completed, Delta, Failed, Reasoning, Started, StreamEvent, encode
 from tailrace.keys import Keys
 
 Say = Callable[..., Awaitable[None]]
@@ -48,7 +49,7 @@ async def broker(settings: Settings) -> AsyncIterator[Broker]:
 def say(broker: Broker, settings: Settings) -> Say:
     """Appends events to a job's stream, as attempt 1."""
 
-    async def say(job: Job, *events: Event) -> None:
+    async def say(job: Job, *events: StreamEvent) -> None:
         stream = Keys(settings.prefix).events(job.id)
         for event in events:
             seq = await broker.call("XLEN", stream) + 1
@@ -141,6 +142,23 @@ async def test_the_prompt_comes_from_a_file(
     assert GenerationRequest.from_json(stored).messages == [{"role": "user", "content": "Grüße"}]
 
 
+async def test_images_go_with_the_prompt(tmp_path: Path, broker: Broker, settings: Settings, capsys: Capture) -> None:
+    (tmp_path / "mill").write_bytes(b"GIF89a")
+    images = ("--image", str(tmp_path / "mill"), "--image", "https://example.org/mill.png")
+    assert await command("enqueue", "What is it?", *MODEL, *images) == 0
+    stored = await broker.call("HGET", Keys(settings.prefix).record(capsys.readouterr().out.strip()), "request")
+    assert GenerationRequest.from_json(stored).messages == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "image", "data": "R0lGODlh", "media_type": "image/gif"},
+                {"type": "image", "url": "https://example.org/mill.png"},
+                {"type": "text", "text": "What is it?"},
+            ],
+        }
+    ]
+
+
 async def test_a_prompt_that_is_not_utf_8_is_misuse(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Gr\xfc\xdfe")))
     assert await command("enqueue", *MODEL) == 2
@@ -192,7 +210,7 @@ async def test_an_idempotency_key_gives_the_first_job_again_and_refuses_another_
     ],
 )
 async def test_tail_prints_the_text_and_its_exit_tells_the_ending(
-    ending: Event, told: tuple[int, str], job: Job, say: Say, capsys: Capture
+    ending: StreamEvent, told: tuple[int, str], job: Job, say: Say, capsys: Capture
 ) -> None:
     await say(job, STARTED, Reasoning(text="hm\n"), Delta(text="one "), Delta(text="two\n"), ending)
     code, line = told
@@ -214,6 +232,76 @@ async def test_tail_prints_each_event_as_a_line_of_json(job: Job, say: Say, caps
     assert lines[2]["text"] == "one"
     assert lines[3]["finish_reason"] == "stop"
     assert err == ""
+
+
+async def test_the_tail_of_several_jobs_names_them_and_succeeds_only_with_all(
+    tailrace: Tailrace, job: Job, say: Say, capsys: Capture
+) -> None:
+    other = await job.regenerate()
+    await say(job, STARTED, Delta(text="one\ntwo"), COMPLETED)
+    await say(other, STARTED, Delta(text="1\n"), COMPLETED)
+    assert await command("tail", other.id, job.id, job=job) == 0
+    out, err = capsys.readouterr()
+    first, second = job.id[:6], other.id[:6]
+    assert sorted(out.splitlines()) == sorted([f"{first} | one", f"{first} | two", f"{second} | 1"])
+    assert sorted(err.splitlines()) == sorted([f"{first} | completed: stop", f"{second} | completed: stop"])
+
+    failed = await job.regenerate()
+    await say(failed, STARTED, Failed(at=2, code="too_long", message="no"))
+    assert await command("tail", "--json", failed.id, job=job) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["job_id"] for line in lines if line["type"] == "failed"} == {failed.id}
+    assert [line["type"] for line in lines if line["job_id"] == job.id] == ["queued", "started", "delta", "completed"]
+
+
+async def test_a_job_that_is_not_there_ends_no_tail_of_another(job: Job, say: Say) -> None:
+    tail = await process("tail", "hX3vJ0c2TqK9bWm5yRzA1g", "--", job.id)
+    assert tail.stderr is not None
+    async with asyncio.timeout(20):
+        assert (await tail.stderr.readline()).startswith(b"Job 'hX3vJ0c2TqK9bWm5yRzA1g' has no stream")
+        await say(job, STARTED, Delta(text="one\n"), COMPLETED)
+        out, _ = await tail.communicate()
+    assert (tail.returncode, out) == (1, f"{job.id[:6]} | one\n".encode())
+
+
+async def test_a_gap_is_told_in_every_form(
+    job: Job, say: Say, broker: Broker, settings: Settings, capsys: Capture
+) -> None:
+    await say(job, STARTED)
+    await broker.call("XADD", Keys(settings.prefix).events(job.id), "1-9", *encode(COMPLETED))
+    assert await command("tail", job=job) == 0
+    assert capsys.readouterr().err == "gap: what stood between 1-2 and 1-9 is lost\ncompleted: stop\n"
+    assert await command("tail", "--json", job=job) == 0
+    gap = json.loads(capsys.readouterr().out.splitlines()[2])
+    assert gap == {"type": "gap", "id": "1-8", "after": "1-2", "before": "1-9"}
+
+
+async def test_raw_text_leaves_byte_for_byte_whatever_the_locale(
+    job: Job, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    text = "**水**\x1b[2J\x00\r\n\x9b"
+    await say(job, Delta(text=text), COMPLETED)
+    tail = await process("tail", "--raw", "--", job.id)
+    async with asyncio.timeout(20):
+        assert await tail.communicate() == (text.encode(), b"\ncompleted: stop\n")
+
+
+async def test_rubbish_in_a_stream_is_skipped_with_one_line(
+    job: Job, say: Say, broker: Broker, settings: Settings
+) -> None:
+    await say(job, STARTED)
+    stream = Keys(settings.prefix).events(job.id)
+    for fields in (("nonsense", b"\xff"), ("type", "delta"), ("type", "delta", "text", b"\xff")):
+        await broker.call("XADD", stream, f"1-{await broker.call('XLEN', stream) + 1}", *fields)
+    await say(job, Delta(text="one\n"), COMPLETED)
+    tail = await process("tail", "--", job.id)
+    async with asyncio.timeout(20):
+        out, err = await tail.communicate()
+    assert (tail.returncode, out) == (0, b"one\n")
+    skipped, ending = err.splitlines()
+    assert skipped.startswith(b"skipped entry 1-3 of job")
+    assert ending == b"completed: stop"
 
 
 async def test_tail_goes_on_after_a_cursor(job: Job, say: Say, capsys: Capture) -> None:
@@ -359,6 +447,31 @@ async def test_status_tells_how_far_a_job_is(job: Job, say: Say, capsys: Capture
     )
 
 
+async def test_status_tells_how_long_it_took_and_what_it_was_regenerated_from_and_as(
+    job: Job, say: Say, capsys: Capture
+) -> None:
+    first = await job.regenerate()
+    second = await first.regenerate()
+    ending = replace(COMPLETED, queued_ms=7, ttft_ms=80, duration_ms=12_000, tokens_per_second=19.9)
+    await say(first, STARTED, ending)
+    assert await command("status", job=first) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "queued 7 ms, first token after 80 ms (good), 19.9 tokens/s (bad), ran 12,000 ms (warn)",
+        f"regenerated from {job.id}",
+        f"regenerated as {second.id}",
+    ]
+    assert await command("status", "--json", job=first) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["regenerated_from"], printed["regenerated_as"]) == (job.id, [second.id])
+    assert printed["timing"] == {
+        "queued_ms": 7,
+        "ttft_ms": 80,
+        "duration_ms": 12_000,
+        "tokens_per_second": 19.9,
+        "verdicts": {"ttft_ms": "good", "tokens_per_second": "bad", "duration_ms": "warn"},
+    }
+
+
 async def test_status_as_json_has_the_fields_of_the_status(job: Job, capsys: Capture) -> None:
     assert await command("status", "--json", job=job) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -371,4 +484,5 @@ async def test_status_as_json_has_the_fields_of_the_status(job: Job, capsys: Cap
         "provider": "openai",
         "model": "m",
         "cursor": "0-1",
+        "regenerated_as": [],
     }

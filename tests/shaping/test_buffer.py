@@ -290,6 +290,27 @@ def test_the_source_is_closed_with_the_stage(closes: bool) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "cancelled"])
+def test_what_it_holds_is_left_to_who_leaves(closes: bool) -> None:
+    call = ToolCall(index=0)
+    said: list[Timed] = [(0, Delta(text="Yes")), (1, Delta(text=" it")), (0, call), (0, Delta(text=" is"))]
+    left: list[Piece] = []
+
+    async def main() -> None:
+        stage = buffer(source(said, ends=False), WIDE, left)
+        assert [await anext(stage), await anext(stage)] == [Delta(text="Yes"), Delta(text=" it")]
+        if closes:
+            await stage.aclose()
+            return
+        assert await anext(stage) == call
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2):
+                await anext(stage)
+
+    run(main())
+    assert left == ([call] if closes else [Delta(text=" is")])
+
+
 @pytest.mark.parametrize(
     "wrong", [{"max_chars": 0}, {"max_delay_ms": 0}, {"max_chars": 10_001}, {"max_delay_ms": 10_001}, {"chars": 5}]
 )

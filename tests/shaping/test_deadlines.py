@@ -11,7 +11,7 @@ from tailrace import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.shaping import Timeouts
 from tailrace_worker.provider import Piece, Usage
-from tailrace_worker.shaping.deadlines import deadlines
+from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tests.shaping.guarding import STOP
 from tests.shaping.virtual_time import now, run
 
@@ -52,9 +52,14 @@ async def drained(stage: AsyncGenerator[Piece, None]) -> tuple[list[Piece], Prov
     return came, None
 
 
+async def watched(source: Source, timeouts: Timeouts = LIMITS) -> tuple[list[Piece], ProviderError | None]:
+    """What came in time, and what ended it if that was not the end."""
+    return await drained(deadlines(source.stream(), Watch(timeouts)))
+
+
 async def cut(source: Source, timeouts: Timeouts = LIMITS) -> tuple[str, float, list[Piece]]:
     """The code of the cut, when it came, and what had come before."""
-    came, error = await drained(deadlines(source.stream(), timeouts))
+    came, error = await watched(source, timeouts)
     assert error is not None
     assert error.retryable
     assert source.closed_at == now()
@@ -112,19 +117,19 @@ def test_an_interactive_stream_has_10_5_and_60_seconds() -> None:
     ],
 )
 def test_the_message_names_the_limit(source: Source, message: str) -> None:
-    _, error = run(drained(deadlines(source.stream(), LIMITS)))
+    _, error = run(watched(source))
     assert str(error) == message
 
 
 def test_a_stream_that_keeps_to_its_limits_passes_as_it_is() -> None:
     source = Source((9, HELLO), (4.5, Reasoning(text="Hm.")), (4.5, STOP), (4.5, Usage()), ends=True)
-    assert run(drained(deadlines(source.stream(), LIMITS))) == ([HELLO, Reasoning(text="Hm."), STOP, Usage()], None)
+    assert run(watched(source)) == ([HELLO, Reasoning(text="Hm."), STOP, Usage()], None)
 
 
 def test_the_time_that_a_piece_takes_on_its_way_is_not_the_providers_silence() -> None:
     async def slow() -> int:
         count = 0
-        async for _ in deadlines(Source((1, HELLO), (4, HELLO), (4, HELLO), ends=True).stream(), LIMITS):
+        async for _ in deadlines(Source((1, HELLO), (4, HELLO), (4, HELLO), ends=True).stream(), Watch(LIMITS)):
             await asyncio.sleep(15)
             count += 1
         return count
@@ -135,7 +140,7 @@ def test_the_time_that_a_piece_takes_on_its_way_is_not_the_providers_silence() -
 def test_who_has_taken_a_piece_is_never_cut_off_but_gets_no_more_after_the_total() -> None:
     async def stalled() -> None:
         source = Source(*[(0, HELLO)] * 9)
-        async with aclosing(deadlines(source.stream(), LIMITS)) as stage:
+        async with aclosing(deadlines(source.stream(), Watch(LIMITS))) as stage:
             await anext(stage)
             await asyncio.sleep(61)
             with pytest.raises(ProviderError, match="60 s"):
@@ -147,7 +152,7 @@ def test_who_has_taken_a_piece_is_never_cut_off_but_gets_no_more_after_the_total
 
 def test_each_piece_may_be_waited_for_by_another_task() -> None:
     async def passed_around() -> None:
-        stage = deadlines(Source((1, HELLO), (1, HELLO)).stream(), LIMITS)
+        stage = deadlines(Source((1, HELLO), (1, HELLO)).stream(), Watch(LIMITS))
         for _ in range(2):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_take(stage))
@@ -168,7 +173,7 @@ def test_a_task_that_somebody_else_cancels_stays_cancelled(seconds: float) -> No
 
     async def cancelled() -> None:
         source = Source((0, HELLO))
-        stage = deadlines(source.stream(), LIMITS)
+        stage = deadlines(source.stream(), Watch(LIMITS))
         await anext(stage)
         waiting = asyncio.create_task(_take(stage))
         asyncio.get_running_loop().call_at(seconds, waiting.cancel)
@@ -217,7 +222,7 @@ def test_a_provider_that_makes_something_else_of_the_cancellation_is_cut_off_all
     source: Callable[[], AsyncGenerator[Piece, None]],
 ) -> None:
     async def cut_off() -> None:
-        came, error = await drained(deadlines(source(), LIMITS))
+        came, error = await drained(deadlines(source(), Watch(LIMITS)))
         assert (came, error and error.code) == ([], "first_token_timeout")
         task = asyncio.current_task()
         assert task is not None

@@ -21,6 +21,14 @@ def test_text_is_cut_as_if_it_came_at_once(text: str, lengths: Cuts, limit: int)
     assert source.is_closed
 
 
+@given(broken_text, st.integers(0, 30), cuts, st.integers(1, 20))
+def test_what_earlier_attempts_said_of_the_text_counts_too(text: str, place: int, lengths: Cuts, limit: int) -> None:
+    said, rest = text[:place], text[place:]
+    came, _ = read(max_chars(Source(deltas(rest, lengths)).stream(), limit, said=said))
+    assert said + text_of(came) == (text[:limit] if len(said) < limit else said)
+    assert came[-1] == (CUT if rest and len(text) > limit else STOP)
+
+
 async def test_the_provider_is_stopped_before_the_finish_is_told() -> None:
     source = Source([Delta(text="1234"), Delta(text="5678"), Delta(text="9")], stays_open=True)
     stage = max_chars(source.stream(), 6)

@@ -9,7 +9,7 @@ import pytest
 from tailrace.cli import main
 from tailrace.errors import InfrastructureError
 from tailrace_worker.commands import simulate
-from tailrace_worker.simulator import Scenario, Simulator
+from tailrace_worker.simulator import Scenario, Simulator, moderations
 
 RUN = """
 import argparse, sys
@@ -76,4 +76,6 @@ def test_the_help_tells_of_every_option_of_a_scenario(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main(["simulate", "--help"])
     told = capsys.readouterr().out
-    assert [option for option in Scenario.model_fields if f"{option}=" not in told] == []
+    assert moderations.PATH in told
+    options = [*Scenario.model_fields, *moderations.Options.model_fields]
+    assert [option for option in options if f"{option}=" not in told] == []

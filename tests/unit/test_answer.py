@@ -1,11 +1,18 @@
 """Folding events into the answer so far."""
 
-from tailrace import Answer, EntryId, GenerationRequest
-from tailrace.events import Completed, Delta, Notice, Queued, Reasoning, Refusal, Started, ToolCall
+import pytest
+
+from tailrace import Answer, EntryId, GenerationRequest, Snapshot, Usage
+from tailrace.events import Completed, Delta, Failed, Gap, Notice, Queued, Reasoning, Refusal, Started, ToolCall
+from tailrace.keys import BEGINNING
 
 
 def started(attempt: int, *, continues: bool = False) -> Started:
     return Started(at=1, attempt=attempt, provider="openai", model="m", worker="w", continues=continues)
+
+
+def gap(after: EntryId, before: EntryId) -> Gap:
+    return Gap(id=EntryId(before.attempt, before.seq - 1), after=after, before=before)
 
 
 def test_an_answer_grows_as_events_come() -> None:
@@ -93,3 +100,87 @@ def test_an_answer_is_a_message_of_the_next_turn_with_the_reasoning_that_was_sig
             {"role": "tool", "tool_call_id": "call", "content": "a machine"},
         ],
     )
+
+
+def test_a_gap_leaves_an_answer_incomplete_until_an_attempt_begins_anew() -> None:
+    answer = Answer()
+    for event in (started(1), Delta(text="one "), gap(EntryId(1, 3), EntryId(1, 9)), Delta(text="nine")):
+        answer.add(event)
+    assert (answer.text, answer.complete, answer.cursor) == ("one nine", False, BEGINNING)
+    answer.add(started(2, continues=True))
+    assert not answer.complete
+    answer.add(started(3))
+    assert (answer.text, answer.complete) == ("", True)
+
+
+def test_a_piece_of_an_attempt_whose_beginning_is_missing_makes_void_what_was_said() -> None:
+    answer = Answer()
+    for event in (
+        started(1),
+        Delta(id=EntryId(1, 3), text="void"),
+        gap(EntryId(1, 3), EntryId(2, 7)),
+        Delta(id=EntryId(2, 7), text="valid"),
+        Delta(id=EntryId(2, 8), text=" too"),
+    ):
+        answer.add(event)
+    assert (answer.text, answer.attempt, answer.complete) == ("valid too", 2, False)
+
+
+def test_an_ending_by_another_hand_than_the_attempts_leaves_what_was_said() -> None:
+    answer = Answer()
+    for event in (
+        started(1),
+        Delta(id=EntryId(1, 3), text="said"),
+        Failed(id=EntryId(1_001, 4), at=2, code="worker_lost", message="gone"),
+    ):
+        answer.add(event)
+    assert (answer.text, answer.attempt, answer.complete) == ("said", 1, True)
+
+
+def test_a_snapshot_stands_in_place_of_all_that_was_added_and_is_not_changed_by_what_follows() -> None:
+    told = Answer()
+    for event in (started(2), Delta(id=EntryId(2, 4), text="told "), ToolCall(index=0, call_id="a", arguments="{")):
+        told.add(event)
+    answer = Answer()
+    answer.add(started(1))
+    answer.add(Delta(text="of no more use"))
+    answer.add(Snapshot(id=EntryId(2, 5), answer=told))
+    answer.add(Delta(text="on"))
+    answer.add(ToolCall(index=0, arguments="}"))
+    assert (answer.text, answer.attempt, answer.tool_calls[0].arguments) == ("told on", 2, "{}")
+    assert (told.text, told.tool_calls[0].arguments) == ("told ", "{")
+
+
+def test_arguments_are_parsed_once_they_are_complete() -> None:
+    answer = Answer()
+    answer.add(ToolCall(index=0, call_id="a", name="add", arguments='{"x": [1'))
+    (call,) = answer.tool_calls
+    with pytest.raises(ValueError, match="delimiter"):
+        _ = call.parsed_arguments
+    answer.add(ToolCall(index=0, arguments=", 2]}"))
+    assert call.parsed_arguments == {"x": [1, 2]}
+    answer.add(ToolCall(index=1, call_id="b", name="now"))
+    assert answer.tool_calls[1].parsed_arguments == {}
+
+
+def test_arguments_that_are_nested_too_deeply_are_no_more_than_a_value_error() -> None:
+    answer = Answer()
+    answer.add(ToolCall(index=0, call_id="a", name="dig", arguments="[" * 100_000))
+    with pytest.raises(ValueError, match="nested"):
+        _ = answer.tool_calls[0].parsed_arguments
+
+
+def test_usage_is_what_the_ending_counted() -> None:
+    answer = Answer()
+    assert answer.usage is None
+    answer.add(Completed(at=2, finish_reason="stop", input_tokens=3, output_tokens=2, reasoning_tokens=1))
+    assert answer.usage == Usage(input_tokens=3, output_tokens=2, cached_input_tokens=None, reasoning_tokens=1)
+
+
+def test_a_text_that_has_not_grown_is_not_joined_again() -> None:
+    answer = Answer()
+    for piece in ("one ", "two ", "three"):
+        answer.add(Delta(text=piece))
+    text = answer.text
+    assert text == "one two three"
+    assert answer.text is text

@@ -14,8 +14,8 @@ from tailrace.errors import TailraceError
 
 JOB = "hX3vJ0c2TqK9bWm5yRzA1g"
 ENQUEUE = ("enqueue", "Hi", "--provider", "openai", "--model", "m")
-LIGHT_VERBS = ("cancel", "enqueue", "status", "tail")
-HEAVY = {"aiohttp", "anthropic", "arq", "openai", "rich", "uvloop"}
+LIGHT_VERBS = ("cancel", "enqueue", "regenerate", "status", "tail")
+HEAVY = {"aiohttp", "anthropic", "arq", "openai", "rich", "shtab", "uvloop"}
 
 
 def command(*arguments: str) -> int:
@@ -108,6 +108,9 @@ def test_the_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixt
         (("tail", "short"), "'short' is not a job id"),
         (("cancel", "a:b" * 8), "is not a job id"),
         (("tail", JOB, "--after", "17"), "'17' is not a cursor"),
+        (("tail", JOB, "short"), "'short' is not a job id"),
+        (("tail", JOB, f"{JOB}2", "--after", "1-17"), "--after: a cursor is of one job"),
+        (("tail", JOB, "--json", "--raw"), "--raw: not allowed with argument --json"),
         (("status", JOB, "--redis-url", "http://localhost"), "'http://localhost' is not the URL of a Redis"),
         (("status", JOB, "--redis-url", "redis://localhost:x"), "is not the URL of a Redis"),
         (("status", JOB, "--redis-url", ""), "is not the URL of a Redis"),
@@ -123,6 +126,11 @@ def test_the_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixt
         ((*ENQUEUE, "--system", "\udcff"), "is not UTF-8"),
         (("enqueue", *ENQUEUE[2:], "--file", "/does/not/exist"), "--file: '/does/not/exist' cannot be read"),
         (("enqueue", *ENQUEUE[2:], "--file", "/"), "--file: '/' cannot be read"),
+        ((*ENQUEUE, "--image", "/does/not/exist"), "--image: '/does/not/exist' cannot be read: No such file"),
+        ((*ENQUEUE, "--image", "/"), "--image: '/' cannot be read"),
+        ((*ENQUEUE, "--image", __file__), "is no PNG, JPEG, GIF or WebP image"),
+        ((*ENQUEUE, "--image", "https://example.org/a b.png"), "messages.0.content.0.url"),
+        (("completion", "tcsh"), "'tcsh'"),
     ],
 )
 def test_misuse_is_one_line_that_names_the_field_and_exit_2(

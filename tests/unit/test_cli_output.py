@@ -1,18 +1,21 @@
-"""What verbs print of events."""
+"""What verbs print of events, on what is no terminal that can be drawn on."""
 
 import json
 import sys
 
 import pytest
 
-from tailrace import EntryId
-from tailrace.cli.output import PlainText, print_event
+from tailrace import EntryId, Job, Tailrace
+from tailrace.cli.display import open_display, short_names
+from tailrace.cli.output import JsonLines
+from tailrace.cli.plain import PlainLines, PlainText
 from tailrace.events import (
     Cancelled,
     Completed,
     Delta,
     Event,
     Failed,
+    Gap,
     Notice,
     Queued,
     Reasoning,
@@ -20,6 +23,9 @@ from tailrace.events import (
     Started,
     ToolCall,
 )
+
+JOBS = [Tailrace.connect("redis://localhost:1").job(job_id) for job_id in ("hX3vJ0c2TqK9bWm5", "hX3vJ0d2TqK9bWm5")]
+JOB = JOBS[0]
 
 
 def started(attempt: int, *, continues: bool = False) -> Started:
@@ -31,7 +37,7 @@ def started(attempt: int, *, continues: bool = False) -> Started:
 def shown(capsys: pytest.CaptureFixture[str], *events: Event) -> tuple[str, str]:
     plain = PlainText()
     for event in events:
-        plain.show(event)
+        plain.show(JOB, event)
     out, err = capsys.readouterr()
     return out, err
 
@@ -79,6 +85,70 @@ def test_an_attempt_that_continues_voids_nothing(capsys: pytest.CaptureFixture[s
     assert shown(capsys, started(1), Delta(text="one"), started(2, continues=True)) == ("one", "")
 
 
+def test_a_gap_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    gap = Gap(id=EntryId(1, 8), after=EntryId(1, 3), before=EntryId(1, 9))
+    assert shown(capsys, gap) == ("", "gap: what stood between 1-3 and 1-9 is lost\n")
+
+
+def test_a_tool_call_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = shown(
+        capsys,
+        ToolCall(index=0, name="look_up", arguments='{"word":'),
+        ToolCall(index=0, arguments=' "mill"}'),
+        ToolCall(index=1, name="stop"),
+        Completed(at=2, finish_reason="tool_calls"),
+    )
+    assert err == 'tool call: look_up {"word": "mill"}\ntool call: stop \ncompleted: tool_calls\n'
+
+
+def test_a_terminal_gets_no_control_characters_and_a_pipe_gets_every_byte(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = Delta(text="\x1b[2J\x9b\r\n\t\x7f")
+    assert shown(capsys, evil)[0] == evil.text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert shown(capsys, evil)[0] == "␛[2J\N{REPLACEMENT CHARACTER}\n\t␡"
+
+
+def test_lines_of_several_jobs_bear_names_that_tell_them_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = JOBS
+    lines = PlainLines(short_names(JOBS))
+    lines.show(first, Delta(text="one "))
+    lines.show(second, Delta(text="1\n2\n\n3"))
+    lines.show(first, Delta(text="two\nthree"))
+    lines.show(first, Completed(at=2, finish_reason="stop"))
+    lines.show(second, Notice(code="redacted", message="a name"))
+    out, err = capsys.readouterr()
+    assert out == "hX3vJ0d | 1\nhX3vJ0d | 2\nhX3vJ0d | \nhX3vJ0c | one two\nhX3vJ0c | three\nhX3vJ0d | 3\n"
+    assert err == "hX3vJ0c | completed: stop\nhX3vJ0d | redacted: a name\n"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "as_json", "raw", "display"),
+    [
+        (JOBS[:1], False, False, "LiveAnswer"),
+        (JOBS, False, False, "LivePanels"),
+        (JOBS[:1], False, True, "PlainText"),
+        (JOBS, False, True, "PlainLines"),
+        (JOBS, True, False, "JsonLines"),
+    ],
+)
+def test_the_display_suits_the_terminal_and_what_was_asked_for(
+    jobs: list[Job], as_json: bool, raw: bool, display: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert type(open_display(jobs, as_json=as_json, raw=raw)).__name__ == display
+
+
+def test_what_is_no_terminal_or_has_no_rich_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(open_display([JOB]), PlainText)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("tailrace.cli.display.find_spec", lambda _: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    assert isinstance(open_display([JOB]), PlainText)
+
+
 @pytest.mark.parametrize(
     ("ending", "line"),
     [
@@ -107,7 +177,7 @@ def test_an_ending_is_one_line(ending: Event, line: str, capsys: pytest.CaptureF
 
 
 def test_an_event_as_json_has_its_id_type_and_known_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    print_event(ToolCall(id=EntryId(1, 4), index=0, call_id="call_1", arguments='{"a'))
+    JsonLines(with_job_id=False).show(JOB, ToolCall(id=EntryId(1, 4), index=0, call_id="call_1", arguments='{"a'))
     line = capsys.readouterr().out
     assert json.loads(line) == {
         "type": "tool_call",
@@ -119,8 +189,15 @@ def test_an_event_as_json_has_its_id_type_and_known_fields(capsys: pytest.Captur
 
 
 def test_json_holds_any_text_on_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    print_event(Delta(text="é\n\u2028😀"))
+    JsonLines(with_job_id=False).show(JOB, Delta(text="é\n\u2028😀"))
     line = capsys.readouterr().out
     assert line.isascii()
     assert len(line.splitlines()) == 1
     assert json.loads(line)["text"] == "é\n\u2028😀"
+
+
+def test_json_of_several_jobs_names_the_job_first(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonLines(with_job_id=True).show(JOB, Gap(id=EntryId(1, 8), after=EntryId(1, 3), before=EntryId(1, 9)))
+    line = capsys.readouterr().out
+    assert line.startswith('{"job_id": "hX3vJ0c2TqK9bWm5", "type": "gap"')
+    assert json.loads(line) == {"job_id": JOB.id, "type": "gap", "id": "1-8", "after": "1-3", "before": "1-9"}

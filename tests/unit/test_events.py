@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.events import Box, Completed, Delta, Event, Failed, Started, ToolCall, decode, encode, pairs
+from tailrace.events import Box, Completed, Delta, Failed, Started, StreamEvent, ToolCall, decode, encode, pairs
 from tailrace.keys import EntryId
 
-EVENTS: list[Event] = [
+EVENTS: list[StreamEvent] = [
     Started(at=1, attempt=2, provider="openai", model="gpt-5", worker="w", reason="worker_lost", continues=True),
     Delta(text="a\nb"),
     ToolCall(index=0, call_id="call_1", name="weather", arguments='{"city"'),
@@ -20,12 +20,12 @@ EVENTS: list[Event] = [
 ]
 
 
-def stored(event: Event) -> dict[bytes, bytes]:
+def stored(event: StreamEvent) -> dict[bytes, bytes]:
     return pairs(field.encode() for field in encode(event))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
-def test_an_event_comes_back_as_it_was_written(event: Event) -> None:
+def test_an_event_comes_back_as_it_was_written(event: StreamEvent) -> None:
     read = decode(b"2-17", stored(event))
     assert read is not None
     assert read.id == EntryId(2, 17)
@@ -33,8 +33,8 @@ def test_an_event_comes_back_as_it_was_written(event: Event) -> None:
     assert type(read) is type(event)
 
 
-@pytest.mark.parametrize("event", typing.get_args(Event), ids=lambda event: event.type)
-def test_every_type_can_be_written_and_read(event: type[Event]) -> None:
+@pytest.mark.parametrize("event", typing.get_args(StreamEvent), ids=lambda event: event.type)
+def test_every_type_can_be_written_and_read(event: type[StreamEvent]) -> None:
     assert decode(b"1-2", {b"type": b"nothing-of-ours"}) is None
     with pytest.raises(ValueError, match="lacks a field"):
         decode(b"1-2", {b"type": event.type.encode()})

@@ -1,16 +1,57 @@
-"""The light side stays light: what a service imports brings no worker and no provider SDK along."""
+"""The light side stays light: what a service imports brings no worker, no provider SDK and nothing needless along."""
 
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-HEAVY = {"aiohttp", "anthropic", "arq", "openai", "rich", "tailrace_worker", "uvloop"}
+import tailrace
+
+HEAVY = {"aiohttp", "anthropic", "arq", "dotenv", "openai", "pydantic_settings", "rich", "tailrace_worker", "uvloop"}
+
+EVERYTHING = "from tailrace import *"
 
 
-@pytest.mark.parametrize("module", ["tailrace", "tailrace.cli", "tailrace.cli.enqueue", "tailrace.cli.tail"])
-def test_importing_the_light_side_loads_no_worker_and_no_provider_sdk(module: str) -> None:
-    program = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout.split()
-    assert "redis" in loaded
-    assert HEAVY & set(loaded) == set()
+def loaded_by(program: str) -> set[str]:
+    """The modules that an interpreter has loaded after the program, submodules and all."""
+    command = [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "program", [EVERYTHING, "import tailrace.cli", "import tailrace.cli.enqueue", "import tailrace.cli.tail"]
+)
+def test_importing_the_light_side_loads_no_worker_and_no_provider_sdk(program: str) -> None:
+    loaded = loaded_by(program)
+    assert "tailrace.errors" in loaded
+    assert HEAVY & {name.partition(".")[0] for name in loaded} == set()
+
+
+def test_the_import_by_itself_loads_nothing_of_ours_and_nothing_of_others() -> None:
+    assert loaded_by("import tailrace") - loaded_by("import importlib, typing") == {"tailrace"}
+
+
+def test_an_error_is_loaded_without_redis_and_pydantic() -> None:
+    loaded = loaded_by("from tailrace import JobNotFound")
+    assert "tailrace.errors" in loaded
+    assert loaded & {"pydantic", "redis"} == set()
+
+
+def test_every_public_name_is_what_the_type_checkers_take_it_for() -> None:
+    tree = ast.parse(Path(tailrace.__file__).read_text(encoding="utf-8"))
+    seen = {
+        alias.name: getattr(importlib.import_module(node.module), alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tailrace.")
+        for alias in node.names
+    }
+    assert {name: getattr(tailrace, name) for name in tailrace.__all__} == seen
+    assert set(dir(tailrace)) >= set(tailrace.__all__)
+
+
+def test_a_name_that_is_none_is_told_as_of_any_module() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'Nonsense' from 'tailrace'"):
+        exec("from tailrace import Nonsense", {})  # noqa: S102

@@ -1,6 +1,7 @@
 """Attempts that follow each other in one worker: what is told, what stands, and what a restarted Redis takes."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -153,6 +154,7 @@ async def test_two_attempts_of_one_worker_are_put_back_in_order(
             await lose_tail(generations, job, "1-3")
             second.write(Delta(text="three"))
             await second.end(Completed(at=1, finish_reason="stop"))
+        assert publisher._waiting_bytes == 0, "what lands again counts no second time"
     events = await read(job, 99)
     assert [event.id.seq for event in events] == list(range(1, len(events) + 1))
     assert texts(events) == ["one ", "two ", "three"]
@@ -223,6 +225,83 @@ async def test_a_continued_attempt_does_not_begin_where_redis_lost_what_it_conti
             await generations.run(job.id, 3)
         events = await events_of(job)
     assert not any(event.continues for event in events if isinstance(event, Started))
+
+
+async def test_the_next_attempt_begins_behind_what_the_one_before_it_said(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Redis is slow to take the last piece: whoever begins meanwhile fences it off."""
+    async with open_generations() as generations:
+        job = await tailrace.enqueue(request_)
+        wire, call, begins = generations.publisher._wire, generations.broker.call, asyncio.Event()
+        exchange = wire.exchange
+
+        async def slow(payload: bytes, replies: int) -> list[Any]:
+            if b"upon" in payload:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(begins.wait(), 0.3)
+            return await exchange(payload, replies)
+
+        async def watched(*command: Any) -> Any:
+            reply = await call(*command)
+            if command[0] == "EVAL" and puppet.called.is_set():
+                begins.set()
+            return reply
+
+        monkeypatch.setattr(wire, "exchange", slow)
+        monkeypatch.setattr(generations.broker, "call", watched)
+        await generations.broker.call("SET", arq_retry(job.id), 1, "EX", 60)
+        running = asyncio.create_task(generations.run(job.id, 1))
+        puppet.say("Once ")
+        await read(job, 3)
+        puppet.say("upon")
+        puppet.put(CUT)
+        puppet.say("Twice")
+        puppet.finish()
+        await running
+        events = await events_of(job)
+    assert texts(events) == ["Once ", "upon", "Twice"]
+    assert begins.is_set()
+
+
+async def test_a_job_is_handed_over_once_what_it_has_said_is_readable(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_generations() as generations, asyncio.timeout(20):
+        job = await tailrace.enqueue(request_)
+        wire, sent, answers = generations.publisher._wire, asyncio.Event(), asyncio.Event()
+        exchange = wire.exchange
+
+        async def slow(payload: bytes, replies: int) -> list[Any]:
+            if b"upon" in payload:
+                sent.set()
+                await answers.wait()
+            return await exchange(payload, replies)
+
+        monkeypatch.setattr(wire, "exchange", slow)
+        running = asyncio.create_task(generations.run(job.id, 1))
+        puppet.say("Once ")
+        await read(job, 3)
+        puppet.say("upon")
+        await sent.wait()
+        running.cancel()
+        await puppet.closed.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not running.done()
+        answers.set()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        newest = await generations.broker.call("XREVRANGE", generations.keys.events(job.id), "+", "-", "COUNT", 1)
+        assert newest[0][1][b"text"] == b"upon"
 
 
 async def test_a_writer_lost_after_it_closed_is_let_go_of(

@@ -1,6 +1,7 @@
 """The poll of the cancel keys, and the stop that follows."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,31 @@ async def test_a_job_that_is_over_before_the_tick_is_not_asked_for(
         async with asyncio.timeout(5):
             await asked.wait()
     assert "cannot be read" not in caplog.text
+
+
+async def test_a_reply_that_comes_when_the_job_is_over_reaches_nobody(
+    generations: Generations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, told = generations.cancel_poll, list[CancelRequested]()
+    exchange, replied, over, asked_again = poll._wire.exchange, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def late(payload: bytes, replies: int) -> list[Any]:
+        answered = await exchange(payload, replies)
+        replied.set()
+        await over.wait()
+        return answered
+
+    monkeypatch.setattr(poll._wire, "exchange", late)
+    gone, other = "a" * 22, "b" * 22
+    for job_id in (gone, other):
+        await generations.broker.call("SET", generations.keys.cancel(job_id), "", "PX", 60_000)
+    async with asyncio.timeout(5):
+        with poll.watch(gone, told.append):
+            await replied.wait()
+        over.set()
+        with poll.watch(other, lambda _: asked_again.set()):
+            await asked_again.wait()
+    assert told == []
 
 
 async def test_the_first_of_two_reasons_counts() -> None:

@@ -25,6 +25,7 @@ from tailrace_worker.claims import (
 from tailrace_worker.generation import Generations
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
+from tests.worker.streams import read
 
 FOR_EVER = 10**15
 """Later than any time of a server, in ms."""
@@ -330,6 +331,22 @@ async def test_a_drained_worker_finishes_what_it_runs_and_claims_nothing_more(
         puppet.finish()
         assert (await events_of(job))[-1].type == "completed"
     assert await side.waiting() == [late.id.encode()]
+
+
+async def test_what_still_runs_after_the_grace_time_is_handed_back(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(grace_seconds=0.2) as generations, running_worker(generations) as worker:
+        await begun(job)
+        (running,) = worker.tasks.values()
+        worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+        puppet.say("Hello")
+        async with asyncio.timeout(5):
+            await read(job, 3)
+            assert not puppet.closed.is_set()
+            await asyncio.wait([running])
+    assert await side.running() == {job.id.encode(): 0}
 
 
 async def test_a_second_signal_hands_back_at_once_and_the_next_worker_goes_on_at_once(

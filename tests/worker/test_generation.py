@@ -318,7 +318,7 @@ async def test_a_generation_over_its_total_time_is_cut_and_keeps_the_text(
 ) -> None:
     job = await tailrace.enqueue(request_)
     puppet.say("so far")
-    async with open_generations(total_seconds=0.2) as generations:
+    async with open_generations(total_seconds=1) as generations:
         await generations.run(job.id, 1)
     answer = await job.answer()
     assert answer.text == "so far"

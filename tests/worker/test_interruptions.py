@@ -8,8 +8,9 @@ import pytest
 from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.errors import FailureCode
-from tailrace.events import Completed, Failed, Notice, Reasoning, Started
+from tailrace.events import Box, Completed, Failed, Notice, Reasoning, Started
 from tailrace.keys import Keys, arq_in_progress, arq_retry
+from tailrace_worker import calls
 from tailrace_worker.claims import claim_command, new_token, read_claimed
 from tailrace_worker.course import FALLBACK
 from tests.eventually import eventually
@@ -96,6 +97,33 @@ async def test_it_fails_at_once_where_it_is_to_or_where_another_try_would_not_he
     assert texts(events) == ["Once"]
 
 
+@pytest.mark.parametrize("ends", ["by a cancel", "in time"])
+async def test_the_wait_before_another_attempt_ends_with_the_job(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+) -> None:
+    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 50.0)
+    monkeypatch.setattr(calls, "_LAST_PAUSE_SECONDS", 50.0)
+    puppet.say("Once")
+    puppet.put(CUT)
+    total_seconds = 0.5 if ends == "in time" else 60
+    async with open_generations(total_seconds=total_seconds) as generations, running_worker(generations):
+        job = await tailrace.enqueue(request_)
+        await puppet.closed.wait()
+        async with asyncio.timeout(10):
+            async for event in job.tail():
+                if isinstance(event, Started) and event.id.attempt == 2 and ends == "by a cancel":
+                    await job.cancel("no patience")
+        ending = (await events_of(job))[-1]
+    assert ending.type == ("failed" if ends == "in time" else "cancelled")
+    assert not isinstance(ending, Failed) or ending.code == "total_timeout"
+    assert len(puppet.requests) == 1
+
+
 class TestContinuing:
     @pytest.fixture
     def request_(self, request_: GenerationRequest) -> GenerationRequest:
@@ -124,6 +152,34 @@ class TestContinuing:
             [{"role": "assistant", "content": "Once upon"}],
             [{"role": "assistant", "content": "Once upon a time"}],
         ]
+
+    async def test_a_limit_of_characters_counts_the_whole_answer(
+        self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        puppet.prefills = True
+        puppet.say("Once upon ")
+        puppet.put(CUT)
+        puppet.say(" a ", "time")
+        puppet.put(CUT)
+        puppet.say(", long", " ago")
+        limited = request_.model_copy(update={"guards": [{"type": "max_chars", "limit": 20}]})
+        events = await run(tailrace, open_generations, limited)
+        assert answer_of(events).text == "Once upon a time, lo"
+        assert isinstance(events[-1], Completed)
+        assert events[-1].finish_reason == "length"
+        assert puppet.closed.is_set()
+
+    async def test_a_box_is_found_where_readers_have_it(
+        self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        puppet.prefills = True
+        puppet.say("The mill: ")
+        puppet.put(CUT)
+        puppet.say(" [1, 2, 3, 4].")
+        puppet.finish()
+        events = await run(tailrace, open_generations, request_.model_copy(update={"boxes": True}))
+        (box,) = (event for event in events if isinstance(event, Box))
+        assert answer_of(events).text[box.start : box.end] == "[1, 2, 3, 4]"
 
     async def test_it_begins_again_where_the_provider_cannot(
         self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet

@@ -10,10 +10,11 @@ import pytest
 from tailrace import GenerationRequest, Job, Tailrace
 from tailrace.errors import BrokerRefused, BrokerUnavailable
 from tailrace.events import Completed, Delta, Reasoning
+from tailrace.wire import Wire
+from tailrace_worker import publisher
 from tailrace_worker.generation import Generations
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
-from tailrace_worker.wire import Wire
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import begin, ignore, read, texts
@@ -92,7 +93,10 @@ async def test_time_does_not_count_while_redis_is_away(
 async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stood in the socket of a connection that was given up, and Redis reads it after the reconciliation."""
+    """It stood in the socket of a connection that was given up, and Redis reads it after the reconciliation.
+
+    What goes along with it the second time did not the first time, and lands before it is known of the other.
+    """
     job = await tailrace.enqueue(request_)
     wire = generations.publisher._wire
     exchange = wire.exchange
@@ -101,6 +105,7 @@ async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
     async def delayed(payload: bytes, replies: int) -> list[Any]:
         if b"two" in payload and not late:
             late.append((payload, replies))
+            monkeypatch.setattr(publisher, "_MAX_BATCH_BYTES", 65_536)
             await wire.disconnect()
             raise BrokerUnavailable("Redis cannot be reached: no reply in time")
         answered = await exchange(payload, replies)
@@ -115,10 +120,14 @@ async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
         writer.write(Delta(text="one "))
         await writer.settled()
         monkeypatch.setattr(wire, "exchange", delayed)
+        monkeypatch.setattr(publisher, "_MAX_BATCH_BYTES", 0)
         writer.write(Delta(text="two "))
-        await eventually(lambda: len(late) == 2)
         writer.write(Reasoning(text="three"))
+        await eventually(lambda: len(late) == 2)
         await writer.end(ENDING)
+        # Each is kept once, and in its place: so it would be sent again, should Redis lose it.
+        assert [entry.seq for entry in writer.landed] == [2, 3, 4, 5, 6]
+        assert generations.publisher._waiting_bytes == 0
     events = await read(job, 99)
     assert texts(events) == ["one ", "two "]
     assert [event.id.seq for event in events] == [1, 2, 3, 4, 5, 6]
@@ -208,6 +217,35 @@ async def test_texts_join_one_entry_only_where_nothing_else_differs(
             await writer.end(ENDING)
     events = await read(job, 99)
     assert [text[:5] for text in texts(events)] == ["one ", "two t", "xxxxx", "yyyyy"]
+
+
+async def test_a_provider_is_not_read_while_as_much_waits_as_may(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_waiting_bytes=65_536) as generations, asyncio.timeout(20):
+        publisher = generations.publisher
+        exchange, answers = publisher._wire.exchange, asyncio.Event()
+
+        async def held(payload: bytes, replies: int) -> list[Any]:
+            await answers.wait()
+            return await exchange(payload, replies)
+
+        monkeypatch.setattr(publisher._wire, "exchange", held)
+        puppet.say(*["x" * 40_000] * 4)
+        running = asyncio.create_task(generations.run(job.id, 1))
+        await eventually(lambda: publisher.is_full)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert puppet.unread == 2
+        answers.set()
+        puppet.finish()
+        await running
+    assert len("".join(texts(await read(job, 99)))) == 4 * 40_000
 
 
 async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(

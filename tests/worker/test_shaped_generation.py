@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from tailrace import Answer, Event, GenerationRequest, Job, Tailrace
+from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
-from tailrace.events import Box, Completed, Delta, Failed, Notice
+from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
 from tailrace_worker.shaping.moderate import Verdict
+from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet
-from tests.worker.streams import texts
+from tests.worker.streams import read, texts
 
 SLACK_SECONDS = 0.5
 """Beyond a deadline, on a machine that does much else: what is told from the default of 30 s."""
@@ -94,6 +95,70 @@ async def test_a_deadline_takes_a_fallback_and_no_other_try(
     await running
     assert [request.model for request in puppet.requests] == ["puppet", "second"]
     assert texts(await events_of(job)) == ["Here"]
+
+
+class TestWhatTheBufferHolds:
+    """What the guards let through is said before the ending, and nothing else is."""
+
+    @pytest.fixture
+    def request_(self, request_: GenerationRequest) -> GenerationRequest:
+        return asking(
+            request_,
+            guards=[{"type": "redact", "kinds": ["email"]}],
+            buffering={"max_chars": 1_000, "max_delay_ms": 10_000},
+            on_interrupt="fail",
+        )
+
+    async def start(
+        self, tailrace: Tailrace, generations: Generations, request: GenerationRequest, puppet: Puppet
+    ) -> tuple[Job, asyncio.Task[None]]:
+        """Runs a job until the buffer holds `to me at `, and the guard `me@exam`."""
+        job = await tailrace.enqueue(request)
+        running = asyncio.create_task(generations.run(job.id, 1))
+        puppet.say("Write ")
+        await read(job, 3)
+        puppet.say("to me at ", "me@exam")
+        await eventually(lambda: not puppet.unread)
+        return job, running
+
+    async def test_goes_before_a_cancel(
+        self, tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        job, running = await self.start(tailrace, generations, request_, puppet)
+        await job.cancel("enough")
+        await running
+        events = await events_of(job)
+        assert isinstance(events[-1], Cancelled)
+        assert texts(events) == ["Write ", "to me at "]
+
+    async def test_goes_before_the_end_of_its_time(
+        self, tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        limited = asking(request_, timeouts={"total_seconds": 0.3})
+        job, running = await self.start(tailrace, generations, limited, puppet)
+        await running
+        events = await events_of(job)
+        assert isinstance(events[-1], Failed)
+        assert events[-1].code == FailureCode.TOTAL_TIMEOUT
+        assert texts(events) == ["Write ", "to me at "]
+
+    async def test_goes_before_a_failure(
+        self, tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        job, running = await self.start(tailrace, generations, request_, puppet)
+        puppet.put(ProviderError("Acme broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
+        await running
+        events = await events_of(job)
+        assert isinstance(events[-1], Failed)
+        assert texts(events) == ["Write ", "to me at "]
+
+    async def test_is_readable_when_the_worker_stops(
+        self, tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        job, running = await self.start(tailrace, generations, request_, puppet)
+        running.cancel()
+        await asyncio.wait([running])
+        assert texts(await read(job, 4)) == ["Write ", "to me at "]
 
 
 async def test_guards_boxes_and_buffering_are_applied_in_this_order(

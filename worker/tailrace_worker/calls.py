@@ -1,9 +1,11 @@
 """Calls to the providers, tried again as long as no reader has seen anything of them."""
 
+import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
 import stamina
 
@@ -14,30 +16,61 @@ from tailrace.support import unsupported
 from tailrace_worker.course import DEADLINES, Course
 from tailrace_worker.provider import Piece, Provider, Usage
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.shaping.deadlines import deadlines
+from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.throttle import MAX_WAIT_SECONDS, Throttle
 from tailrace_worker.turnstile import Turnstile
 
 _FIRST_WAIT_SECONDS: Final = 0.1
 _LAST_WAIT_SECONDS: Final = 10.0
 _JITTER_SECONDS: Final = 0.4
+_LAST_PAUSE_SECONDS: Final = 1.0
+"""Between two attempts: readers have an answer before them that stands still."""
 _RATE_LIMIT_SECONDS: Final = 1.0
 """How long all wait after a rate limit that does not say so itself."""
 
 
+class Sink(Protocol):
+    """Where pieces go to."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may come before there is `room`."""
+        ...
+
+    async def room(self) -> None:
+        """Waits until more may come."""
+        ...
+
+
 class Begun(NamedTuple):
-    """An answer that has begun."""
+    """An answer that has begun. Read it once, by the one or the other way."""
 
     first: list[Piece]
     """What has come, up to the first piece of content."""
     rest: AsyncGenerator[Piece, None]
+    watch: Watch
+
+    async def each(self, take: Callable[[Piece], None], sink: Sink) -> None:
+        """Hands all of it over, as it comes: a generator on the way would cost as much as reading the bytes."""
+        async with aclosing(self.rest) as rest:
+            with self.watch as watch:
+                for piece in self.first:
+                    take(piece)
+                watch.wait()
+                async for piece in rest:
+                    take(piece)
+                    watch.hear(piece)
+                    if sink.is_full:
+                        watch.rest()
+                        await sink.room()
+                        watch.wait()
 
     async def whole(self) -> AsyncGenerator[Piece, None]:
-        """All of it."""
-        async with aclosing(self.rest):
+        """All of it, watched."""
+        async with aclosing(deadlines(self.rest, self.watch)) as rest:
             for piece in self.first:
                 yield piece
-            async for piece in self.rest:
+            async for piece in rest:
                 yield piece
 
 
@@ -59,13 +92,16 @@ class Calls:
         """Makes the call that a job is at. Until the first piece it is tried again, and fallbacks are taken.
 
         Raises:
-            ProviderError: Nothing is left to try.
+            ProviderError: Nothing is left to try in this attempt.
         """
+        if course.retries:
+            await asyncio.sleep(_pause_seconds(course.retries))
         while True:
-            if notice := course.take_notice():
-                tell(notice)
             try:
-                return await self._begin(course.request)
+                await self._pass_over(course)
+                if notice := course.take_notice():
+                    tell(notice)
+                return await self._begin(course)
             except ProviderError as error:
                 if not course.falls_back(error):
                     raise
@@ -76,9 +112,25 @@ class Calls:
             seconds = error.retry_after_seconds or _RATE_LIMIT_SECONDS
             await self._throttle.tell(request.provider, request.model, seconds)
 
-    async def _begin(self, request: GenerationRequest) -> Begun:
+    async def _pass_over(self, course: Course) -> None:
+        """Raises `ProviderError` where the target takes no calls now, and another does, or does so sooner."""
+        choice = course.choice
+        if len(choice) == 1:
+            return
+        left = await self._throttle.left(*((each.provider, each.model) for each in choice))
+        soonest = left.index(min(left))
+        if soonest:
+            course.prefer(soonest)
+            raise ProviderError(
+                f"{choice[0].provider} {choice[0].model} takes no calls for {left[0]:.1f} s.",
+                code=FailureCode.PROVIDER_RATE_LIMITED,
+                retryable=True,
+            )
+
+    async def _begin(self, course: Course) -> Begun:
+        request = course.request
         tries = stamina.retry_context(
-            on=_wait,
+            on=partial(_wait, is_last=course.is_last),
             attempts=self._settings.provider_tries,
             timeout=None,
             wait_initial=_FIRST_WAIT_SECONDS,
@@ -94,18 +146,20 @@ class Calls:
     async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
         await self._throttle.wait(request.provider, request.model)
         await self._turnstile.turn()
-        timeouts = self._settings.timeouts.tightened(request.timeouts)
-        pieces = deadlines(provider.stream(request), timeouts)
-        first: list[Piece] = []
+        watch = Watch(self._settings.timeouts.tightened(request.timeouts))
+        begun = Begun([], provider.stream(request), watch)
         try:
-            async for piece in pieces:
-                first.append(piece)
-                if not isinstance(piece, Usage):
-                    break
+            with watch:
+                watch.wait()
+                async for piece in begun.rest:
+                    watch.hear(piece)
+                    begun.first.append(piece)
+                    if not isinstance(piece, Usage):
+                        break
         except ProviderError as error:
             await self.heed(request, error)
             raise
-        return Begun(first, pieces)
+        return begun
 
     def _provider(self, request: GenerationRequest) -> Provider:
         name = request.provider
@@ -123,9 +177,16 @@ class Calls:
         return self._providers[name]
 
 
-def _wait(error: Exception) -> bool | float:
-    """Whether to try again, or after how many seconds."""
+def _pause_seconds(retries: int) -> float:
+    growing = _FIRST_WAIT_SECONDS * 2.0 ** (retries - 1) + random.uniform(0, _JITTER_SECONDS)  # noqa: S311
+    return min(_LAST_PAUSE_SECONDS, growing)
+
+
+def _wait(error: Exception, *, is_last: bool) -> bool | float:
+    """Whether to try again, or after how many seconds. `is_last`: there is no fallback."""
     if not isinstance(error, ProviderError) or not error.retryable or error.code in DEADLINES:
+        return False
+    if error.code is FailureCode.PROVIDER_RATE_LIMITED and not is_last:
         return False
     seconds = error.retry_after_seconds
     if seconds is None:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
-from tailrace_worker.wire import Wire, packed
+from tailrace.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
 

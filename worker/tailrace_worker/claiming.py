@@ -19,13 +19,13 @@ from redis.asyncio import Redis
 from tailrace.broker import Argument, Broker, ms
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
+from tailrace.wire import Wire, packed
 from tailrace_worker.body import from_json, to_json
 from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
 from tailrace_worker.generation import Generations
 from tailrace_worker.leases import Leases
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.standing import Standing
-from tailrace_worker.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What a job has tried, what it has said, and what it tries next."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tailrace.attempts import Resumed
@@ -14,11 +14,12 @@ from tailrace_worker.provider import Content
 FALLBACK: Final = "fallback"
 """The code of the notice that a fallback is taken."""
 
-
 DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_TIMEOUT, FailureCode.TOTAL_TIMEOUT})
 """Whoever is called again after one of these would be waited for even longer."""
 _FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED}
 """What ends a job that has spoken, whatever the request says of interruptions."""
+_SOON_SECONDS: Final = 60.0
+"""Who is rate limited for longer is not come back to."""
 
 
 class Course:
@@ -37,36 +38,46 @@ class Course:
         """Whether the attempt has said anything that readers have."""
         self.last_seq = 0
         """The `SEQ` of the last entry of the attempt that broke off."""
-        self._target = request
+        self.retries = 0
+        """How many attempts in a row have broken off that called what is called now."""
+        self._own = self._target = request
+        self._told = request
+        """The target that readers know of."""
+        self._why = ""
+        """What was wrong with the target before this one."""
         self._fallbacks = deque(request.falling_back(each) for each in request.fallbacks)
+        self._returns = len(self._fallbacks)
+        """How often one that is rate limited is still put at the end of the line, and not left for good."""
         self._max_attempts = max_attempts
-        self._attempts = 1
         self._prefills = prefills
-        self._fallback: Notice | None = None
-        """Of the fallback that is the target now."""
-        self._notice: Notice | None = None
-        """What readers were not told yet."""
         self._text: list[str] = []
         self._is_text_alone = True
-        self._has_space = False
-        """Whether readers have the white space already with which the answer goes on."""
 
     @property
     def remembers(self) -> bool:
         """Whether another attempt could go on from what this one says: then every piece of that is to be remembered."""
         return self._target.on_interrupt == "continue"
 
-    def remember(self, content: Content) -> Content | None:
-        """A piece of the answer has come; returns what readers get of it."""
-        if not isinstance(content, Delta):
+    def remember(self, content: Content) -> None:
+        """A piece of the answer has gone to the readers."""
+        if isinstance(content, Delta):
+            self._text.append(content.text)
+        else:
             self._is_text_alone = False
-            return content
-        text = content.text.lstrip() if self._has_space else content.text
-        if not text:
-            return None
-        self._has_space = False
-        self._text.append(text)
-        return Delta(text=text)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nobody is left to fall back to."""
+        return not self._fallbacks
+
+    @property
+    def choice(self) -> Sequence[GenerationRequest]:
+        """The target, and behind it, in their order, those that are called in its place while it takes no calls."""
+        return (self._target, *self._fallbacks) if self._returns else (self._target,)
+
+    def prefer(self, place: int) -> None:
+        """The next fallback is the one at that place of the `choice`; those before it go to the end of the line."""
+        self._fallbacks.rotate(1 - place)
 
     def falls_back(self, error: ProviderError) -> bool:
         """Turns to the next fallback, where there is one and nothing was said yet."""
@@ -79,8 +90,8 @@ class Course:
         if self.continues and not self.has_spoken and error.code is FailureCode.PROVIDER_REJECTED:
             # Not every model takes the beginning of its answer: the next attempt does without.
             self._is_text_alone = False
-        elif error.retryable and self._attempts < self._max_attempts:
-            self._attempts += 1
+        elif error.retryable and self.retries + 1 < self._max_attempts and not self._has_better(error):
+            self.retries += 1
         elif not self._fall_back(error):
             return False
         self._resume()
@@ -103,17 +114,24 @@ class Course:
 
     def take_notice(self) -> Notice | None:
         """What readers are to be told once, before anything else."""
-        notice, self._notice = self._notice, None
-        return notice
+        if self._told is self._target:
+            return None
+        self._told = self._target
+        return Notice(code=FALLBACK, message=f"{self._why} {self._target.provider} {self._target.model} goes on.")
+
+    def _has_better(self, error: ProviderError) -> bool:
+        return error.code is FailureCode.PROVIDER_RATE_LIMITED and not self.is_last
 
     def _fall_back(self, error: ProviderError) -> bool:
-        if not self._fallbacks:
+        if self.is_last:
             return False
+        is_limited = error.code is FailureCode.PROVIDER_RATE_LIMITED
+        if is_limited and self._returns and (error.retry_after_seconds or 0) <= _SOON_SECONDS:
+            self._returns -= 1
+            self._fallbacks.append(self._target)
         self._target = self.request = self._fallbacks.popleft()
-        self._attempts = 1
-        self._notice = self._fallback = Notice(
-            code=FALLBACK, message=f"{error} {self._target.provider} {self._target.model} goes on."
-        )
+        self._why = str(error)
+        self.retries = 0
         return True
 
     def _resume(self) -> None:
@@ -122,13 +140,12 @@ class Course:
         beginning = text.rstrip()
         self.has_spoken = False
         self.continues = bool(beginning) and self._is_text_alone and self._prefills(self._target.provider)
-        self._has_space = self.continues and beginning != text
         if self.continues:
             said = AssistantMessage(role="assistant", content=beginning)
             self.request = self._target.model_copy(update={"messages": [*self._target.messages, said]})
         else:
             self.request = self._target
             # What earlier attempts have told is void.
-            self._notice = self._fallback
+            self._told = self._own
             self._text.clear()
             self._is_text_alone = True

@@ -15,18 +15,19 @@ from tailrace.attempts import Began, Behind, Carried, Gone, Over, Resumed
 from tailrace.broker import Broker
 from tailrace.endings import JobEnding
 from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, ProviderError
-from tailrace.events import Box, Cancelled, Completed, Ending, Failed, Notice
+from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
-from tailrace_worker.calls import Begun, Calls
+from tailrace_worker.calls import Calls
 from tailrace_worker.cancellation import CancelPoll, CancelRequested
 from tailrace_worker.claims import Claim, next_attempt_command
 from tailrace_worker.course import Course
 from tailrace_worker.interruption import AttemptLost, Interruptible
 from tailrace_worker.leases import Leases
 from tailrace_worker.meter import Meter
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.publisher import Publisher
+from tailrace_worker.relay import Relay
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping import compile_guards, shaped, shapes
 from tailrace_worker.shaping.guards import guarded
@@ -189,7 +190,8 @@ class Generations:
                     course = course or await self._course(began, writer)
                     total_seconds = self.settings.timeouts.tightened(course.request.timeouts).total_seconds
                     deadline.reschedule(asyncio.get_running_loop().time() + total_seconds)
-                    finish = await self._relay(course, writer, meter)
+                    # A task of its own is a short way from the socket to here: it wakes for every piece.
+                    finish = await asyncio.create_task(self._relay(course, writer, meter))
         except CancelRequested as request:
             return Cancelled(reason=request.reason, **meter.read())
         except ProviderError as error:
@@ -212,46 +214,28 @@ class Generations:
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **meter.read())
 
     async def _relay(self, course: Course, writer: StreamWriter, meter: Meter) -> Finish:
-        """Hands what the provider says to the writer, as it comes; returns its last word."""
-        finish: Finish | None = None
-        publisher = self.publisher
-        keep = course.remember if course.remembers else None
-
-        def take(piece: Piece) -> None:
-            nonlocal finish
-            match piece:
-                case Usage():
-                    meter.use(piece)
-                case Finish():
-                    finish = piece
-                case Notice() | Box():
-                    course.has_spoken = True
-                    writer.write(piece)
-                case _:
-                    course.has_spoken = True
-                    meter.speak()
-                    if content := keep(piece) if keep else piece:
-                        writer.write(content)
-
+        """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""
+        relay = Relay(course, writer, meter)
         meter.call()
         begun = await self.calls.begin(course, tell=writer.write)
-        if shapes(course.request):
+        if not (course.continues or shapes(course.request)):
             # As it comes costs least: each stage takes its time on every piece.
-            begun = Begun([], shaped(begun.whole(), course.request, judge=self.judge, said=course.said))
-        async with aclosing(begun.rest) as rest:
-            for piece in begun.first:
-                take(piece)
-            async for piece in rest:
-                take(piece)
-                if publisher.is_full:
-                    await publisher.room()
-        if finish is None:
-            raise ProviderError(
-                "The provider's stream ended without a finish reason.",
-                code=FailureCode.PROVIDER_INTERRUPTED,
-                retryable=True,
-            )
-        return finish
+            await begun.each(relay.take, self.publisher)
+            return relay.finish
+        left: list[Piece] = []
+        stages = shaped(begun.whole(), course.request, judge=self.judge, said=course.said, left=left)
+        try:
+            async with aclosing(stages):
+                async for piece in stages:
+                    relay.take(piece)
+                    if self.publisher.is_full:
+                        await self.publisher.room()
+        except asyncio.CancelledError:
+            # Cancelled, over its time, or stopped with its worker: what was only held for company is said first.
+            for piece in left:
+                relay.take(piece)
+            raise
+        return relay.finish
 
     async def _goes_on(self, course: Course, error: ProviderError) -> bool:
         if course.has_spoken:

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from tailrace.attempts import Began
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import EntryId, Keys
+from tailrace.wire import Wire, packed
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.stream_writer import Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
-from tailrace_worker.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ _LAST_BACKOFF_SECONDS = 1.0
 _NOT_A_STREAM = "WRONGTYPE"
 _NOT_ABOVE_THE_LAST = "equal or smaller than the target stream top item"
 
-_Batch = list[tuple[StreamWriter, Entry]]
-
 
 class Publisher:
     """Sends the appends of all writers together: at once when idle, else at most once every `batch_ms`."""
@@ -44,10 +42,12 @@ class Publisher:
         self._wire = Wire(redis)
         self._keys = keys
         self._settings = settings
+        self._max_waiting_bytes = settings.max_waiting_bytes
         self._writers: dict[StreamWriter, None] = {}
         self._rung: list[StreamWriter] = []
         self._pending: dict[StreamWriter, None] = {}
-        self._kept: deque[tuple[float, StreamWriter, Entry]] = deque()
+        self._kept: deque[Entry] = deque()
+        """What has landed, in the order in which it did."""
         self._kept_bytes = 0
         self.is_full = False
         """Whether as much waits as may: who goes on reading from a provider waits for `room` then."""
@@ -61,22 +61,26 @@ class Publisher:
         """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
         writer = StreamWriter(self, self._keys, job_id, began.started, began.fields, on_lost)
         self._writers[writer] = None
-        self._keep([(writer, entry) for entry in writer.landed], time.monotonic())
+        self._keep(writer.landed, time.monotonic())
         # Who waits for a ring watches nothing: this `started` may be lost before the provider's first word.
         self._bell.set()
         return writer
 
-    def ring(self, writer: StreamWriter, *, urgent: bool) -> None:
+    def ring(self, writer: StreamWriter, waiting_bytes: int, *, urgent: bool) -> None:
         """A writer has something that waits."""
+        self._waiting_bytes += waiting_bytes
+        if self._waiting_bytes >= self._max_waiting_bytes:
+            self.is_full = True
+        if not self._rung:
+            self._bell.set()
         self._rung.append(writer)
-        self._bell.set()
         if urgent:
             self._urgent.set()
 
     def add(self, waiting_bytes: int) -> None:
         """So much more waits than before, or less."""
         self._waiting_bytes += waiting_bytes
-        if self.is_full != (self._waiting_bytes >= self._settings.max_waiting_bytes):
+        if self.is_full != (self._waiting_bytes >= self._max_waiting_bytes):
             self.is_full = not self.is_full
             if not self.is_full:
                 self._room.set()
@@ -163,27 +167,28 @@ class Publisher:
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
 
-    def _next_batch(self) -> _Batch:
-        batch: _Batch = []
+    def _next_batch(self) -> list[Entry]:
+        batch: list[Entry] = []
         size = 0
-        for writer in list(self._pending):
-            if not writer.unsettled:
-                del self._pending[writer]
+        for writer in self._pending:
             for entry in writer.unsettled:
                 if size > _MAX_BATCH_BYTES:
                     return batch
-                batch.append((writer, entry))
+                batch.append(entry)
                 size += len(entry.command)
+        if not batch:
+            # Some have lost their streams, and some were found to have landed already.
+            self._pending.clear()
         return batch
 
-    async def _send(self, batch: _Batch) -> set[StreamWriter]:
+    async def _send(self, batch: list[Entry]) -> set[StreamWriter]:
         """Sends a batch as one transaction; returns the writers of which it is not certain what landed."""
         commands = [_MULTI]
         rings: dict[StreamWriter, bytes] = {}
         sent_before: set[Entry] = set()
-        for writer, entry in batch:
+        for entry in batch:
             commands.append(entry.command)
-            rings[writer] = writer.ring
+            rings[entry.writer] = entry.writer.ring
             if entry.sent:
                 sent_before.add(entry)
             entry.sent = True
@@ -195,14 +200,16 @@ class Publisher:
             await self._wire.disconnect()
             raise BrokerRefused(str(next((reply for reply in queued if isinstance(reply, Exception)), executed)))
         doubtful: set[StreamWriter] = set()
-        landed: _Batch = []
-        for each, reply in zip(batch, executed, strict=False):
-            writer, entry = each
+        landed: list[Entry] = []
+        for entry, reply in zip(batch, executed, strict=False):
+            writer = entry.writer
             if writer.lost is not None or writer in doubtful:
                 continue
             if isinstance(reply, bytes):
+                landed.append(entry)
                 writer.land(entry)
-                landed.append(each)
+                if not writer.unsettled:
+                    del self._pending[writer]
             elif reply is None:
                 writer.lose(StreamDeleted(f"The stream of job {writer.job_id!r} is gone."))
             elif _NOT_ABOVE_THE_LAST not in str(reply):
@@ -229,7 +236,7 @@ class Publisher:
                     await self._wire.disconnect()
                     raise BrokerRefused(str(reply))
                 found = writer.reconcile(EntryId.decode(reply[0][0]) if reply else None)
-                self._keep([(writer, entry) for entry in found], self._heard_at)
+                self._keep(found, self._heard_at)
                 self._pending[writer] = None
 
     async def _exchange(self, payload: bytes, replies: int) -> list[Any]:
@@ -237,10 +244,11 @@ class Publisher:
         self._heard_at = time.monotonic()
         return answered
 
-    def _keep(self, landed: _Batch, now: float) -> None:
+    def _keep(self, landed: Iterable[Entry], now: float) -> None:
         freed = 0
-        for writer, entry in landed:
-            self._kept.append((now, writer, entry))
+        for entry in landed:
+            entry.landed_at = now
+            self._kept.append(entry)
             self._kept_bytes += len(entry.command)
             # What a restarted Redis lost lands again, but waits for nobody's room then.
             freed += entry.waiting_bytes
@@ -250,10 +258,13 @@ class Publisher:
     def _forget(self) -> None:
         """Drops what Redis has had for long enough to be on its disk: while it is away, time does not count."""
         safe = self._heard_at - self._settings.resend_seconds
-        while self._kept and (self._kept[0][0] < safe or self._kept_bytes > self._settings.max_resend_bytes):
-            _, writer, entry = self._kept.popleft()
+        most = self._settings.max_resend_bytes
+        while self._kept and (self._kept[0].landed_at < safe or self._kept_bytes > most):
+            entry = self._kept.popleft()
+            writer = entry.writer
             self._kept_bytes -= len(entry.command)
             # Not so where a reconciliation took it back: it lands, and is kept, once more.
             if writer.landed and writer.landed[0] is entry:
                 writer.landed.popleft()
-            self.release(writer)
+            if writer.closed:
+                self.release(writer)

@@ -5,7 +5,6 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError, from_json
-from pydantic_settings import NoDecode
 
 from tailrace.request import ProviderName
 from tailrace.settings import YEAR_SECONDS, Settings
@@ -63,7 +62,7 @@ class WorkerSettings(Settings):
     _unquoted: ClassVar[frozenset[str]] = frozenset({"providers"})
 
     queues: Annotated[
-        tuple[QueueName, ...], NoDecode, BeforeValidator(_split), AfterValidator(_each_once), Field(min_length=1)
+        tuple[QueueName, ...], BeforeValidator(_split), AfterValidator(_each_once), Field(min_length=1)
     ] = ("default",)
     """The queues whose jobs this worker runs, with commas between them: those of the first go before all others."""
     max_jobs: int = Field(default=100, ge=1, le=10_000)
@@ -80,7 +79,7 @@ class WorkerSettings(Settings):
     """How long it may be silent in mid-answer."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
     """How often the cancel keys of all running jobs are read, in one command."""
-    batch_ms: int = Field(default=8, ge=0, le=1_000)
+    batch_ms: int = Field(default=16, ge=0, le=1_000)
     """The shortest time between two batches of appends; the first text of a job does not wait for it."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
     """How much may wait to be appended; beyond it, reading from the providers waits."""
@@ -89,7 +88,7 @@ class WorkerSettings(Settings):
     max_resend_bytes: int = Field(default=33_554_432, ge=0)
     """How much of them is kept."""
     providers: Annotated[
-        Mapping[ProviderName, ProviderEntry], NoDecode, BeforeValidator(_read_json), AfterValidator(_of_their_kind)
+        Mapping[ProviderName, ProviderEntry], BeforeValidator(_read_json), AfterValidator(_of_their_kind)
     ] = Field(default={})
     """Providers by names of their own, as JSON: `{"local": {"kind": "openai", "base_url": "http://localhost:8000/v1"}}`.
     An entry that has the name of an API is used in its place."""

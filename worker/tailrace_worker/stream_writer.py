@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
-from tailrace.events import Delta, Ending, Event, encode
+from tailrace.events import Delta, Ending, StreamEvent, encode
 from tailrace.keys import EntryId, Keys
+from tailrace.wire import bulk, packed
 from tailrace_worker.interruption import AttemptLost
-from tailrace_worker.wire import bulk, packed
 
 _MAX_ENTRY_BYTES = 65_536
 
@@ -51,6 +51,7 @@ _DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
 class Entry:
     """What is appended, from the first piece of it on. Once it has its id, its command never changes."""
 
+    writer: "StreamWriter"
     head: _Head
     parts: list[bytes]
     waiting_bytes: int
@@ -58,13 +59,15 @@ class Entry:
     command: bytes = b""
     sent: bool = False
     """Whether Redis may have it already: what stood in the socket of an abandoned connection is read late."""
+    landed_at: float = 0.0
+    """When Redis was last known to have it (`time.monotonic`)."""
 
 
 class Sender(Protocol):
     """Who sends what the writers of a worker hand over."""
 
-    def ring(self, writer: "StreamWriter", *, urgent: bool) -> None:
-        """A writer that had nothing to send has something now. Urgent is what should not wait for the next batch."""
+    def ring(self, writer: "StreamWriter", waiting_bytes: int, *, urgent: bool) -> None:
+        """A writer that had nothing to send has so much now. Urgent is what should not wait for the next batch."""
 
     def add(self, waiting_bytes: int) -> None:
         """So much more waits, or less."""
@@ -107,7 +110,7 @@ class StreamWriter:
         self._has_spoken = False
         # The begin script appended it, so Redis may lose it like any other.
         command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *fields)
-        self.landed.append(Entry(_DELTA, [], 0, seq=started.seq, command=command, sent=True))
+        self.landed.append(Entry(self, _DELTA, [], 0, seq=started.seq, command=command, sent=True))
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +131,7 @@ class StreamWriter:
         """Whether nothing of it will ever have to be sent."""
         return self.closed and not (self._waiting or self.unsettled or self.landed)
 
-    def write(self, event: Event) -> None:
+    def write(self, event: StreamEvent) -> None:
         """Hands an event over; when the publisher is full, wait for its `room`. Raises `StreamLost`."""
         if self.lost is not None:
             raise self.lost
@@ -142,17 +145,17 @@ class StreamWriter:
         # A lone surrogate has no UTF-8: it becomes a question mark.
         part = text.encode("utf-8", "replace")
         size = len(part)
-        self._sender.add(size)
         if not self._waiting:
-            self._sender.ring(self, urgent=not self._has_spoken)
+            self._sender.ring(self, size, urgent=not self._has_spoken)
             self._has_spoken = True
         else:
+            self._sender.add(size)
             last = self._waiting[-1]
             if head.grows and last.head == head and last.waiting_bytes + size <= _MAX_ENTRY_BYTES:
                 last.parts.append(part)
                 last.waiting_bytes += size
                 return
-        self._waiting.append(Entry(head, [part], size))
+        self._waiting.append(Entry(self, head, [part], size))
 
     async def end(self, ending: Ending) -> None:
         """Hands the ending over, and waits until it has landed. Raises `StreamLost`."""
@@ -175,7 +178,10 @@ class StreamWriter:
             size, head, _ = entry.head
             last = entry.parts[0] if len(entry.parts) == 1 else b"".join(entry.parts)
             entry_id = b"%d-%d" % (self.attempt, self._seq)
-            entry.command = b"".join((size, self._append, bulk(entry_id), head, bulk(last)))
+            entry.command = b"%b%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
+                *(size, self._append, len(entry_id), entry_id),
+                *(head, len(last), last),
+            )
             entry.parts = _SEALED
         self.unsettled += self._waiting
         self._waiting.clear()

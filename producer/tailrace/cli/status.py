@@ -3,13 +3,21 @@
 import argparse
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
-from tailrace import Fleet, JobStatus, Tailrace
+from tailrace import Fleet, JobStatus, Tailrace, Timing
 from tailrace.cli import event_loop
 from tailrace.cli.options import add_json, add_redis_url, named_job
 from tailrace.cli.output import print_fleet, print_status
 
 SUMMARY = "tell how far a job is, or what queues and workers there are"
+
+_MEASURES: Final = {
+    "queued_ms": "queued {:,} ms",
+    "ttft_ms": "first token after {:,} ms",
+    "tokens_per_second": "{:.1f} tokens/s",
+    "duration_ms": "ran {:,} ms",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +61,20 @@ def _show_status(status: JobStatus) -> None:
     queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
     print(f"{status.state}, at {status.cursor} of its stream")
     print(f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}")
+    if status.timing is not None and (measures := _measures(status.timing)):
+        print(", ".join(measures))
+    if status.regenerated_from is not None:
+        print(f"regenerated from {status.regenerated_from}")
+    for job_id in status.regenerated_as:
+        print(f"regenerated as {job_id}")
+
+
+def _measures(timing: Timing) -> list[str]:
+    return [
+        form.format(value) + (f" ({timing.verdicts[name]})" if name in timing.verdicts else "")
+        for name, form in _MEASURES.items()
+        if (value := getattr(timing, name)) is not None
+    ]
 
 
 def _show_fleet(fleet: Fleet) -> None:

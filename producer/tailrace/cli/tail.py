@@ -1,61 +1,58 @@
-"""`tailrace tail`: prints a job's answer as it grows."""
+"""`tailrace tail`: shows answers as they grow."""
 
 import argparse
-import asyncio
-import shlex
-from contextlib import aclosing
+import io
+import sys
 
-from tailrace import BrokerUnavailable, EntryId, Job, JobState
-from tailrace.broker import without_password
-from tailrace.cli import event_loop
-from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
-from tailrace.cli.output import PlainText, print_event
+from tailrace import EntryId, InvalidCursor, Job
+from tailrace.cli import event_loop, following
+from tailrace.cli.display import open_display
+from tailrace.cli.options import add_redis_url, named_jobs
 from tailrace.keys import BEGINNING
 
-SUMMARY = "print a job's answer as it grows"
+SUMMARY = "show a job's answer as it grows, or several side by side"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The job, and where to begin."""
-    add_job(parser)
-    parser.add_argument("--after", metavar="ID", default=str(BEGINNING), help="go on after this event, such as 1-17")
-    add_json(parser, "each event as a line of JSON on stdout")
+    """The jobs, where to begin, and how to show them."""
+    parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' where it begins with '-'")
+    parser.add_argument("--after", metavar="ID", help="go on after this event of the one job, such as 1-17")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--raw", action="store_true", help="print the text as it came, on a terminal too")
+    form.add_argument("--json", action="store_true", help="print each event as a line of JSON on stdout")
     add_redis_url(parser)
     parser.epilog = (
-        "The text goes to stdout, all else to stderr. Exits 0 when the job completed, 1 when it failed or was\n"
-        "cancelled. Leaving the tail (Ctrl-C) costs the job nothing.\n\n"
+        "On a terminal, with the extra 'cli', the answer is shown as the Markdown that it is, above a status line in\n"
+        "which '~' marks an estimate: a token for 4 bytes. Else, and with --raw, the text goes to stdout and all else\n"
+        "to stderr. Exits 0 when all jobs completed, 1 when one failed or was cancelled. Leaving (Ctrl-C) costs the\n"
+        "jobs nothing; at a terminal it asks whether to cancel them instead.\n\n"
         "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --after 1-17"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when the job completed, 1 when it failed or was cancelled."""
-    return event_loop.run(_run(arguments, EntryId.parse(arguments.after)))
+    """Returns 0 when all jobs completed, 1 when one failed or was cancelled."""
+    if arguments.after is not None and len(arguments.jobs) > 1:
+        raise InvalidCursor("--after: a cursor is of one job, and several are given.")
+    after = BEGINNING if arguments.after is None else EntryId.parse(arguments.after)
+    return event_loop.run(_run(arguments, after))
+
+
+async def follow(job: Job, arguments: argparse.Namespace) -> int:
+    """Shows the answer of a job that was just enqueued, as `json` asks for it. Returns what `run` does."""
+    display = open_display([job], as_json=arguments.json)
+    return await following.follow([job], display, redis_url=arguments.redis_url)
 
 
 async def _run(arguments: argparse.Namespace, after: EntryId) -> int:
-    async with named_job(arguments) as job:
-        return await follow(job, arguments, after=after)
+    async with named_jobs(arguments) as jobs:
+        if arguments.raw:
+            _keep_bytes()
+        display = open_display(jobs, as_json=arguments.json, raw=arguments.raw)
+        return await following.follow(jobs, display, after=after, redis_url=arguments.redis_url)
 
 
-async def follow(job: Job, arguments: argparse.Namespace, *, after: EntryId = BEGINNING) -> int:
-    """Prints the events of a job up to its ending, as `json` asks for it. Returns what `run` does."""
-    cursor = after
-    last = ""
-    plain = PlainText()
-    show = print_event if arguments.json else plain.show
-    try:
-        async with aclosing(job.tail(after=after)) as events:
-            async for event in events:
-                show(event)
-                cursor, last = event.id, event.type
-        if not last:
-            last = (await job.status()).state
-            plain.say(f"{last}: nothing follows {after}")
-    except (asyncio.CancelledError, BrokerUnavailable):
-        url = ["--redis-url", without_password(arguments.redis_url)] if arguments.redis_url else []
-        plain.say(
-            "The job goes on. To read on: " + shlex.join(["tailrace", "tail", job.id, "--after", str(cursor), *url])
-        )
-        raise
-    return 0 if last == JobState.COMPLETED else 1
+def _keep_bytes() -> None:
+    """What is no terminal gets UTF-8, whatever the locale says."""
+    if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # pyright: ignore[reportUnknownMemberType]

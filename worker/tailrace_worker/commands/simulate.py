@@ -27,6 +27,9 @@ and one of these, after N pieces of all that is said:
                                                                           requests with this model string alone
 An answer that is not streamed takes as long, and the same goes wrong with it as far as it can. Of Messages, a last
 message of the assistant's is gone on with, where it is the beginning of the text.
+POST /v1/moderations flags text that says `flag:violence`, or so of another category. What its model's name may say:
+  flag=...             text with this is flagged too      delay_ms=0      silence before the verdict
+  status=503           this error in place of a verdict
 GET /journal tells what it saw, DELETE /journal forgets it, GET /health answers.
 
 example: %(prog)s --port 4080

@@ -9,13 +9,12 @@ import msgspec
 from anthropic import AsyncAnthropic, AsyncStream
 from msgspec import Raw
 
-from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
+from tailrace.events import FinishReason, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Finish, Piece, Usage, text_delta
 from tailrace_worker.providers import anthropic_wire as wire
 from tailrace_worker.providers.anthropic_input import REDACTED, body
 from tailrace_worker.providers.endpoint import Body, Endpoint
-from tailrace_worker.providers.event_stream import ServerSentEvent
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.tool_calls import ToolCalls, server_tool
 from tailrace_worker.providers.vocabulary import Skipped
@@ -69,13 +68,10 @@ class _Answer:
         self._calls = ToolCalls()
         self._asking: _Asking | None = None
 
-    def pieces(self, event: ServerSentEvent) -> Iterable[Piece]:
-        return self._said(event.data)
-
     def whole(self, body: bytes) -> Iterable[Piece]:
-        return self._said(body)
+        return self.pieces(body)
 
-    def _said(self, data: bytes) -> Iterable[Piece]:
+    def pieces(self, data: bytes) -> Iterable[Piece]:
         if self.finished:
             return ()
         match wire.SAID.read(data, self._skipped):
@@ -103,7 +99,7 @@ class _Answer:
     def _delta(self, place: int, delta: Raw) -> Iterable[Piece]:
         match wire.DELTAS.read(delta, self._skipped):
             case wire.TextDelta(text=text) if text:
-                return (Delta(text=text),)
+                return (text_delta(text),)
             case wire.ThinkingDelta(thinking=text) if text:
                 return (Reasoning(text=text),)
             case wire.SignatureDelta(signature=signature) if signature:
@@ -126,7 +122,7 @@ class _Answer:
         yield from self._asked()
         match wire.BLOCKS.read(block, self._skipped):
             case wire.Text(text=text) if text:
-                yield Delta(text=text)
+                yield text_delta(text)
             case wire.Thinking(thinking=text, signature=signature):
                 if text:
                     yield Reasoning(text=text)

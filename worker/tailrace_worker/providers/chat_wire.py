@@ -6,24 +6,24 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 
-class Function(Struct):
+class Function(Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
 
-class Custom(Struct):
+class Custom(Struct, gc=False):
     name: str | None = None
     input: str | None = None
 
 
-class ToolCall(Struct):
+class ToolCall(Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
     custom: Custom | None = None
 
 
-class Message(Struct):
+class Message(Struct, gc=False):
     """What a choice says: a fragment of it, or all."""
 
     content: str | None = None
@@ -34,29 +34,29 @@ class Message(Struct):
     reasoning: str | None = None
 
 
-class Choice(Struct):
+class Choice(Struct, gc=False):
     index: int = 0
     delta: Message | None = None
     message: Message | None = None
     finish_reason: str | None = None
 
 
-class InputDetails(Struct):
+class InputDetails(Struct, gc=False):
     cached_tokens: int | None = None
 
 
-class OutputDetails(Struct):
+class OutputDetails(Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
-class Usage(Struct):
+class Usage(Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
 
 
-class Completion(Struct):
+class Completion(Struct, gc=False):
     """A chunk of a stream, or a whole completion."""
 
     choices: list[Choice] | None = None
@@ -64,7 +64,7 @@ class Completion(Struct):
     error: Any = None
 
 
-class Other(Struct):
+class Other(Struct, gc=False):
     """What has no choices; some servers tell an error so."""
 
     object: str = ""

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, suppress
-from typing import Any, Final, Protocol, TypeAlias, cast
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias
 
 import httpx2
 
@@ -23,6 +24,8 @@ Body: TypeAlias = dict[str, Any]
 """A request as the provider takes it."""
 Post: TypeAlias = Callable[[Body], Awaitable[httpx2.Response]]
 """Sends a request through the SDK; returns once the head of the answer is there, and raises the SDK's errors."""
+_Read: TypeAlias = Callable[[], Awaitable[bytes]]
+"""What has come of a body, as soon as there is anything; `b""` at its end."""
 
 
 class BodyTooLarge(ValueError):
@@ -34,7 +37,7 @@ class Answer(Protocol):
 
     finished: bool
 
-    def pieces(self, event: ServerSentEvent) -> Iterable[Piece]:
+    def pieces(self, data: bytes) -> Iterable[Piece]:
         """What an event of the stream says."""
         ...
 
@@ -55,29 +58,25 @@ class Endpoint:
         """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
         with self._failures.calling():
             response = await self._post(body)
-        try:
+        async with _body(response) as read:
             with self._failures.reading(answer):
-                async with aclosing(_chunks(response)) as chunks:
-                    chunk = await anext(chunks, b"")
-                    if _is_whole(response, chunk, streams=body["stream"]):
-                        for piece in answer.whole(await _joined(chunk, chunks)):
-                            yield piece
-                        return
-                    decode = EventStreamDecoder().feed
-                    while chunk:
-                        events = decode(chunk)
-                        for event in events:
-                            for piece in _pieces(answer, event):
-                                yield piece
-                        if len(events) > 1:
-                            # There may be more where that came from: who has fallen behind must not starve the others.
-                            await asyncio.sleep(0)
-                        chunk = b"" if answer.finished else await anext(chunks, b"")
-                    for piece in await _rest(chunks, decode, answer):
+                chunk = await read()
+                if _is_whole(response, chunk, streams=body["stream"]):
+                    for piece in answer.whole(await _joined(chunk, read)):
                         yield piece
-        finally:
-            with suppress(Exception):
-                await response.aclose()
+                    return
+                decode = EventStreamDecoder().feed
+                while chunk:
+                    events = decode(chunk)
+                    for name, data in events:
+                        for piece in _pieces(answer, name, data):
+                            yield piece
+                    if len(events) > 1:
+                        # There may be more where that came from: who has fallen behind must not starve the others.
+                        await asyncio.sleep(0)
+                    chunk = b"" if answer.finished else await read()
+                for piece in await _rest(read, decode, answer):
+                    yield piece
 
 
 def data_url(source: Image | Document) -> str:
@@ -85,11 +84,36 @@ def data_url(source: Image | Document) -> str:
     return source["url"] if "url" in source else f"data:{source.get('media_type')};base64,{source.get('data')}"
 
 
-def _chunks(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """The bytes of a body as they come, never none: by the shortest way where nothing has to be decoded."""
-    if "content-encoding" in response.headers:
-        return response.aiter_bytes()
-    return cast("AsyncGenerator[bytes, None]", aiter(cast("httpx2.AsyncByteStream", response.stream)))
+@asynccontextmanager
+async def _body(response: httpx2.Response) -> AsyncGenerator[_Read]:
+    """The body of an answer, as it comes; closed at the exit."""
+    try:
+        if "content-encoding" in response.headers:
+            async with aclosing(response.aiter_bytes()) as chunks:
+                yield partial(_next, chunks)
+        else:
+            yield _raw_body(response)
+    finally:
+        with suppress(Exception):
+            await response.aclose()
+
+
+def _raw_body(response: httpx2.Response) -> _Read:
+    # Under the SDK's transport lies aiohttp's reader. The three generators in between take as long for a piece as all
+    # that is done with it; nothing of what they do is missed.
+    bound: Any = response.stream
+    try:
+        read: _Read = bound._stream._aiohttp_response.content.readany  # noqa: SLF001
+    except AttributeError:
+        return partial(_next, aiter(bound))
+    return read
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes:
+    async for chunk in chunks:
+        if chunk:
+            return chunk
+    return b""
 
 
 def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
@@ -100,24 +124,22 @@ def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> 
     return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
-def _pieces(answer: Answer, event: ServerSentEvent) -> Iterable[Piece]:
-    if event.event == b"error":
-        raise ErrorEvent.of(event.data)
-    return answer.pieces(event) if event.data else ()
+def _pieces(answer: Answer, name: bytes, data: bytes) -> Iterable[Piece]:
+    if name == b"error":
+        raise ErrorEvent.of(data)
+    return answer.pieces(data) if data else ()
 
 
-async def _joined(beginning: bytes, chunks: AsyncIterator[bytes]) -> bytes:
+async def _joined(beginning: bytes, read: _Read) -> bytes:
     body = bytearray(beginning)
-    async for chunk in chunks:
+    while chunk := await read():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
     return bytes(body)
 
 
-async def _rest(
-    chunks: AsyncIterator[bytes], decode: Callable[[bytes], list[ServerSentEvent]], answer: Answer
-) -> list[Piece]:
+async def _rest(read: _Read, decode: Callable[[bytes], list[ServerSentEvent]], answer: Answer) -> list[Piece]:
     """What comes after the finish: usage, and the end of the body, without which the connection cannot be used again.
 
     An answer that is finished does not fail any more, and waits for no server that keeps its stream open.
@@ -126,10 +148,10 @@ async def _rest(
     rest_bytes = 0
     with suppress(Exception):
         async with asyncio.timeout(_REST_SECONDS):
-            async for chunk in chunks:
+            while chunk := await read():
                 rest_bytes += len(chunk)
                 if rest_bytes > _MAX_REST_BYTES:
                     break
                 for event in decode(chunk):
-                    pieces += _pieces(answer, event)
+                    pieces += _pieces(answer, event.event, event.data)
     return pieces

@@ -1,5 +1,7 @@
 """Server-sent events, out of bytes as they come (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
@@ -23,8 +25,8 @@ class ServerSentEvent(NamedTuple):
     data: bytes
 
 
-_made: Final = ServerSentEvent._make
-"""Calling the class takes 0.1 µs longer."""
+_made: Final[Callable[[tuple[bytes, bytes]], ServerSentEvent]] = partial(tuple.__new__, ServerSentEvent)  # pyright: ignore[reportUnknownMemberType]
+"""Calling the class takes three times as long."""
 
 
 class EventStreamDecoder:

@@ -6,13 +6,12 @@ from typing import Final
 import httpx2
 from openai import AsyncOpenAI, AsyncStream
 
-from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
+from tailrace.events import FinishReason, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Finish, Piece, Usage, text_delta
 from tailrace_worker.providers import chat_wire as wire
 from tailrace_worker.providers.chat_input import body
 from tailrace_worker.providers.endpoint import Body, Endpoint
-from tailrace_worker.providers.event_stream import ServerSentEvent
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.tool_calls import ToolCalls
 from tailrace_worker.providers.vocabulary import Skipped
@@ -53,15 +52,17 @@ class _Answer:
         self._refused = False
         self._calls = ToolCalls()
 
-    def pieces(self, event: ServerSentEvent) -> Iterable[Piece]:
-        return () if event.data == b"[DONE]" else self.whole(event.data)
-
     def whole(self, body: bytes) -> Iterable[Piece]:
-        said = wire.decode(body)
+        return self.pieces(body)
+
+    def pieces(self, data: bytes) -> Iterable[Piece]:
+        if data == b"[DONE]":
+            return ()
+        said = wire.decode(data)
         if said.error is not None:
             raise ErrorEvent(said.error)
         if said.choices is None and said.usage is None:
-            return self._other(body)
+            return self._other(data)
         pieces: list[Piece] = []
         for choice in said.choices or ():
             if choice.index == 0 and not self.finished:
@@ -83,7 +84,7 @@ class _Answer:
             if thought := message.reasoning_content or message.reasoning:
                 pieces.append(Reasoning(text=thought))
             if message.content:
-                pieces.append(Delta(text=message.content))
+                pieces.append(text_delta(message.content))
             if message.refusal:
                 self._refused = True
                 pieces.append(Refusal(text=message.refusal))

@@ -8,12 +8,11 @@ import msgspec
 from msgspec import Raw
 from openai import AsyncOpenAI, AsyncStream
 
-from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
+from tailrace.events import FinishReason, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Finish, Piece, Usage, text_delta
 from tailrace_worker.providers import responses_wire as wire
 from tailrace_worker.providers.endpoint import Body, Endpoint
-from tailrace_worker.providers.event_stream import ServerSentEvent
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.responses_input import body
 from tailrace_worker.providers.responses_reasoning import GAP, signature_of, text_of
@@ -59,10 +58,10 @@ class _Answer:
         self._told: set[int] = set()
         """The items that have not ended, and of which some was told in fragments."""
 
-    def pieces(self, event: ServerSentEvent) -> Iterable[Piece]:
+    def pieces(self, data: bytes) -> Iterable[Piece]:
         if self.finished:
             return ()
-        match wire.EVENTS.read(event.data, self._skipped):
+        match wire.EVENTS.read(data, self._skipped):
             case wire.Fragment(delta=text) as fragment if text:
                 return self._fragment(fragment)
             case wire.SummaryPart(summary_index=number) if number > 0:
@@ -92,7 +91,7 @@ class _Answer:
         text, place = fragment.delta, fragment.output_index
         match fragment:
             case wire.TextDelta():
-                piece: Piece = Delta(text=text)
+                piece: Piece = text_delta(text)
             case wire.SummaryDelta() | wire.ReasoningDelta():
                 piece = Reasoning(text=text)
             case wire.RefusalDelta():
@@ -148,7 +147,7 @@ class _Answer:
     def _part(self, part: Raw) -> Iterable[Piece]:
         match wire.PARTS.read(part, self._skipped):
             case wire.OutputText(text=text) if text:
-                return (Delta(text=text),)
+                return (text_delta(text),)
             case wire.OutputRefusal(refusal=text) if text:
                 return (self._refusal(text),)
             case _:

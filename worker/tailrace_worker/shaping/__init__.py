@@ -6,6 +6,7 @@ from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
+from tailrace_worker.shaping.continued import continued
 from tailrace_worker.shaping.guards import shielded
 from tailrace_worker.shaping.kinds import rules_of
 from tailrace_worker.shaping.moderate import Judge
@@ -28,12 +29,17 @@ def shapes(request: GenerationRequest) -> bool:
 
 
 def shaped(
-    pieces: AsyncGenerator[Piece, None], request: GenerationRequest, *, judge: Judge, said: str
+    pieces: AsyncGenerator[Piece, None], request: GenerationRequest, *, judge: Judge, said: str, left: list[Piece]
 ) -> AsyncGenerator[Piece, None]:
-    """The pieces as the request wants them; `said` is the text that stands from earlier attempts."""
-    pieces = shielded(pieces, request.guards, judge=judge)
+    """The pieces as the request wants them; `said` is the text that stands from earlier attempts.
+
+    Who leaves before the end finds in `left` what all guards let through and the buffer still held.
+    """
+    if said:
+        pieces = continued(pieces, said)
+    pieces = shielded(pieces, request.guards, judge=judge, said=said)
     if request.boxes:
         pieces = boxes(pieces, said=said)
     if request.buffering:
-        pieces = buffer(pieces, request.buffering)
+        pieces = buffer(pieces, request.buffering, left)
     return pieces

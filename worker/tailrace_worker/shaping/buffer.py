@@ -1,6 +1,7 @@
 """Joins crumbs of text into pieces that are worth a look."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeAlias
@@ -14,24 +15,31 @@ from tailrace_worker.shaping.sentences import last_sentence_end
 _Text: TypeAlias = type[Delta] | type[Reasoning] | type[Refusal]
 
 
-async def buffer(pieces: AsyncGenerator[Piece, None], buffering: Buffering) -> AsyncGenerator[Piece, None]:
+async def buffer(
+    pieces: AsyncGenerator[Piece, None], buffering: Buffering, left: list[Piece] | None = None
+) -> AsyncGenerator[Piece, None]:
     """Passes text on in larger pieces, and all else as it comes, behind the text before it.
 
     The first text goes at once, and so does what an error or the end leaves. No piece ends inside of a grapheme
     cluster, so that the last one of what has come waits for what follows; where nothing does, the first text and the
     timer let it go too, unless it is of a kind that often goes on: an emoji, a digit, a letter of a script with marks.
+
+    Who is cancelled, or closes the stage, can be given nothing any more: what it holds is added to `left`.
     """
     async with aclosing(pieces):
         joined = _Joined(buffering)
         reading = asyncio.create_task(joined.read(pieces))
+        batch = deque[Piece]()
         try:
             while batch := await joined.next():
-                for piece in batch:
-                    yield piece
+                while batch:
+                    yield batch.popleft()
             await reading
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+            if left is not None:
+                left += [*batch, *joined.out]
 
 
 class _Joined:
@@ -46,7 +54,8 @@ class _Joined:
         self._max_delay_seconds = buffering.max_delay_ms / 1000
         self._at_sentences = buffering.at_sentences
         self._loop = asyncio.get_running_loop()
-        self._out: list[Piece] = []
+        self.out = deque[Piece]()
+        """What is ready."""
         self._is_waiting = True
         """Whether the source is asked for a piece."""
         self._is_over = False
@@ -59,13 +68,13 @@ class _Joined:
         """When the text that is held goes, though nothing comes; `None` where all that may go has gone."""
         self._timer: asyncio.TimerHandle | None = None
 
-    async def next(self) -> list[Piece]:
+    async def next(self) -> deque[Piece]:
         """What is ready, as soon as anything is; nothing once the source has ended."""
         self._taken.set()
-        while not (self._out or self._is_over):
+        while not (self.out or self._is_over):
             self._ready.clear()
             await self._ready.wait()
-        out, self._out = self._out, []
+        out, self.out = self.out, deque[Piece]()
         return out
 
     async def read(self, pieces: AsyncGenerator[Piece, None]) -> None:
@@ -74,7 +83,7 @@ class _Joined:
             async for piece in pieces:
                 self._is_waiting = False
                 self._take(piece)
-                while self._out:
+                while self.out:
                     self._taken.clear()
                     await self._taken.wait()
                 self._is_waiting = True
@@ -97,7 +106,7 @@ class _Joined:
                 # Usage is no part of the answer, and there are providers that tell it with every chunk.
                 if not isinstance(other, Usage):
                     self._pass(len(self._held))
-                self._out.append(other)
+                self.out.append(other)
                 self._ready.set()
 
     def _hold(self, text: str) -> None:
@@ -130,7 +139,7 @@ class _Joined:
         """Lets go the text up to there."""
         if not end:
             return
-        self._out.append(self._kind(text=self._held[:end]))
+        self.out.append(self._kind(text=self._held[:end]))
         self._held = self._held[end:]
         self._due = None
         self._has_shown = True

@@ -12,34 +12,51 @@ from tailrace.shaping import Timeouts
 from tailrace_worker.provider import Piece, Usage
 
 
-async def deadlines(pieces: AsyncGenerator[Piece, None], timeouts: Timeouts) -> AsyncGenerator[Piece, None]:
-    """Passes the pieces on. The call to the provider begins with the first that is asked for.
+async def deadlines(pieces: AsyncGenerator[Piece, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
+    """Passes the pieces on.
 
     Raises:
         ProviderError: A deadline has passed; the source is closed.
     """
     async with aclosing(pieces):
-        with _Watch(timeouts) as watch:
+        with watch:
             watch.wait()
             async for piece in pieces:
-                watch.see(piece)
+                watch.hear(piece)
+                watch.rest()
                 yield piece
                 watch.wait()
 
 
-class _Watch:
+class Watch:
     """Cancels the wait for a piece once its deadline has passed, and says which it was.
 
-    One timer serves all pieces: it looks at what is due when it rings, and is set again. Only waiting is cut, never
-    whoever has taken a piece; and nobody is called idle who is not waited for.
+    To be entered by who reads the pieces; again, by who goes on reading them. One timer serves all pieces: it looks at
+    what is due when it rings, and is set again. Only waiting is cut, and nobody is called idle who is not waited for.
+
+    Leaving it raises `ProviderError` where a deadline has passed.
     """
 
-    __slots__ = ("_began", "_cancelling", "_cut", "_has_token", "_loop", "_since", "_task", "_timeouts", "_timer")
+    __slots__ = (
+        "_cancelling",
+        "_cut",
+        "_first_by",
+        "_has_token",
+        "_loop",
+        "_since",
+        "_task",
+        "_timeouts",
+        "_timer",
+        "_total_by",
+    )
 
     def __init__(self, timeouts: Timeouts) -> None:
+        """The provider is called now."""
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
-        self._began = self._since = self._loop.time()
+        self._since = self._loop.time()
+        self._first_by = self._since + timeouts.first_token_seconds
+        self._total_by = self._since + timeouts.total_seconds
         self._has_token = False
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
@@ -62,24 +79,31 @@ class _Watch:
 
     def wait(self) -> None:
         """The next piece is asked for now."""
-        self._since = self._loop.time()
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
+        now = self._since = self._loop.time()
         if self._timer is None:
             self._set()
-        # Pieces that are there at once never let a timer find anybody who waits.
-        if self._since >= self._began + self._timeouts.total_seconds:
-            raise self._passed(self._since)
+        if now >= self._total_by:
+            raise self._passed(now)
 
-    def see(self, piece: Piece) -> None:
-        """A piece has come."""
+    def hear(self, piece: Piece) -> None:
+        """A piece has come, and the next is waited for."""
         if self._cut is not None:
             # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
             raise self._cut
-        self._task = None
+        now = self._since = self._loop.time()
         if not self._has_token and not isinstance(piece, Usage | Notice):
             self._has_token = True
             self._stop()
+            self._set()
+        # Pieces that are there at once never let a timer find anybody who waits.
+        if now >= self._total_by:
+            raise self._passed(now)
+
+    def rest(self) -> None:
+        """Nobody waits, until `wait`."""
+        self._task = None
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -91,11 +115,8 @@ class _Watch:
 
     @property
     def _due(self) -> float:
-        if self._has_token:
-            soonest = self._since + self._timeouts.idle_seconds
-        else:
-            soonest = self._began + self._timeouts.first_token_seconds
-        return min(soonest, self._began + self._timeouts.total_seconds)
+        soonest = self._since + self._timeouts.idle_seconds if self._has_token else self._first_by
+        return min(soonest, self._total_by)
 
     def _ring(self) -> None:
         self._timer = None
@@ -109,7 +130,7 @@ class _Watch:
 
     def _passed(self, now: float) -> ProviderError:
         limits = self._timeouts
-        if now >= self._began + limits.total_seconds:
+        if now >= self._total_by:
             code, limit = FailureCode.TOTAL_TIMEOUT, f"The generation took longer than {limits.total_seconds:g} s"
         elif self._has_token:
             code, limit = FailureCode.IDLE_TIMEOUT, f"The provider was silent for {limits.idle_seconds:g} s"

@@ -35,9 +35,11 @@ class Guarded(NamedTuple):
 
 
 def shielded(
-    pieces: AsyncGenerator[Piece, None], guards: Iterable[Guard], *, judge: Judge
+    pieces: AsyncGenerator[Piece, None], guards: Iterable[Guard], *, judge: Judge, said: str = ""
 ) -> AsyncGenerator[Piece, None]:
     """The pieces of an answer, as far as the guards let them through, one after another.
+
+    `said` is the text that stands from earlier attempts.
 
     Raises:
         InvalidRequest: A pattern is none for RE2.
@@ -45,7 +47,7 @@ def shielded(
     for guard in guards:
         match guard["type"]:
             case "max_chars":
-                pieces = max_chars(pieces, guard["limit"])
+                pieces = max_chars(pieces, guard["limit"], said=said)
             case "clean":
                 pieces = clean(pieces)
             case "redact":

@@ -7,9 +7,12 @@ from tailrace.events import Delta, Refusal
 from tailrace_worker.provider import Finish, Piece
 
 
-async def max_chars(pieces: AsyncGenerator[Piece, None], limit: int) -> AsyncGenerator[Piece, None]:
-    """Lets `limit` characters of the text through, and as many of a refusal; stops the provider when more come."""
-    left: dict[type[Delta | Refusal], int] = {Delta: limit, Refusal: limit}
+async def max_chars(pieces: AsyncGenerator[Piece, None], limit: int, *, said: str = "") -> AsyncGenerator[Piece, None]:
+    """Lets `limit` characters of the text through, and as many of a refusal; stops the provider when more come.
+
+    The text counts as a whole, with what was `said` of it by earlier attempts.
+    """
+    left: dict[type[Delta | Refusal], int] = {Delta: max(0, limit - len(said)), Refusal: limit}
     async with aclosing(pieces):
         async for piece in pieces:
             if isinstance(piece, Delta | Refusal):

@@ -1,0 +1,108 @@
+"""The bells of all tailed jobs, heard on one connection."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from redis.asyncio import Redis
+
+from tailrace.broker import REPLY_TIMEOUT_SECONDS
+from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.wire import Wire, packed
+
+_logger = logging.getLogger(__name__)
+
+_PING: Final = packed("PING")
+_PING_SECONDS = 2.0
+_RETRY_SECONDS = 0.2
+_AT_ONCE = 1_000
+_RINGS: Final = frozenset({b"message", b"subscribe"})
+"""A confirmation rings as well: what was appended before it was rung for in vain."""
+
+
+class Bells:
+    """Subscribes to bells, and calls `ring` with each that has rung. Rings may get lost: someone has to sweep."""
+
+    def __init__(self, redis: Redis, ring: Callable[[bytes], None]) -> None:
+        self._wire = Wire(redis)
+        self._ring = ring
+        self._wanted: set[bytes] = set()
+        self._changes: dict[bytes, bool] = {}
+        """The bells to be subscribed to, or not any more."""
+        self._changed = asyncio.Event()
+        self._heard_at = 0.0
+        self._is_open = False
+        self._is_missed = False
+        """Whether it was said that nothing rings."""
+
+    def subscribe(self, bell: bytes) -> None:
+        """Once Redis has confirmed it, the bell rings for the first time."""
+        self._wanted.add(bell)
+        self._change(bell, wanted=True)
+
+    def unsubscribe(self, bell: bytes) -> None:
+        """It may ring once more."""
+        self._wanted.discard(bell)
+        self._change(bell, wanted=False)
+
+    async def run(self) -> None:
+        """Listens until it is cancelled. Without a connection it tries to make one, and nothing rings."""
+        async with self._wire, asyncio.TaskGroup() as beside:
+            beside.create_task(self._tell())
+            while True:
+                try:
+                    await self._wire.connect()
+                    self._heard_at = time.monotonic()
+                    self._changes = dict.fromkeys(self._wanted, True)
+                    self._changed.set()
+                    self._is_open = True
+                    await self._hear()
+                except InfrastructureError as error:
+                    if not self._is_missed:
+                        _logger.warning("until bells ring again new events are looked for once a second: %s", error)
+                    self._is_missed = True
+                self._is_open = False
+                await self._wire.disconnect()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _change(self, bell: bytes, *, wanted: bool) -> None:
+        # Behind what was wanted of it before: the two go out in that order.
+        self._changes.pop(bell, None)
+        self._changes[bell] = wanted
+        self._changed.set()
+
+    async def _tell(self) -> None:
+        """Tells Redis which bells are wanted, and asks now and then whether it is still there."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PING_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            if self._is_open and time.monotonic() - self._heard_at > REPLY_TIMEOUT_SECONDS:
+                # Who hears finds out by this.
+                await self._wire.disconnect()
+            elif self._is_open:
+                with suppress(InfrastructureError):
+                    await self._wire.send(self._commands())
+
+    def _commands(self) -> bytes:
+        changes, self._changes = self._changes, {}
+        commands = [_PING]
+        for command, wanted in (("UNSUBSCRIBE", False), ("SUBSCRIBE", True)):
+            bells = [bell for bell, is_wanted in changes.items() if is_wanted is wanted]
+            commands += (packed(command, *bells[start : start + _AT_ONCE]) for start in range(0, len(bells), _AT_ONCE))
+        return b"".join(commands)
+
+    async def _hear(self) -> None:
+        while True:
+            messages = await self._wire.hear()
+            self._heard_at = time.monotonic()
+            for message in messages:
+                if isinstance(message, Exception):
+                    raise BrokerRefused(f"Redis refused: {message}")
+                if message[0] in _RINGS:
+                    self._ring(message[1])
+            self._is_missed = False

@@ -1,0 +1,100 @@
+"""Following jobs to their endings, or until somebody leaves."""
+
+import asyncio
+import shlex
+import signal
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+
+from tailrace import BrokerUnavailable, EntryId, Job, JobNotFound, JobState, TailraceError
+from tailrace.broker import without_password
+from tailrace.cli import leaving
+from tailrace.cli.display import Display
+from tailrace.keys import BEGINNING
+
+
+async def follow(
+    jobs: Sequence[Job], display: Display, *, after: EntryId = BEGINNING, redis_url: str | None = None
+) -> int:
+    """Shows the events of jobs up to their endings. Returns 0 when all completed, else 1.
+
+    Who leaves, or loses Redis, is told how to read on: at `redis_url`, where one was given.
+
+    Raises:
+        TailraceError: The one job that was to be followed cannot be; of several the others are followed all the same.
+    """
+    following = _Following(jobs, display, after)
+    try:
+        return await following.run()
+    except (asyncio.CancelledError, BrokerUnavailable):
+        display.say(following.how_to_read_on(redis_url))
+        raise
+
+
+class _Following:
+    def __init__(self, jobs: Sequence[Job], display: Display, after: EntryId) -> None:
+        self._jobs = jobs
+        self._display = display
+        self._cursors = {job.id: after for job in jobs}
+
+    async def run(self) -> int:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                beside = [tasks.create_task(self._display.draw())]
+                if leaving.can_ask():
+                    beside.append(tasks.create_task(self._offer()))
+                tails = [tasks.create_task(self._tail(job)) for job in self._jobs]
+                await asyncio.wait(tails)
+                for task in beside:
+                    task.cancel()
+        except BaseExceptionGroup as failures:
+            # The one that failed; the others were cancelled for it.
+            raise failures.exceptions[0] from None
+        return 0 if all(tail.result() == JobState.COMPLETED for tail in tails) else 1
+
+    def how_to_read_on(self, redis_url: str | None) -> str:
+        """The command that shows what comes next."""
+        goes_on = "The job goes on."
+        command = ["tailrace", "tail", *self._cursors]
+        if len(self._jobs) == 1:
+            command += ["--after", str(self._cursors[self._jobs[0].id])]
+        else:
+            goes_on = "The jobs go on."
+        if redis_url:
+            command += ["--redis-url", without_password(redis_url)]
+        return f"{goes_on} To read on: {shlex.join(command)}"
+
+    async def _tail(self, job: Job) -> str:
+        """Returns how the job ended."""
+        try:
+            return await self._show(job)
+        except TailraceError as error:
+            if len(self._jobs) == 1:
+                raise
+            self._display.say(str(error))
+            return ""
+
+    async def _show(self, job: Job) -> str:
+        last = ""
+        async with aclosing(job.tail(after=self._cursors[job.id])) as events:
+            async for event in events:
+                self._display.show(job, event)
+                self._cursors[job.id], last = event.id, event.type
+        if not last:
+            last = (await job.status()).state
+            self._display.say(f"{last}: nothing follows {self._cursors[job.id]}")
+        return last
+
+    async def _offer(self) -> None:
+        """On Ctrl-C offers to cancel the jobs. The next one then leaves."""
+        what = "the job" if len(self._jobs) == 1 else f"all {len(self._jobs)} jobs"
+        question = f"({leaving.LEAVE})eave or ({leaving.CANCEL})ancel {what}?"
+        key = await leaving.choice(lambda: self._display.ask(question))
+        self._display.ask(None)
+        if key == leaving.LEAVE:
+            # The handler from before the question is back: it ends all.
+            signal.raise_signal(signal.SIGINT)
+        else:
+            for job in self._jobs:
+                with suppress(JobNotFound):
+                    await job.cancel("cancelled with Ctrl-C")

@@ -1,0 +1,169 @@
+"""`Page`: the blocks of a Markdown text, one below the other, as a terminal shows them."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.markdown import Markdown
+from rich.rule import Rule
+from rich.segment import Segment
+from rich.syntax import Syntax
+from rich.text import Text
+
+from tailrace.render import (
+    Block,
+    Container,
+    Empty,
+    FencedCode,
+    Html,
+    IndentedCode,
+    Item,
+    LinkDefinition,
+    Math,
+    Quote,
+    Table,
+    ThematicBreak,
+)
+
+_CONTEXT: Final = 2
+"""So many screens of an open block of code are highlighted, since what is seen of it depends on what stands above."""
+
+
+class Page:
+    """Shows blocks. It remembers the last one: the next one may go on with its list, or stand in its quote."""
+
+    def __init__(self) -> None:
+        self._last: Block | None = None
+        self._numbers: dict[int, int] = {}
+        """The number of the last item of each ordered list, by the line that the list begins in."""
+
+    def add(self, block: Block) -> RenderableType:
+        """Shows a block that is closed."""
+        shown = self._placed(block, _body(block))
+        for container in block.containers[self._shared_with(block) :]:
+            if isinstance(container, Item) and container.number is not None:
+                self._numbers[container.list_line] = self._number(container, container.number, is_new=True)
+        self._last = block
+        return shown
+
+    def preview(self, block: Block, *, width: int, height: int) -> RenderableType:
+        """Shows a block that is open: of one that is larger than the screen, about the end alone."""
+        return self._placed(block, _end_of(block, width=width, height=height))
+
+    def _placed(self, block: Block, body: RenderableType) -> RenderableType:
+        shared = self._shared_with(block)
+        first, rest, between = Text(), Text(), Text()
+        for depth, container in enumerate(block.containers):
+            mark = self._mark(container, is_new=depth >= shared)
+            blank = mark if isinstance(container, Quote) else Text(" " * mark.cell_len)
+            rest.append_text(blank)
+            first.append_text(mark if depth >= shared else blank)
+            between.append_text(blank if depth < shared else Text())
+        between.rstrip()
+        placed = _Placed(first, rest, body)
+        is_apart = self._last is not None and (block.apart or not block.containers)
+        return Group(between, placed) if is_apart else placed
+
+    def _shared_with(self, block: Block) -> int:
+        """In how many of the last block's containers a block stands. It begins the others of its own."""
+        last = self._last.containers if self._last else ()
+        pairs = enumerate(zip(block.containers, last, strict=False))
+        return next((depth for depth, (ours, theirs) in pairs if ours != theirs), min(len(block.containers), len(last)))
+
+    def _mark(self, container: Container, *, is_new: bool) -> Text:
+        if isinstance(container, Quote):
+            return Text("▌ ", style="bright_black")
+        if container.number is None:
+            return Text(" • ", style="cyan")
+        return Text(f" {self._number(container, container.number, is_new=is_new)}. ", style="cyan")
+
+    def _number(self, item: Item, written: int, *, is_new: bool) -> int:
+        """Of a list the first number alone counts."""
+        last = self._numbers.get(item.list_line)
+        return written if last is None else last + is_new
+
+
+class _Placed:
+    """What stands behind the marks of its containers. No white space is written at the ends of its lines."""
+
+    def __init__(self, first: Text, rest: Text, body: RenderableType) -> None:
+        self._first = first
+        self._rest = rest
+        self._body = body
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # However deep it stands, half of the width is its own.
+        width = min(self._rest.cell_len, options.max_width // 2)
+        inner = options.update(width=options.max_width - width)
+        lines = [_stripped(line) for line in console.render_lines(self._body, inner, pad=False)]
+        shown = [at for at, line in enumerate(lines) if line] or [0]
+        marks = self._first
+        for line in lines[shown[0] : shown[-1] + 1]:
+            marks = marks.copy()
+            marks.truncate(width)
+            marks.end = ""
+            if not line:
+                marks.rstrip()
+            yield marks
+            yield from line
+            yield Segment.line()
+            marks = self._rest
+
+
+def _stripped(line: Sequence[Segment]) -> list[Segment]:
+    stripped = list(line)
+    while stripped and not stripped[-1].text.rstrip():
+        stripped.pop()
+    if stripped:
+        text, style, control = stripped[-1]
+        stripped[-1] = Segment(text.rstrip(), style, control)
+    return stripped
+
+
+def _body(block: Block) -> RenderableType:
+    match block:
+        case FencedCode() | IndentedCode():
+            return _code(block, block.text)
+        case Html() | LinkDefinition():
+            return Text(block.source, style="dim")
+        case Math():
+            return Text(block.source, style="italic")
+        case ThematicBreak():
+            return Rule(style="bright_black")
+        case Empty():
+            return Text()
+        case _:
+            return _markdown(block.source)
+
+
+def _end_of(block: Block, *, width: int, height: int) -> RenderableType:
+    area = width * height
+    match block:
+        case FencedCode() | IndentedCode():
+            lines = block.text[-area * _CONTEXT :].rsplit("\n", height * _CONTEXT)
+            return _code(block, "\n".join(lines[-height * _CONTEXT :]))
+        case Table():
+            head, delimiters, *rows = block.source.split("\n")
+            return _markdown("\n".join([head, delimiters, *rows[-height:]]))
+        case _ if len(block.source) <= area:
+            return _body(block)
+        case _:
+            return Text("…" + block.source[-area:])
+
+
+def _markdown(source: str) -> Markdown:
+    # What a link says may not be where it leads: its address is shown.
+    return Markdown(source, hyperlinks=False)
+
+
+def _code(block: FencedCode | IndentedCode, text: str) -> Text:
+    return _syntax(block.language if isinstance(block, FencedCode) else "").highlight(text.rstrip())
+
+
+@lru_cache(maxsize=64)
+def _syntax(language: str) -> Syntax:
+    # A name is looked up once: for one that is none, pygments asks all that is installed.
+    lexer = Syntax("", language or "text").lexer
+    # The colours are those of the terminal's own theme, on its own ground.
+    return Syntax("", lexer or "text", theme="ansi_dark", word_wrap=True)

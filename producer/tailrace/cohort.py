@@ -1,0 +1,169 @@
+"""`Cohort`: the tails that have come equally far in one stream. What is read for one of them is read for all."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from tailrace.errors import InfrastructureError
+from tailrace.events import ENDINGS, Event, Gap, StreamEvent, decode, pairs
+from tailrace.inbox import Inbox
+from tailrace.keys import EntryId, Keys
+from tailrace.wire import packed
+
+_logger = logging.getLogger(__name__)
+
+FEW: Final = 32
+"""How many entries are asked for at first: a tail that has come to the end of its stream finds less."""
+_MANY = 1_000
+_MANY_BYTES = 1_048_576
+_BY_CLOCK = 10**11
+"""From here on an attempt is a time in ms: the id was made by Redis for somebody else, and `SEQ` means nothing."""
+_ENDINGS: Final = frozenset(name.encode() for name in ENDINGS)
+
+
+@dataclass(slots=True, eq=False)
+class TailedStream:
+    """A stream that somebody tails."""
+
+    job_id: str
+    bell: bytes
+    key: bytes
+    heard_at: float
+    """When it last grew, or was last asked whether somebody can make it grow."""
+    cohorts: list["Cohort"]
+    inboxes: dict[Inbox, None]
+    """All of them, with those that are full, and so in no cohort."""
+    is_subscribed: bool = False
+    has_rubbish: bool = False
+
+    @classmethod
+    def of(cls, keys: Keys, job_id: str, *, now: float) -> "TailedStream":
+        """The stream of a job."""
+        return cls(job_id, keys.bell(job_id).encode(), keys.events(job_id).encode(), now, [], {})
+
+    def find_like(self, cohort: "Cohort") -> "Cohort | None":
+        """Another cohort for which is right what is read for this one."""
+        for other in self.cohorts:
+            if other is not cohort and other.is_like(cohort):
+                return other
+        return None
+
+
+class Chunk(NamedTuple):
+    """Entries, read."""
+
+    events: list[Event]
+    size: int
+    """The bytes of their fields."""
+    cursor: EntryId
+    is_last: bool = False
+    """Whether the ending was among them."""
+    error: InfrastructureError | None = None
+    """An ending that cannot be read."""
+
+
+class Cohort:
+    """Inboxes of one stream that have the same cursor."""
+
+    __slots__ = ("count", "cursor", "inboxes", "is_doubted", "is_new", "looked_at", "stream")
+
+    def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, count: int = FEW) -> None:
+        self.stream = stream
+        self.cursor = inbox.cursor
+        self.inboxes = {inbox: None}
+        self.is_new = is_new
+        """Whether it is yet to be seen that the stream is there and has come as far as the cursor."""
+        self.is_doubted = False
+        """Whether the stream may be gone, or be none."""
+        self.count = count
+        """How many entries are asked for at once."""
+        self.looked_at = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one command may read it together with others."""
+        return self.count == FEW and not (self.is_new or self.is_doubted) and len(self.stream.cohorts) == 1
+
+    @property
+    def questions(self) -> tuple[bytes, ...]:
+        """The commands that ask for what comes next, and, where that is not known, whether there can be anything."""
+        question = xread([self], self.count)
+        if self.is_new:
+            return question, packed(b"XREVRANGE", self.stream.key, b"+", b"-", b"COUNT", 1)
+        return (question, exists([self])) if self.is_doubted else (question,)
+
+    def is_like(self, other: "Cohort") -> bool:
+        """Whether what is read for the one is right for the other."""
+        return self.cursor == other.cursor and self.is_new == other.is_new
+
+    def hand_out(self, entries: list[Any]) -> Chunk:
+        """Decodes entries once, and hands the events to everybody."""
+        chunk = self._read(entries)
+        self.cursor = chunk.cursor
+        for inbox in self.inboxes:
+            inbox.put(chunk.events, chunk.size, chunk.cursor)
+        if len(entries) == self.count:
+            # Slow start: what is far behind comes in few large steps, as long as these stay small in bytes.
+            self.count = max(1, min(4 * self.count, _MANY, _MANY_BYTES * len(entries) // (chunk.size + 1)))
+        else:
+            self.count = FEW
+        return chunk
+
+    def _read(self, entries: list[Any]) -> Chunk:
+        events: list[Event] = []
+        size = 0
+        cursor = self.cursor
+        for raw_id, flat in entries:
+            size += sum(map(len, flat))
+            entry = pairs(flat)
+            is_last = entry.get(b"type") in _ENDINGS
+            event, problem = _decoded(raw_id, entry)
+            entry_id = event.id if event else EntryId.decode(raw_id)
+            if entry_id.seq > cursor.seq + 1 and entry_id.attempt < _BY_CLOCK:
+                events.append(Gap(id=EntryId(entry_id.attempt, entry_id.seq - 1), after=cursor, before=entry_id))
+            cursor = entry_id
+            if event is not None:
+                events.append(event)
+            elif problem and not is_last:
+                self._warn(entry_id, problem)
+            if is_last:
+                error = InfrastructureError(
+                    f"The ending '{entry_id}' of job {self.stream.job_id!r} cannot be read: {problem}."
+                )
+                return Chunk(events, size, cursor, is_last, None if event else error)
+        return Chunk(events, size, cursor)
+
+    def _warn(self, entry_id: EntryId, problem: str) -> None:
+        if not self.stream.has_rubbish:
+            self.stream.has_rubbish = True
+            _logger.warning(
+                "skipped entry %s of job %s, which is none of ours (%s), and will skip others like it in silence",
+                entry_id,
+                self.stream.job_id,
+                problem,
+            )
+
+
+def _decoded(raw_id: bytes, entry: dict[bytes, bytes]) -> tuple[StreamEvent | None, str]:
+    """The event of an entry, or what is wrong with it; of a type that is not known nothing is: it is a newer one."""
+    try:
+        event = decode(raw_id, entry)
+    except ValueError as error:
+        return None, str(error)
+    if event is None:
+        return None, "" if b"type" in entry else "it has no type"
+    if event.id.attempt >= _BY_CLOCK and event.type not in ENDINGS:
+        return None, "its id was made by a clock"
+    return event, ""
+
+
+def xread(cohorts: Sequence[Cohort], count: int = FEW) -> bytes:
+    """The command that reads what comes next in each stream, and so much of it at most."""
+    keys = [cohort.stream.key for cohort in cohorts]
+    return packed(b"XREAD", b"COUNT", count, b"STREAMS", *keys, *[b"%d-%d" % cohort.cursor for cohort in cohorts])
+
+
+def exists(cohorts: Sequence[Cohort]) -> bytes:
+    """The command that counts the streams that are there: no read tells."""
+    return packed(b"EXISTS", *[cohort.stream.key for cohort in cohorts])

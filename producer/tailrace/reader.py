@@ -1,0 +1,301 @@
+"""One reader for all tails of a process: one connection hears which streams have grown, one reads them.
+
+While one read is under way the rings for the next one gather: load makes reads larger, and not slower. What has not
+rung for a second is looked at all the same, because a ring may get lost.
+"""
+
+import asyncio
+import logging
+import time
+from itertools import chain, islice
+from typing import Any
+
+from tailrace.abandoned import Abandoned
+from tailrace.attempts import no_stream
+from tailrace.bells import Bells
+from tailrace.broker import Broker
+from tailrace.cohort import FEW, Cohort, TailedStream, exists, xread
+from tailrace.errors import BrokerRefused, BrokerUnavailable, InfrastructureError, InvalidCursor
+from tailrace.events import ENDINGS, pairs
+from tailrace.inbox import Inbox
+from tailrace.keys import EntryId, Keys
+from tailrace.rota import Rota
+from tailrace.settings import Settings
+from tailrace.wire import Wire
+
+_logger = logging.getLogger(__name__)
+
+_SILENCE_SECONDS = 30.0
+_RETRY_SECONDS = 0.2
+
+
+class Reader:
+    """Hands what streams say to the inboxes of those who tail them. It runs, and is connected, while there are any."""
+
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._keys = Keys(settings.prefix)
+        self._streams: dict[bytes, TailedStream] = {}
+        """By their bells."""
+        self._cohorts: dict[Inbox, Cohort] = {}
+        """Where each inbox is, or was before it was full or over."""
+        self._rota = Rota()
+        self._away_since: float | None = None
+        self._bells: Bells
+        self._abandoned: Abandoned
+        self._running: asyncio.Task[None] | None = None
+
+    def open(self, job_id: str, after: EntryId) -> Inbox:
+        """An inbox, to be entered at once, for what a job's stream says from behind a cursor.
+
+        It is closed with `JobNotFound`, `InvalidCursor`, `BrokerUnavailable` or `BrokerRefused` where reading fails.
+        """
+        now = time.monotonic()
+        if self._running is None or self._running.done():
+            self._start()
+        inbox = Inbox(self, after, opened_at=now)
+        stream = TailedStream.of(self._keys, job_id, now=now)
+        stream = self._streams.setdefault(stream.bell, stream)
+        stream.inboxes[inbox] = None
+        self._admit(inbox, Cohort(stream, inbox, is_new=True))
+        return inbox
+
+    def resume(self, inbox: Inbox) -> None:
+        """An inbox that was full is empty."""
+        last = self._cohorts[inbox]
+        self._admit(inbox, Cohort(last.stream, inbox, is_new=False, count=last.count))
+
+    async def leave(self, inbox: Inbox) -> None:
+        """Forgets an inbox, and what nobody else needs. With the last one the connections go."""
+        self._detach(inbox)
+        stream = self._cohorts.pop(inbox).stream
+        del stream.inboxes[inbox]
+        if not stream.inboxes:
+            del self._streams[stream.bell]
+            if stream.is_subscribed:
+                self._bells.unsubscribe(stream.bell)
+        if not self._streams:
+            await self._stop()
+
+    async def aclose(self) -> None:
+        """Ends all tails."""
+        for inbox in list(self._cohorts):
+            self._give_up(inbox, "The client was closed.")
+        await self._stop()
+
+    def _start(self) -> None:
+        self._bells = Bells(self._broker.redis, self._ring)
+        self._abandoned = Abandoned(self._broker, self._keys, keep_seconds=self._settings.keep_seconds)
+        self._away_since = None
+        self._running = asyncio.create_task(self._run(Wire(self._broker.redis), self._bells, self._abandoned))
+
+    async def _stop(self) -> None:
+        # Another one may start before this one is at its end.
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
+
+    async def _run(self, wire: Wire, bells: Bells, abandoned: Abandoned) -> None:
+        try:
+            async with wire, asyncio.TaskGroup() as beside:
+                beside.create_task(bells.run())
+                beside.create_task(abandoned.run())
+                await self._read(wire)
+        except Exception as defect:
+            _logger.exception("the reader of all tails broke down")
+            for inbox in list(self._cohorts):
+                self._close(inbox, InfrastructureError(f"The reader of all tails broke down: {defect!r}"))
+
+    def _ring(self, bell: bytes) -> None:
+        stream = self._streams.get(bell)
+        if stream is not None:
+            for cohort in stream.cohorts:
+                self._rota.call(cohort)
+
+    async def _read(self, wire: Wire) -> None:
+        while True:
+            called, resting = await self._rota.turn()
+            asked_at = time.monotonic()
+            try:
+                if not wire.is_connected:
+                    await wire.connect()
+                await self._look(wire, called, resting)
+            except BrokerUnavailable as error:
+                for cohort in (*called, *resting):
+                    self._call(cohort)
+                await self._wait_for_redis(error, asked_at)
+            except BrokerRefused as error:
+                for inbox in list(self._cohorts):
+                    self._close(inbox, BrokerRefused(str(error)))
+            else:
+                self._away_since = None
+
+    async def _look(self, wire: Wire, called: list[Cohort], resting: list[Cohort]) -> None:
+        """Reads what has come for those who have their turn, in one round trip."""
+        together: list[Cohort] = []
+        alone: list[tuple[Cohort, tuple[bytes, ...]]] = []
+        for cohort in chain(called, resting):
+            if cohort.is_plain:
+                together.append(cohort)
+            else:
+                alone.append((cohort, cohort.questions))
+        commands = [question for _, questions in alone for question in questions]
+        commands += [xread(together)] if together else []
+        commands += [exists(resting)] if resting else []
+        replies = iter(await wire.exchange(b"".join(commands), len(commands)))
+        for cohort, questions in alone:
+            reply, *standing = answers = list(islice(replies, len(questions)))
+            refusal = next((each for each in answers if isinstance(each, Exception)), None)
+            if refusal is not None:
+                for inbox in list(cohort.inboxes):
+                    self._close(inbox, BrokerRefused(f"Redis refused: {refusal}"))
+            else:
+                entries: list[Any] = reply[0][1] if reply else []
+                self._settle(cohort, entries, *standing)
+                if len(entries) > FEW:
+                    # Decoding many holds up everybody else.
+                    await asyncio.sleep(0)
+        if together:
+            self._settle_together(together, next(replies))
+        if resting:
+            self._settle_resting(resting, next(replies))
+
+    def _settle_together(self, cohorts: list[Cohort], reply: Any) -> None:
+        """What was asked for in one command has come: for all of them, or for none where one key holds no stream."""
+        if isinstance(reply, Exception):
+            for cohort in cohorts:
+                self._doubt(cohort)
+            return
+        quiet = {cohort.stream.key: cohort for cohort in cohorts}
+        for key, entries in reply or ():
+            self._settle(quiet.pop(key), entries)
+        for cohort in quiet.values():
+            if cohort.inboxes:
+                self._rota.rest(cohort)
+
+    def _settle_resting(self, cohorts: list[Cohort], existing: Any) -> None:
+        silent_since = time.monotonic() - _SILENCE_SECONDS
+        for cohort in cohorts:
+            stream = cohort.stream
+            if existing != len(cohorts):
+                self._doubt(cohort)
+            elif stream.heard_at < silent_since:
+                stream.heard_at = time.monotonic()
+                self._abandoned.suspect(stream.job_id)
+
+    def _doubt(self, cohort: Cohort) -> None:
+        cohort.is_doubted = True
+        self._call(cohort)
+
+    def _call(self, cohort: Cohort) -> None:
+        if cohort.inboxes:
+            self._rota.call(cohort)
+
+    def _settle(self, cohort: Cohort, entries: list[Any], standing: Any = None) -> None:
+        """What a cohort asked for has come."""
+        if not cohort.inboxes:
+            # All have left, or moved on, while it was asked for.
+            return
+        is_behind = len(entries) == cohort.count
+        if cohort.is_new:
+            self._check_in(cohort, standing)
+        elif standing == 0:
+            self._lose(cohort.stream)
+        cohort.is_new = cohort.is_doubted = False
+        if entries:
+            cohort.stream.heard_at = time.monotonic()
+            chunk = cohort.hand_out(entries)
+            for inbox in list(cohort.inboxes):
+                if chunk.is_last:
+                    self._close(inbox, chunk.error)
+                elif inbox.is_full:
+                    self._detach(inbox)
+        if cohort.inboxes:
+            self._go_on(cohort, is_behind=is_behind)
+
+    def _check_in(self, cohort: Cohort, newest: list[Any]) -> None:
+        """Is there a stream, and does it reach as far as the cursor?"""
+        if not newest:
+            self._lose(cohort.stream)
+            return
+        ((raw_id, flat),) = newest
+        newest_id = EntryId.decode(raw_id)
+        for inbox in list(cohort.inboxes):
+            inbox.newest = newest_id
+            if newest_id < cohort.cursor:
+                self._close(
+                    inbox,
+                    InvalidCursor(
+                        f"The cursor '{cohort.cursor}' is ahead of job {cohort.stream.job_id!r}, "
+                        f"whose last entry is '{newest_id}'."
+                    ),
+                )
+            elif newest_id == cohort.cursor and _is_ending(flat):
+                self._close(inbox)
+
+    def _go_on(self, cohort: Cohort, *, is_behind: bool) -> None:
+        stream = cohort.stream
+        if not is_behind and not stream.is_subscribed:
+            # Only now that it has caught up; the confirmation lets it look once more.
+            stream.is_subscribed = True
+            self._bells.subscribe(stream.bell)
+        other = stream.find_like(cohort)
+        if other is not None:
+            is_behind |= self._rota.remove(cohort)
+            stream.cohorts.remove(cohort)
+            self._cohorts |= dict.fromkeys(cohort.inboxes, other)
+            other.inboxes |= cohort.inboxes
+            cohort.inboxes = {}
+            cohort = other
+        if is_behind:
+            self._rota.call(cohort)
+        elif other is None:
+            self._rota.rest(cohort)
+
+    def _admit(self, inbox: Inbox, cohort: Cohort) -> None:
+        """Puts an inbox into a cohort of its own, unless there is one like it."""
+        other = cohort.stream.find_like(cohort)
+        # Who is new needs a reply that was asked for after it came.
+        if other is not None and (not cohort.is_new or self._rota.has_called(other)):
+            other.inboxes[inbox] = None
+            self._cohorts[inbox] = other
+        else:
+            cohort.stream.cohorts.append(cohort)
+            self._cohorts[inbox] = cohort
+            self._rota.call(cohort)
+
+    def _lose(self, stream: TailedStream) -> None:
+        for inbox in list(stream.inboxes):
+            self._close(inbox, no_stream(stream.job_id))
+
+    def _give_up(self, inbox: Inbox, why: str) -> None:
+        cursor = str(inbox.cursor)
+        self._close(inbox, BrokerUnavailable(f"{why} Go on with tail(after={cursor!r}).", cursor=cursor))
+
+    def _close(self, inbox: Inbox, error: Exception | None = None) -> None:
+        self._detach(inbox)
+        inbox.close(error)
+
+    def _detach(self, inbox: Inbox) -> None:
+        """Nothing is read for it any more, or not for now."""
+        cohort = self._cohorts[inbox]
+        if cohort.inboxes.pop(inbox, inbox) is None and not cohort.inboxes:
+            cohort.stream.cohorts.remove(cohort)
+            self._rota.remove(cohort)
+
+    async def _wait_for_redis(self, error: BrokerUnavailable, asked_at: float) -> None:
+        if self._away_since is None:
+            # A connection that was idle may have been closed on purpose: the first retry is at once.
+            self._away_since = asked_at
+            return
+        for inbox in list(self._cohorts):
+            waited_seconds = time.monotonic() - max(self._away_since, inbox.opened_at)
+            if waited_seconds >= self._settings.reconnect_seconds:
+                self._give_up(inbox, f"{str(error).rstrip('.')}, for {waited_seconds:.0f} s.")
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _is_ending(flat: list[bytes]) -> bool:
+    return pairs(flat).get(b"type", b"").decode(errors="replace") in ENDINGS

@@ -1,0 +1,170 @@
+"""One connection to Redis of its own: many commands go out in one write, their replies are read in order."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import hiredis
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.connection import DefaultParser
+
+from tailrace.broker import REPLY_TIMEOUT_SECONDS, Argument, our_errors
+
+_pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+_error_of = cast("Callable[[str], Exception]", DefaultParser.parse_error)  # pyright: ignore[reportUnknownMemberType]
+
+
+def packed(*command: Argument) -> bytes:
+    """A command as it goes over the wire."""
+    return _pack(command)
+
+
+def bulk(part: bytes) -> bytes:
+    """One part of a command as it goes over the wire."""
+    return b"$%d\r\n%b\r\n" % (len(part), part)
+
+
+class Wire:
+    """A connection that is made on purpose: who sees it break may have to look around before sending more."""
+
+    def __init__(self, redis: Redis) -> None:
+        pool: Any = redis.connection_pool
+        self._connection: Any = pool.make_connection()
+        self._link: _Link | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it stands, as far as is known: an exchange that fails ends it."""
+        return self._link is not None and self._link.broken is None
+
+    async def connect(self) -> None:
+        """Raises `BrokerUnavailable` or `BrokerRefused`."""
+        await self.disconnect()
+        with our_errors():
+            # A server that is stopped accepts the connection, and greets nobody.
+            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
+                await self._connection.connect()
+        # The greetings are redis-py's; from here on its streams, which cost more than a batch, are out of the way.
+        self._link = _Link(self._connection._writer.transport)  # noqa: SLF001
+
+    async def exchange(self, payload: bytes, replies: int) -> list[Any]:
+        """Sends packed commands and reads their replies; an error that Redis replies with stands in its place.
+
+        Raises:
+            BrokerUnavailable: The connection broke, or a reply took too long: nothing is known of any command.
+        """
+        link = self._connected()
+        try:
+            return await link.exchange(payload, replies)
+        except BaseException:
+            # Broken or cancelled in between: the replies that are still to come belong to nobody.
+            await self.disconnect()
+            with our_errors():
+                raise
+
+    async def send(self, payload: bytes) -> None:
+        """Sends packed commands of which nobody waits for a reply. Raises `BrokerUnavailable`."""
+        self._connected().send(payload)
+
+    async def hear(self) -> list[Any]:
+        """What Redis says unasked: all that has come. Waits for the first without a limit; one reader at a time.
+
+        Raises:
+            BrokerUnavailable: The connection broke.
+        """
+        with our_errors():
+            return await self._connected().replies(1)
+
+    async def disconnect(self) -> None:
+        """Waits for nothing; `connect` makes it anew."""
+        self._link = None
+        await self._connection.disconnect(nowait=True)
+
+    def _connected(self) -> "_Link":
+        if self._link is None:
+            with our_errors():
+                raise exceptions.ConnectionError("the connection is closed")
+        return self._link
+
+
+_NOTHING: Final = object()
+
+
+class _Link(asyncio.Protocol):
+    """Reads what Redis says as soon as it comes, and wakes who waits once there is enough of it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.broken: Exception | None = None
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._reader = hiredis.Reader(
+            protocolError=exceptions.InvalidResponse, replyError=self._error, notEnoughData=_NOTHING
+        )
+        self._heard: list[Any] = []
+        self._wanted = 0
+        self._waiter: asyncio.Future[None] | None = None
+        transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        heard, reader = self._heard, self._reader
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not _NOTHING:
+                heard.append(reply)
+        except exceptions.InvalidResponse as error:
+            self._break(error)
+        if len(heard) >= self._wanted:
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(exceptions.ConnectionError(str(exc or "Redis closed the connection")))
+
+    def send(self, payload: bytes) -> None:
+        """What Redis does not take at once waits in memory: who sends much waits for replies."""
+        self._transport.write(payload)
+
+    async def exchange(self, payload: bytes, count: int) -> list[Any]:
+        """Sends commands, and returns their replies."""
+        limit = self._loop.call_later(REPLY_TIMEOUT_SECONDS, self._break, exceptions.TimeoutError())
+        try:
+            self._transport.write(payload)
+            return await self.replies(count)
+        finally:
+            limit.cancel()
+
+    async def replies(self, at_least: int) -> list[Any]:
+        """All that has come, once that is enough."""
+        while len(self._heard) < at_least and self.broken is None:
+            self._wanted = at_least
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        if self.broken is not None:
+            raise self.broken
+        heard, self._heard = self._heard, []
+        return heard
+
+    def _error(self, message: str) -> Exception:
+        error = _error_of(message)
+        if isinstance(error, exceptions.ConnectionError):
+            # A server that is loading, or has become a replica, answers nothing that one could go on with.
+            self.broken = error
+        return error
+
+    def _break(self, why: Exception) -> None:
+        self.broken = self.broken or why
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

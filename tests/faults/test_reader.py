@@ -1,0 +1,193 @@
+"""The reader when Redis, or the way to it, breaks."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from tailrace import BrokerUnavailable, Job, Settings, Tailrace, bells, reader, wire
+from tailrace.bells import Bells
+from tailrace.broker import Broker, open_redis
+from tailrace.events import encode
+from tailrace.keys import Keys
+from tailrace_worker.embedded import EmbeddedBroker
+from tests.eventually import eventually
+from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
+from tests.proxy import Proxy
+
+KEYS = Keys("reader")
+
+
+@pytest.fixture
+async def broker(own_broker: EmbeddedBroker) -> AsyncIterator[Broker]:
+    broker = Broker(open_redis(own_broker.url))
+    # What was appended outlives a kill.
+    await broker.call("CONFIG", "SET", "appendfsync", "always")
+    yield broker
+    await broker.aclose()
+
+
+@pytest.fixture
+async def tailrace(own_broker: EmbeddedBroker, broker: Broker) -> AsyncIterator[Tailrace]:
+    async with Tailrace.connect(own_broker.url, prefix=KEYS.prefix) as tailrace:
+        yield tailrace
+
+
+@pytest.fixture
+async def job(tailrace: Tailrace) -> Job:
+    return await tailrace.enqueue(REQUEST)
+
+
+@pytest.fixture
+def stream(broker: Broker, job: Job) -> HandwrittenStream:
+    return HandwrittenStream(broker, KEYS, job)
+
+
+async def hears(stream: HandwrittenStream) -> None:
+    async def is_listened_to() -> bool:
+        return await stream.listeners() == 1
+
+    await eventually(is_listened_to)
+
+
+@pytest.mark.parametrize("kind", ["pubsub", "normal"])
+async def test_a_connection_that_is_killed_is_made_anew_at_once_and_unseen(
+    job: Job, stream: HandwrittenStream, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_RETRY_SECONDS", 3_600)
+    seen: list[str] = []
+    async with asyncio.timeout(20):
+        async for event in job.tail():
+            seen.append(str(event.id))
+            if event.id.seq < 5:
+                await hears(stream)
+                await stream.call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                await stream.append(f"1-{event.id.seq + 1}", STARTED)
+            elif event.id.seq == 5:
+                await stream.append("1-6", ENDING)
+    assert seen == ["0-1", "1-2", "1-3", "1-4", "1-5", "1-6"]
+
+
+async def test_a_server_that_is_killed_and_started_again_is_read_on_from(
+    tailrace: Tailrace, job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = asyncio.Queue[None]()
+    wait_for_redis = tailrace._reader._wait_for_redis
+
+    async def spy(error: BrokerUnavailable, asked_at: float) -> None:
+        tried.put_nowait(None)
+        await wait_for_redis(error, asked_at)
+
+    monkeypatch.setattr(tailrace._reader, "_wait_for_redis", spy)
+    seen: list[str] = []
+    async with asyncio.timeout(30):
+        async for event in job.tail():
+            seen.append(str(event.id))
+            if event.id.seq < 3:
+                await hears(stream)
+                own_broker.kill()
+                for _ in range(3):
+                    await tried.get()
+                await asyncio.to_thread(own_broker.start)
+                await stream.append(f"1-{event.id.seq + 1}", STARTED)
+                await hears(stream)
+            elif event.id.seq == 3:
+                await stream.append("1-4", ENDING)
+    assert seen == ["0-1", "1-2", "1-3", "1-4"]
+
+
+async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
+    job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker
+) -> None:
+    await stream.append("1-2", STARTED)
+    seen: list[str] = []
+    async with Tailrace.connect(own_broker.url, prefix=KEYS.prefix, reconnect_seconds=0.5) as impatient:
+        with pytest.raises(BrokerUnavailable, match=r"tail\(after='1-2'\)") as caught:  # noqa: PT012
+            async with asyncio.timeout(20):
+                async for event in impatient.job(job.id).tail():
+                    seen.append(str(event.id))
+                    if event.type == "started":
+                        own_broker.kill()
+        await asyncio.to_thread(own_broker.start)
+        await stream.append("1-3", ENDING)
+        assert caught.value.cursor is not None
+        seen += [str(event.id) async for event in impatient.job(job.id).tail(after=caught.value.cursor)]
+    assert seen == ["0-1", "1-2", "1-3"]
+
+
+async def test_a_server_that_stands_still_for_a_while_is_waited_for(
+    job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "REPLY_TIMEOUT_SECONDS", 0.3)
+    assert own_broker._companion is not None
+    server = own_broker._companion.pid
+    async with asyncio.timeout(30), aclosing(job.tail()) as tail:
+        await anext(tail)
+        await hears(stream)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            late = asyncio.ensure_future(anext(tail))
+            # Longer than a reply may take: the connections are given up, and new ones are greeted by nobody.
+            await asyncio.wait([late], timeout=1.5)
+            assert not late.done()
+        finally:
+            os.kill(server, signal.SIGCONT)
+        await stream.append("1-2", ENDING)
+        assert (await late).type == "completed"
+
+
+async def test_a_connection_on_which_bells_have_fallen_silent_is_found_and_replaced(
+    own_broker: EmbeddedBroker, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bells, "_PING_SECONDS", 0.1)
+    monkeypatch.setattr(bells, "REPLY_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(wire, "REPLY_TIMEOUT_SECONDS", 0.5)
+    rung = asyncio.Queue[bytes]()
+    async with Proxy(own_broker.url) as proxy, asyncio.timeout(20):
+        redis = open_redis(proxy.url)
+        listening = Bells(redis, rung.put_nowait)
+        running = asyncio.create_task(listening.run())
+        listening.subscribe(b"bell")
+        assert await rung.get() == b"bell"
+        proxy.hold_replies = True
+        await broker.call("PUBLISH", "bell", "")
+        # Replies pass again, but this connection has lost one: only a new subscription can ring.
+        await proxy.requested(b"PING")
+        await eventually(lambda: not listening._is_open)
+        proxy.hold_replies = False
+        assert await rung.get() == b"bell"
+        running.cancel()
+        await asyncio.wait([running])
+        await redis.aclose()
+
+
+async def test_a_server_that_came_back_with_less_is_waited_for_until_it_has_more(
+    job: Job, stream: HandwrittenStream, broker: Broker
+) -> None:
+    await stream.append_deltas(2, 5)
+    async with asyncio.timeout(20), aclosing(job.tail()) as tail:
+        assert [(await anext(tail)).id.seq for _ in range(5)] == [1, 2, 3, 4, 5]
+        await hears(stream)
+        await broker.transaction(("DEL", stream.key), ("XADD", stream.key, "0-1", *encode(STARTED)))
+        waiting = asyncio.ensure_future(anext(tail))
+        # A sweep or two: nothing is there behind the cursor, and that is no error.
+        await asyncio.wait([waiting], timeout=2.5)
+        assert not waiting.done()
+        await stream.append_deltas(2, 6)
+        assert str((await waiting).id) == "1-6"
+
+
+async def test_a_client_that_may_not_subscribe_reads_all_the_same(
+    own_broker: EmbeddedBroker, broker: Broker, job: Job, stream: HandwrittenStream
+) -> None:
+    await broker.call("ACL", "SETUSER", "deaf", "on", "nopass", "allkeys", "resetchannels", "+@all", "-subscribe")
+    url = own_broker.url.replace("redis://", "redis://deaf:any@")
+    async with Tailrace(open_redis(url), settings=Settings.read(prefix=KEYS.prefix)) as tailrace:
+        async with asyncio.timeout(10):
+            async for event in tailrace.job(job.id).tail():
+                if event.type == "queued":
+                    await stream.append("1-2", ENDING)
+        await tailrace._broker.aclose()

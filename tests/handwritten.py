@@ -1,0 +1,47 @@
+"""Streams that a test writes by hand, as a publisher does: with chosen ids, and a ring behind what is appended."""
+
+from typing import Any
+
+from tailrace import GenerationRequest, Job
+from tailrace.broker import Broker, Command
+from tailrace.events import Completed, Delta, Started, StreamEvent, encode
+from tailrace.keys import Keys
+
+REQUEST = GenerationRequest.model_validate(
+    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
+)
+STARTED = Started(at=1, attempt=1, provider="openai", model="gpt-5", worker="w")
+ENDING = Completed(at=2, finish_reason="stop")
+
+
+class HandwrittenStream:
+    """The stream of one job."""
+
+    def __init__(self, broker: Broker, keys: Keys, job: Job) -> None:
+        self._broker = broker
+        self.key = keys.events(job.id)
+        self.bell = keys.bell(job.id)
+
+    async def append(self, entry_id: str, event: StreamEvent) -> None:
+        """Appends an event, and rings."""
+        await self._broker.transaction(("XADD", self.key, entry_id, *encode(event)), ("PUBLISH", self.bell, ""))
+
+    async def append_in_silence(self, entry_id: str, event: StreamEvent) -> None:
+        """Appends an event whose ring gets lost."""
+        await self.call("XADD", self.key, entry_id, *encode(event))
+
+    async def append_deltas(self, first: int, last: int) -> None:
+        """Appends so many deltas to attempt 1, the text of each its `SEQ`, and rings once."""
+        commands: list[Command] = [
+            ("XADD", self.key, f"1-{seq}", *encode(Delta(text=f"{seq} "))) for seq in range(first, last + 1)
+        ]
+        await self._broker.pipeline(*commands, ("PUBLISH", self.bell, ""))
+
+    async def call(self, *command: str | int | bytes) -> Any:
+        """Any command at all."""
+        return await self._broker.call(*command)
+
+    async def listeners(self) -> int:
+        """How many connections have subscribed to the bell."""
+        _, count = await self._broker.call("PUBSUB", "NUMSUB", self.bell)
+        return int(count)

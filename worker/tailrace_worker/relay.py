@@ -1,0 +1,50 @@
+"""What the provider says, piece by piece, into the job's stream."""
+
+from tailrace.errors import FailureCode, ProviderError
+from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace_worker.course import Course
+from tailrace_worker.meter import Meter
+from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.stream_writer import StreamWriter
+
+
+class Relay:
+    """Hands the pieces of one attempt to its writer, and keeps what is not for readers but for the ending."""
+
+    def __init__(self, course: Course, writer: StreamWriter, meter: Meter) -> None:
+        self._course = course
+        self._writer = writer
+        self._meter = meter
+        self._remembers = course.remembers
+        self._is_silent = True
+        self._finish: Finish | None = None
+
+    def take(self, piece: Piece) -> None:
+        """The next piece. Raises `StreamLost` where the stream is no longer the attempt's."""
+        match piece:
+            case Delta() | Reasoning() | Refusal() | ToolCall():
+                if self._is_silent:
+                    self._is_silent = False
+                    self._course.has_spoken = True
+                    self._meter.speak()
+                self._writer.write(piece)
+                if self._remembers:
+                    self._course.remember(piece)
+            case Notice() | Box():
+                self._course.has_spoken = True
+                self._writer.write(piece)
+            case Usage():
+                self._meter.use(piece)
+            case Finish():
+                self._finish = piece
+
+    @property
+    def finish(self) -> Finish:
+        """The provider's last word. Raises `ProviderError` where there was none."""
+        if self._finish is None:
+            raise ProviderError(
+                "The provider's stream ended without a finish reason.",
+                code=FailureCode.PROVIDER_INTERRUPTED,
+                retryable=True,
+            )
+        return self._finish
