@@ -39,8 +39,12 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """What can be read, from the first line on."""
-        return "\n".join("".join(row).rstrip() for row in self.rows)
+        """What can be read, from the first line to the last, or to the cursor where that is lower."""
+        rows = ["".join(row).rstrip() for row in self.rows]
+        while len(rows) > self._row + 1 and not rows[-1]:
+            # Drawn for a moment, and taken away.
+            rows.pop()
+        return "\n".join(rows)
 
     def write(self, text: str) -> None:
         """Obeys."""

@@ -3,9 +3,9 @@
 import asyncio
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -16,12 +16,11 @@ from tailrace.errors import BrokerRefused, BrokerUnavailable, InvalidSettings
 
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
+_Reply = TypeVar("_Reply")
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 REPLY_TIMEOUT_SECONDS = 10.0
 """How long a reply may take: a connection that is half open raises then, and never hangs. No read blocks for longer."""
-RECONNECT_SECONDS = 30.0
-"""How long a reader goes on trying to reach a Redis that is away."""
 _RETRY_SECONDS = 0.2
 
 
@@ -108,14 +107,19 @@ class PatientBroker:
 
     async def call(self, *command: Argument) -> Any:
         """One command. Raises `BrokerUnavailable` after the limit."""
-        gives_up_at = time.monotonic() + self._limit_seconds
-        while True:
-            try:
-                return await self._broker.call(*command)
-            except BrokerUnavailable:
-                if time.monotonic() > gives_up_at:
-                    raise
-            await asyncio.sleep(_RETRY_SECONDS)
+        return await patiently(lambda: self._broker.call(*command), limit_seconds=self._limit_seconds)
+
+
+async def patiently(ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: float) -> _Reply:
+    """Asks again while Redis is away. Raises `BrokerUnavailable` after the limit."""
+    gives_up_at = time.monotonic() + limit_seconds
+    while True:
+        try:
+            return await ask()
+        except BrokerUnavailable:
+            if time.monotonic() > gives_up_at:
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def script(source: str, keys: tuple[str, ...], *arguments: Argument) -> Command:

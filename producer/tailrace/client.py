@@ -160,7 +160,7 @@ class Tailrace:
             raise InvalidRequest(f"max_concurrent: {max_concurrent!r} is not 1 or more.")
         jobs = [self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds) for request in requests]
         return parallel(
-            *(self._broker, self._settings, jobs, self.job),
+            *(self._broker, self._reader, self._settings, jobs),
             max_concurrent=max_concurrent,
             cancel_on_leave=cancel_on_leave,
         )
@@ -178,8 +178,11 @@ class Tailrace:
 
         Asking for the next one acknowledges the last. One that is not acknowledged within `redeliver_seconds` is
         given to another reader. A new group begins with the oldest ending that is kept: the last 100,000, for a week.
+
+        Raises:
+            BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`.
         """
-        return read_endings(self._broker, self._keys, group, redeliver_seconds=redeliver_seconds)
+        return read_endings(self._broker, self._settings, group, redeliver_seconds=redeliver_seconds)
 
     def _new_job(
         self,

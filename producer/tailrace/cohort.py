@@ -1,7 +1,8 @@
 """`Cohort`: the tails that have come equally far in one stream. What is read for one of them is read for all."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +10,6 @@ from tailrace.errors import InfrastructureError
 from tailrace.events import ENDINGS, Event, Gap, StreamEvent, decode, pairs
 from tailrace.inbox import Inbox
 from tailrace.keys import EntryId, Keys
-from tailrace.wire import packed
 
 _logger = logging.getLogger(__name__)
 
@@ -17,6 +17,8 @@ FEW: Final = 32
 """How many entries are asked for at first: a tail that has come to the end of its stream finds less."""
 _MANY = 1_000
 _MANY_BYTES = 1_048_576
+_WOKEN_AT_ONCE = 64
+"""How many tails of one job run at a time: a thousand that wake together would set off the garbage collector."""
 _BY_CLOCK = 10**11
 """From here on an attempt is a time in ms: the id was made by Redis for somebody else, and `SEQ` means nothing."""
 _ENDINGS: Final = frozenset(name.encode() for name in ENDINGS)
@@ -44,10 +46,9 @@ class TailedStream:
 
     def find_like(self, cohort: "Cohort") -> "Cohort | None":
         """Another cohort for which is right what is read for this one."""
-        for other in self.cohorts:
-            if other is not cohort and other.is_like(cohort):
-                return other
-        return None
+        if self.cohorts == [cohort]:
+            return None
+        return next((other for other in self.cohorts if other is not cohort and other.is_like(cohort)), None)
 
 
 class Chunk(NamedTuple):
@@ -66,7 +67,7 @@ class Chunk(NamedTuple):
 class Cohort:
     """Inboxes of one stream that have the same cursor."""
 
-    __slots__ = ("count", "cursor", "inboxes", "is_doubted", "is_new", "looked_at", "stream")
+    __slots__ = ("ahead_since", "count", "cursor", "inboxes", "is_new", "looked_at", "stream")
 
     def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, count: int = FEW) -> None:
         self.stream = stream
@@ -74,8 +75,8 @@ class Cohort:
         self.inboxes = {inbox: None}
         self.is_new = is_new
         """Whether it is yet to be seen that the stream is there and has come as far as the cursor."""
-        self.is_doubted = False
-        """Whether the stream may be gone, or be none."""
+        self.ahead_since = math.inf
+        """Since when it is known that the stream has not."""
         self.count = count
         """How many entries are asked for at once."""
         self.looked_at = 0.0
@@ -83,26 +84,22 @@ class Cohort:
     @property
     def is_plain(self) -> bool:
         """Whether one command may read it together with others."""
-        return self.count == FEW and not (self.is_new or self.is_doubted) and len(self.stream.cohorts) == 1
-
-    @property
-    def questions(self) -> tuple[bytes, ...]:
-        """The commands that ask for what comes next, and, where that is not known, whether there can be anything."""
-        question = xread([self], self.count)
-        if self.is_new:
-            return question, packed(b"XREVRANGE", self.stream.key, b"+", b"-", b"COUNT", 1)
-        return (question, exists([self])) if self.is_doubted else (question,)
+        stream = self.stream
+        return self.count == FEW and not self.is_new and stream.is_subscribed and len(stream.cohorts) == 1
 
     def is_like(self, other: "Cohort") -> bool:
         """Whether what is read for the one is right for the other."""
         return self.cursor == other.cursor and self.is_new == other.is_new
 
-    def hand_out(self, entries: list[Any]) -> Chunk:
+    async def hand_out(self, entries: list[Any]) -> Chunk:
         """Decodes entries once, and hands the events to everybody."""
         chunk = self._read(entries)
         self.cursor = chunk.cursor
-        for inbox in self.inboxes:
+        for number, inbox in enumerate(list(self.inboxes), 1):
+            # Who leaves meanwhile is handed them in vain, who comes stands behind them already.
             inbox.put(chunk.events, chunk.size, chunk.cursor)
+            if number % _WOKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
         if len(entries) == self.count:
             # Slow start: what is far behind comes in few large steps, as long as these stay small in bytes.
             self.count = max(1, min(4 * self.count, _MANY, _MANY_BYTES * len(entries) // (chunk.size + 1)))
@@ -156,14 +153,3 @@ def _decoded(raw_id: bytes, entry: dict[bytes, bytes]) -> tuple[StreamEvent | No
     if event.id.attempt >= _BY_CLOCK and event.type not in ENDINGS:
         return None, "its id was made by a clock"
     return event, ""
-
-
-def xread(cohorts: Sequence[Cohort], count: int = FEW) -> bytes:
-    """The command that reads what comes next in each stream, and so much of it at most."""
-    keys = [cohort.stream.key for cohort in cohorts]
-    return packed(b"XREAD", b"COUNT", count, b"STREAMS", *keys, *[b"%d-%d" % cohort.cursor for cohort in cohorts])
-
-
-def exists(cohorts: Sequence[Cohort]) -> bytes:
-    """The command that counts the streams that are there: no read tells."""
-    return packed(b"EXISTS", *[cohort.stream.key for cohort in cohorts])

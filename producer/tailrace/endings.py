@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tailrace.broker import RECONNECT_SECONDS, Broker, Command, PatientBroker, ms
+from tailrace.broker import Broker, Command, PatientBroker, ms
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
+from tailrace.settings import Settings
 
 CAPACITY = 100_000
 """About how many endings are kept (some 10 MB)."""
@@ -56,16 +57,19 @@ async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: f
 
 
 async def read_endings(
-    broker: Broker, keys: Keys, group: str, *, redeliver_seconds: float
+    broker: Broker, settings: Settings, group: str, *, redeliver_seconds: float
 ) -> AsyncGenerator[JobEnding, None]:
     """Yields each ending to one of the group's readers, at least once.
 
     An ending is acknowledged when its reader asks for the next; one that was not within `redeliver_seconds` goes to
     another reader. A new group begins with the oldest ending that is kept.
+
+    Raises:
+        BrokerUnavailable: Redis was away for `reconnect_seconds`.
     """
     consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    stream = keys.endings
-    patient = PatientBroker(broker, limit_seconds=RECONNECT_SECONDS)
+    stream = Keys(settings.prefix).endings
+    patient = PatientBroker(broker, limit_seconds=settings.reconnect_seconds)
     await _create_group(patient, stream, group)
     try:
         while True:

@@ -2,45 +2,46 @@
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
-from tailrace.attempts import no_stream
-from tailrace.broker import Broker, PatientBroker
+from tailrace.broker import Broker, patiently
 from tailrace.enqueue import NewJob, enqueue_many
 from tailrace.errors import BrokerRefused, BrokerUnavailable, JobNotFound
-from tailrace.events import ENDINGS, Event, decode
+from tailrace.events import Event
 from tailrace.job import Job
-from tailrace.keys import BEGINNING, EntryId, Keys, new_job_id
+from tailrace.keys import BEGINNING, Keys, new_job_id
+from tailrace.reader import Reader
 from tailrace.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
-_COUNT = 1_000
-_BLOCK_MS = 1_000
-_CHECK_SECONDS = 1.0
 _LEAVE_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 
-_Streams = Sequence[tuple[bytes, Sequence[tuple[bytes, dict[bytes, bytes]]]]]
 
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lane:
+    """A job that waits for its turn, or has it."""
+
     index: int
     job: Job
-    cursor: EntryId = BEGINNING
+    new_job: NewJob
+    tail: asyncio.Task[None] | None = None
+
+
+_News: TypeAlias = "asyncio.Queue[tuple[_Lane, list[Event] | Exception | None]]"
+"""What each job said, and at last what its tail ended with."""
 
 
 async def parallel(
     broker: Broker,
+    reader: Reader,
     settings: Settings,
     jobs: Iterable[NewJob],
-    handle: Callable[[str], Job],
     *,
     max_concurrent: int,
     cancel_on_leave: bool,
@@ -53,62 +54,64 @@ async def parallel(
         BrokerUnavailable: Redis was away for `reconnect_seconds`.
     """
     keys = Keys(settings.prefix)
-    patient = PatientBroker(broker, limit_seconds=settings.reconnect_seconds)
-    waiting = deque(enumerate(jobs))
-    offered: dict[str, NewJob] = {}
-    lanes: dict[bytes, _Lane] = {}
-    lost: list[_Lane] = []
-    checks_at = time.monotonic() + _CHECK_SECONDS
+    waiting = deque(
+        _Lane(index, Job(new_job_id(), broker, reader, settings), new_job) for index, new_job in enumerate(jobs)
+    )
+    running: set[_Lane] = set()
+    # A lane that finds it full waits, and its inbox fills: who does not read is held no more for, and slows nobody.
+    news: _News = asyncio.Queue(1)
+    lost: JobNotFound | None = None
     try:
-        while waiting or lanes:
-            while waiting and len(lanes) < max_concurrent:
-                index, new_job = waiting.popleft()
-                job = handle(new_job_id())
-                lanes[keys.events(job.id).encode()] = _Lane(index, job)
-                offered[job.id] = new_job
-            if offered:
-                # Where Redis is away, the read waits for it; what was offered is then sent again, under the same ids.
-                with suppress(BrokerUnavailable):
-                    await enqueue_many(broker, keys, offered)
-                    offered.clear()
-            for stream, entries in await _read(patient, lanes):
-                lane = lanes[stream]
-                for entry_id, fields in entries:
-                    lane.cursor = EntryId.decode(entry_id)
-                    if fields.get(b"type", b"").decode(errors="replace") in ENDINGS:
-                        del lanes[stream]
-                    event = _decoded(stream, entry_id, fields)
-                    if event is not None:
-                        yield lane.index, event
-            if lanes and not offered and time.monotonic() > checks_at:
-                lost += [lanes.pop(stream) for stream in await _gone(patient, lanes)]
-                checks_at = time.monotonic() + _CHECK_SECONDS
+        while waiting or running:
+            turn = [waiting.popleft() for _ in range(min(len(waiting), max_concurrent - len(running)))]
+            if turn:
+                # Before they go in: who leaves while Redis has yet to reply cancels them as well.
+                running.update(turn)
+                await _enqueue(broker, keys, turn, limit_seconds=settings.reconnect_seconds)
+                for lane in turn:
+                    lane.tail = asyncio.create_task(_tail(reader, lane, news))
+            lane, said = await news.get()
+            if isinstance(said, list):
+                for event in said:
+                    yield lane.index, event
+            elif said is None or isinstance(said, JobNotFound):
+                running.remove(lane)
+                lost = lost or said
+            else:
+                raise said
     finally:
-        if cancel_on_leave and lanes:
-            await asyncio.shield(_cancel(deque(lane.job for lane in lanes.values())))
-    if lost:
-        raise no_stream(lost[0].job.id)
+        if running:
+            await asyncio.shield(_leave(running, cancel=cancel_on_leave))
+    if lost is not None:
+        raise lost
 
 
-async def _read(broker: PatientBroker, lanes: Mapping[bytes, _Lane]) -> _Streams:
-    cursors = (str(lane.cursor) for lane in lanes.values())
-    reply: Any = await broker.call("XREAD", "COUNT", _COUNT, "BLOCK", _BLOCK_MS, "STREAMS", *lanes, *cursors)
-    return reply or ()
+async def _enqueue(broker: Broker, keys: Keys, lanes: Iterable[_Lane], *, limit_seconds: float) -> None:
+    """In one round trip. Where the reply is lost it is sent again, under the same ids."""
+    offered = {lane.job.id: lane.new_job for lane in lanes}
+    await patiently(lambda: enqueue_many(broker, keys, offered), limit_seconds=limit_seconds)
 
 
-async def _gone(broker: PatientBroker, lanes: Mapping[bytes, _Lane]) -> list[bytes]:
-    """The streams that expired or were deleted: no read wakes up for them."""
-    if await broker.call("EXISTS", *lanes) == len(lanes):
-        return []
-    return [stream for stream in lanes if not await broker.call("EXISTS", stream)]
-
-
-def _decoded(stream: bytes, entry_id: bytes, fields: dict[bytes, bytes]) -> Event | None:
+async def _tail(reader: Reader, lane: _Lane, news: _News) -> None:
+    end: Exception | None = None
     try:
-        return decode(entry_id, fields)
-    except ValueError as error:
-        _logger.warning("skipped entry %s of %s, which is none of ours: %s", entry_id.decode(), stream.decode(), error)
-        return None
+        async with reader.open(lane.job.id, BEGINNING) as inbox:
+            while (events := await inbox.take()) is not None:
+                await news.put((lane, events))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the news is read
+        end = error
+    # Behind all that it said, and once nothing of the tail is left.
+    await news.put((lane, end))
+
+
+async def _leave(lanes: Iterable[_Lane], *, cancel: bool) -> None:
+    tails = [lane.tail for lane in lanes if lane.tail is not None]
+    for tail in tails:
+        tail.cancel()
+    if tails:
+        await asyncio.wait(tails)
+    if cancel:
+        await _cancel(deque(lane.job for lane in lanes))
 
 
 async def _cancel(jobs: deque[Job]) -> None:

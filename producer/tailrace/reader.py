@@ -7,18 +7,19 @@ rung for a second is looked at all the same, because a ring may get lost.
 import asyncio
 import logging
 import time
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from tailrace.abandoned import Abandoned
 from tailrace.attempts import no_stream
 from tailrace.bells import Bells
 from tailrace.broker import Broker
-from tailrace.cohort import FEW, Cohort, TailedStream, exists, xread
+from tailrace.cohort import FEW, Cohort, TailedStream
 from tailrace.errors import BrokerRefused, BrokerUnavailable, InfrastructureError, InvalidCursor
 from tailrace.events import ENDINGS, pairs
 from tailrace.inbox import Inbox
 from tailrace.keys import EntryId, Keys
+from tailrace.look import Found, find_gone, look
 from tailrace.rota import Rota
 from tailrace.settings import Settings
 from tailrace.wire import Wire
@@ -27,6 +28,8 @@ _logger = logging.getLogger(__name__)
 
 _SILENCE_SECONDS = 30.0
 _RETRY_SECONDS = 0.2
+_GRACE_SECONDS = 1.0
+"""A Redis that was killed comes back without its last second, which publishers send again once they are connected."""
 
 
 class Reader:
@@ -133,84 +136,50 @@ class Reader:
                 self._away_since = None
 
     async def _look(self, wire: Wire, called: list[Cohort], resting: list[Cohort]) -> None:
-        """Reads what has come for those who have their turn, in one round trip."""
-        together: list[Cohort] = []
-        alone: list[tuple[Cohort, tuple[bytes, ...]]] = []
+        """Hands out what has come for those who have their turn."""
+        for found in await look(wire, [*called, *resting]):
+            await self._settle(found)
+            if len(found.entries) > FEW:
+                # Decoding many holds up everybody else.
+                await asyncio.sleep(0)
         for cohort in chain(called, resting):
-            if cohort.is_plain:
-                together.append(cohort)
-            else:
-                alone.append((cohort, cohort.questions))
-        commands = [question for _, questions in alone for question in questions]
-        commands += [xread(together)] if together else []
-        commands += [exists(resting)] if resting else []
-        replies = iter(await wire.exchange(b"".join(commands), len(commands)))
-        for cohort, questions in alone:
-            reply, *standing = answers = list(islice(replies, len(questions)))
-            refusal = next((each for each in answers if isinstance(each, Exception)), None)
-            if refusal is not None:
-                for inbox in list(cohort.inboxes):
-                    self._close(inbox, BrokerRefused(f"Redis refused: {refusal}"))
-            else:
-                entries: list[Any] = reply[0][1] if reply else []
-                self._settle(cohort, entries, *standing)
-                if len(entries) > FEW:
-                    # Decoding many holds up everybody else.
-                    await asyncio.sleep(0)
-        if together:
-            self._settle_together(together, next(replies))
-        if resting:
-            self._settle_resting(resting, next(replies))
-
-    def _settle_together(self, cohorts: list[Cohort], reply: Any) -> None:
-        """What was asked for in one command has come: for all of them, or for none where one key holds no stream."""
-        if isinstance(reply, Exception):
-            for cohort in cohorts:
-                self._doubt(cohort)
-            return
-        quiet = {cohort.stream.key: cohort for cohort in cohorts}
-        for key, entries in reply or ():
-            self._settle(quiet.pop(key), entries)
-        for cohort in quiet.values():
             if cohort.inboxes:
                 self._rota.rest(cohort)
+        if resting:
+            for cohort in await find_gone(wire, resting):
+                self._lose(cohort.stream)
+            self._suspect_silent(resting)
 
-    def _settle_resting(self, cohorts: list[Cohort], existing: Any) -> None:
-        silent_since = time.monotonic() - _SILENCE_SECONDS
+    def _suspect_silent(self, cohorts: list[Cohort]) -> None:
+        now = time.monotonic()
+        silent_since = now - _SILENCE_SECONDS
         for cohort in cohorts:
-            stream = cohort.stream
-            if existing != len(cohorts):
-                self._doubt(cohort)
-            elif stream.heard_at < silent_since:
-                stream.heard_at = time.monotonic()
-                self._abandoned.suspect(stream.job_id)
-
-    def _doubt(self, cohort: Cohort) -> None:
-        cohort.is_doubted = True
-        self._call(cohort)
+            if cohort.stream.heard_at < silent_since and cohort.inboxes:
+                cohort.stream.heard_at = now
+                self._abandoned.suspect(cohort.stream.job_id)
 
     def _call(self, cohort: Cohort) -> None:
         if cohort.inboxes:
             self._rota.call(cohort)
 
-    def _settle(self, cohort: Cohort, entries: list[Any], standing: Any = None) -> None:
+    async def _settle(self, found: Found) -> None:
         """What a cohort asked for has come."""
+        cohort, entries, newest, refusal = found
         if not cohort.inboxes:
             # All have left, or moved on, while it was asked for.
             return
         is_behind = len(entries) == cohort.count
-        if cohort.is_new:
-            self._check_in(cohort, standing)
-        elif standing == 0:
-            self._lose(cohort.stream)
-        cohort.is_new = cohort.is_doubted = False
+        if refusal is not None:
+            self._close_all(cohort, BrokerRefused(f"Redis refused: {refusal}"))
+        elif cohort.is_new:
+            self._check_in(cohort, newest)
         if entries:
             cohort.stream.heard_at = time.monotonic()
-            chunk = cohort.hand_out(entries)
+            chunk = await cohort.hand_out(entries)
+            if chunk.is_last:
+                self._close_all(cohort, chunk.error)
             for inbox in list(cohort.inboxes):
-                if chunk.is_last:
-                    self._close(inbox, chunk.error)
-                elif inbox.is_full:
+                if inbox.is_full:
                     self._detach(inbox)
         if cohort.inboxes:
             self._go_on(cohort, is_behind=is_behind)
@@ -221,19 +190,27 @@ class Reader:
             self._lose(cohort.stream)
             return
         ((raw_id, flat),) = newest
-        newest_id = EntryId.decode(raw_id)
-        for inbox in list(cohort.inboxes):
+        newest_id, is_over = EntryId.decode(raw_id), _is_ending(flat)
+        cohort.is_new = newest_id < cohort.cursor
+        for inbox in cohort.inboxes:
             inbox.newest = newest_id
-            if newest_id < cohort.cursor:
-                self._close(
-                    inbox,
-                    InvalidCursor(
-                        f"The cursor '{cohort.cursor}' is ahead of job {cohort.stream.job_id!r}, "
-                        f"whose last entry is '{newest_id}'."
-                    ),
-                )
-            elif newest_id == cohort.cursor and _is_ending(flat):
-                self._close(inbox)
+        if cohort.is_new:
+            self._wait_or_refuse(cohort, newest_id, is_over=is_over)
+        elif is_over and newest_id == cohort.cursor:
+            self._close_all(cohort)
+
+    def _wait_or_refuse(self, cohort: Cohort, newest_id: EntryId, *, is_over: bool) -> None:
+        """The cursor is ahead: it is a wrong one, or what it has seen is not there again yet."""
+        now = time.monotonic()
+        cohort.ahead_since = min(cohort.ahead_since, now)
+        if is_over or now - cohort.ahead_since >= _GRACE_SECONDS:
+            self._close_all(
+                cohort,
+                InvalidCursor(
+                    f"The cursor '{cohort.cursor}' is ahead of job {cohort.stream.job_id!r}, "
+                    f"whose last entry is '{newest_id}'."
+                ),
+            )
 
     def _go_on(self, cohort: Cohort, *, is_behind: bool) -> None:
         stream = cohort.stream
@@ -251,8 +228,6 @@ class Reader:
             cohort = other
         if is_behind:
             self._rota.call(cohort)
-        elif other is None:
-            self._rota.rest(cohort)
 
     def _admit(self, inbox: Inbox, cohort: Cohort) -> None:
         """Puts an inbox into a cohort of its own, unless there is one like it."""
@@ -273,6 +248,10 @@ class Reader:
     def _give_up(self, inbox: Inbox, why: str) -> None:
         cursor = str(inbox.cursor)
         self._close(inbox, BrokerUnavailable(f"{why} Go on with tail(after={cursor!r}).", cursor=cursor))
+
+    def _close_all(self, cohort: Cohort, error: Exception | None = None) -> None:
+        for inbox in list(cohort.inboxes):
+            self._close(inbox, error)
 
     def _close(self, inbox: Inbox, error: Exception | None = None) -> None:
         self._detach(inbox)

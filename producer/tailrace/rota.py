@@ -6,8 +6,9 @@ from typing import Final
 
 from tailrace.cohort import Cohort
 
-_ENTRIES_AT_ONCE: Final = 8_192
-"""How many entries one read may ask for: what is decoded at once holds up everything else."""
+_ENTRIES_AT_ONCE: Final = 2_048
+"""How many entries one read may ask for: what is decoded at once holds up everything else, and so does the garbage
+collector, which walks the whole heap when too much of it is new."""
 _SWEPT_AT_ONCE: Final = 1_024
 _SWEEP_SECONDS = 1.0
 _SWEEP_PACE_SECONDS = 0.05

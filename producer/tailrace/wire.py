@@ -62,6 +62,7 @@ class Wire:
 
         Raises:
             BrokerUnavailable: The connection broke, or a reply took too long: nothing is known of any command.
+            BrokerRefused: The server has become a replica, or wants a password now.
         """
         link = self._connected()
         try:
@@ -74,7 +75,8 @@ class Wire:
 
     async def send(self, payload: bytes) -> None:
         """Sends packed commands of which nobody waits for a reply. Raises `BrokerUnavailable`."""
-        self._connected().send(payload)
+        with our_errors():
+            self._connected().send(payload)
 
     async def hear(self) -> list[Any]:
         """What Redis says unasked: all that has come. Waits for the first without a limit; one reader at a time.
@@ -86,8 +88,10 @@ class Wire:
             return await self._connected().replies(1)
 
     async def disconnect(self) -> None:
-        """Waits for nothing; `connect` makes it anew."""
-        self._link = None
+        """Waits for nothing, and drops what Redis has not taken; `connect` makes it anew."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
         await self._connection.disconnect(nowait=True)
 
     def _connected(self) -> "_Link":
@@ -131,13 +135,21 @@ class _Link(asyncio.Protocol):
 
     def send(self, payload: bytes) -> None:
         """What Redis does not take at once waits in memory: who sends much waits for replies."""
+        if self.broken is not None:
+            # The transport is closed: asyncio's takes what it never sends, and uvloop's raises what is no `OSError`.
+            raise self.broken
         self._transport.write(payload)
+
+    def abort(self) -> None:
+        """Ends it at once: to close it would wait for a server that takes nothing, and so would who hears."""
+        self._break(exceptions.ConnectionError("the connection was given up"))
+        self._transport.abort()
 
     async def exchange(self, payload: bytes, count: int) -> list[Any]:
         """Sends commands, and returns their replies."""
         limit = self._loop.call_later(REPLY_TIMEOUT_SECONDS, self._break, exceptions.TimeoutError())
         try:
-            self._transport.write(payload)
+            self.send(payload)
             return await self.replies(count)
         finally:
             limit.cancel()
@@ -155,7 +167,7 @@ class _Link(asyncio.Protocol):
 
     def _error(self, message: str) -> Exception:
         error = _error_of(message)
-        if isinstance(error, exceptions.ConnectionError):
+        if isinstance(error, (exceptions.ConnectionError, exceptions.ReadOnlyError)):
             # A server that is loading, or has become a replica, answers nothing that one could go on with.
             self.broken = error
         return error

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailrace import GenerationRequest, JobEnding, Settings, Tailrace
+from tailrace import BrokerUnavailable, GenerationRequest, JobEnding, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.keys import Keys
 from tests.eventually import eventually
@@ -111,3 +111,15 @@ async def test_a_reader_survives_a_cut_connection(tailrace: Tailrace, settings: 
         await proxy.cut()
         job_id = await end_one(tailrace)
         assert [ending.job_id for ending in await waiting] == [job_id]
+
+
+async def test_a_reader_is_told_of_a_redis_that_stays_away_for_as_long_as_the_settings_say(settings: Settings) -> None:
+    async with (
+        Proxy(settings.redis_url) as proxy,
+        Tailrace.connect(proxy.url, prefix=settings.prefix, reconnect_seconds=0.1) as reader,
+    ):
+        waiting = asyncio.create_task(take(reader, 1))
+        await proxy.requested(b"XREADGROUP")
+        await proxy.close()
+        with pytest.raises(BrokerUnavailable):
+            await waiting

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
+from secrets import token_hex
 
 import pytest
 
@@ -52,14 +53,23 @@ class Puppet:
         return self.claimed[-1]
 
     async def say(self, job_id: str, *events: StreamEvent) -> None:
-        for event in events:
-            self._said[job_id] += 1
-            entry_id = f"1-{self._said[job_id] + 1}"
-            await self._broker.call("XADD", self._keys.events(job_id), "NOMKSTREAM", entry_id, *encode(event))
+        await self._append(job_id, [encode(event) for event in events])
 
     async def say_rubbish(self, job_id: str) -> None:
-        self._said[job_id] += 1
-        await self._broker.call("XADD", self._keys.events(job_id), f"1-{self._said[job_id] + 1}", "type", "queued")
+        await self._append(job_id, [["type", "queued"]])
+
+    def lose(self, job_id: str, entries: int) -> None:
+        """What it would have said next is lost."""
+        self._said[job_id] += entries
+
+    async def _append(self, job_id: str, entries: Iterable[list[str]]) -> None:
+        first = self._said[job_id] + 2
+        appends: list[Command] = [
+            ("XADD", self._keys.events(job_id), "NOMKSTREAM", f"1-{seq}", *fields)
+            for seq, fields in enumerate(entries, first)
+        ]
+        self._said[job_id] += len(appends)
+        await self._broker.transaction(*appends, ("PUBLISH", self._keys.bell(job_id), ""))
 
     async def queued(self) -> list[str]:
         """The jobs that wait, in their order."""
@@ -68,6 +78,10 @@ class Puppet:
     async def jobs(self) -> int:
         """How many there are."""
         return len(await self._broker.call("KEYS", self._keys.record("*")))
+
+    async def connections(self, name: str) -> int:
+        """How many the client of that name holds."""
+        return str(await self._broker.call("CLIENT", "LIST")).count(f"name={name} ")
 
     async def is_to_stop(self, job_id: str) -> bool:
         return bool(await self._broker.call("EXISTS", self._keys.cancel(job_id)))
@@ -248,17 +262,22 @@ async def test_a_redis_that_is_away_for_a_moment_is_not_seen(proxied: Tailrace, 
     assert await puppet.jobs() == 3
 
 
-async def test_an_enqueue_whose_reply_is_lost_makes_no_second_job(
-    tailrace: Tailrace, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lost", ["request", "reply"])
+async def test_an_enqueue_that_is_lost_is_sent_again_and_makes_one_job(
+    tailrace: Tailrace, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    replies: list[object] = []
     send = Broker.pipeline
+    sent = 0
 
     async def lossy(self: Broker, *commands: Command) -> list[object]:
-        replies.append(await send(self, *commands))
-        if len(replies) == 1:
+        nonlocal sent
+        sent += 1
+        if sent == 1 and lost == "request":
+            raise BrokerUnavailable("it is lost")
+        replies = await send(self, *commands)
+        if sent == 1:
             raise BrokerUnavailable("its reply is lost")
-        return await send(self, *commands)
+        return replies
 
     monkeypatch.setattr(Broker, "pipeline", lossy)
     seen: list[str] = []
@@ -267,7 +286,7 @@ async def test_an_enqueue_whose_reply_is_lost_makes_no_second_job(
         if event.type == "queued":
             await puppet.say(await puppet.claim(), COMPLETED)
     assert seen == ["queued", "started", "completed"]
-    assert len(replies) == 2
+    assert sent == 2
     assert await puppet.jobs() == 1
 
 
@@ -275,13 +294,16 @@ async def test_a_redis_that_stays_away_is_told_and_leaving_is_bounded(
     proxied: Tailrace, proxy: Proxy, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(parallel, "_LEAVE_SECONDS", 0.2)
+    started = asyncio.Event()
 
     async def read() -> None:
-        async for _ in proxied.parallel(REQUESTS[:1]):
-            pass
+        async for _, event in proxied.parallel(REQUESTS[:1]):
+            if event.type == "started":
+                started.set()
 
     reading = asyncio.create_task(read())
     running = await puppet.claim()
+    await started.wait()
     await proxy.close()
     with pytest.raises(BrokerUnavailable):
         await reading
@@ -289,11 +311,7 @@ async def test_a_redis_that_stays_away_is_told_and_leaving_is_bounded(
     assert not await puppet.is_to_stop(running)
 
 
-async def test_a_job_that_is_deleted_is_told_when_the_others_have_ended(
-    tailrace: Tailrace, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parallel, "_BLOCK_MS", 10)
-    monkeypatch.setattr(parallel, "_CHECK_SECONDS", 0)
+async def test_a_job_that_is_deleted_is_told_when_the_others_have_ended(tailrace: Tailrace, puppet: Puppet) -> None:
     seen: list[tuple[int, str]] = []
 
     async def read() -> None:
@@ -320,3 +338,64 @@ async def test_an_entry_that_is_none_of_ours_is_skipped(
             await puppet.say(puppet.claimed[0], COMPLETED)
     assert seen == ["queued", "started", "completed"]
     assert "skipped entry 1-3" in caplog.text
+
+
+async def test_a_gap_is_told(tailrace: Tailrace, puppet: Puppet) -> None:
+    seen: list[str] = []
+    async for _, event in tailrace.parallel(REQUESTS[:1]):
+        seen.append(f"{event.id} {event.type}")
+        if event.type == "queued":
+            puppet.lose(await puppet.claim(), 3)
+            await puppet.say(puppet.claimed[0], COMPLETED)
+    assert seen == ["0-1 queued", "1-2 started", "1-5 gap", "1-6 completed"]
+
+
+async def test_any_number_of_lanes_is_read_over_the_connections_of_one_tail(settings: Settings, puppet: Puppet) -> None:
+    name = f"parallel-{token_hex(4)}"
+    connections: list[int] = []
+    async with Tailrace.connect(f"{settings.redis_url}?client_name={name}", prefix=settings.prefix) as tailrace:
+        idle = await puppet.connections(name)
+        async with aclosing(tailrace.parallel(REQUESTS[:1] * 60, max_concurrent=50)) as events:
+            async for index, event in events:
+                connections.append(await puppet.connections(name))
+                if event.type == "queued":
+                    await puppet.say(await puppet.claim(), COMPLETED)
+                if event.type == "completed" and index >= 50:
+                    break
+        connections.append(await puppet.connections(name))
+        await eventually(lambda: _is(puppet.connections(name), idle))
+    assert len(connections) > 100
+    assert max(connections) <= 4
+
+
+async def test_one_who_does_not_read_is_held_little_for_and_slows_no_other_tail(
+    tailrace: Tailrace, puppet: Puppet
+) -> None:
+    deltas = [Delta(text=str(number)) for number in range(10_000)]
+    async with aclosing(tailrace.parallel(REQUESTS[:1])) as events:
+        await anext(events)
+        slow = tailrace.job(await puppet.claim())
+        await puppet.say(slow.id, *deltas, COMPLETED)
+        quick = await slow.answer()
+        assert quick.text == "".join(delta.text for delta in deltas)
+        (inbox,) = tailrace._reader._cohorts
+        assert inbox.is_full
+        assert inbox.cursor.seq < 5_000
+        assert [event.text async for _, event in events if isinstance(event, Delta)] == [each.text for each in deltas]
+
+
+@pytest.mark.parametrize("cancel_on_leave", [True, False])
+async def test_leaving_the_loop_leaves_nothing_behind(
+    tailrace: Tailrace, puppet: Puppet, cancel_on_leave: bool
+) -> None:
+    tasks = asyncio.all_tasks()
+    async with aclosing(tailrace.parallel(REQUESTS, cancel_on_leave=cancel_on_leave)) as events:
+        await anext(events)
+        assert len(asyncio.all_tasks()) > len(tasks)
+    assert asyncio.all_tasks() == tasks
+    assert tailrace._reader._streams == {}
+    assert await puppet.jobs() == 3
+
+
+async def _is(found: Awaitable[int], wanted: int) -> bool:
+    return await found == wanted

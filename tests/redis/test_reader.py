@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace, rota
+from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace, cohort, rota
 from tailrace import reader as reader_module
 from tailrace.bells import Bells
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Delta, Failed
 from tailrace.keys import BEGINNING, Keys, arq_job
 from tailrace.reader import Reader
+from tailrace.wire import Wire
 from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 
@@ -307,11 +308,19 @@ async def test_a_silent_job_that_somebody_may_still_run_is_let_alone(
 
 
 async def test_streams_that_go_away_end_their_tails_and_no_others(
-    tailrace: Tailrace, broker: Broker, settings: Settings
+    tailrace: Tailrace, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    exchange = Wire.exchange
+    reads: list[int] = []
+
+    async def spy(wire: Wire, payload: bytes, replies: int) -> list[Any]:
+        reads.append(payload.count(b"XREAD\r\n"))
+        return await exchange(wire, payload, replies)
+
     jobs = await tailrace.enqueue_many([REQUEST] * 20)
     tails = [job.tail() for job in jobs]
     await asyncio.gather(*map(anext, tails))
+    monkeypatch.setattr(Wire, "exchange", spy)
     await asyncio.gather(*(job.delete() for job in jobs[::2]))
     async with asyncio.timeout(10):
         for tail in tails[::2]:
@@ -321,6 +330,8 @@ async def test_streams_that_go_away_end_their_tails_and_no_others(
             await HandwrittenStream(broker, Keys(settings.prefix), job).append("1-2", ENDING)
             assert (await anext(tail)).type == "completed"
             await tail.aclose()
+    # The others are still read together.
+    assert max(reads) == 1
 
 
 Reading: TypeAlias = tuple[int, asyncio.Task[None], list[int]]
@@ -392,7 +403,10 @@ def test_any_interleaving_yields_to_each_tail_what_is_behind_its_cursor(
             await playing.end()
         await broker.aclose()
 
-    asyncio.run(play())
+    with pytest.MonkeyPatch.context() as patch:
+        # Between any two tails that are woken everybody else may do something.
+        patch.setattr(cohort, "_WOKEN_AT_ONCE", 1)
+        asyncio.run(play())
 
 
 async def _is(found: Awaitable[int], wanted: int) -> bool:

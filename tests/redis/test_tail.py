@@ -19,12 +19,14 @@ from tailrace import (
     JobNotFound,
     Settings,
     Tailrace,
+    reader,
 )
 from tailrace.answer import Snapshot
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Delta, Gap, Reasoning, Started
 from tailrace.keys import EntryId, Keys
 from tailrace.wire import Wire
+from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.proxy import Proxy
 
@@ -117,7 +119,27 @@ async def test_a_cursor_of_an_earlier_attempt_is_gone_on_from(job: Job, stream: 
     assert await collect(job, "1-3") == ["1-4 delta", "2-5 started", "2-6 delta", "2-7 completed"]
 
 
-async def test_a_cursor_ahead_of_an_ended_job_is_refused(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_cursor_that_is_ahead_because_redis_lost_its_last_second_is_gone_on_from_when_that_is_back(
+    job: Job, stream: HandwrittenStream
+) -> None:
+    await stream.append("1-2", STARTED)
+    reading = asyncio.create_task(collect(job, "1-4"))
+
+    async def waits() -> bool:
+        return await stream.listeners() == 1
+
+    async with asyncio.timeout(10):
+        await eventually(waits)
+    await stream.append_deltas(3, 3)
+    await stream.append_deltas(4, 5)
+    await stream.append("1-6", ENDING)
+    assert await reading == ["1-5 delta", "1-6 completed"]
+
+
+async def test_a_cursor_ahead_of_an_ended_job_is_refused_at_once(
+    job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_GRACE_SECONDS", 3_600)
     await stream.append("1-2", ENDING)
     with pytest.raises(InvalidCursor, match="ahead"):
         await collect(job, "1-3")
