@@ -5,6 +5,7 @@ import codecs
 import fcntl
 import os
 import re
+import signal
 import struct
 import sys
 import termios
@@ -114,8 +115,8 @@ class TerminalProcess:
         """Echo and the like."""
         return termios.tcgetattr(self._terminal)
 
-    def terminate(self) -> None:
-        self._process.terminate()
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def press(self, keys: str) -> None:
         os.write(self._terminal, keys.encode())

@@ -167,9 +167,10 @@ class Answer:
             case Queued():
                 pass
             case _:
-                if 0 < self.attempt < event.id.attempt:
-                    # Its `started` is missing, and nobody knows whether it continued.
-                    self._said = _Said(complete=False)
+                if self.attempt < event.id.attempt:
+                    if self.attempt:
+                        # Its `started` is missing, and nobody knows whether it continued.
+                        self._said = _Said(complete=False)
                     self.attempt = event.id.attempt
                 self._said.add(event)
 

@@ -388,6 +388,35 @@ async def test_a_reader_that_never_came_is_no_error_either(arguments: tuple[str,
     assert (verb.returncode, err) == (141, b"")
 
 
+@pytest.mark.parametrize(
+    ("form", "closed", "out"), [((), "1", b""), (("--raw",), "1", b""), ((), "2", b"one"), ((), "1 2", b"")]
+)
+async def test_where_a_stream_is_closed_the_other_gets_its_own(
+    form: tuple[str, ...], closed: str, out: bytes, job: Job, say: Say
+) -> None:
+    await say(job, Reasoning(text="hm"), Delta(text="one"), COMPLETED)
+    close = "exec " + " ".join(f"{number}>&-" for number in closed.split()) + '; exec "$@"'
+    tail = await asyncio.create_subprocess_exec(
+        *("sh", "-c", close, "sh", sys.executable, "-m", "tailrace.cli", "tail", *form, "--", job.id),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    async with asyncio.timeout(20):
+        told = await tail.communicate()
+    assert (tail.returncode, *told) == (0, out, b"" if "2" in closed else b"hm\n\ncompleted: stop\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("arguments", [("status", "--"), ("tail", "--"), ("tail", "--json", "--"), ("--help",)])
+async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: Job, say: Say) -> None:
+    await say(job, Delta(text="one"), COMPLETED)
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  # No disk: it is full at once.
+        verb = await process(*arguments, job.id, stdout=full.fileno())
+    async with asyncio.timeout(20):
+        _, err = await verb.communicate()
+    assert (verb.returncode, err) == (1, b"tailrace: What is printed gets nowhere: No space left on device.\n")
+
+
 @pytest.mark.usefixtures("interruptible")
 async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
     job: Job, say: Say, settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch
@@ -445,6 +474,15 @@ async def test_status_tells_how_far_a_job_is(job: Job, say: Say, capsys: Capture
     assert re.fullmatch(
         r"openai m, queued \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+00:00 in 'default' for 'default'", second
     )
+
+
+async def test_status_obeys_no_record(job: Job, broker: Broker, settings: Settings, capsys: Capture) -> None:
+    evil = "\x1b[2J\n\u202e"
+    await broker.call("HSET", Keys(settings.prefix).record(job.id), "model", evil, "tenant", evil)
+    assert await command("status", job=job) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[1].startswith("openai ␛[2J �, queued ")
+    assert "\u202e" not in out
 
 
 async def test_status_tells_how_long_it_took_and_what_it_was_regenerated_from_and_as(

@@ -1,5 +1,7 @@
 """`tailrace tail` at a terminal. The worker is the test itself: it appends to the stream what a worker would."""
 
+import re
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeAlias
@@ -22,6 +24,7 @@ from tailrace.events import (
     encode,
 )
 from tailrace.keys import Keys
+from tailrace_worker.embedded import EmbeddedBroker
 from tests.eventually import eventually
 from tests.terminal import at_terminal
 
@@ -166,6 +169,32 @@ async def test_an_open_block_that_is_higher_than_the_terminal_shows_its_end(job:
         await say(job, Delta(text="```\n"), COMPLETED)
         assert await terminal.ended() == 0
         assert terminal.screen.text.splitlines()[:100] == [f"line {n}" for n in range(100)]
+
+
+async def test_what_has_not_changed_is_not_written_again(job: Job, say: Say) -> None:
+    async with at_terminal("tail", job.id) as terminal:
+        await say(job, started(), Delta(text="".join(f"line {n}  \n" for n in range(10))))
+        await terminal.shows("line 9\n~")
+        await terminal.shows(lambda text: " tokens/s" in text)
+        assert terminal.screen.written.count("line 3") == 1
+
+
+async def test_the_name_of_the_model_is_one_line_that_controls_nothing(job: Job, say: Say) -> None:
+    async with at_terminal("tail", job.id) as terminal:
+        await say(job, Started(at=1, attempt=1, provider="openai", model="a\x1b[2J\nb", worker="w"))
+        await terminal.shows("openai a␛[2J b")
+
+
+async def test_a_warning_of_what_is_read_stands_above_what_is_drawn(
+    job: Job, say: Say, broker: Broker, settings: Settings
+) -> None:
+    async with at_terminal("tail", job.id, columns=200) as terminal:
+        await say(job, started(), Delta(text="one"))
+        await terminal.shows("one\n~")
+        await broker.call("XADD", Keys(settings.prefix).events(job.id), "1-4", "nonsense", "")
+        await say(job, Delta(text=" two"))
+        text = await terminal.shows("one two\n~")
+        assert re.match(r"skipped entry 1-4 of job .*\none two\n~", text)
 
 
 async def test_the_status_tells_how_much_came_and_the_share_of_the_limit(job: Job, say: Say) -> None:
@@ -327,14 +356,15 @@ async def test_a_second_ctrl_c_leaves_at_once(job: Job, say: Say) -> None:
         assert terminal.screen.written.rindex("\x1b[?25h") > terminal.screen.written.rindex("\x1b[?25l")
 
 
-async def test_a_sigterm_leaves_the_terminal_as_it_was(job: Job, say: Say) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
+async def test_a_signal_leaves_the_terminal_as_it_was(number: signal.Signals, job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         before = terminal.modes
         await say(job, started(), Delta(text="one"))
         await terminal.shows("one")
         assert terminal.modes != before
-        terminal.terminate()
-        assert await terminal.ended() == 143
+        terminal.signal(number)
+        assert await terminal.ended() == 128 + number
         assert terminal.modes == before
         assert terminal.screen.text.startswith("one\nThe job goes on.")
         assert terminal.screen.written.rindex("\x1b[?25h") > terminal.screen.written.rindex("\x1b[?25l")
@@ -364,6 +394,22 @@ async def test_several_jobs_grow_side_by_side(tailrace: Tailrace, say: Say) -> N
         assert await terminal.ended() == 1
         assert f"{jobs[0].id[:6]} completed: stop" in terminal.screen.text
         assert f"{jobs[1].id[:6]} failed: too_long: no" in terminal.screen.text
+        assert "─ completed ─" in terminal.screen.text
+        assert "─ failed ─" in terminal.screen.text
+
+
+async def test_who_loses_redis_learns_how_to_read_all_jobs_on(settings: Settings) -> None:
+    with EmbeddedBroker() as broker:
+        variables = {"TAILRACE_REDIS_URL": broker.url, "TAILRACE_RECONNECT_SECONDS": "0"}
+        async with Tailrace.connect(broker.url, prefix=settings.prefix) as tailrace:
+            jobs = [(await enqueued(tailrace)).id for _ in range(2)]
+            async with at_terminal("tail", *jobs, columns=200, variables=variables) as terminal:
+                await terminal.shows(lambda text: text.count("queued") == len(jobs))
+                broker.kill()
+                assert await terminal.ended() == 1
+                text = terminal.screen.text
+                assert f"The jobs go on. To read on: tailrace tail {' '.join(jobs)}\n" in text
+                assert text.count("Redis cannot be reached") >= 1
 
 
 async def test_more_jobs_than_have_room_are_counted(tailrace: Tailrace, say: Say) -> None:

@@ -126,6 +126,18 @@ def test_a_piece_of_an_attempt_whose_beginning_is_missing_makes_void_what_was_sa
     assert (answer.text, answer.attempt, answer.complete) == ("valid too", 2, False)
 
 
+def test_pieces_of_two_attempts_whose_beginnings_are_both_missing_are_not_joined() -> None:
+    answer = Answer()
+    for event in (
+        gap(BEGINNING, EntryId(1, 3)),
+        Delta(id=EntryId(1, 3), text="void"),
+        gap(EntryId(1, 3), EntryId(2, 7)),
+        Delta(id=EntryId(2, 7), text="valid"),
+    ):
+        answer.add(event)
+    assert (answer.text, answer.attempt, answer.complete) == ("valid", 2, False)
+
+
 def test_an_ending_by_another_hand_than_the_attempts_leaves_what_was_said() -> None:
     answer = Answer()
     for event in (

@@ -73,7 +73,19 @@ def test_what_stands_beside_the_text_begins_on_a_line_of_its_own(capsys: pytest.
 
 def test_thinking_is_dimmed_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     assert shown(capsys, Reasoning(text="hm")) == ("", "\x1b[2mhm\x1b[22m")
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_obeys_nothing_is_sent_nothing_to_obey(
+    term: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", term)
+    assert isinstance(open_display([JOB]), PlainText)
+    assert shown(capsys, Reasoning(text="hm")) == ("", "hm")
 
 
 def test_a_new_attempt_says_that_the_text_so_far_is_void(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,10 +116,10 @@ def test_a_tool_call_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -
 def test_a_terminal_gets_no_control_characters_and_a_pipe_gets_every_byte(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evil = Delta(text="\x1b[2J\x9b\r\n\t\x7f")
+    evil = Delta(text="\x1b[2J\x9b\r\n\t\x7f\u202e\u2066")
     assert shown(capsys, evil)[0] == evil.text
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert shown(capsys, evil)[0] == "␛[2J\N{REPLACEMENT CHARACTER}\n\t␡"
+    assert shown(capsys, evil)[0] == "␛[2J\N{REPLACEMENT CHARACTER}\n\t␡" + "\N{REPLACEMENT CHARACTER}" * 2
 
 
 def test_lines_of_several_jobs_bear_names_that_tell_them_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,23 @@
 """The `tailrace` command."""
 
 import argparse
+import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from types import ModuleType
 from typing import Final, NoReturn
 
 from tailrace.errors import InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings, TailraceError
 
 _MISUSE = (InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings)
+
+_UNWRITABLE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What it is printed to is full, or a terminal that has gone."""
 
 _EXTRAS: Final = {
     "aiohttp": "worker",
@@ -37,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     One that was left by Ctrl-C returns 130, and one whose reader went away (`| head`) 141, as shells count signals.
     """
+    _open_closed()
     _replace_unprintable()
     try:
         try:
@@ -47,11 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The interpreter flushes both once more at its end, and would complain.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _write_nowhere()
         return 141
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        with suppress(OSError):
+            print(f"tailrace: What is printed gets nowhere: {error.strerror}.", file=sys.stderr, flush=True)
+        _write_nowhere()
+        return 1
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -59,7 +70,9 @@ def _run(arguments: Sequence[str]) -> int:
     for argument in arguments:
         if not _is_unicode(argument):
             parser.error(f"argument {argument!r} is not UTF-8")
-    parsed = parser.parse_args(arguments)
+    parsed, strangers = parser.parse_known_args(arguments)
+    if strangers:
+        _Parser(prog=f"tailrace {parsed.verb}").error(f"unrecognized arguments: {' '.join(strangers)}")
     try:
         return int(verbs[parsed.verb].run(parsed))
     except TailraceError as error:
@@ -102,6 +115,20 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
 def _load(entry_point: EntryPoint) -> ModuleType:
     module: ModuleType = entry_point.load()
     return module
+
+
+def _open_closed() -> None:
+    """Python has no stream where one was closed: what is written there is lost."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # Never closed.
+
+
+def _write_nowhere() -> None:
+    # The interpreter flushes both once more at its end, and would complain.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _replace_unprintable() -> None:

@@ -1,6 +1,5 @@
 """Where events are shown: as JSON, as plain text, or on a terminal that can be drawn on."""
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -8,6 +7,7 @@ from itertools import count
 from typing import Final, Protocol
 
 from tailrace import Job
+from tailrace.cli.controls import is_dumb
 from tailrace.cli.output import JsonLines
 from tailrace.cli.plain import PlainLines, PlainText
 from tailrace.events import Event
@@ -57,7 +57,7 @@ def _can_draw() -> bool:
     """Whether there is rich, and a terminal that moves its cursor and knows more than ASCII."""
     return (
         sys.stdout.isatty()
-        and os.environ.get("TERM", "dumb") != "dumb"
+        and not is_dumb()
         and sys.stdout.encoding.lower().replace("-", "") == "utf8"
         and find_spec("rich") is not None
     )

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from tailrace import GenerationRequest, InvalidRequest, Tailrace
+from tailrace import GenerationRequest, InvalidRequest, RequestTooLarge, Settings, Tailrace
 from tailrace.cli import event_loop
 from tailrace.cli.image import image_part
 from tailrace.cli.options import add_json, add_redis_url
@@ -100,17 +101,26 @@ def _read_prompt(arguments: argparse.Namespace) -> str:
     # Python has no stdin where it was closed.
     if sys.stdin is None or (arguments.prompt is None and sys.stdin.isatty()):
         raise InvalidRequest("There is no prompt: give it as an argument, with --file, or on stdin.")
-    return _decoded(sys.stdin.buffer.read())
+    return _read(sys.stdin.buffer)
 
 
 def _read_file(path: Path) -> str:
     try:
-        return _decoded(path.read_bytes())
+        with path.open("rb") as file:
+            return _read(file)
     except OSError as error:
         raise InvalidRequest(f"--file: '{path}' cannot be read: {error.strerror}.") from None
 
 
-def _decoded(prompt: bytes) -> str:
+def _read(file: BinaryIO) -> str:
+    limit = Settings.read().max_request_bytes
+    # No more than that: there may be no end of it.
+    prompt = file.read(limit + 1)
+    if len(prompt) > limit:
+        raise RequestTooLarge(
+            f"The prompt alone has more than {limit:,} bytes, which is the limit of a request: "
+            "shorten it, or raise TAILRACE_MAX_REQUEST_BYTES."
+        )
     try:
         return prompt.decode()
     except UnicodeDecodeError as error:

@@ -1,10 +1,11 @@
 """Following jobs to their endings, or until somebody leaves."""
 
 import asyncio
+import logging
 import shlex
 import signal
-from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Generator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 
 from tailrace import BrokerUnavailable, EntryId, Job, JobNotFound, JobState, TailraceError
 from tailrace.broker import without_password
@@ -21,14 +22,36 @@ async def follow(
     Who leaves, or loses Redis, is told how to read on: at `redis_url`, where one was given.
 
     Raises:
+        BrokerUnavailable: Redis stays away.
         TailraceError: The one job that was to be followed cannot be; of several the others are followed all the same.
     """
     following = _Following(jobs, display, after)
     try:
-        return await following.run()
+        with _warnings_said_by(display):
+            return await following.run()
     except (asyncio.CancelledError, BrokerUnavailable):
         display.say(following.how_to_read_on(redis_url))
         raise
+
+
+@contextmanager
+def _warnings_said_by(display: Display) -> Generator[None]:
+    """What is logged of what is read: on stderr it would stand amid what is drawn."""
+    logger, handler = logging.getLogger("tailrace"), _Sayer(display)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Sayer(logging.Handler):
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.say(record.getMessage())
 
 
 class _Following:
@@ -69,7 +92,8 @@ class _Following:
         try:
             return await self._show(job)
         except TailraceError as error:
-            if len(self._jobs) == 1:
+            # Who has lost Redis has lost it for all of them.
+            if len(self._jobs) == 1 or isinstance(error, BrokerUnavailable):
                 raise
             self._display.say(str(error))
             return ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from tailrace import Job
-from tailrace.cli.controls import visible
+from tailrace.cli.controls import is_dumb, visible
 from tailrace.cli.summary import summary
 from tailrace.events import (
     Cancelled,
@@ -99,7 +99,9 @@ class PlainText:
             self._break_line()
         self._open_line = None if text.endswith("\n") else file
         if file.isatty():
-            text = f"\x1b[2m{visible(text)}\x1b[22m" if dimmed else visible(text)
+            text = visible(text)
+            if dimmed and not is_dumb():
+                text = f"\x1b[2m{text}\x1b[22m"
         print(text, end="", file=file, flush=True)
 
     def _break_line(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from tailrace import Fleet, JobStatus, Tailrace, Timing
 from tailrace.cli import event_loop
+from tailrace.cli.controls import visible_line
 from tailrace.cli.options import add_json, add_redis_url, named_job
 from tailrace.cli.output import print_fleet, print_status
 
@@ -15,7 +16,7 @@ SUMMARY = "tell how far a job is, or what queues and workers there are"
 _MEASURES: Final = {
     "queued_ms": "queued {:,} ms",
     "ttft_ms": "first token after {:,} ms",
-    "tokens_per_second": "{:.1f} tokens/s",
+    "tokens_per_second": "{:,.1f} tokens/s",
     "duration_ms": "ran {:,} ms",
 }
 
@@ -58,15 +59,20 @@ async def _status(arguments: argparse.Namespace) -> JobStatus:
 
 
 def _show_status(status: JobStatus) -> None:
+    for line in _told(status):
+        print(visible_line(line))
+
+
+def _told(status: JobStatus) -> Iterable[str]:
     queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
-    print(f"{status.state}, at {status.cursor} of its stream")
-    print(f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}")
+    yield f"{status.state}, at {status.cursor} of its stream"
+    yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"
     if status.timing is not None and (measures := _measures(status.timing)):
-        print(", ".join(measures))
+        yield ", ".join(measures)
     if status.regenerated_from is not None:
-        print(f"regenerated from {status.regenerated_from}")
+        yield f"regenerated from {status.regenerated_from}"
     for job_id in status.regenerated_as:
-        print(f"regenerated as {job_id}")
+        yield f"regenerated as {job_id}"
 
 
 def _measures(timing: Timing) -> list[str]:
@@ -102,7 +108,7 @@ def _show_fleet(fleet: Fleet) -> None:
 
 
 def _show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = [head, *rows]
+    lines = [head, *([visible_line(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

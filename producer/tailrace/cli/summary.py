@@ -16,7 +16,7 @@ def figures(ending: Ending) -> dict[str, str]:
         "queued_ms": ("queued {:,} ms", ending.queued_ms),
         "ttft_ms": ("first token after {:,} ms", ending.ttft_ms),
         "duration_ms": ("ran {:,} ms", ending.duration_ms),
-        "tokens_per_second": ("{:.0f} tokens/s", ending.tokens_per_second),
+        "tokens_per_second": ("{:,.0f} tokens/s", ending.tokens_per_second),
     }
     return {name: form.format(figure) for name, (form, figure) in known.items() if figure is not None}
 

@@ -5,7 +5,7 @@ from typing import Final
 from rich.text import Text
 
 from tailrace import Settings, Timing, Verdict
-from tailrace.cli.controls import visible
+from tailrace.cli.controls import visible_line
 from tailrace.cli.summary import figures, outcome
 from tailrace.events import Ending
 
@@ -17,7 +17,7 @@ _VERDICTS: Final = {Verdict.GOOD: "green", Verdict.WARN: "yellow", Verdict.BAD: 
 def judged(ending: Ending, settings: Settings) -> Text:
     """The summary of an ending, in which each figure has the colour of its verdict."""
     verdicts = Timing.of(ending, settings).verdicts
-    line = Text(" ".join(visible(outcome(ending)).split()), style=STYLES[ending.type])
+    line = Text(visible_line(outcome(ending)), style=STYLES[ending.type])
     told = [
         Text(figure, style=_VERDICTS[verdicts[name]] if name in verdicts else "")
         for name, figure in figures(ending).items()

@@ -21,6 +21,8 @@ _MIN_WIDTH: Final = 36
 _MIN_HEIGHT: Final = 4
 _FRAME: Final = 4
 """Columns: what a panel takes off the width of its text. Its frame takes two lines."""
+_CORNERS: Final = 6
+"""Columns: what it takes off the width of its status."""
 _KEPT: Final = 8_192
 """Characters at the end of a text: more than a panel can show."""
 _TEXTS: Final[dict[type[Event], str]] = {Delta: "", Reasoning: "dim italic", Refusal: "red"}
@@ -56,7 +58,7 @@ class _Lane:
         """The last lines, and how far it is."""
         text = Text(self._text.rstrip("\n"), style=self._style)
         lines = text.wrap(console, max(1, width - _FRAME))[2 - height :]
-        status = Text(self.ending.type) if self.ending else self.progress.line(width - _FRAME)
+        status = Text(self.ending.type) if self.ending else self.progress.line(max(1, width - _CORNERS))
         return Panel(
             Text("\n").join(lines),
             title=Text(self.name, style="bold"),

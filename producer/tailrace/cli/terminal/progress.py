@@ -9,6 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from tailrace import Job, TailraceError
+from tailrace.cli.controls import visible_line
 from tailrace.events import Delta, Event, Queued, Reasoning, Refusal, Started, ToolCall
 
 BYTES_PER_TOKEN: Final = 4
@@ -41,7 +42,7 @@ class Progress:
             case Queued():
                 self._begin("queued", event.at)
             case Started():
-                self._begin(f"{event.provider} {event.model}", event.at)
+                self._begin(visible_line(f"{event.provider} {event.model}"), event.at)
                 if not event.continues:
                     self._bytes = 0
                     self._samples.clear()
@@ -73,7 +74,7 @@ class Progress:
         parts = [Text(f"~{self.tokens:,} tokens"), Text(elapsed)]
         rate = self._rate(now)
         if rate is not None:
-            parts.append(Text(f"~{rate:.0f} tokens/s"))
+            parts.append(Text(f"~{rate:,.0f} tokens/s"))
         if self.max_output_tokens:
             parts.append(_share(self.tokens, self.max_output_tokens))
         return _fitting(parts, width)

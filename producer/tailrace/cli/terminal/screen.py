@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections import deque
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.control import Control
+from rich.segment import ControlCode, ControlType, Segment, Segments
 from rich.text import Text
 
 from tailrace.cli.controls import visible
@@ -17,6 +19,7 @@ _IDLE: Final = 4
 """So many times as long as the drawing took passes before the next one: it costs a fifth of the time at most."""
 _BATCH: Final = 50
 """How much is printed before others of the event loop have their turn."""
+_ERASE: Final[tuple[ControlCode, ...]] = (ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)
 
 
 def unbroken(line: str) -> Text:
@@ -25,15 +28,18 @@ def unbroken(line: str) -> Text:
 
 
 class Screen:
-    """A terminal that is written to a few times a second at most, by one task."""
+    """A terminal that is written to a few times a second at most, by one task, and only where something has changed."""
 
     def __init__(self, bottom: RenderableType, *, console: Console | None, transient: bool) -> None:
-        """`bottom` is no higher than the console. It is taken away at the end where it is `transient`."""
+        """`bottom` is taken away at the end where it is `transient`."""
         self._console = console or Console(highlight=False)
         self._bottom = bottom
         self._transient = transient
         self._waiting: deque[RenderableType] = deque()
         self._is_drawn = False
+        self._lines: list[list[Segment]] = []
+        """Those of the bottom that stand on the terminal. The cursor is in the last one."""
+        self._size = self._console.size
 
     def print(self, *printed: RenderableType) -> None:
         """Prints for good: while it is drawn, with the next drawing, above the last lines."""
@@ -43,32 +49,70 @@ class Screen:
 
     async def draw(self) -> None:
         """Draws until it is cancelled."""
-        live = Live(
-            self._bottom,
-            console=self._console,
-            auto_refresh=False,
-            transient=self._transient,
-            vertical_overflow="crop",
-        )
         self._is_drawn = True
+        self._console.show_cursor(show=False)
         try:
-            with live:
-                while True:
-                    began = time.perf_counter()
-                    if self._waiting:
-                        self._print(_BATCH)
-                    else:
-                        live.refresh()
-                    took = time.perf_counter() - began
-                    await asyncio.sleep(0 if self._waiting else max(_DRAW_SECONDS, _IDLE * took))
+            while True:
+                began = time.perf_counter()
+                self._draw()
+                took = time.perf_counter() - began
+                await asyncio.sleep(0 if self._waiting else max(_DRAW_SECONDS, _IDLE * took))
         finally:
             self._is_drawn = False
+            if self._transient:
+                self._erase()
+            else:
+                self._draw_bottom()
+                self._console.print()
+            self._console.show_cursor(show=True)
             self._print()
+
+    def _draw(self) -> None:
+        # All of it in one write: a terminal shows nothing in between.
+        with self._console:
+            if self._waiting:
+                self._erase()
+                self._print(_BATCH)
+            self._draw_bottom()
+
+    def _draw_bottom(self) -> None:
+        size = self._console.size
+        lines = self._console.render_lines(self._bottom, pad=False)[-size.height :]
+        if size != self._size or len(lines) < len(self._lines):
+            self._erase()
+            self._size = size
+        if lines != self._lines:
+            self._console.print(Segments(_changes(self._lines, lines)), end="", crop=False)
+            self._lines = lines
 
     def _print(self, count: int | None = None) -> None:
         batch = list(islice(self._waiting, count))
         for _ in batch:
             self._waiting.popleft()
         if batch:
-            # All at once: the last lines are drawn anew behind whatever is printed.
             self._console.print(Group(*batch), crop=False)
+
+    def _erase(self) -> None:
+        if self._lines:
+            above = [((ControlType.CURSOR_UP, 1), *_ERASE)] * (len(self._lines) - 1)
+            self._console.control(Control(*_ERASE, *chain.from_iterable(above)))
+            self._lines = []
+
+
+def _changes(before: Sequence[list[Segment]], after: Sequence[list[Segment]]) -> Iterable[Segment]:
+    """Writes lines over no more lines than they are, those alone that have changed."""
+    same = [old == new for old, new in zip(before, after, strict=False)]
+    first = [*same, False].index(False)
+    up = len(before) - 1 - first
+    if up > 0:
+        yield Control((ControlType.CURSOR_UP, up)).segment
+    elif up < 0 < len(before):
+        yield Segment.line()
+    for at in range(first, len(after)):
+        if at > first:
+            yield Segment.line()
+        if at >= len(before):
+            yield from after[at]
+        elif not same[at]:
+            yield Control(*_ERASE).segment
+            yield from after[at]
