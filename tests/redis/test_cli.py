@@ -485,6 +485,14 @@ async def test_status_obeys_no_record(job: Job, broker: Broker, settings: Settin
     assert "\u202e" not in out
 
 
+async def test_status_invents_nothing_where_the_record_is_lost(
+    job: Job, broker: Broker, settings: Settings, capsys: Capture
+) -> None:
+    await broker.call("DEL", Keys(settings.prefix).record(job.id))
+    assert await command("status", job=job) == 0
+    assert capsys.readouterr().out == "queued, at 0-1 of its stream\n"
+
+
 async def test_status_tells_how_long_it_took_and_what_it_was_regenerated_from_and_as(
     job: Job, say: Say, capsys: Capture
 ) -> None:

@@ -64,9 +64,11 @@ def _show_status(status: JobStatus) -> None:
 
 
 def _told(status: JobStatus) -> Iterable[str]:
-    queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
     yield f"{status.state}, at {status.cursor} of its stream"
-    yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"
+    # A record can be lost, where Redis evicts keys.
+    if status.queued_at:
+        queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
+        yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"
     if status.timing is not None and (measures := _measures(status.timing)):
         yield ", ".join(measures)
     if status.regenerated_from is not None:
