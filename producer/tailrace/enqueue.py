@@ -150,11 +150,12 @@ async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -
         QueueFull: There is no room for all of them; nothing of any is left behind.
     """
     job = next(iter(jobs.values()))
-    *_, depth = await broker.pipeline(
+    *states, depth = await broker.pipeline(
         *(_job_side(keys, job_id, each) for job_id, each in jobs.items()),
         _queue_side(keys, jobs, job.queue, limit=job.max_queued),
     )
-    if depth is not None:
+    # What has begun went in before, and with it all of them: they are sent again, and wait no more.
+    if depth is not None and b"begun" not in states:
         await broker.call("UNLINK", *(key for job_id in jobs for key in (keys.events(job_id), keys.record(job_id))))
         raise QueueFull(job.queue, depth=depth, limit=job.max_queued)
 

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from tailrace import GenerationRequest, InvalidRequest, JobState, QueueFull, RequestTooLarge, Settings, Tailrace
 from tailrace.broker import Broker, Command
-from tailrace.enqueue import NewJob, enqueue_many
+from tailrace.enqueue import NewJob, enqueue_many, withdraw
 from tailrace.keys import Keys, arq_job, new_job_id
 
 REQUESTS = [
@@ -149,6 +149,16 @@ async def test_the_same_jobs_sent_again_change_nothing(broker: Broker, keys: Key
     await enqueue_many(broker, keys, jobs)
     assert await queued(broker, keys) == list(jobs)[1:]
     assert [await broker.call("XLEN", keys.events(job_id)) for job_id in jobs] == [1, 1, 1]
+
+    # All have ended in between, and others fill the queue: what they have said must stay.
+    for job_id in jobs:
+        await broker.call("XADD", keys.events(job_id), "1-2", "type", "completed")
+        await withdraw(broker, keys, job_id, "default")
+    others = {new_job_id(): job for job in jobs.values()}
+    await enqueue_many(broker, keys, others)
+    await enqueue_many(broker, keys, jobs)
+    assert await queued(broker, keys) == list(others)
+    assert [await broker.call("XLEN", keys.events(job_id)) for job_id in jobs] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
