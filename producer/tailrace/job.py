@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from pydantic import ValidationError
 
@@ -167,7 +167,7 @@ class Job:
                 f"Job {self.id!r} has no record to be regenerated from: it expired, was deleted, or was never enqueued."
             )
         new_job = NewJob.of(
-            _changed(json.loads(stored), changes),
+            _changed(stored, changes),
             self._settings,
             tenant=tenant.decode(),
             queue=queue.decode(),
@@ -233,11 +233,16 @@ class Job:
         return Timing.of(event, self._settings, cancel_requested_at=self._cancel_requested_at)
 
 
-def _changed(stored: dict[str, Any], changes: dict[str, Any]) -> GenerationRequest:
-    if changes.get("provider", stored["provider"]) != stored["provider"]:
-        stored.pop("extra", None)
+def _changed(stored: bytes, changes: dict[str, Any]) -> GenerationRequest:
+    fields: object = json.loads(stored)
+    if not isinstance(fields, dict):
+        # A body of stock arq can carry anything.
+        raise InvalidRequest("The job was enqueued with no request: there is nothing to ask again.")
+    request = cast("dict[str, Any]", fields)
+    if "provider" in changes and changes["provider"] != request.get("provider"):
+        request.pop("extra", None)
     try:
-        return GenerationRequest.model_validate(stored | changes)
+        return GenerationRequest.model_validate(request | changes)
     except ValidationError as error:
         raise InvalidRequest(described(error)) from None
 

@@ -97,6 +97,17 @@ async def test_a_change_that_breaks_a_rule_enqueues_nothing(
     assert (await job.status()).regenerated_as == ()
 
 
+@pytest.mark.parametrize("carried", ["{}", '{"model": "m"}', "[]", '"Hi"', "null"])
+async def test_what_stock_arq_carried_and_is_no_request_cannot_be_asked_again(
+    carried: str, job: Job, broker: Broker, keys: Keys
+) -> None:
+    await broker.call("HSET", keys.record(job.id), "request", carried)
+    for changes in ({}, {"provider": "anthropic"}):
+        with pytest.raises(InvalidRequest):
+            await job.regenerate(**changes)
+    assert await broker.call("ZCARD", keys.queue("slow")) == 1
+
+
 async def test_a_job_whose_record_is_gone_cannot_be_asked_again(job: Job, broker: Broker, keys: Keys) -> None:
     await broker.call("PEXPIRE", keys.record(job.id), 0)
     with pytest.raises(JobNotFound, match=rf"'{job.id}' has no record to be regenerated from: it expired"):
