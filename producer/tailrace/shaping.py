@@ -13,7 +13,8 @@ class Timeouts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     first_token_seconds: float = Field(default=30, gt=0, le=YEAR_SECONDS)
-    """From the provider call to its first content, of which reasoning is some."""
+    """From the provider call to its first content, of which reasoning is some. A plain call (`stream=False`) is silent
+    until all is there: it has its total alone."""
     idle_seconds: float = Field(default=30, gt=0, le=YEAR_SECONDS)
     """From one piece to the next, and from the last one to the end."""
     total_seconds: float = Field(default=600, gt=0, le=YEAR_SECONDS)
@@ -28,6 +29,11 @@ class Timeouts(BaseModel):
         """The shorter of each. What `wanted` was not given counts for nothing, whatever its default."""
         given = wanted.model_fields_set if wanted else ()
         return self.model_copy(update={name: min(getattr(self, name), getattr(wanted, name)) for name in given})
+
+    @property
+    def of_plain_call(self) -> Self:
+        """What counts of them for a plain call."""
+        return self.model_copy(update={"first_token_seconds": self.total_seconds})
 
     # A time that is given is kept though it be the default: the worker may be set to another.
     @model_serializer

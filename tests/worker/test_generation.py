@@ -56,6 +56,21 @@ async def test_a_job_runs_from_enqueue_to_ending(
         break
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_came_at_once_has_no_rate(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, stream: bool
+) -> None:
+    job = await tailrace.enqueue(request_.model_copy(update={"stream": stream}))
+    puppet.say("Hello, world")
+    puppet.put(Usage(output_tokens=2))
+    puppet.finish()
+    await generations.run(job.id, 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Completed)
+    assert ending.ttft_ms is not None
+    assert (ending.tokens_per_second is not None) == stream
+
+
 async def test_readers_before_during_and_after_see_the_same(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
 ) -> None:

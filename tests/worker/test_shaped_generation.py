@@ -10,6 +10,7 @@ from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailr
 from tailrace.errors import FailureCode
 from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
+from tailrace_worker.provider import Usage
 from tailrace_worker.shaping.moderate import Verdict
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet
@@ -74,6 +75,18 @@ async def test_a_request_cannot_loosen_what_its_worker_is_set_to(
         events = await run(tailrace, generations, asking(request_, timeouts={"first_token_seconds": 600}))
     assert isinstance(events[-1], Failed)
     assert events[-1].code == FailureCode.FIRST_TOKEN_TIMEOUT
+
+
+async def test_a_plain_call_is_silent_until_all_is_there(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    async with open_generations(first_token_seconds=0.05, total_seconds=0.4) as generations:
+        events = await run(tailrace, generations, asking(request_, stream=False))
+    ending = events[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.TOTAL_TIMEOUT
+    assert ending.duration_ms is not None
+    assert ending.duration_ms >= 400
 
 
 async def test_a_deadline_takes_a_fallback_and_no_other_try(
@@ -231,6 +244,28 @@ async def test_messages_are_guarded_before_the_provider_gets_them(
     assert isinstance(events[-1], Failed)
     assert events[-1].code == FailureCode.CONTENT_BLOCKED
     assert len(puppet.requests) == 1
+
+
+async def test_the_first_token_is_the_providers_and_not_the_first_that_is_shown(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    async def judge(text: str) -> Verdict:
+        await asyncio.sleep(0.3)
+        return Verdict()
+
+    puppet.say("All is well.")
+    puppet.put(Usage(output_tokens=4))
+    puppet.finish()
+    async with open_generations() as generations:
+        object.__setattr__(generations, "judge", judge)
+        events = await run(tailrace, generations, asking(request_, guards=[{"type": "moderate"}]))
+    ending = events[-1]
+    assert isinstance(ending, Completed)
+    assert ending.ttft_ms is not None
+    assert ending.duration_ms is not None
+    assert ending.duration_ms - ending.ttft_ms >= 300
+    assert ending.tokens_per_second is not None
+    assert ending.tokens_per_second <= 4 / 0.3
 
 
 async def test_what_the_judge_flags_is_not_shown(

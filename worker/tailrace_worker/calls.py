@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Protocol
 import stamina
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Notice
+from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 from tailrace.support import unsupported
 from tailrace_worker.course import DEADLINES, Course
@@ -49,6 +49,11 @@ class Begun(NamedTuple):
     """What has come, up to the first piece of content."""
     rest: AsyncGenerator[Piece, None]
     watch: Watch
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether any of the answer itself has come."""
+        return any(isinstance(piece, Delta | Reasoning | Refusal | ToolCall) for piece in self.first)
 
     async def each(self, take: Callable[[Piece], None], sink: Sink) -> None:
         """Hands all of it over, as it comes: a generator on the way would cost as much as reading the bytes."""
@@ -146,7 +151,8 @@ class Calls:
     async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
         await self._throttle.wait(request.provider, request.model)
         await self._turnstile.turn()
-        watch = Watch(self._settings.timeouts.tightened(request.timeouts))
+        limits = self._settings.timeouts.tightened(request.timeouts)
+        watch = Watch(limits if request.stream else limits.of_plain_call)
         begun = Begun([], provider.stream(request), watch)
         try:
             with watch:

@@ -216,8 +216,11 @@ class Generations:
     async def _relay(self, course: Course, writer: StreamWriter, meter: Meter) -> Finish:
         """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""
         relay = Relay(course, writer, meter)
-        meter.call()
+        meter.call(is_streamed=course.request.stream)
         begun = await self.calls.begin(course, tell=writer.write)
+        if begun.has_spoken:
+            # What guards hold back has come all the same.
+            meter.speak()
         if not (course.continues or shapes(course.request)):
             # As it comes costs least: each stage takes its time on every piece.
             await begun.each(relay.take, self.publisher)

@@ -30,11 +30,13 @@ class Meter:
     _began: float = field(default_factory=time.monotonic)
     _called: float | None = None
     _first_token: float | None = None
+    _is_streamed: bool = False
     _usage: Usage = field(default_factory=Usage)
 
-    def call(self) -> None:
-        """The provider is called now."""
+    def call(self, *, is_streamed: bool) -> None:
+        """The provider is called now. An answer that comes at once, after a plain call, has no rate."""
         self._called = time.monotonic()
+        self._is_streamed = is_streamed
 
     def speak(self) -> None:
         """The first piece of the answer has come."""
@@ -60,7 +62,7 @@ class Meter:
             ttft_ms=_ms(first - self._called) if first is not None and self._called is not None else None,
             duration_ms=_ms(now - self._began),
             tokens_per_second=round(tokens / (now - first), 1)
-            if tokens and first is not None and now > first
+            if tokens and self._is_streamed and first is not None and now > first
             else None,
         )
 
