@@ -63,7 +63,8 @@ class _Sought(TypedDict):
     kinds: NotRequired[Annotated[list[Kind], Field(min_length=1)]]
     words: NotRequired[Annotated[list[_Word], Field(min_length=1, max_length=256)]]
     """Found in upper and lower case, and as whole words: no letter, digit or _ goes on at their ends. Where letters
-    have no case (Arabic, Chinese, Thai …) they are found within others too."""
+    have no case (Arabic, Chinese, Thai …) they are found within others too. A space stands for any white space, the end
+    of a line among it."""
     patterns: NotRequired[Annotated[list[_Pattern], Field(min_length=1, max_length=64)]]
     r"""Regular expressions in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax), without `\C` and `\Q`, and
     with flags at the beginning, or in groups of their own: `(?i)mill`, `(?i:mill)race`. A match has at most 8,192 bytes
@@ -96,7 +97,8 @@ class Moderate(TypedDict):
     every_chars: NotRequired[Annotated[int, Field(ge=50, le=10_000)]]
     """How much text is judged at a time (default 400), each time together with as much before it."""
     mode: NotRequired[Literal["strict", "lenient"]]
-    """Text is held until it is judged (`strict`, default), or shown at once (`lenient`)."""
+    """Text is held until it is judged (`strict`, default), or shown at once, and judged as it is shown, behind all
+    other guards (`lenient`)."""
     on_failure: NotRequired[Literal["open", "closed"]]
     """Where the endpoint itself fails, the answer goes on, with a `notice` (`open`), or ends with `content_blocked`
     (`closed`, default)."""

@@ -1,6 +1,7 @@
 """The guards of a request, together: around its answer, and around its own messages."""
 
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from tailrace import GenerationRequest, InvalidRequest, ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice
 from tailrace.guards import Guard, Guards
-from tailrace_worker.provider import Finish
+from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.guards import guarded, shielded
 from tailrace_worker.shaping.moderate import ModerationFailed, Verdict
 from tests.shaping.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, text_of
@@ -22,6 +23,8 @@ MODERATE: Guard = {"type": "moderate", "every_chars": 50}
 ALL: list[Guard] = TypeAdapter[list[Guard]](Guards).validate_python(
     [CLEAN, EMAIL, {"type": "block", "words": ["bob"]}, {"type": "max_chars", "limit": 30}, MODERATE]
 )
+
+BROKEN: Final = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
 
 asked: list[str] = []
 
@@ -36,6 +39,12 @@ async def judge(text: str) -> Verdict:
     if "silence" in text:
         raise ModerationFailed("No verdict.")
     return Verdict(("hate",) if "evil" in text else ())
+
+
+async def broken(text: str) -> AsyncGenerator[Piece, None]:
+    if text:
+        yield Delta(text=text)
+    raise BROKEN
 
 
 def request(*messages: dict[str, Any]) -> GenerationRequest:
@@ -68,6 +77,46 @@ async def test_a_cut_answer_settles_what_the_guards_behind_it_hold() -> None:
     assert text_of(came) == "mail a@exa"
     assert came[-1] == Finish(reason="length", provider_reason="max_chars")
     assert asked == ["mail a@exa"]
+
+
+async def test_what_was_redacted_is_told_where_a_later_guard_cuts() -> None:
+    guards: list[Guard] = [EMAIL, {"type": "max_chars", "limit": 30}]
+    source = Source([Delta(text="mail a@example.com, "), Delta(text="b " * 30)], stays_open=True)
+    came, _ = await drained(shielded(source.stream(), guards, judge=judge))
+    assert text_of(came) == "mail [email redacted], b b b b"
+    assert came[-2:] == [
+        Notice(code="redacted", message="email: 1"),
+        Finish(reason="length", provider_reason="max_chars"),
+    ]
+
+
+async def test_what_was_redacted_is_told_where_the_provider_breaks_off() -> None:
+    came, error = await drained(shielded(broken("a@example.com b@example.com, c"), [EMAIL], judge=judge))
+    assert error is BROKEN
+    assert text_of(came) == "[email redacted] [email redacted], "
+    assert came[-1] == Notice(code="redacted", message="email: 2")
+
+
+async def test_text_that_is_shown_at_once_is_judged_though_a_later_guard_cuts() -> None:
+    guards: list[Guard] = [{"type": "moderate", "mode": "lenient"}, {"type": "max_chars", "limit": 10}]
+    source = Source([Delta(text="be evil and be more")], stays_open=True)
+    came, error = await drained(shielded(source.stream(), guards, judge=judge))
+    assert text_of(came) == "be evil an"
+    assert error is not None
+    assert error.code is FailureCode.CONTENT_BLOCKED
+
+
+@settings(deadline=None)
+@given(st.text("bob ", max_size=20), st.integers(0, 20), cuts)
+def test_an_answer_that_goes_on_is_guarded_with_what_stands_before_it(text: str, place: int, lengths: Cuts) -> None:
+    guards: list[Guard] = [{"type": "block", "words": ["bob"], "patterns": [r"\Bo\B"]}]
+    whole, why = read(shielded(Source(deltas(text, lengths)).stream(), guards, judge=judge))
+    before, cut = read(shielded(broken(text[:place]), guards, judge=judge))
+    if cut is BROKEN:
+        said = text_of(before)
+        rest = Source(deltas(text[len(said) :], lengths))
+        came, error = read(shielded(rest.stream(), guards, judge=judge, said=said))
+        assert (said + text_of(came), str(error)) == (text_of(whole), str(why))
 
 
 @settings(deadline=None)

@@ -8,6 +8,8 @@ from typing import Literal
 
 import openai
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +55,7 @@ class Bench:
 
 STRICT = Moderation(judge=judge_bad, every_chars=4, mode="strict", on_failure="closed")
 LENIENT = replace(STRICT, mode="lenient")
+BROKEN = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
 
 
 @pytest.fixture(autouse=True)
@@ -216,16 +219,34 @@ async def test_who_leaves_before_reading_on_leaves_no_call_behind() -> None:
     assert source.is_closed
 
 
-async def test_what_the_provider_raises_is_raised_as_it_is() -> None:
-    broken = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
+async def broken(text: str) -> AsyncGenerator[Piece, None]:
+    yield Delta(text=text)
+    raise BROKEN
 
-    async def breaks() -> AsyncGenerator[Piece, None]:
-        yield Delta(text="one two")
-        raise broken
 
-    came, error = await drained(moderate(breaks(), LENIENT))
-    assert came == [Delta(text="one two")]
-    assert error is broken
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+async def test_what_the_provider_raises_is_raised_as_it_is_behind_what_it_said(mode: Mode) -> None:
+    came, error = await drained(moderate(broken("one two"), replace(STRICT, mode=mode)))
+    assert text_of(came) == "one two"
+    assert error is BROKEN
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("strict", ""), ("lenient", "bad")])
+async def test_what_a_provider_said_before_it_broke_off_is_judged(mode: Mode, shown: str) -> None:
+    came, error = await drained(moderate(broken("bad"), replace(STRICT, mode=mode)))
+    assert text_of(came) == shown
+    assert error is not None
+    assert error.code is FailureCode.CONTENT_BLOCKED
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+@pytest.mark.parametrize(("said", "is_flagged"), [("so b", True), ("b so", False)])
+async def test_an_answer_that_goes_on_is_judged_with_what_stands_before_it(
+    mode: Mode, said: str, is_flagged: bool
+) -> None:
+    source = Source(deltas("ad", [1]))
+    _, error = await drained(moderate(source.stream(), replace(STRICT, mode=mode), said=said))
+    assert (error is not None) == is_flagged
 
 
 async def test_a_defect_of_the_judge_is_not_taken_for_a_verdict() -> None:
@@ -253,6 +274,23 @@ async def test_an_endpoint_that_fails_is_asked_again_where_that_helps(options: s
         with pytest.raises(ModerationFailed, match="Error"):
             await OpenAIModeration(client, model=f"omni?{options}").judge("text")
         assert len(simulator.journal.entries) == asked
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"results": []}', '{"results": [{}]}', '{"results": [{"flagged": "no"}]}', "{}", "[]", "null", "fine"]
+)
+async def test_an_answer_that_does_not_say_that_a_text_is_fine_is_no_verdict(answer: str) -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(text=answer)
+
+    app = web.Application()
+    app.router.add_post("/v1/moderations", handle)
+    async with (
+        TestServer(app) as server,
+        openai.AsyncOpenAI(api_key="any", base_url=str(server.make_url("/v1")), max_retries=0) as client,
+    ):
+        with pytest.raises(ModerationFailed):
+            await OpenAIModeration(client).judge("text")
 
 
 async def test_a_key_is_not_told_by_a_failure() -> None:

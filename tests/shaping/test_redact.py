@@ -88,6 +88,7 @@ def test_a_lone_surrogate_ends_a_word(lengths: Cuts) -> None:
         (f"sk-ant-api03-{'a1B2' * 9}_- ghp_{'a' * 36}.", "[secret redacted] [secret redacted]."),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nEnd", "[secret redacted]\nEnd"),
         ("BOB'S Bobs Möller Öl-New Yorker", "[word redacted]'S Bobs Möller [word redacted]-[word redacted] Yorker"),
+        ("New\nYork, New\u00a0York, NewYork", "[word redacted], [word redacted], NewYork"),
         (
             "New York, newer 这是秘密文件 c++11 cafe\u0301",
             "[word redacted], newer 这是[word redacted]文件 [word redacted]11 cafe\u0301",

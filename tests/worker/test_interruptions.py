@@ -205,6 +205,20 @@ class TestContinuing:
         assert answer_of(events).text == "Twice"
         assert puppet.requests[2] == request_
 
+    async def test_what_stands_is_guarded_together_with_the_rest(
+        self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        puppet.prefills = True
+        puppet.say("Ask Bob or a")
+        puppet.put(CUT)
+        puppet.say("cat or Bob.")
+        puppet.finish()
+        guards = [{"type": "redact", "words": ["Bob", "cat"]}]
+        events = await run(tailrace, open_generations, request_.model_copy(update={"guards": guards}))
+        answer = answer_of(events)
+        assert answer.text == "Ask [word redacted] or acat or [word redacted]."
+        assert [notice.message for notice in answer.notices] == ["word: 1", "word: 1"]
+
     async def test_it_begins_again_where_more_than_text_was_said(
         self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
     ) -> None:

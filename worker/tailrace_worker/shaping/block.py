@@ -8,9 +8,9 @@ from tailrace_worker.shaping.search import Passage, Rules, Search
 from tailrace_worker.shaping.texts import watched
 
 
-def block(pieces: AsyncGenerator[Piece, None], rules: Rules) -> AsyncGenerator[Piece, None]:
+def block(pieces: AsyncGenerator[Piece, None], rules: Rules, *, said: str = "") -> AsyncGenerator[Piece, None]:
     """Lets a text through up to the first match, and raises there."""
-    return watched(pieces, lambda: Blockade(rules))
+    return watched(pieces, lambda: Blockade(rules), first=Blockade(rules, said))
 
 
 class Blockade:
@@ -18,8 +18,8 @@ class Blockade:
 
     has_altered = False
 
-    def __init__(self, rules: Rules) -> None:
-        self._search = Search(rules)
+    def __init__(self, rules: Rules, said: str = "") -> None:
+        self._search = Search(rules, said)
 
     def feed(self, text: str) -> Iterator[str]:
         """Gives what is known to be the beginning of no match."""

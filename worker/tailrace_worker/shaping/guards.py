@@ -1,7 +1,8 @@
 """Applies the guards of a request: to the answer as it comes, and to the request's own messages."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
@@ -39,23 +40,26 @@ def shielded(
 ) -> AsyncGenerator[Piece, None]:
     """The pieces of an answer, as far as the guards let them through, one after another.
 
-    `said` is the text that stands from earlier attempts.
+    `said` is the text that stands from earlier attempts. Who judges what is shown already stands behind all others:
+    before `max_chars` it would be stopped with the provider, and leave the last of it unjudged.
 
     Raises:
         InvalidRequest: A pattern is none for RE2.
     """
-    for guard in guards:
+    counted: list[Counter[str]] = []
+    for guard in sorted(guards, key=_is_lenient):
         match guard["type"]:
             case "max_chars":
-                pieces = max_chars(pieces, guard["limit"], said=said)
+                pieces = max_chars(pieces, guard["limit"], said=said, report=partial(_told, tuple(counted)))
             case "clean":
                 pieces = clean(pieces)
             case "redact":
-                pieces = redact(pieces, rules_of(guard))
+                counted.append(Counter())
+                pieces = redact(pieces, rules_of(guard), said=said, counts=counted[-1])
             case "block":
-                pieces = block(pieces, rules_of(guard))
+                pieces = block(pieces, rules_of(guard), said=said)
             case "moderate":
-                pieces = moderate(pieces, _moderation(guard, judge))
+                pieces = moderate(pieces, _moderation(guard, judge), said=said)
     return pieces
 
 
@@ -91,6 +95,14 @@ async def guarded(request: GenerationRequest, guards: Iterable[Guard], *, judge:
                     if isinstance(piece, Notice):
                         told.append(piece)
     return Guarded(request, told)
+
+
+def _is_lenient(guard: Guard) -> bool:
+    return guard["type"] == "moderate" and guard.get("mode") == "lenient"
+
+
+def _told(counted: Iterable[Counter[str]]) -> Iterator[Notice]:
+    return chain.from_iterable(map(notices, counted))
 
 
 def _moderation(guard: Moderate, judge: Judge) -> Moderation:

@@ -160,7 +160,9 @@ def _bounded(word: str) -> str:
     # RE2 knows the boundaries of words of ASCII alone, but knows them already when a match may begin.
     left = r"\b" if re.match(r"\w", word[0], re.ASCII) else ""
     right = r"\b" if re.match(r"\w", word[-1], re.ASCII) else KNOWN_NEXT
-    return f"(?i){left}{re.escape(word)}{right}"
+    # Between two words the line may end, or must not.
+    spaced = re.escape(word).replace(r"\ ", rf"[\s{_SPACE}]")
+    return f"(?i){left}{spaced}{right}"
 
 
 def _is_whole(text: bytes, start: int, end: int) -> bool:

@@ -1,16 +1,23 @@
 """Cuts an answer that is too long."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
-from tailrace.events import Delta, Refusal
+from tailrace.events import Delta, Notice, Refusal
 from tailrace_worker.provider import Finish, Piece
 
 
-async def max_chars(pieces: AsyncGenerator[Piece, None], limit: int, *, said: str = "") -> AsyncGenerator[Piece, None]:
+async def max_chars(
+    pieces: AsyncGenerator[Piece, None],
+    limit: int,
+    *,
+    said: str = "",
+    report: Callable[[], Iterable[Notice]] = tuple,
+) -> AsyncGenerator[Piece, None]:
     """Lets `limit` characters of the text through, and as many of a refusal; stops the provider when more come.
 
-    The text counts as a whole, with what was `said` of it by earlier attempts.
+    The text counts as a whole, with what was `said` of it by earlier attempts. The `report` is that of the stages
+    before: a cut takes from them the finish before which they would give it.
     """
     left: dict[type[Delta | Refusal], int] = {Delta: max(0, limit - len(said)), Refusal: limit}
     async with aclosing(pieces):
@@ -25,4 +32,6 @@ async def max_chars(pieces: AsyncGenerator[Piece, None], limit: int, *, said: st
             yield piece
         else:
             return
+    for notice in report():
+        yield notice
     yield Finish(reason="length", provider_reason="max_chars")

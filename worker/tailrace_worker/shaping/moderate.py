@@ -46,13 +46,18 @@ class Moderation:
     on_failure: Literal["open", "closed"]
 
 
-async def moderate(pieces: AsyncGenerator[Piece, None], moderation: Moderation) -> AsyncGenerator[Piece, None]:
+async def moderate(
+    pieces: AsyncGenerator[Piece, None], moderation: Moderation, *, said: str = ""
+) -> AsyncGenerator[Piece, None]:
     """Lets pieces through: what is text once it is judged, and what follows it then; or (`lenient`) at once.
+
+    The first stretch is judged together with what earlier attempts have `said` before it. Where the provider breaks
+    off, the text so far is judged before its error is raised: it is shown, and another attempt may go on from it.
 
     Raises:
         ProviderError: A text is flagged; or (`closed`) there is no verdict on it.
     """
-    judging = _Judging(moderation)
+    judging = _Judging(moderation, said)
     # No `yield` stands in a task group: a generator may be left from any task, and with any error.
     running = asyncio.create_task(judging.run(pieces))
     try:
@@ -85,13 +90,13 @@ class _Awaited:
 class _Judging:
     """Judges one answer."""
 
-    def __init__(self, moderation: Moderation) -> None:
+    def __init__(self, moderation: Moderation, said: str) -> None:
         self.shown = asyncio.Queue[Piece | Exception | None](1)
         """The pieces that are let through; then what ended them, if that was not their end; then `None`."""
         self._moderation = moderation
         self._is_strict = moderation.mode == "strict"
         self._has_failed = False
-        self._stretches: dict[type[Text], _Stretch] = {}
+        self._stretches: dict[type[Text], _Stretch] = {Delta: _Stretch(before=said[-moderation.every_chars :])}
         self._awaited = asyncio.Queue[_Awaited | None](_MAX_AHEAD)
 
     async def run(self, pieces: AsyncGenerator[Piece, None]) -> None:
@@ -99,8 +104,11 @@ class _Judging:
         try:
             async with aclosing(pieces), asyncio.TaskGroup() as group:
                 group.create_task(self._show())
-                async for piece in pieces:
-                    await self._take(piece, group)
+                try:
+                    async for piece in pieces:
+                        await self._take(piece, group)
+                except ProviderError as broken:
+                    ending = broken
                 await self._end_texts(group)
                 await self._awaited.put(None)
         except ExceptionGroup as failed:

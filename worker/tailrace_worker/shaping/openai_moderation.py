@@ -43,9 +43,13 @@ class OpenAIModeration:
         """Raises `ModerationFailed`."""
         try:
             response = await self._moderations.create(model=self._model, input=text)
+            is_judged = bool(response.results) and all(result.flagged in {True, False} for result in response.results)
             flagged = [result.categories.to_dict() for result in response.results if result.flagged]
         except Exception as error:
             # What an SDK says of an error may hold a part of the key; its kind holds none.
             raise ModerationFailed(f"OpenAI's moderation endpoint failed ({type(error).__name__}).") from error
+        if not is_judged:
+            # The SDK takes any JSON for an answer: what does not say that a text is fine is no such verdict.
+            raise ModerationFailed("OpenAI's moderation endpoint gave no verdict.")
         names = {name for categories in flagged for name, is_flagged in categories.items() if is_flagged}
         return Verdict(categories=tuple(sorted(names)) or (("unnamed",) if flagged else ()))

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Final
 
+from tailrace.errors import ProviderError
 from tailrace.events import Notice
-from tailrace_worker.provider import Piece
+from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.search import Passage, Rules, Search
 from tailrace_worker.shaping.texts import watched
 
@@ -13,23 +15,46 @@ REDACTED: Final = "redacted"
 """The code of the notice that tells how many matches of a kind were replaced."""
 
 
-def redact(pieces: AsyncGenerator[Piece, None], rules: Rules) -> AsyncGenerator[Piece, None]:
-    """Replaces every match in a text, and tells before the finish how many there were of each kind."""
-    counts = Counter[str]()
-    return watched(pieces, lambda: Redaction(rules, counts), lambda: notices(counts))
+def redact(
+    pieces: AsyncGenerator[Piece, None], rules: Rules, *, said: str = "", counts: Counter[str] | None = None
+) -> AsyncGenerator[Piece, None]:
+    """Replaces every match in a text, and tells before the finish how many there were of each kind.
+
+    `counts` has what is not told yet, for who stops the stage before its finish.
+    """
+    if counts is None:
+        counts = Counter()
+    return _told(watched(pieces, lambda: Redaction(rules, counts), first=Redaction(rules, counts, said)), counts)
+
+
+async def _told(pieces: AsyncGenerator[Piece, None], counts: Counter[str]) -> AsyncGenerator[Piece, None]:
+    async with aclosing(pieces):
+        try:
+            async for piece in pieces:
+                if isinstance(piece, Finish):
+                    for notice in notices(counts):
+                        yield notice
+                yield piece
+        except ProviderError:
+            # What came before the error is shown, and stands where another attempt goes on from it.
+            for notice in notices(counts):
+                yield notice
+            raise
 
 
 def notices(counts: Counter[str]) -> list[Notice]:
-    """What readers are told: each kind, and how many of it were replaced."""
-    return [Notice(code=REDACTED, message=f"{kind}: {count}") for kind, count in counts.items()]
+    """What readers are told, once: each kind, and how many of it were replaced."""
+    told = [Notice(code=REDACTED, message=f"{kind}: {count}") for kind, count in counts.items()]
+    counts.clear()
+    return told
 
 
 class Redaction:
     """Redacts one text, and counts what it replaces."""
 
-    def __init__(self, rules: Rules, counts: Counter[str]) -> None:
+    def __init__(self, rules: Rules, counts: Counter[str], said: str = "") -> None:
         self.has_altered = False
-        self._search = Search(rules)
+        self._search = Search(rules, said)
         self._counts = counts
 
     def feed(self, text: str) -> Iterator[str]:

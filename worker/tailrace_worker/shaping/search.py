@@ -91,10 +91,11 @@ class Rules:
 class Search:
     """Looks at one text. What may be the beginning of a match is kept until that is known."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, said: str = "") -> None:
+        """`said` stands before the text, and was looked at."""
         self._rules = rules
-        self._text = b""
-        self._start = 0
+        self._text = said[-1:].encode(errors="surrogatepass")
+        self._start = len(self._text)
 
     def feed(self, text: str) -> Iterator[Passage]:
         """More of the text has come; what is known now of the text so far."""

@@ -1,12 +1,12 @@
 """The three texts of an answer, each watched for itself: what is said, what is thought, what is declined."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from itertools import chain
 from typing import Protocol, TypeAlias
 
 from tailrace.events import Delta, Notice, Reasoning, Refusal
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Piece, Usage
 
 Text: TypeAlias = Delta | Reasoning | Refusal
 
@@ -29,14 +29,15 @@ class Watch(Protocol):
 
 
 async def watched(
-    pieces: AsyncGenerator[Piece, None], watch: Callable[[], Watch], report: Callable[[], Iterable[Notice]] = tuple
+    pieces: AsyncGenerator[Piece, None], watch: Callable[[], Watch], *, first: Watch | None = None
 ) -> AsyncGenerator[Piece, None]:
-    """Watches each text with a watch of its own, up to a tool call or the end; before the finish comes the report.
+    """Watches each text with a watch of its own, up to a tool call or the end.
 
-    Usage and notices are no part of a text, and end none: there are providers that tell the usage with every chunk.
+    `first` watches what is said first: it goes on from what earlier attempts have said. Usage and notices are no part
+    of a text, and end none: there are providers that tell the usage with every chunk.
     Where the provider breaks off, what was held back is not shown: nobody knows what it would have become.
     """
-    watches: dict[type[Text], Watch] = {}
+    watches: dict[type[Text], Watch] = {Delta: first} if first else {}
     async with aclosing(pieces):
         async for piece in pieces:
             match piece:
@@ -58,8 +59,6 @@ async def watched(
                 case _:
                     for rest in _rests(watches):
                         yield rest
-                    for notice in report() if isinstance(piece, Finish) else ():
-                        yield notice
                     yield piece
 
 
