@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -27,7 +27,7 @@ _RETRY_SECONDS = 0.2
 def open_redis(url: str) -> Redis:
     """A client for a URL; nothing is connected yet. A URL that is none raises `InvalidSettings`."""
     try:
-        redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+        redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             url,
             protocol=2,
             decode_responses=False,
@@ -37,9 +37,11 @@ def open_redis(url: str) -> Redis:
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
             retry_on_error=[exceptions.ConnectionError, exceptions.TimeoutError],
         )
-    except ValueError as error:
+        # Options that the URL names are looked at by the first connection only.
+        redis.connection_pool.make_connection()
+    except (ValueError, TypeError, exceptions.RedisError) as error:
         raise InvalidSettings(f"{without_password(url)!r} is not the URL of a Redis: {error}") from None
-    return redis
+    return cast("Redis", redis)
 
 
 class Broker:
@@ -48,8 +50,9 @@ class Broker:
     def __init__(self, redis: Redis) -> None:
         """Raises `InvalidSettings` where the replies of the client have another shape than ours."""
         self._redis: Any = redis
-        options = self._redis.connection_pool.connection_kwargs
-        if options.get("decode_responses") or int(options.get("protocol") or 2) != 2:
+        pool: Any = redis.connection_pool
+        # What is not said is RESP3 from redis-py 8 on.
+        if pool.connection_kwargs.get("decode_responses") or int(pool.make_connection().protocol) != 2:
             raise InvalidSettings("The Redis client must be made with decode_responses=False, protocol=2.")
 
     @property

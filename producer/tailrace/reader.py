@@ -67,6 +67,9 @@ class Reader:
     def resume(self, inbox: Inbox) -> None:
         """An inbox that was full is empty."""
         last = self._cohorts[inbox]
+        if inbox in last.inboxes:
+            # It was emptied while others were still handed what had filled it.
+            return
         self._admit(inbox, Cohort(last.stream, inbox, is_new=False, count=last.count))
 
     async def leave(self, inbox: Inbox) -> None:
@@ -91,6 +94,9 @@ class Reader:
         self._bells = Bells(self._broker.redis, self._ring)
         self._abandoned = Abandoned(self._broker, self._keys, keep_seconds=self._settings.keep_seconds)
         self._away_since = None
+        for stream in self._streams.values():
+            # Not all have left since the last run.
+            stream.is_subscribed = False
         self._running = asyncio.create_task(self._run(Wire(self._broker.redis), self._bells, self._abandoned))
 
     async def _stop(self) -> None:

@@ -180,6 +180,56 @@ async def test_leaving_a_tail_at_any_point_frees_everything(
         assert await stream.listeners() == 0
 
 
+async def test_a_tail_that_is_opened_after_the_client_was_closed_hears_its_bell(
+    settings: Settings, job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rota, "_SWEEP_SECONDS", 3_600)
+    tailrace = Tailrace.connect(**settings.model_dump())
+    async with (
+        asyncio.timeout(10),
+        aclosing(tailrace.job(job.id).tail()) as before,
+        aclosing(tailrace.job(job.id).tail()) as after,
+    ):
+        await anext(before)
+        await eventually(lambda: _is(stream.listeners(), 1))
+        await tailrace.aclose()
+        await anext(after)
+        await eventually(lambda: _is(stream.listeners(), 1))
+        await stream.append("1-2", ENDING)
+        assert (await anext(after)).type == "completed"
+        with pytest.raises(BrokerUnavailable):
+            await anext(before)
+
+
+async def test_a_tail_that_empties_its_inbox_while_others_are_still_handed_what_filled_it_is_in_one_place(
+    job: Job, stream: HandwrittenStream, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohort, "_WOKEN_AT_ONCE", 1)
+    await stream.append("1-2", STARTED)
+    await stream.append_deltas(3, 1_672)
+
+    async def read_up_to(last_seq: int) -> None:
+        async with aclosing(job.tail()) as tail:
+            async for event in tail:
+                if event.id.seq == last_seq:
+                    return
+
+    async with asyncio.timeout(20), aclosing(job.tail(after="1-1671")) as waiting:
+        await anext(waiting)
+        ending = asyncio.ensure_future(anext(waiting))
+        await eventually(lambda: _is(stream.listeners(), 1))
+        # The last that comes to the others are the 1,000 that an inbox holds. Then they are where the waiting one is.
+        leaving = [asyncio.create_task(read_up_to(1_672)) for _ in range(5)]
+        staying = [asyncio.create_task(read_up_to(1_673)) for _ in range(35)]
+        await asyncio.gather(*leaving)
+        await stream.append("1-1673", ENDING)
+        await asyncio.gather(ending, *staying)
+    assert reader._cohorts == {}
+    assert reader._streams == {}
+    assert not reader._rota._called
+    assert not reader._rota._resting
+
+
 async def test_thousands_of_tails_that_leave_at_random_leave_nothing_behind(
     tailrace: Tailrace, reader: Reader, broker: Broker, settings: Settings
 ) -> None:
