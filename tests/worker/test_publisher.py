@@ -1,20 +1,22 @@
 """What the publisher keeps to send again, and how it lets go of it."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
 
 from tailrace import GenerationRequest, Job, Tailrace
 from tailrace.errors import BrokerRefused, BrokerUnavailable
-from tailrace.events import Completed, Delta, Reasoning
+from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
 from tailrace.wire import Wire
 from tailrace_worker import publisher
 from tailrace_worker.generation import Generations
 from tailrace_worker.publisher import Publisher
-from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
+from tailrace_worker.stream_writer import ENTRY_BYTES, Fenced, StreamDeleted, StreamLost
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import begin, ignore, read, texts
@@ -69,7 +71,7 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
                 await writer.settled()
             await eventually(lambda: publisher._kept_bytes <= 4_096)
             assert publisher._kept_bytes > 2_048
-            assert sum(len(entry.command) for entry in writer.landed) == publisher._kept_bytes
+            assert sum(ENTRY_BYTES + len(entry.command) for entry in writer.landed) == publisher._kept_bytes
             publisher._heard_at += 120
             publisher._forget()
             assert held(publisher) == (1, 0, 0, 0)
@@ -246,6 +248,40 @@ async def test_a_provider_is_not_read_while_as_much_waits_as_may(
         puppet.finish()
         await running
     assert len("".join(texts(await read(job, 99)))) == 4 * 40_000
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [Delta(text="word")],
+        [ToolCall(index=index, arguments='{"a') for index in range(2)],
+        [ToolCall(index=index, call_id="c" * 1_000, name="n" * 1_000, arguments="") for index in range(2)],
+    ],
+    ids=["texts-that-join", "fragments-that-take-turns", "calls-without-arguments"],
+)
+async def test_what_waits_is_bounded_in_memory_whatever_it_is(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    pieces: list[StreamEvent],
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_waiting_bytes=262_144) as generations:
+        publisher = generations.publisher
+        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            tracemalloc.start()
+            try:
+                for piece in islice(cycle(pieces), 100_000):
+                    if publisher.is_full:
+                        break
+                    writer.write(piece)
+                taken_bytes, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert publisher.is_full
+            assert 131_072 < taken_bytes < 393_216
+            await writer.settled()
+            assert not publisher.is_full
 
 
 async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(

@@ -19,7 +19,7 @@ from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import EntryId, Keys
 from tailrace.wire import Wire, packed
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.stream_writer import Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
+from tailrace_worker.stream_writer import ENTRY_BYTES, Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
 
 _logger = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class Publisher:
         for entry in landed:
             entry.landed_at = now
             self._kept.append(entry)
-            self._kept_bytes += len(entry.command)
+            self._kept_bytes += ENTRY_BYTES + len(entry.command)
             # What a restarted Redis lost lands again, but waits for nobody's room then.
             freed += entry.waiting_bytes
             entry.waiting_bytes = 0
@@ -262,7 +262,7 @@ class Publisher:
         while self._kept and (self._kept[0].landed_at < safe or self._kept_bytes > most):
             entry = self._kept.popleft()
             writer = entry.writer
-            self._kept_bytes -= len(entry.command)
+            self._kept_bytes -= ENTRY_BYTES + len(entry.command)
             # Not so where a reconciliation took it back: it lands, and is kept, once more.
             if writer.landed and writer.landed[0] is entry:
                 writer.landed.popleft()

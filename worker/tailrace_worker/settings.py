@@ -82,11 +82,11 @@ class WorkerSettings(Settings):
     batch_ms: int = Field(default=16, ge=0, le=1_000)
     """The shortest time between two batches of appends; the first text of a job does not wait for it."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
-    """How much may wait to be appended; beyond it, reading from the providers waits."""
+    """How much memory may be taken by what waits to be appended; beyond it, reading from the providers waits."""
     resend_seconds: float = Field(default=5, ge=0, le=YEAR_SECONDS)
     """How long appended entries are kept, to be sent again should a restarted Redis have lost them."""
-    max_resend_bytes: int = Field(default=33_554_432, ge=0)
-    """How much of them is kept."""
+    max_resend_bytes: int = Field(default=67_108_864, ge=0)
+    """How much memory they may take."""
     providers: Annotated[
         Mapping[ProviderName, ProviderEntry], BeforeValidator(_read_json), AfterValidator(_of_their_kind)
     ] = Field(default={})
