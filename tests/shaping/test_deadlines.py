@@ -74,10 +74,10 @@ def test_a_provider_that_says_no_token_is_cut_off(said: list[Piece]) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [HELLO, Reasoning(text="Hm."), Reasoning(text="", signature="s"), Refusal(text="No"), ToolCall(index=0), STOP],
+    [HELLO, Reasoning(text="Hm."), Reasoning(text="", signature="s"), Refusal(text="No"), ToolCall(index=0)],
     ids=str,
 )
-def test_after_any_content_and_after_the_last_word_only_silence_counts(said: Piece) -> None:
+def test_after_any_content_only_silence_counts(said: Piece) -> None:
     assert run(cut(Source((9, said)))) == ("idle_timeout", 14, [said])
 
 
@@ -86,8 +86,13 @@ def test_a_provider_that_falls_silent_is_cut_off_and_what_came_stays() -> None:
     assert run(cut(source)) == ("idle_timeout", 23.5, [HELLO, HELLO, Usage(), HELLO])
 
 
-def test_a_provider_that_does_not_end_after_its_last_piece_is_cut_off() -> None:
-    assert run(cut(Source((1, HELLO), (1, STOP), (1, Usage())))) == ("idle_timeout", 8, [HELLO, STOP, Usage()])
+@pytest.mark.parametrize(("limits", "seconds"), [(LIMITS, 8), (Timeouts(total_seconds=4), 4)], ids=["idle", "total"])
+def test_an_answer_that_is_finished_and_does_not_end_is_cut_off_and_whole(limits: Timeouts, seconds: float) -> None:
+    async def finished() -> tuple[list[Piece], ProviderError | None, float, float | None]:
+        source = Source((1, HELLO), (1, STOP), (1, Usage()))
+        return *await watched(source, limits), now(), source.closed_at
+
+    assert run(finished()) == ([HELLO, STOP, Usage()], None, seconds, seconds)
 
 
 def test_a_provider_that_speaks_for_too_long_is_cut_off() -> None:
@@ -215,6 +220,25 @@ async def _raising() -> AsyncGenerator[Piece, None]:
     except asyncio.CancelledError:
         raise ConnectionError("closed") from None
     yield HELLO
+
+
+@pytest.mark.parametrize("source", [_swallowing, _ending, _raising])
+def test_nor_does_such_a_one_spoil_an_answer_that_is_finished(
+    source: Callable[[], AsyncGenerator[Piece, None]],
+) -> None:
+    async def finished() -> AsyncGenerator[Piece, None]:
+        yield STOP
+        async for piece in source():
+            yield piece
+
+    async def cut_off() -> None:
+        came, error = await drained(deadlines(finished(), Watch(LIMITS)))
+        assert (came[0], error) == (STOP, None)
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+
+    run(cut_off())
 
 
 @pytest.mark.parametrize("source", [_swallowing, _ending, _raising])

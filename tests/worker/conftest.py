@@ -35,6 +35,8 @@ class Puppet:
     """A `Provider` that says what it is told."""
 
     prefills = False
+    lingers = False
+    """Whether it does not end when it has finished."""
 
     def __init__(self) -> None:
         self._strings: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
@@ -72,7 +74,7 @@ class Puppet:
                 if isinstance(piece, Exception):
                     raise piece
                 yield piece
-                if isinstance(piece, Finish):
+                if isinstance(piece, Finish) and not self.lingers:
                     return
         finally:
             self.closed.set()

@@ -89,6 +89,18 @@ async def test_a_plain_call_is_silent_until_all_is_there(
     assert ending.duration_ms >= 400
 
 
+@pytest.mark.parametrize("limit", ["idle_seconds", "total_seconds"])
+async def test_an_answer_that_is_finished_and_does_not_end_completes(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, limit: str
+) -> None:
+    puppet.say("All of it")
+    puppet.lingers = True
+    puppet.finish()
+    async with open_generations() as generations:
+        events = await run(tailrace, generations, asking(request_, timeouts={limit: 0.3}))
+    assert isinstance(events[-1], Completed)
+
+
 async def test_a_deadline_takes_a_fallback_and_no_other_try(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
 ) -> None:

@@ -191,7 +191,7 @@ class Generations:
                     total_seconds = self.settings.timeouts.tightened(course.request.timeouts).total_seconds
                     deadline.reschedule(asyncio.get_running_loop().time() + total_seconds)
                     # A task of its own is a short way from the socket to here: it wakes for every piece.
-                    finish = await asyncio.create_task(self._relay(course, writer, meter))
+                    finish = await asyncio.create_task(self._relay(course, writer, meter, deadline))
         except CancelRequested as request:
             return Cancelled(reason=request.reason, **meter.read())
         except ProviderError as error:
@@ -213,9 +213,9 @@ class Generations:
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **meter.read())
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **meter.read())
 
-    async def _relay(self, course: Course, writer: StreamWriter, meter: Meter) -> Finish:
+    async def _relay(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> Finish:
         """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""
-        relay = Relay(course, writer, meter)
+        relay = Relay(course, writer, meter, deadline)
         meter.call(is_streamed=course.request.stream)
         begun = await self.calls.begin(course, tell=writer.write)
         if begun.has_spoken:

@@ -1,5 +1,7 @@
 """What the provider says, piece by piece, into the job's stream."""
 
+import asyncio
+
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.course import Course
@@ -11,10 +13,12 @@ from tailrace_worker.stream_writer import StreamWriter
 class Relay:
     """Hands the pieces of one attempt to its writer, and keeps what is not for readers but for the ending."""
 
-    def __init__(self, course: Course, writer: StreamWriter, meter: Meter) -> None:
+    def __init__(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> None:
+        """The deadline is lifted once the answer is finished."""
         self._course = course
         self._writer = writer
         self._meter = meter
+        self._deadline = deadline
         self._remembers = course.remembers
         self._is_silent = True
         self._finish: Finish | None = None
@@ -37,6 +41,7 @@ class Relay:
                 self._meter.use(piece)
             case Finish():
                 self._finish = piece
+                self._deadline.reschedule(None)
 
     @property
     def finish(self) -> Finish:

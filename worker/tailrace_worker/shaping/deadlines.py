@@ -9,7 +9,7 @@ from typing import Self
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Notice
 from tailrace.shaping import Timeouts
-from tailrace_worker.provider import Piece, Usage
+from tailrace_worker.provider import Finish, Piece, Usage
 
 
 async def deadlines(pieces: AsyncGenerator[Piece, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
@@ -34,7 +34,7 @@ class Watch:
     To be entered by who reads the pieces; again, by who goes on reading them. One timer serves all pieces: it looks at
     what is due when it rings, and is set again. Only waiting is cut, and nobody is called idle who is not waited for.
 
-    Leaving it raises `ProviderError` where a deadline has passed.
+    Leaving it raises `ProviderError` where a deadline has passed; but an answer that is finished only ends then.
     """
 
     __slots__ = (
@@ -42,6 +42,7 @@ class Watch:
         "_cut",
         "_first_by",
         "_has_token",
+        "_is_finished",
         "_loop",
         "_since",
         "_task",
@@ -58,6 +59,7 @@ class Watch:
         self._first_by = self._since + timeouts.first_token_seconds
         self._total_by = self._since + timeouts.total_seconds
         self._has_token = False
+        self._is_finished = False
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         """Who waits now."""
@@ -69,13 +71,16 @@ class Watch:
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self._stop()
         if self._cut is None or self._task is None:
-            return
+            return False
         # As in `asyncio.timeout`: if somebody else has cancelled the task too, it stays cancelled.
         if self._task.uncancel() <= self._cancelling and exc is not self._cut:
+            if self._is_finished:
+                return True
             raise self._cut from exc
+        return False
 
     def wait(self) -> None:
         """The next piece is asked for now."""
@@ -84,12 +89,11 @@ class Watch:
         now = self._since = self._loop.time()
         if self._timer is None:
             self._set()
-        if now >= self._total_by:
-            raise self._passed(now)
+        self._check(now)
 
     def hear(self, piece: Piece) -> None:
         """A piece has come, and the next is waited for."""
-        if self._cut is not None:
+        if self._cut is not None and not self._is_finished:
             # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
             raise self._cut
         now = self._since = self._loop.time()
@@ -97,13 +101,18 @@ class Watch:
             self._has_token = True
             self._stop()
             self._set()
+        if type(piece) is Finish:
+            self._is_finished = True
         # Pieces that are there at once never let a timer find anybody who waits.
-        if now >= self._total_by:
-            raise self._passed(now)
+        self._check(now)
 
     def rest(self) -> None:
         """Nobody waits, until `wait`."""
         self._task = None
+
+    def _check(self, now: float) -> None:
+        if now >= self._total_by and not self._is_finished:
+            raise self._passed(now)
 
     def _stop(self) -> None:
         if self._timer is not None:
