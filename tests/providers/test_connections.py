@@ -1,19 +1,23 @@
 """Connections to a provider: warm before the first call, used again after an answer, closed where one is left."""
 
 import asyncio
+import gzip
+import json
+import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
-import openai
+import httpx2
 import pytest
 from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.providers import endpoint, open_providers, opening
+from tailrace_worker.providers import open_providers, opening
 from tests.providers.wire import asking
 from tests.providers.wire_server import SHORTEST, providers_at, serving
 
@@ -36,6 +40,15 @@ class Doors:
             return web.Response(status=404)
         self.calls.append(port)
         return web.Response(body=self._answer, content_type="text/event-stream")
+
+
+def close(request: web.Request, *, reset: bool = False) -> None:
+    """Closes the connection that the request came by."""
+    assert request.transport
+    if reset:
+        linger = struct.pack("ii", 1, 0)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    request.transport.close()
 
 
 @asynccontextmanager
@@ -113,6 +126,105 @@ async def test_an_answer_that_is_left_closes_its_connection_at_once(
 
 
 @all_kinds
+@pytest.mark.parametrize("way", ["closed", "reset"])
+async def test_a_connection_that_is_closed_as_a_request_arrives_costs_no_try(
+    way: str, kind: ApiKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    doors = Doors(SHORTEST[kind])
+
+    async def handle(request: web.Request) -> web.Response:
+        answer = await doors.handle(request)
+        if len(doors.calls) == 2:
+            close(request, reset=way == "reset")
+        return answer
+
+    async with providers_at(handle, monkeypatch) as providers:
+        for _ in range(2):
+            assert [piece async for piece in providers[kind].stream(asking(kind))]
+
+    first, second, third = doors.calls
+    assert first == second != third
+
+
+@all_kinds
+async def test_a_request_that_is_never_answered_is_sent_twice(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    doors = Doors(b"")
+
+    async def handle(request: web.Request) -> web.Response:
+        close(request)
+        return await doors.handle(request)
+
+    async with providers_at(handle, monkeypatch) as providers:
+        with pytest.raises(ProviderError, match="cannot be reached") as raised:
+            assert not [piece async for piece in providers[kind].stream(asking(kind))]
+
+    assert raised.value.code is FailureCode.PROVIDER_UNAVAILABLE
+    assert raised.value.retryable
+    assert len(doors.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("cause", "times"),
+    [
+        (aiohttp.ServerDisconnectedError(), 2),
+        (aiohttp.ClientOSError(104, "Connection reset by peer"), 2),
+        (aiohttp.ClientConnectorError(ConnectionKey("a", 1, False, True, None, None, None), OSError("refused")), 1),
+        (aiohttp.SocketTimeoutError(), 1),
+        (aiohttp.ClientPayloadError(), 1),
+        (None, 1),
+    ],
+    ids=lambda value: None if isinstance(value, int) else type(value).__name__,
+)
+async def test_only_what_a_closed_connection_swallowed_is_sent_again(cause: Exception | None, times: int) -> None:
+    sent: list[httpx2.Request] = []
+
+    async def fail(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        raise httpx2.ConnectTimeout("") from cause
+
+    async with opening._Client(transport=httpx2.MockTransport(fail), trust_env=False) as client:
+        with pytest.raises(httpx2.ConnectTimeout):
+            await client.post("http://provider.test/", json={})
+
+    assert len(sent) == times
+
+
+@all_kinds
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_an_error_whose_body_is_cut_or_garbled_keeps_its_status(
+    encoding: str, kind: ApiKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        headers = {"retry-after": "7", "content-length": "400", "content-encoding": encoding}
+        response = web.StreamResponse(status=429, headers=headers)
+        await response.prepare(request)
+        await response.write(b'{"error":')
+        close(request)
+        return response
+
+    async with providers_at(handle, monkeypatch) as providers:
+        with pytest.raises(ProviderError, match="answered 429") as raised:
+            assert not [piece async for piece in providers[kind].stream(asking(kind))]
+
+    assert raised.value.code is FailureCode.PROVIDER_RATE_LIMITED
+    assert raised.value.retry_after_seconds == 7
+
+
+@all_kinds
+async def test_an_error_that_is_compressed_is_told_in_its_words(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = gzip.compress(json.dumps({"error": {"message": "So it is."}}).encode())
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(status=403, body=body, headers={"content-encoding": "gzip"})
+
+    async with providers_at(handle, monkeypatch) as providers:
+        with pytest.raises(ProviderError, match="answered 403: So it is"):
+            assert not [piece async for piece in providers[kind].stream(asking(kind))]
+
+
+@all_kinds
 async def test_an_error_without_an_end_is_told_by_its_beginning(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(status=403)
@@ -140,17 +252,3 @@ async def test_a_redirect_without_an_end_is_followed_or_told(kind: ApiKind, monk
             assert not [piece async for piece in providers[kind].stream(asking(kind))]
 
     assert raised.value.code is FailureCode.PROVIDER_UNAVAILABLE
-
-
-async def test_bytes_are_read_right_off_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where an SDK builds its transport in another way, answers still come, but each piece costs half as much again."""
-    doors = Doors(b"data: a\n\n")
-    async with (
-        serving(doors.handle, monkeypatch) as url,
-        openai.DefaultAioHttpClient() as client,
-        client.stream("GET", url) as response,
-    ):
-        read: Any = endpoint._raw_body(response)
-        assert isinstance(read.__self__, aiohttp.StreamReader)
-        assert await read() == b"data: a\n\n"
-        assert await read() == b""

@@ -192,11 +192,20 @@ async def test_an_error_with_the_status_of_success_is_told_in_its_words(kind: Ap
 
 
 @all_kinds
-async def test_a_whole_answer_comes_in_any_pieces(kind: ApiKind) -> None:
-    body = json.dumps(WHOLES[kind]).encode()
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("before", [b"", b" \r\n", b"\xef\xbb\xbf\n"])
+async def test_a_whole_answer_comes_in_any_pieces(kind: ApiKind, before: bytes, stream: bool) -> None:
+    body = before + json.dumps(WHOLES[kind]).encode()
     client = Client([body[at : at + 1] for at in range(len(body))], content_type="application/json")
 
-    assert contents((await heard(kind, client, stream=False))[0]) == [HI]
+    assert contents((await heard(kind, client, stream=stream))[0]) == [HI]
+
+
+@all_kinds
+async def test_white_space_without_an_end_is_no_answer(kind: ApiKind) -> None:
+    client = Client([b"\n"] * 10_000)
+
+    assert code_of((await heard(kind, client))[1]) is FailureCode.PROVIDER_INTERRUPTED
 
 
 @all_kinds

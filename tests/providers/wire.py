@@ -11,6 +11,7 @@ import httpx2
 from tailrace.errors import ProviderError
 from tailrace.request import GenerationRequest
 from tailrace.support import ApiKind
+from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Piece, Provider
 from tailrace_worker.providers.anthropic_messages import AnthropicMessages
 from tailrace_worker.providers.failures import Failures
@@ -59,7 +60,8 @@ class Chunks(httpx2.AsyncByteStream):
 
 def adapter(kind: ApiKind, client: Client) -> Provider:
     """The adapter of a kind, on such a client."""
-    provider: Provider = ADAPTERS[kind](client, Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL"))
+    failures = Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL")
+    provider: Provider = ADAPTERS[kind](client, failures, Coalescer(interval_ms=0))
     return provider
 
 

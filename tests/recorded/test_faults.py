@@ -110,7 +110,6 @@ async def test_an_error_inside_the_stream_is_told_with_the_providers_words(
         ("fail429=1&retry_after=7", (FailureCode.PROVIDER_RATE_LIMITED, True, 7.0)),
         ("fail500=1", (FailureCode.PROVIDER_UNAVAILABLE, True, None)),
         ("fail529=1", (FailureCode.PROVIDER_OVERLOADED, True, None)),
-        ("reset=1", (FailureCode.PROVIDER_UNAVAILABLE, True, None)),
     ],
 )
 async def test_a_failing_provider_is_asked_once_and_told_as_it_failed(
@@ -125,6 +124,16 @@ async def test_a_failing_provider_is_asked_once_and_told_as_it_failed(
 
     assert (error.code, error.retryable, error.retry_after_seconds) == told
     assert len(await replay.requests(model)) == 1
+
+
+async def test_a_provider_that_closes_the_connection_is_asked_once_more_at_once(
+    provider: str, providers: Mapping[str, Provider], replay: Replay
+) -> None:
+    model = f"{SHORT[provider]}?reset=2"
+    _, error = await failing(providers[provider].stream(asking(provider, model)))
+
+    assert (error.code, error.retryable) == (FailureCode.PROVIDER_UNAVAILABLE, True)
+    assert len(await replay.requests(model)) == 2
 
 
 async def test_an_unknown_model_is_not_found(provider: str, providers: Mapping[str, Provider]) -> None:

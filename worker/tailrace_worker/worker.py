@@ -60,7 +60,7 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
     try:
         await broker.greet(settings.redis_url)
         async with (
-            open_providers(settings.providers) as providers,
+            open_providers(settings.providers, batch_ms=settings.batch_ms) as providers,
             open_judge() as judge,
             asyncio.TaskGroup() as beside,
         ):

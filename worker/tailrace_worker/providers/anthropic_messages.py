@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from tailrace.events import FinishReason, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
+from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Finish, Piece, Usage, text_delta
 from tailrace_worker.providers import anthropic_wire as wire
 from tailrace_worker.providers.anthropic_input import REDACTED, body
@@ -36,9 +37,9 @@ class AnthropicMessages:
 
     prefills = True
 
-    def __init__(self, client: AsyncAnthropic, failures: Failures) -> None:
+    def __init__(self, client: AsyncAnthropic, failures: Failures, coalescer: Coalescer) -> None:
         self._client = client
-        self._endpoint = Endpoint(failures, self._post)
+        self._endpoint = Endpoint(failures, self._post, coalescer)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Makes one call, as `Provider` says."""

@@ -1,17 +1,18 @@
 """One provider's API: a request goes out through its SDK, the bytes of the answer come back raw."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
-from functools import partial
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 import httpx2
 
 from tailrace.messages import Document, Image
-from tailrace_worker.provider import Piece
+from tailrace_worker.coalescer import Coalescer
+from tailrace_worker.provider import Piece, Usage
 from tailrace_worker.providers.event_stream import EventStreamDecoder, ServerSentEvent
 from tailrace_worker.providers.failures import ErrorEvent, Failures
+from tailrace_worker.providers.inflow import Inflow, open_inflow
 from tailrace_worker.providers.vocabulary import Skipped
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -19,13 +20,14 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
 _REST_SECONDS: Final = 2.0
 _MAX_REST_BYTES: Final = 1024 * 1024
+_MAX_BLANK_BYTES: Final = 1024
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+"""White space, and the bytes of a byte order mark: neither tells what a body is."""
 
 Body: TypeAlias = dict[str, Any]
 """A request as the provider takes it."""
 Post: TypeAlias = Callable[[Body], Awaitable[httpx2.Response]]
 """Sends a request through the SDK; returns once the head of the answer is there, and raises the SDK's errors."""
-_Read: TypeAlias = Callable[[], Awaitable[bytes]]
-"""What has come of a body, as soon as there is anything; `b""` at its end."""
 
 
 class BodyTooLarge(ValueError):
@@ -49,20 +51,21 @@ class Answer(Protocol):
 class Endpoint:
     """Makes the calls of an adapter, and tells what goes wrong with them."""
 
-    def __init__(self, failures: Failures, post: Post) -> None:
+    def __init__(self, failures: Failures, post: Post, coalescer: Coalescer) -> None:
         self.skipped = Skipped(failures.name)
         self._failures = failures
         self._post = post
+        self._coalescer = coalescer
 
     async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece, None]:
         """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
         with self._failures.calling():
             response = await self._post(body)
-        async with _body(response) as read:
+        async with open_inflow(response, self._coalescer) as inflow:
             with self._failures.reading(answer):
-                chunk = await read()
+                chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):
-                    for piece in answer.whole(await _joined(chunk, read)):
+                    for piece in answer.whole(await _joined(chunk, inflow)):
                         yield piece
                     return
                 decode = EventStreamDecoder().feed
@@ -71,11 +74,14 @@ class Endpoint:
                     for name, data in events:
                         for piece in _pieces(answer, name, data):
                             yield piece
+                            if not inflow.is_patient:
+                                # Somebody who sees nothing yet waits for the first.
+                                inflow.is_patient = not isinstance(piece, Usage)
                     if len(events) > 1:
                         # There may be more where that came from: who has fallen behind must not starve the others.
                         await asyncio.sleep(0)
-                    chunk = b"" if answer.finished else await read()
-                for piece in await _rest(read, decode, answer):
+                    chunk = b"" if answer.finished else await inflow.read()
+                for piece in await _rest(inflow, decode, answer):
                     yield piece
 
 
@@ -84,43 +90,20 @@ def data_url(source: Image | Document) -> str:
     return source["url"] if "url" in source else f"data:{source.get('media_type')};base64,{source.get('data')}"
 
 
-@asynccontextmanager
-async def _body(response: httpx2.Response) -> AsyncGenerator[_Read]:
-    """The body of an answer, as it comes; closed at the exit."""
-    try:
-        if "content-encoding" in response.headers:
-            async with aclosing(response.aiter_bytes()) as chunks:
-                yield partial(_next, chunks)
-        else:
-            yield _raw_body(response)
-    finally:
-        with suppress(Exception):
-            await response.aclose()
-
-
-def _raw_body(response: httpx2.Response) -> _Read:
-    # Under the SDK's transport lies aiohttp's reader. The three generators in between take as long for a piece as all
-    # that is done with it; nothing of what they do is missed.
-    bound: Any = response.stream
-    try:
-        read: _Read = bound._stream._aiohttp_response.content.readany  # noqa: SLF001
-    except AttributeError:
-        return partial(_next, aiter(bound))
-    return read
-
-
-async def _next(chunks: AsyncIterator[bytes]) -> bytes:
-    async for chunk in chunks:
-        if chunk:
-            return chunk
-    return b""
+async def _beginning(inflow: Inflow) -> bytes:
+    """What the body begins with, as far as it tells what it is."""
+    beginning = chunk = await inflow.read()
+    while chunk and not beginning.strip(_BLANK) and len(beginning) < _MAX_BLANK_BYTES:
+        chunk = await inflow.read()
+        beginning += chunk
+    return beginning
 
 
 def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
     # There are servers that stream nothing, some that stream whatever is asked, and such as tell an error as JSON with
     # the status of success: no event stream begins with a brace.
     if streams:
-        return beginning.lstrip().startswith(b"{")
+        return beginning.lstrip(_BLANK).startswith(b"{")
     return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
@@ -130,25 +113,26 @@ def _pieces(answer: Answer, name: bytes, data: bytes) -> Iterable[Piece]:
     return answer.pieces(data) if data else ()
 
 
-async def _joined(beginning: bytes, read: _Read) -> bytes:
+async def _joined(beginning: bytes, inflow: Inflow) -> bytes:
     body = bytearray(beginning)
-    while chunk := await read():
+    while chunk := await inflow.read():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
-    return bytes(body)
+    return bytes(body.lstrip(_BLANK))
 
 
-async def _rest(read: _Read, decode: Callable[[bytes], list[ServerSentEvent]], answer: Answer) -> list[Piece]:
+async def _rest(inflow: Inflow, decode: Callable[[bytes], list[ServerSentEvent]], answer: Answer) -> list[Piece]:
     """What comes after the finish: usage, and the end of the body, without which the connection cannot be used again.
 
     An answer that is finished does not fail any more, and waits for no server that keeps its stream open.
     """
+    inflow.is_patient = False
     pieces: list[Piece] = []
     rest_bytes = 0
     with suppress(Exception):
         async with asyncio.timeout(_REST_SECONDS):
-            while chunk := await read():
+            while chunk := await inflow.read():
                 rest_bytes += len(chunk)
                 if rest_bytes > _MAX_REST_BYTES:
                     break

@@ -8,6 +8,7 @@ from openai import AsyncOpenAI, AsyncStream
 
 from tailrace.events import FinishReason, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
+from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Finish, Piece, Usage, text_delta
 from tailrace_worker.providers import chat_wire as wire
 from tailrace_worker.providers.chat_input import body
@@ -30,9 +31,9 @@ class OpenAIChat:
 
     prefills = False
 
-    def __init__(self, client: AsyncOpenAI, failures: Failures) -> None:
+    def __init__(self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer) -> None:
         self._client = client
-        self._endpoint = Endpoint(failures, self._post)
+        self._endpoint = Endpoint(failures, self._post, coalescer)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Makes one call, as `Provider` says."""

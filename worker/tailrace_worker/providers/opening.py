@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import aiohttp
 import anthropic
 import httpx2
 import openai
@@ -14,6 +15,7 @@ import openai
 from tailrace.errors import ProviderError
 from tailrace.request import GenerationRequest
 from tailrace.support import API_KINDS, ApiKind
+from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Piece, Provider
 from tailrace_worker.providers.anthropic_messages import AnthropicMessages
 from tailrace_worker.providers.failures import Failures
@@ -64,12 +66,10 @@ _OWNERS: Final[Mapping[ApiKind, _Owner]] = {
 
 
 @asynccontextmanager
-async def opened(entries: Mapping[str, ProviderEntry]) -> AsyncGenerator[Mapping[str, Provider]]:
+async def opened(entries: Mapping[str, ProviderEntry], coalescer: Coalescer) -> AsyncGenerator[Mapping[str, Provider]]:
     """Opens the providers of the three APIs, and those of the settings; closes their connections at the exit."""
-    async with openai.DefaultAioHttpClient(
-        timeout=_TIMEOUT, limits=_LIMITS, event_hooks={"response": [_bound]}
-    ) as http_client:
-        opening = _Opening(http_client)
+    async with _Client(timeout=_TIMEOUT, limits=_LIMITS, event_hooks={"response": [_bound]}) as http_client:
+        opening = _Opening(http_client, coalescer)
         providers: dict[str, Provider] = {kind: opening.builtin(kind) for kind in API_KINDS}
         providers |= {name: opening.named(name, entry) for name, entry in entries.items()}
         warming = [
@@ -87,9 +87,10 @@ async def opened(entries: Mapping[str, ProviderEntry]) -> AsyncGenerator[Mapping
 class _Opening:
     """Makes providers that share their connections; `addresses` are where those go."""
 
-    def __init__(self, http_client: httpx2.AsyncClient) -> None:
+    def __init__(self, http_client: httpx2.AsyncClient, coalescer: Coalescer) -> None:
         self.addresses: set[httpx2.URL] = set()
         self._http_client = http_client
+        self._coalescer = coalescer
 
     def builtin(self, kind: ApiKind) -> Provider:
         """A provider as its SDK finds it in the environment."""
@@ -112,11 +113,11 @@ class _Opening:
                     raise openai.OpenAIError("its key_variable holds no key")
                 match kind:
                     case "openai":
-                        return OpenAIChat(self._openai(key, url), failures)
+                        return OpenAIChat(self._openai(key, url), failures, self._coalescer)
                     case "openai-responses":
-                        return OpenAIResponses(self._openai(key, url), failures)
+                        return OpenAIResponses(self._openai(key, url), failures, self._coalescer)
                     case "anthropic":
-                        return AnthropicMessages(self._anthropic(key, url), failures)
+                        return AnthropicMessages(self._anthropic(key, url), failures, self._coalescer)
         except ProviderError as error:
             return _NotConfigured(error)
 
@@ -149,29 +150,51 @@ async def _warm(http_client: httpx2.AsyncClient, address: httpx2.URL) -> None:
             await http_client.options(address, follow_redirects=False)
 
 
+class _Client(openai.DefaultAioHttpClient):
+    """Sends a request once more where the connection is closed in place of an answer."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        try:
+            return await super().send(request, **options)
+        except httpx2.TransportError as error:
+            # A server may close a connection just as the next request goes out on it; aiohttp sends no POST again.
+            if not _was_closed(error.__cause__):
+                raise
+        return await super().send(request, **options)
+
+
+def _was_closed(cause: BaseException | None) -> bool:
+    """Whether a connection was there, and no answer came by it."""
+    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
+        cause, aiohttp.ClientConnectorError
+    )
+
+
 async def _bound(response: httpx2.Response) -> None:
     # The SDKs read an error's body to its end before they tell of it, however large it is.
-    is_answer = response.is_success and response.request.method == "POST"
-    if not is_answer and isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Beginning(response.stream)
+    if not (response.is_success and response.request.method == "POST"):
+        response.stream = _Beginning(response)
+        response.headers.pop("content-encoding", None)
 
 
 class _Beginning(httpx2.AsyncByteStream):
-    """The first bytes of a body."""
+    """The first bytes of a body, decoded, as far as they can be had: its status counts without them."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
+    def __init__(self, response: httpx2.Response) -> None:
+        self._whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = _MAX_OTHER_BYTES
-        async for chunk in self._stream:
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                break
+        with suppress(Exception):
+            async with aclosing(self._whole.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    yield chunk[:left]
+                    left -= len(chunk)
+                    if left <= 0:
+                        break
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._whole.aclose()
 
 
 class _NotConfigured:
