@@ -5,7 +5,7 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,7 +43,9 @@ async def open_process(module: str, *arguments: str) -> AsyncGenerator[Process]:
         try:
             await asyncio.wait_for(process.wait(), _ENDING_SECONDS)
         except TimeoutError:
-            process.kill()
+            # It may end just now.
+            with suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
 
 
