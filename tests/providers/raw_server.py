@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers import open_providers, opening
 from tests.providers.wire_server import KEYS
@@ -47,7 +48,7 @@ class Peer:
 
 @asynccontextmanager
 async def raw_providers(
-    serve: Callable[[Peer], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, *, batch_ms: float = 0
+    serve: Callable[[Peer], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, coalescer: Coalescer | None = None
 ) -> AsyncGenerator[Mapping[str, Provider]]:
     """The adapters, pointed at a server that serves each connection so, and closes it then."""
 
@@ -73,7 +74,7 @@ async def raw_providers(
             monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
             monkeypatch.setenv(f"{owner.upper()}_BASE_URL", f"http://127.0.0.1:{port}")
         try:
-            async with open_providers({}, batch_ms=batch_ms) as providers:
+            async with open_providers({}, coalescer) as providers:
                 yield providers
         finally:
             for task in serving:

@@ -10,10 +10,11 @@ import pytest
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Piece, Provider
+from tailrace_worker.provider import Finish, Piece, Provider
 from tailrace_worker.providers import tap
 from tailrace_worker.providers.inflow import open_inflow
 from tailrace_worker.providers.tap import Tap
+from tests.eventually import eventually
 from tests.providers.raw_server import CHUNKED, END, HEAD, Peer, chunk, raw_providers
 from tests.providers.test_connections import Doors
 from tests.providers.wire import asking, sse
@@ -214,22 +215,35 @@ async def test_a_connection_is_used_again_and_does_not_gather_who_has_read_from_
 
 
 async def test_from_the_second_piece_on_answers_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    woken: list[int] = []
-    wake_all = Coalescer._wake_all
-
-    def counted(self: Coalescer, loop: asyncio.AbstractEventLoop) -> None:
-        woken.append(len(self._waiters))
-        wake_all(self, loop)
+    go_on = asyncio.Event()
 
     async def serve(peer: Peer) -> None:
         await peer.request()
         await peer.say(CHUNKED, chunk(HI))
-        await asyncio.wait_for(both_read.wait(), 10)
+        await go_on.wait()
         await peer.say(chunk(LAST), END)
 
-    monkeypatch.setattr(Coalescer, "_wake_all", counted)
-    both_read = asyncio.Barrier(3)
-    async with raw_providers(serve, monkeypatch, batch_ms=100) as providers, asyncio.timeout(10):
-        await asyncio.gather(heard(providers["openai"]), heard(providers["openai"]), both_read.wait())
+    async def read(provider: Provider) -> None:
+        async for piece in stream(provider):
+            came.put_nowait(piece)
 
-    assert sum(woken) == 2
+    came: asyncio.Queue[Piece] = asyncio.Queue()
+    coalescer = Coalescer(interval_ms=3_600_000)
+    coalescer.wake(asyncio.get_running_loop().create_future())
+    async with (
+        raw_providers(serve, monkeypatch, coalescer) as providers,
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as both,
+    ):
+        for _ in range(2):
+            both.create_task(read(providers["openai"]))
+        assert [await came.get(), await came.get()] == [Delta(text="Hi")] * 2
+        go_on.set()
+        await eventually(lambda: _is(len(coalescer._waiters), 2))
+        assert came.empty()
+        coalescer._wake_all(asyncio.get_running_loop())
+        assert {type(await came.get()), type(await came.get())} == {Finish}
+
+
+async def _is(value: object, wanted: object) -> bool:
+    return value == wanted

@@ -1,6 +1,7 @@
 """`Coalescer`: wakes tasks together, as a network card holds interrupts back to tell of many packets at once."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class Coalescer:
@@ -9,8 +10,10 @@ class Coalescer:
     A task that wakes by itself finds nothing that it needs in the CPU's caches: what it does takes twice as long.
     """
 
-    def __init__(self, *, interval_ms: float) -> None:
+    def __init__(self, *, interval_ms: float, then: Callable[[], None] | None = None) -> None:
+        """`then` is called each time when all who were woken have had their turn."""
         self._interval_seconds = interval_ms / 1000
+        self._then = then
         self._waiters: list[asyncio.Future[None]] = []
         self._earliest = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -33,3 +36,5 @@ class Coalescer:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        if self._then is not None:
+            loop.call_soon(self._then)

@@ -77,6 +77,11 @@ class Publisher:
         if urgent:
             self._urgent.set()
 
+    def hurry(self) -> None:
+        """All that may be expected now has come: what waits need not wait for more."""
+        if self._rung:
+            self._urgent.set()
+
     def add(self, waiting_bytes: int) -> None:
         """So much more waits than before, or less."""
         self._waiting_bytes += waiting_bytes

@@ -79,8 +79,9 @@ class WorkerSettings(Settings):
     """How long it may be silent in mid-answer."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
     """How often the cancel keys of all running jobs are read, in one command."""
-    batch_ms: int = Field(default=16, ge=0, le=1_000)
-    """The shortest time between two batches of appends; the first text of a job does not wait for it."""
+    batch_ms: int = Field(default=8, ge=0, le=1_000)
+    """The shortest time between two batches: of what has come from the providers and is read, and of appends. The first
+    text of a job does not wait for it."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
     """How much memory may be taken by what waits to be appended; beyond it, reading from the providers waits."""
     resend_seconds: float = Field(default=5, ge=0, le=YEAR_SECONDS)

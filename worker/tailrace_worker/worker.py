@@ -18,6 +18,7 @@ from tailrace_worker.beat import beating
 from tailrace_worker.calls import Calls
 from tailrace_worker.cancellation import CancelPoll
 from tailrace_worker.claiming import StreamWorker
+from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.generation import Generations, generate
 from tailrace_worker.leases import Leases
 from tailrace_worker.providers import open_providers
@@ -56,11 +57,13 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
     broker = Broker(redis)
     keys = Keys(settings.prefix)
     publisher = Publisher(redis, keys, settings)
+    # What was read together goes out at once: two paces, each by itself, would make it wait twice.
+    coalescer = Coalescer(interval_ms=settings.batch_ms, then=publisher.hurry)
     cancel_poll = CancelPoll(redis, keys, tick_seconds=settings.cancel_poll_ms / 1000)
     try:
         await broker.greet(settings.redis_url)
         async with (
-            open_providers(settings.providers, batch_ms=settings.batch_ms) as providers,
+            open_providers(settings.providers, coalescer) as providers,
             open_judge() as judge,
             asyncio.TaskGroup() as beside,
         ):

@@ -10,7 +10,7 @@ from tailrace_worker.settings import ProviderEntry
 
 @asynccontextmanager
 async def open_providers(
-    entries: Mapping[str, ProviderEntry], *, batch_ms: float = 0
+    entries: Mapping[str, ProviderEntry], coalescer: Coalescer | None = None
 ) -> AsyncGenerator[Mapping[str, Provider]]:
     """Opens every provider, by the request's `provider`, and closes their connections at the exit.
 
@@ -18,9 +18,9 @@ async def open_providers(
     these do not allow to be made is there all the same: its `stream` raises `PROVIDER_NOT_CONFIGURED`. Loads the SDKs,
     which takes seconds: open them before the first job is claimed.
 
-    From its second piece on an answer is read together with others, at most every `batch_ms`.
+    From its second piece on an answer is read together with others, when the `coalescer` says so.
     """
     from tailrace_worker.providers.opening import opened  # noqa: PLC0415
 
-    async with opened(entries, Coalescer(interval_ms=batch_ms)) as providers:
+    async with opened(entries, coalescer or Coalescer(interval_ms=0)) as providers:
         yield providers
