@@ -50,7 +50,7 @@ def stranger(name: str, value: object, provider: object) -> str:
         return f"is no field of a request: use {_FIELD_OF[name]}"
     limit = _limits(kind or "openai").get(name)
     if limit and limit.is_over(value):
-        return limit.tell(value, kind or "the provider")
+        return limit.tell(kind or "the provider")
     return f"is no field of a request: what only {kind or 'the provider'} knows goes into `extra`"
 
 
@@ -107,16 +107,22 @@ class _Limit(NamedTuple):
     is_over: Callable[[Any], bool]
     why: str
 
-    def tell(self, value: object, provider: str) -> str:
-        return self.why.format(value=value, provider=provider)
+    def tell(self, provider: str) -> str:
+        return self.why.format(provider=provider)
 
 
 def _is_given(value: object) -> bool:
     return value is not None
 
 
-def _is_above_one(value: object) -> bool:
-    return isinstance(value, int | float) and value > 1
+def _is_not_one(value: object) -> bool:
+    return value not in (None, 1)
+
+
+def _is_more_than_text(value: object) -> bool:
+    if not isinstance(value, list):
+        return value is not None
+    return any(modality != "text" for modality in cast("Sequence[Any]", value))
 
 
 def _holds(member: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -135,8 +141,8 @@ _NO_STREAM_OPTIONS: Final = _Limit(_is_given, "tailrace sets {provider}'s itself
 _PREWARM: Final = _Limit(_entry("prewarm"), "{provider} only warms its cache then, and gives no answer")
 
 _LIMITS: Final[Mapping[str, _Limit]] = {
-    "n": _Limit(_is_above_one, "{provider} gives one answer a call: enqueue one job per answer"),
-    "modalities": _Limit(_holds(lambda modality: modality != "text"), _AUDIO),
+    "n": _Limit(_is_not_one, "a tailrace job carries one answer of {provider}: enqueue one job per answer"),
+    "modalities": _Limit(_is_more_than_text, _AUDIO),
     "audio": _Limit(_is_given, _AUDIO),
     "logprobs": _Limit(bool, _LOGPROBS),
     "top_logprobs": _Limit(bool, _LOGPROBS),
@@ -147,10 +153,6 @@ _LIMITS: Final[Mapping[str, _Limit]] = {
 }
 _LIMITS_OF_KIND: Final[Mapping[ApiKind, Mapping[str, _Limit]]] = {
     "openai": {
-        "n": _Limit(
-            _is_above_one,
-            "{provider} can give {value} answers, a tailrace job carries one: enqueue one job per answer",
-        ),
         "stream_options": _NO_STREAM_OPTIONS,
         "prompt_cache_options": _PREWARM,
     },
@@ -189,7 +191,7 @@ def _in_extra(kind: ApiKind, request: Asked, provider: str) -> Iterator[Problem]
         elif shared and getattr(request, shared):
             yield Problem(path, f"`{shared}` tells {provider} the same: leave out one of the two")
         elif name in limits and limits[name].is_over(value):
-            yield Problem(path, limits[name].tell(value, provider))
+            yield Problem(path, limits[name].tell(provider))
 
 
 # What a kind does not take of the request's own fields: by the parameters of openai 3.54 and anthropic 2.12, and where

@@ -87,6 +87,19 @@ async def test_a_chat_completion_is_read_whatever_else_comes(events: list[object
             [{"id": "a", "function": {"name": "f", "arguments": "1"}}, {"id": "b", "function": {"name": "g"}}],
             [ToolCall(index=0, call_id="a", name="f", arguments="1"), ToolCall(index=1, call_id="b", name="g")],
         ),
+        # A server that tells the id late, and then gives the next call the same index.
+        (
+            [
+                {"index": 0, "function": {"name": "f", "arguments": ""}},
+                {"index": 0, "id": "a", "function": {"arguments": "1"}},
+                {"index": 0, "id": "b", "function": {"name": "g", "arguments": "2"}},
+            ],
+            [
+                ToolCall(index=0, name="f"),
+                ToolCall(index=0, call_id="a", arguments="1"),
+                ToolCall(index=1, call_id="b", name="g", arguments="2"),
+            ],
+        ),
         (
             [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}],
             [ToolCall(index=0, call_id="a", name="f", arguments="x")],
@@ -96,7 +109,8 @@ async def test_a_chat_completion_is_read_whatever_else_comes(events: list[object
 async def test_tool_calls_are_numbered_as_they_begin(fragments: list[object], expected: list[Piece]) -> None:
     one_by_one = await read("openai", sse(*map(calls, fragments), STOP))
 
-    assert one_by_one == [*expected, STOPPED]
+    # The word of OpenAI and vLLM is `stop` where `tool_choice` names the tool.
+    assert one_by_one == [*expected, Finish(reason="tool_calls", provider_reason="stop")]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +153,16 @@ async def test_a_whole_completion_is_read_in_order() -> None:
         ToolCall(index=1, call_id="b", name="g", arguments="[]"),
         Finish(reason="tool_calls", provider_reason="tool_calls"),
         USED,
+    ]
+
+
+async def test_a_whole_call_that_was_forced_finishes_with_tool_calls() -> None:
+    message = {"tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+
+    assert await read("openai", json.dumps(body).encode(), stream=False) == [
+        ToolCall(index=0, call_id="a", name="f", arguments="{}"),
+        Finish(reason="tool_calls", provider_reason="stop"),
     ]
 
 

@@ -258,7 +258,7 @@ async def test_an_error_in_place_of_an_answer_is_told(stream: bool) -> None:
     ],
 )
 def test_everything_that_the_sdk_knows_is_known(vocabulary: Any, union: Any) -> None:
-    skip = Skipped("Acme")
+    skip = Skipped("Acme", str)
     for kind in kinds_of(union):
         if kind not in vocabulary:
             vocabulary.read(json.dumps({"type": kind}).encode(), skip)

@@ -16,9 +16,10 @@ from tailrace.events import Delta, ToolCall
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.provider import Finish, Piece, Usage
 from tailrace_worker.providers import endpoint
+from tailrace_worker.providers.failures import Failures
 from tailrace_worker.providers.tool_calls import MAX_TOOL_CALLS
 from tailrace_worker.providers.vocabulary import Skipped
-from tests.providers.wire import Client, adapter, asking, read, skipped, sse
+from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, read, skipped, sse
 
 HI = Delta(text="Hi")
 TEXTS: dict[ApiKind, bytes] = {
@@ -90,6 +91,32 @@ async def test_what_is_no_json_of_the_protocol_is_malformed(kind: ApiKind, event
     assert contents(pieces) == [HI]
 
 
+LENIENT = [(rb'"Hi\ud83d"', "Hi?"), (rb'"\ude00"', "?"), (rb'"Hi", "new": [NaN, -Infinity, "\ud83d"]', "Hi")]
+"""What is no JSON, but read by Python and so by the SDKs: from gateways that cut inside of an emoji, for one."""
+
+
+@all_kinds
+@pytest.mark.parametrize(("said", "text"), LENIENT)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_the_sdks_take_for_json_is_read(kind: ApiKind, said: bytes, text: str, stream: bool) -> None:
+    whole = json.dumps(WHOLES[kind]).encode()
+    body = TEXTS[kind].replace(b'"Hi"', said) + LASTS[kind] if stream else whole.replace(b'"Hi"', said)
+    pieces, error = await heard(kind, Client([body], content_type=EVENT_STREAM if stream else ""), stream=stream)
+
+    assert error is None
+    assert contents(pieces) == [Delta(text=text)]
+
+
+@all_kinds
+async def test_what_is_new_is_skipped_whatever_json_it_is(kind: ApiKind) -> None:
+    new = rb'data: {"object": "new", "type": "new", "?": [NaN, "\ud83d"]}' + b"\n\n"
+    client = Client([TEXTS[kind], new, LASTS[kind]])
+    provider = adapter(kind, client)
+
+    assert contents([piece async for piece in provider.stream(asking(kind))]) == [HI]
+    assert skipped(provider) == {"new": 1}
+
+
 @all_kinds
 async def test_an_event_that_does_not_end_is_malformed(kind: ApiKind) -> None:
     megabytes = [b"data: "] + [b"x" * 1024 * 1024] * 17
@@ -116,6 +143,7 @@ async def test_events_without_data_say_nothing(kind: ApiKind) -> None:
         (b'{"error": "So it is."}', "provider_interrupted", "So it is."),
         (b'{"error": {"code": 429, "message": "So it is."}}', "provider_rate_limited", "So it is."),
         (b'{"error": {"code": "502", "message": "So it is."}}', "provider_unavailable", "So it is."),
+        (rb'{"error": {"code": 429, "message": "So\ud83d it is.", "?": NaN}}', "provider_rate_limited", "So? it is."),
         (b"So it is.", "provider_interrupted", "So it is."),
         (b"\xff", "provider_interrupted", "broke off"),
         (b"", "provider_interrupted", "broke off"),
@@ -324,7 +352,7 @@ async def test_a_response_of_many_items_is_read_to_its_end() -> None:
 
 
 def test_a_new_kind_is_logged_once_and_kinds_do_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
-    new = Skipped("Acme")
+    new = Skipped("Acme", str)
     with caplog.at_level(logging.WARNING):
         for number in range(1_000):
             new.add("a_new_event")
@@ -336,9 +364,22 @@ def test_a_new_kind_is_logged_once_and_kinds_do_not_pile_up(caplog: pytest.LogCa
     assert "Acme sends 'a_new_event'" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["openai-responses", "anthropic"])
+@pytest.mark.parametrize("before", ["", "x" * 90])
+def test_a_new_kind_is_logged_and_counted_without_the_key_that_it_echoes(
+    before: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "a/key+of=acme")
+    new = Skipped("Acme", Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL").redacted)
+    new.add(f"{before}a/key+of=acme")
+
+    assert f"Acme sends '{before}[key]'" in caplog.text
+    assert list(new.counts) == [f"{before}[key]"]
+
+
+@all_kinds
 async def test_a_kind_is_counted_by_a_name_of_bounded_length(kind: ApiKind) -> None:
-    provider = adapter(kind, Client([sse({"type": "x" * 100_000}), LASTS[kind]]))
+    long = "x" * 100_000
+    provider = adapter(kind, Client([sse({"type": long, "object": long}), LASTS[kind]]))
     assert [type(piece) async for piece in provider.stream(asking(kind))][-1] is Finish
 
     assert skipped(provider) == {"x" * 100: 1}

@@ -325,10 +325,13 @@ async def test_a_turn_of_which_nothing_is_left_does_not_go_out() -> None:
         ("Hm", '{"id":"rs_1","content":[2]}', [], ["Hm"]),
         ("a\n\nb", '{"id":"rs_1","summary":[4]}', ["a\n\nb"], []),
         ("a\n\nb", '{"id":"rs_1","summary":[1],"content":[1]}', ["a"], ["b"]),
+        ("b\n\na", '{"id":"rs_1","summary":[1],"content":[1],"content_first":true}', ["a"], ["b"]),
+        ("a\n\nc", '{"id":"rs_1","summary":[0,1,0],"content":[1]}', ["", "a", ""], ["c"]),
         ("", '{"id":"rs_1"}', [], []),
         # Somebody has changed the text since.
         ("[redacted]", '{"id":"rs_1","summary":[2,3]}', ["[redacted]"], []),
         ("[redacted]", '{"id":"rs_1","content":[2]}', [], ["[redacted]"]),
+        ("[redacted]", '{"id":"rs_1","summary":[-3,9],"content":[2],"content_first":true}', ["[redacted]"], []),
     ],
 )
 def test_a_block_of_reasoning_gets_its_parts_back(

@@ -1,7 +1,7 @@
 """What is read from Responses that no recording shows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,9 +11,11 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.provider import Finish, Piece, Usage
 from tailrace_worker.providers import responses_wire
+from tailrace_worker.providers.responses_reasoning import item_of
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.providers.kinds import kinds_of
 from tests.providers.wire import Client, adapter, asking, read, skipped, sse
+from tests.recorded.folded import folded
 
 USAGE: dict[str, Any] = {
     "input_tokens": 3,
@@ -71,9 +73,10 @@ def notice(words: str) -> Notice:
             [
                 event("output_item.added", item={"type": "reasoning", "id": "rs_1", "summary": []}),
                 event("reasoning_summary_part.added", summary_index=0, part={"type": "summary_text", "text": ""}),
-                event("reasoning_summary_text.delta", delta="Hm"),
+                event("reasoning_summary_text.delta", summary_index=0, delta="H"),
+                event("reasoning_summary_text.delta", summary_index=0, delta="m"),
                 event("reasoning_summary_part.added", summary_index=1, part={"type": "summary_text", "text": ""}),
-                event("reasoning_summary_text.delta", delta="Aha"),
+                event("reasoning_summary_text.delta", summary_index=1, delta="Aha"),
                 event(
                     "output_item.done",
                     item={
@@ -85,9 +88,9 @@ def notice(words: str) -> Notice:
                 ),
             ],
             [
-                Reasoning(text="Hm"),
-                Reasoning(text="\n\n"),
-                Reasoning(text="Aha"),
+                Reasoning(text="H"),
+                Reasoning(text="m"),
+                Reasoning(text="\n\nAha"),
                 Reasoning(text="", signature='{"id":"rs_1","encrypted_content":"gAAA","summary":[2,3]}'),
             ],
         ),
@@ -135,6 +138,46 @@ async def test_a_response_is_read_whatever_else_comes(events: list[object], expe
     pieces = await read("openai-responses", sse(CREATED, *events, ended()))
 
     assert pieces == [*(Delta(text=each) if isinstance(each, str) else each for each in expected), USED, STOPPED]
+
+
+def parts(kind: str, *texts: str) -> list[dict[str, str]]:
+    return [{"type": kind, "text": words} for words in texts]
+
+
+ONE_TWO = [
+    event("reasoning_text.delta", content_index=0, delta="One"),
+    event("reasoning_text.delta", content_index=0, delta="."),
+    event("reasoning_text.delta", content_index=1, delta="Two."),
+]
+SUM = [event("reasoning_summary_text.delta", summary_index=0, delta="Sum.")]
+LAST_SUM = [event("reasoning_summary_text.delta", summary_index=1, delta="Sum.")]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "summary", "content", "text", "text_of_whole"),
+    [
+        (ONE_TWO, (), ("One.", "Two."), "One.\n\nTwo.", "One.\n\nTwo."),
+        (SUM + ONE_TWO, ("Sum.",), ("One.", "Two."), "Sum.\n\nOne.\n\nTwo.", "Sum.\n\nOne.\n\nTwo."),
+        # Only a stream tells that the summary came last.
+        (ONE_TWO + SUM, ("Sum.",), ("One.", "Two."), "One.\n\nTwo.\n\nSum.", "Sum.\n\nOne.\n\nTwo."),
+        (ONE_TWO + LAST_SUM, ("", "Sum."), ("One.", "Two.", ""), "One.\n\nTwo.\n\nSum.", "Sum.\n\nOne.\n\nTwo."),
+        (LAST_SUM, ("", "Sum.", ""), (), "Sum.", "Sum."),
+    ],
+)
+async def test_a_thought_of_several_parts_is_one_text_that_goes_back_in_its_parts(
+    fragments: list[object], summary: Sequence[str], content: Sequence[str], text: str, text_of_whole: str
+) -> None:
+    item: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": parts("summary_text", *summary)}
+    if content:
+        item["content"] = parts("reasoning_text", *content)
+    response = {"status": "completed", "output": [item]}
+
+    streamed = folded(await read("openai-responses", sse(*fragments, event("output_item.done", item=item), ended())))
+    whole = folded(await read("openai-responses", json.dumps(response).encode(), stream=False))
+
+    assert (streamed.reasoning, whole.reasoning) == (text, text_of_whole)
+    assert [item_of(block) for block in streamed.blocks] == [item]
+    assert [item_of(block) for block in whole.blocks] == [item]
 
 
 @pytest.mark.parametrize(
@@ -356,7 +399,7 @@ async def test_an_event_of_a_wrong_shape_is_malformed(said: object) -> None:
     ],
 )
 def test_everything_that_the_sdk_knows_is_known_or_decided(vocabulary: Any, union: Any, new: set[str]) -> None:
-    skip = Skipped("Acme")
+    skip = Skipped("Acme", str)
     for kind in kinds_of(union):
         if kind not in vocabulary:
             vocabulary.read(json.dumps({"type": kind}).encode(), skip)

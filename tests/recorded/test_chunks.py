@@ -28,7 +28,7 @@ ADAPTERS: dict[ApiKind, Any] = {
 def heard(kind: ApiKind, chunks: Iterable[bytes]) -> tuple[list[Piece], object]:
     """What the decoder and an answer make of the chunks, and the error with which they end."""
     decode = EventStreamDecoder().feed
-    answer = ADAPTERS[kind]._Answer(Skipped("Acme"))
+    answer = ADAPTERS[kind]._Answer(Skipped("Acme", str))
     pieces: list[Piece] = []
     try:
         for chunk in chunks:

@@ -258,6 +258,6 @@ def test_several_problems_are_told_on_one_line() -> None:
     with pytest.raises(ValidationError) as caught:
         GenerationRequest.model_validate({**GOOD, "extra": {"n": 2, "betas": []}})
     assert described(caught.value) == (
-        "extra.n: anthropic gives one answer a call: enqueue one job per answer; "
+        "extra.n: a tailrace job carries one answer of anthropic: enqueue one job per answer; "
         "extra.betas: anthropic takes it as a header, and `extra` goes into the body"
     )

@@ -60,8 +60,13 @@ OPENAI = ("openai", "openai-responses")
 IN_EXTRA: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"n": 2}, EVERY),
     ({"n": 1}, ()),
+    ({"n": None}, ()),
+    # There are servers that take a word for a number, and one for a list of it.
+    *(({"n": value}, EVERY) for value in ("2", [2], 1.5, 0)),
     ({"modalities": ["text", "audio"]}, EVERY),
     ({"modalities": ["text"]}, ()),
+    ({"modalities": None}, ()),
+    *(({"modalities": value}, EVERY) for value in ("audio", {"audio": True}, [["audio"]], "text")),
     ({"audio": {"voice": "alloy"}}, EVERY),
     ({"logprobs": True}, EVERY),
     ({"logprobs": False}, ()),
@@ -150,9 +155,9 @@ def test_tools_in_extra_can_be_chosen_from() -> None:
 @pytest.mark.parametrize(
     ("provider", "given", "why"),
     [
-        ("openai", {"n": 2}, "openai can give 2 answers, a tailrace job carries one: enqueue one job per answer"),
-        ("anthropic", {"n": 2}, "anthropic gives one answer a call: enqueue one job per answer"),
-        ("local", {"n": 2}, "the provider can give 2 answers, a tailrace job carries one: enqueue one job per answer"),
+        ("openai", {"n": 2}, "a tailrace job carries one answer of openai: enqueue one job per answer"),
+        ("anthropic", {"n": 2}, "a tailrace job carries one answer of anthropic: enqueue one job per answer"),
+        ("local", {"n": 2}, "a tailrace job carries one answer of the provider: enqueue one job per answer"),
         (
             "openai",
             {"modalities": ["audio"]},
@@ -195,5 +200,5 @@ def test_a_provider_that_only_the_workers_know_is_left_to_them() -> None:
     assert [str(problem) for problem in unsupported("anthropic", request, provider="local-1")] == [
         "temperature: local-1 takes 0 to 1",
         "stop.0: local-1 takes none of white space alone",
-        "extra.n: local-1 gives one answer a call: enqueue one job per answer",
+        "extra.n: a tailrace job carries one answer of local-1: enqueue one job per answer",
     ]

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.json import Decoder
+
+from tailrace_worker.providers.json_decoder import decoder
 
 
 class Function(Struct, gc=False):
@@ -72,5 +73,5 @@ class Other(Struct, gc=False):
     message: Any = None
 
 
-decode: Final = Decoder(Completion).decode
-decode_other: Final = Decoder(Other).decode
+decode: Final = decoder(Completion)
+decode_other: Final = decoder(Other)

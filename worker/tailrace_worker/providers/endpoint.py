@@ -52,7 +52,7 @@ class Endpoint:
     """Makes the calls of an adapter, and tells what goes wrong with them."""
 
     def __init__(self, failures: Failures, post: Post, coalescer: Coalescer) -> None:
-        self.skipped = Skipped(failures.name)
+        self.skipped = Skipped(failures.name, failures.redacted)
         self._failures = failures
         self._post = post
         self._coalescer = coalescer

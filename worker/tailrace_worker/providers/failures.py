@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol, Self, cast
 import aiohttp
 import anthropic
 import httpx2
-import msgspec
 import openai
 
 from tailrace.errors import FailureCode, ProviderError
+from tailrace_worker.providers.json_decoder import decoder
 
 _OWN_WORDS: Final[Mapping[str, FailureCode]] = {
     "contract_spend_limit_reached": FailureCode.PROVIDER_QUOTA_EXCEEDED,
@@ -73,6 +73,9 @@ _ADVICE: Final[Mapping[FailureCode, str]] = {
 }
 
 
+_decode: Final = decoder(object)
+
+
 class ErrorEvent(Exception):
     """The provider said inside its stream, or in place of an answer, what went wrong."""
 
@@ -84,7 +87,7 @@ class ErrorEvent(Exception):
     def of(cls, data: bytes) -> Self:
         """The error that is JSON, or else text."""
         try:
-            return cls(msgspec.json.decode(data))
+            return cls(_decode(data))
         except ValueError:
             return cls(data.decode(errors="replace"))
 
@@ -154,10 +157,10 @@ class Failures:
         reason = _reason(error)
         code = _code(reason, reading=reading)
         # What is cut off first may be the part of a key by which it is known.
-        words = " ".join(self._redacted(_words(reason)).split())[:_MAX_WORDS]
+        words = " ".join(self.redacted(_words(reason)).split())[:_MAX_WORDS]
         for each in _chain(error):
             # The SDK's error stays behind ours as its cause, and tracebacks get logged.
-            each.args = tuple(self._redacted(part) if isinstance(part, str) else part for part in each.args)
+            each.args = tuple(self.redacted(part) if isinstance(part, str) else part for part in each.args)
         if code is FailureCode.PROVIDER_NOT_CONFIGURED:
             happened = "cannot be called"
         elif code is FailureCode.PROVIDER_MALFORMED:
@@ -178,7 +181,8 @@ class Failures:
             retry_after_seconds=retry_after_seconds,
         )
 
-    def _redacted(self, text: str) -> str:
+    def redacted(self, text: str) -> str:
+        """The text without keys."""
         for key in self._keys:
             text = text.replace(key, "[key]")
         return _KEY_SHAPE.sub("[key]", text)

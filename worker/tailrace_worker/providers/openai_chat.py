@@ -23,7 +23,7 @@ _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-"""Every other word is a `stop`."""
+"""Any other word is a `stop`, unless what came before says more."""
 
 
 class OpenAIChat:
@@ -107,8 +107,10 @@ class _Answer:
         return ToolCall(index=index, call_id=call.id or None, name=name or None, arguments=arguments or "")
 
     def _reason(self, provider_reason: str) -> FinishReason:
-        # A refusal has no word of its own on this wire: it is a `stop` after text of refusal.
-        return _FINISH_REASONS.get(provider_reason, "refusal" if self._refused else "stop")
+        if reason := _FINISH_REASONS.get(provider_reason):
+            return reason
+        # Calls that `tool_choice` has forced are a `stop` on this wire, and so is a refusal.
+        return "tool_calls" if self._calls else "refusal" if self._refused else "stop"
 
 
 def _usage(usage: wire.Usage) -> Usage:

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Final
 
 import httpx2
-import msgspec
 from msgspec import Raw
 from openai import AsyncOpenAI, AsyncStream
 
@@ -15,8 +14,9 @@ from tailrace_worker.provider import Finish, Piece, Usage, text_delta
 from tailrace_worker.providers import responses_wire as wire
 from tailrace_worker.providers.endpoint import Body, Endpoint
 from tailrace_worker.providers.failures import ErrorEvent, Failures
+from tailrace_worker.providers.json_decoder import decoder
 from tailrace_worker.providers.responses_input import body
-from tailrace_worker.providers.responses_reasoning import GAP, signature_of, text_of
+from tailrace_worker.providers.responses_reasoning import GAP, Part, signature_of, text_of
 from tailrace_worker.providers.tool_calls import ToolCalls, server_tool
 from tailrace_worker.providers.vocabulary import Skipped, kind_of
 
@@ -26,7 +26,8 @@ _INCOMPLETE_REASONS: Final[Mapping[str, FinishReason]] = {"content_filter": "con
 _MAX_OPEN_ITEMS: Final = 1_024
 """How many may have begun and not ended: one is usual."""
 
-_whole: Final = msgspec.json.Decoder(wire.Response).decode
+_whole: Final = decoder(wire.Response)
+_anything: Final = decoder(object)
 
 
 class OpenAIResponses:
@@ -56,8 +57,9 @@ class _Answer:
         self._refused = False
         self._calls = ToolCalls()
         """By the index of their item."""
-        self._told: set[int] = set()
-        """The items that have not ended, and of which some was told in fragments."""
+        self._told: dict[int, Part | None] = {}
+        """The items that have not ended, and of which some was told in fragments: the part of the reasoning that the
+        last one was of."""
 
     def pieces(self, data: bytes) -> Iterable[Piece]:
         if self.finished:
@@ -65,8 +67,6 @@ class _Answer:
         match wire.EVENTS.read(data, self._skipped):
             case wire.Fragment(delta=text) as fragment if text:
                 return self._fragment(fragment)
-            case wire.SummaryPart(summary_index=number) if number > 0:
-                return (Reasoning(text=GAP),)
             case wire.ItemAdded(item=item, output_index=place):
                 return self._added(place, item)
             case wire.ItemDone(item=item, output_index=place):
@@ -90,11 +90,16 @@ class _Answer:
 
     def _fragment(self, fragment: wire.Fragment) -> Iterable[Piece]:
         text, place = fragment.delta, fragment.output_index
+        part: Part | None = None
         match fragment:
             case wire.TextDelta():
                 piece: Piece = text_delta(text)
-            case wire.SummaryDelta() | wire.ReasoningDelta():
-                piece = Reasoning(text=text)
+            case wire.SummaryDelta(summary_index=number):
+                part = Part("summary", number)
+                piece = self._thought(place, part, text)
+            case wire.ReasoningDelta(content_index=number):
+                part = Part("content", number)
+                piece = self._thought(place, part, text)
             case wire.RefusalDelta():
                 piece = self._refusal(text)
             case _:
@@ -102,11 +107,14 @@ class _Answer:
                 if call is None:
                     return ()
                 piece = ToolCall(index=call, arguments=text)
-        if place not in self._told:
-            if len(self._told) == _MAX_OPEN_ITEMS:
-                raise ValueError(f"It has begun {_MAX_OPEN_ITEMS:,} items and ended none of them.")
-            self._told.add(place)
+        if place not in self._told and len(self._told) == _MAX_OPEN_ITEMS:
+            raise ValueError(f"It has begun {_MAX_OPEN_ITEMS:,} items and ended none of them.")
+        self._told[place] = part
         return (piece,)
+
+    def _thought(self, place: int, part: Part, text: str) -> Reasoning:
+        last = self._told.get(place)
+        return Reasoning(text=text if last in (None, part) else f"{GAP}{text}")
 
     def _refusal(self, text: str) -> Refusal:
         self._refused = True
@@ -122,7 +130,7 @@ class _Answer:
     def _done(self, place: int, item: Raw) -> Iterator[Piece]:
         """What was not told in fragments of an item that is whole."""
         is_told = place in self._told
-        self._told.discard(place)
+        last_told = self._told.pop(place, None)
         match wire.ITEMS.read(item, self._skipped):
             case wire.Message(content=parts):
                 for part in () if is_told else parts:
@@ -130,7 +138,7 @@ class _Answer:
             case wire.Reasoning() as block:
                 if not is_told and (text := text_of(block)):
                     yield Reasoning(text=text)
-                if signature := signature_of(block):
+                if signature := signature_of(block, last_told):
                     yield Reasoning(text="", signature=signature)
             case (
                 wire.FunctionCall(call_id=call_id, name=name, arguments=arguments)
@@ -143,7 +151,7 @@ class _Answer:
             case _:
                 kind, end, _ = kind_of(item).rpartition("_call")
                 if end:
-                    yield server_tool(kind, msgspec.json.decode(item))
+                    yield server_tool(kind, _anything(item))
 
     def _part(self, part: Raw) -> Iterable[Piece]:
         match wire.PARTS.read(part, self._skipped):

@@ -1,7 +1,7 @@
 """A block of reasoning of Responses: what readers get of it, and how a later request gives it back."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,13 @@ GAP: Final = "\n\n"
 """Between the parts of a block, which is one text to readers."""
 
 
+class Part(NamedTuple):
+    """Which part of a block."""
+
+    kind: Literal["summary", "content"]
+    number: int
+
+
 class _Signature(Struct, omit_defaults=True):
     """What the text of a block does not say of it."""
 
@@ -23,6 +30,8 @@ class _Signature(Struct, omit_defaults=True):
     """The lengths of the parts that sum the reasoning up,"""
     content: list[int] = []
     """and of those that are the reasoning itself."""
+    content_first: bool = False
+    """Whether the text has the reasoning before its summary."""
 
 
 _decode: Final = msgspec.json.Decoder(_Signature).decode
@@ -30,11 +39,14 @@ _decode: Final = msgspec.json.Decoder(_Signature).decode
 
 def text_of(item: wire.Reasoning) -> str:
     """The text of a block, as a stream joins it."""
-    return GAP.join(part.text for part in (*(item.summary or ()), *(item.content or ())))
+    return _joined(part.text for part in (*(item.summary or ()), *(item.content or ())))
 
 
-def signature_of(item: wire.Reasoning) -> str | None:
-    """What has to be given back with the text; `None` where there is nothing to know the block by."""
+def signature_of(item: wire.Reasoning, last: Part | None) -> str | None:
+    """What has to be given back with the text; `None` where there is nothing to know the block by.
+
+    `last` is the part that a stream ended the text with.
+    """
     if not item.id and not item.encrypted_content:
         return None
     signature = _Signature(
@@ -42,6 +54,7 @@ def signature_of(item: wire.Reasoning) -> str | None:
         encrypted_content=item.encrypted_content,
         summary=[len(part.text) for part in item.summary or ()],
         content=[len(part.text) for part in item.content or ()],
+        content_first=bool(item.content) and last is not None and last.kind == "summary",
     )
     return msgspec.json.encode(signature).decode()
 
@@ -65,11 +78,19 @@ def item_of(block: PastReasoning) -> Body | None:
 
 def _parts(text: str, signature: _Signature) -> tuple[Sequence[str], Sequence[str]]:
     """The parts that the text was joined from; one where somebody has changed it since."""
+    reverse = signature.content_first
+    before, after = (signature.content, signature.summary) if reverse else (signature.summary, signature.content)
     parts: list[str] = []
     start = 0
-    for length in (*signature.summary, *signature.content):
+    for length in (*before, *after):
         parts.append(text[start : start + length])
-        start += length + len(GAP)
-    if GAP.join(parts) == text:
-        return parts[: len(signature.summary)], parts[len(signature.summary) :]
-    return ((), [text]) if signature.content and not signature.summary else ([text], ())
+        start += length + len(GAP) if length else 0
+    if _joined(parts) != text:
+        return ((), [text]) if signature.content and not signature.summary else ([text], ())
+    first, second = parts[: len(before)], parts[len(before) :]
+    return (second, first) if reverse else (first, second)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    # A stream never comes to a part without text, and joins nothing to it.
+    return GAP.join(filter(None, parts))

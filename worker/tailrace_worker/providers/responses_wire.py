@@ -23,11 +23,11 @@ class RefusalDelta(Fragment, tag="response.refusal.delta"):
 
 
 class SummaryDelta(Fragment, tag="response.reasoning_summary_text.delta"):
-    pass
+    summary_index: int = 0
 
 
 class ReasoningDelta(Fragment, tag="response.reasoning_text.delta"):
-    pass
+    content_index: int = 0
 
 
 class ArgumentsDelta(Fragment, tag="response.function_call_arguments.delta"):
@@ -36,10 +36,6 @@ class ArgumentsDelta(Fragment, tag="response.function_call_arguments.delta"):
 
 class InputDelta(Fragment, tag="response.custom_tool_call_input.delta"):
     pass
-
-
-class SummaryPart(Struct, tag="response.reasoning_summary_part.added"):
-    summary_index: int = 0
 
 
 class ItemAdded(Struct, tag="response.output_item.added"):
@@ -102,7 +98,7 @@ class Error(Struct, tag="error"):
 
 
 EVENTS: Final = Vocabulary(
-    *(TextDelta, RefusalDelta, SummaryDelta, ReasoningDelta, ArgumentsDelta, InputDelta, SummaryPart),
+    *(TextDelta, RefusalDelta, SummaryDelta, ReasoningDelta, ArgumentsDelta, InputDelta),
     *(ItemAdded, ItemDone, Completed, Incomplete, Failed, Error),
     silent=r"keepalive|response\.("
     r".*_call[._].*|mcp_list_tools\..*|(.*\.)?(created|queued|in_progress|added|done|compacting))",

@@ -48,6 +48,7 @@ class ToolCalls:
                 raise ValueError(f"It calls more than {MAX_TOOL_CALLS:,} tools in one answer.")
             call = self._calls[place] = _Call(self._count, call_id)
             self._count += 1
+        call.call_id = call.call_id or call_id
         return call.index
 
 

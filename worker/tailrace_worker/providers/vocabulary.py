@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Union
 
-from msgspec import Struct, ValidationError
+from msgspec import DecodeError, Struct, ValidationError
 from msgspec.json import Decoder
 
 from tailrace_worker.providers.failures import ErrorEvent
+from tailrace_worker.providers.json_decoder import decoder, mended
 
 _logger = logging.getLogger(__name__)
 
@@ -20,12 +21,15 @@ _MAX_KIND_LENGTH: Final = 100
 class Skipped:
     """Counts what a provider sends that this version does not know, by its kind; a kind is logged when it is new."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, redacted: Callable[[str], str]) -> None:
         self._provider = provider
+        self._redacted = redacted
         self.counts: Counter[str] = Counter()
 
     def add(self, kind: str) -> None:
         """Counts one more; beyond a hundred kinds, all others are one."""
+        # What is cut off first may be the part of a key by which it is known.
+        kind = self._redacted(kind)[:_MAX_KIND_LENGTH]
         if kind not in self.counts and len(self.counts) >= _MAX_KINDS:
             kind = "others"
         self.counts[kind] += 1
@@ -51,7 +55,7 @@ class Vocabulary:
         """What it is, or `None` for a kind that is skipped.
 
         Raises:
-            msgspec.DecodeError: It is no JSON, says of no kind to be, or has another shape than its kind.
+            ValueError: It is no JSON, says of no kind to be, or has another shape than its kind.
             ErrorEvent: It is an error, and of no kind.
         """
         try:
@@ -60,9 +64,11 @@ class Vocabulary:
             kind = kind_of(data)
             if kind in self._known:
                 raise
-            if not self._silent.fullmatch(kind):
+            if not self._silent.fullmatch(kind[:_MAX_KIND_LENGTH]):
                 skipped.add(kind)
             return None
+        except DecodeError:
+            return self.read(mended(data), skipped)
 
 
 class _Kind(Struct):
@@ -70,7 +76,7 @@ class _Kind(Struct):
     error: Any = None
 
 
-_decode_kind: Final = Decoder(_Kind).decode
+_decode_kind: Final = decoder(_Kind)
 
 
 def kind_of(data: Any) -> str:
@@ -81,4 +87,4 @@ def kind_of(data: Any) -> str:
         raise ErrorEvent(thing.error)
     if thing.type is None:
         raise ValidationError("It has no `type`.")
-    return thing.type[:_MAX_KIND_LENGTH]
+    return thing.type
