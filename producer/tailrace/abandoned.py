@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from tailrace import attempts
-from tailrace.broker import Broker, Command
+from tailrace.broker import Broker, Command, text
 from tailrace.endings import JobEnding, close
 from tailrace.errors import FailureCode, InfrastructureError
 from tailrace.events import Failed
@@ -55,7 +55,7 @@ class Abandoned:
             if expires_at is not None and now > int(expires_at):
                 await self._expire(job_id, now)
             if queue is not None and not body and not mark:
-                await self._bury(job_id, queue.decode(), now)
+                await self._bury(job_id, text(queue), now)
 
     def _questions(self, job_id: str) -> tuple[Command, ...]:
         return (

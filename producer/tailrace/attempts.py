@@ -7,7 +7,7 @@ attempt above the last one, and which `SEQ` comes next.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tailrace.broker import Broker, ms, script
+from tailrace.broker import Broker, ms, script, text
 from tailrace.errors import JobNotFound
 from tailrace.events import Ending, encode
 from tailrace.keys import EntryId, Keys
@@ -231,13 +231,13 @@ async def begin(
             return Began(
                 started=EntryId.decode(started),
                 fields=tuple(fields),
-                tenant=tenant.decode(),
+                tenant=text(tenant),
                 request=request,
                 at=at,
                 queued_at=queued_at,
             )
         case [b"ended", ending, tenant]:
-            return Over(ending=ending.decode(), tenant=tenant.decode())
+            return Over(ending=ending.decode(), tenant=text(tenant))
         case [b"behind", last_attempt]:
             return Behind(last_attempt=last_attempt)
         case _:
@@ -276,7 +276,7 @@ async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_s
     reply = await broker.call(*script(_CANCEL, _keys(keys, job_id), reason, ms(keep_seconds)))
     if reply[0] == b"gone":
         raise no_stream(job_id)
-    outcome, ending, tenant, queue = (part.decode() for part in reply[:4])
+    outcome, ending, tenant, queue = map(text, reply[:4])
     return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue, at=reply[4])
 
 
@@ -285,7 +285,7 @@ async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_s
     reply = await broker.call(*script(_END, _keys(keys, job_id), ms(keep_seconds), *encode(ending)))
     if reply[0] == b"gone":
         return Gone()
-    return Over(ending=reply[1].decode(), tenant=reply[2].decode())
+    return Over(ending=reply[1].decode(), tenant=text(reply[2]))
 
 
 def no_stream(job_id: str) -> JobNotFound:

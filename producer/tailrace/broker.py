@@ -130,6 +130,11 @@ def script(source: str, keys: tuple[str, ...], *arguments: Argument) -> Command:
     return ("EVAL", source, len(keys), *keys, *arguments)
 
 
+def text(stored: bytes) -> str:
+    """What Redis holds, as text: what is not UTF-8 in it was written by somebody else, and becomes a `\ufffd`."""
+    return stored.decode(errors="replace")
+
+
 def ms(seconds: float) -> int:
     """Redis counts time in whole milliseconds."""
     return round(seconds * 1000)

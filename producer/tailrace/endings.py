@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tailrace.broker import Broker, Command, PatientBroker, ms
+from tailrace.broker import Broker, Command, PatientBroker, ms, text
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 from tailrace.settings import Settings
@@ -85,9 +85,9 @@ async def read_endings(
             for entry_id, fields in entries:
                 if fields is not None and b"job" in fields:
                     yield JobEnding(
-                        job_id=fields[b"job"].decode(),
-                        tenant=fields.get(b"tenant", b"").decode(),
-                        ending=fields.get(b"ending", b"").decode(),
+                        job_id=text(fields[b"job"]),
+                        tenant=text(fields.get(b"tenant", b"")),
+                        ending=text(fields.get(b"ending", b"")),
                     )
                 await patient.call("XACK", stream, group, entry_id)
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from tailrace.attempts import no_stream
-from tailrace.broker import Broker, Command, ms, script
+from tailrace.broker import Broker, Command, ms, script, text
 from tailrace.errors import IdempotencyConflict, QueueFull
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
 from tailrace.request import GenerationRequest
@@ -209,8 +209,8 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
         *((("UNLINK", idempotency),) if idempotency else ()),
     )
     if queue is not None:
-        await broker.transaction(("ZREM", keys.running(queue.decode()), job_id), ("DEL", arq_in_progress(job_id)))
-        await withdraw(broker, keys, job_id, queue.decode())
+        await broker.transaction(("ZREM", keys.running(text(queue)), job_id), ("DEL", arq_in_progress(job_id)))
+        await withdraw(broker, keys, job_id, text(queue))
     if not removed:
         raise no_stream(job_id)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tailrace import attempts, enqueue
 from tailrace.answer import Answer, Snapshot
 from tailrace.attempts import CancelOutcome, no_stream
-from tailrace.broker import Broker, script
+from tailrace.broker import Broker, script, text
 from tailrace.endings import JobEnding, close
 from tailrace.enqueue import NewJob
 from tailrace.errors import InvalidRequest, JobNotFound
@@ -46,6 +46,8 @@ end
 """
 
 _TOLD = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
+_MS_DIGITS = 14
+"""Of the years up to 5138."""
 _TELLING = frozenset(JobState) - {JobState.RUNNING}
 
 
@@ -169,8 +171,8 @@ class Job:
         new_job = NewJob.of(
             _changed(stored, changes),
             self._settings,
-            tenant=tenant.decode(),
-            queue=queue.decode(),
+            tenant=text(tenant),
+            queue=text(queue),
             regenerated_from=self.id,
         )
         job_id = await enqueue.enqueue(self._broker, self._keys, new_job)
@@ -208,14 +210,14 @@ class Job:
         return JobStatus(
             job_id=self.id,
             state=JobState(said) if said in _TELLING else JobState.RUNNING,
-            tenant=tenant.decode(),
-            queue=queue.decode(),
-            provider=provider.decode(),
-            model=model.decode(),
-            queued_at=int(queued_at or 0),
+            tenant=text(tenant),
+            queue=text(queue),
+            provider=text(provider),
+            model=text(model),
+            queued_at=_unix_ms(queued_at),
             cursor=EntryId.decode(entry_id),
-            regenerated_from=regenerated_from.decode() or None,
-            regenerated_as=tuple(job_id.decode() for job_id in regenerated_as),
+            regenerated_from=text(regenerated_from) or None,
+            regenerated_as=tuple(map(text, regenerated_as)),
             timing=self._timing(event),
         )
 
@@ -234,7 +236,10 @@ class Job:
 
 
 def _changed(stored: bytes, changes: dict[str, Any]) -> GenerationRequest:
-    fields: object = json.loads(stored)
+    try:
+        fields: object = json.loads(stored)
+    except ValueError:
+        fields = None
     if not isinstance(fields, dict):
         # A body of stock arq can carry anything.
         raise InvalidRequest("The job was enqueued with no request: there is nothing to ask again.")
@@ -247,6 +252,11 @@ def _changed(stored: bytes, changes: dict[str, Any]) -> GenerationRequest:
         raise InvalidRequest(described(error)) from None
 
 
-def _utf8(text: str) -> str:
+def _unix_ms(digits: bytes) -> int:
+    """A time, or 0 where it is none."""
+    return int(digits) if digits.isdigit() and len(digits) <= _MS_DIGITS else 0
+
+
+def _utf8(reason: str) -> str:
     """A lone surrogate, which has no UTF-8, becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
+    return reason.encode("utf-8", "replace").decode()

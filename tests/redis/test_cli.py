@@ -485,6 +485,21 @@ async def test_status_obeys_no_record(job: Job, broker: Broker, settings: Settin
     assert "\u202e" not in out
 
 
+@pytest.mark.parametrize("queued_at", ["soon", "-1", "1e3", "9" * 400, b"\xff", "\u0661"])
+async def test_a_record_in_which_somebody_wrote_rubbish_ends_nothing_in_a_traceback(
+    queued_at: str | bytes, job: Job, broker: Broker, settings: Settings, capsys: Capture
+) -> None:
+    rubbish = {"queued_at": queued_at, "tenant": b"\xff", "queue": b"\xfe", "model": b"\xff\n", "request": b"{\xff"}
+    fields = (part for field in rubbish.items() for part in field)
+    await broker.call("HSET", Keys(settings.prefix).record(job.id), *fields)
+    assert await command("status", job=job) == 0
+    assert capsys.readouterr().out == "queued, at 0-1 of its stream\n"
+    assert await command("regenerate", job=job) == 2
+    assert "enqueued with no request" in capsys.readouterr().err
+    assert await command("cancel", job=job) == 0
+    assert (await job.status()).state == "cancelled"
+
+
 async def test_status_invents_nothing_where_the_record_is_lost(
     job: Job, broker: Broker, settings: Settings, capsys: Capture
 ) -> None:

@@ -97,9 +97,9 @@ async def test_a_change_that_breaks_a_rule_enqueues_nothing(
     assert (await job.status()).regenerated_as == ()
 
 
-@pytest.mark.parametrize("carried", ["{}", '{"model": "m"}', "[]", '"Hi"', "null"])
+@pytest.mark.parametrize("carried", ["{}", '{"model": "m"}', "[]", '"Hi"', "null", "", "{", b'{"model": "\xff"}'])
 async def test_what_stock_arq_carried_and_is_no_request_cannot_be_asked_again(
-    carried: str, job: Job, broker: Broker, keys: Keys
+    carried: str | bytes, job: Job, broker: Broker, keys: Keys
 ) -> None:
     await broker.call("HSET", keys.record(job.id), "request", carried)
     for changes in ({}, {"provider": "anthropic"}):
