@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tailrace.cli.controls import visible
+from tailrace.cli.terminal import page
 from tailrace.cli.terminal.page import Page
 from tailrace.cli.terminal.parts import MarkdownPart
 from tailrace.render import MarkdownStream
@@ -37,12 +38,12 @@ def shown(markdown: str, *, width: int = 30, piece: int = 1_000) -> str:
 def preview(markdown: str, *, width: int = 30, height: int = 3) -> str:
     printing = console(width)
     stream = MarkdownStream()
-    page = Page()
+    printed = Page()
     for block in stream.feed(markdown):
-        page.add(block)
+        printed.add(block)
     assert stream.open is not None
     with printing.capture() as capture:
-        printing.print(page.preview(stream.open, width=width, height=height))
+        printing.print(printed.preview(stream.open, width=width, height=height))
     return capture.get()
 
 
@@ -95,6 +96,17 @@ def test_code_has_the_colours_of_its_language_from_the_first_line_on() -> None:
     assert capture.get() == "\x1b[94mdef\x1b[0m\x1b[90m \x1b[0m\x1b[92mf\x1b[0m\n"
 
 
+@pytest.mark.parametrize(("code", "is_coloured"), [("import a", True), ("import ab", False)])
+def test_code_that_would_take_seconds_has_no_colours(
+    code: str, is_coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "_MAX_HIGHLIGHTED", 8)
+    printing = console(30, color_system="standard")
+    with printing.capture() as capture:
+        printing.print(*MarkdownPart().take(f"```python\n{code}\n```\n"))
+    assert ("\x1b" in capture.get()) == is_coloured
+
+
 def test_a_language_that_nobody_knows_has_no_colours() -> None:
     assert shown("```nosuchlanguage\na = 1\n```").splitlines() == ["a = 1"]
 
@@ -115,15 +127,15 @@ def test_of_an_open_block_about_as_much_is_shown_as_has_room(markdown: str, end:
 
 
 def test_the_preview_of_a_block_does_not_change_what_comes_after() -> None:
-    stream, page = MarkdownStream(), Page()
+    stream, printed = MarkdownStream(), Page()
     stream.feed("1. a\n1. b")
     printing = console(30)
     with printing.capture() as capture:
         for _ in range(3):
             assert stream.open is not None
-            printing.print(page.preview(stream.open, width=30, height=3))
+            printing.print(printed.preview(stream.open, width=30, height=3))
         for block in stream.end():
-            printing.print(page.add(block))
+            printing.print(printed.add(block))
     assert capture.get().split() == ["1.", "b"] * 4
 
 

@@ -28,6 +28,8 @@ from tailrace.render import (
 
 _CONTEXT: Final = 2
 """So many screens of an open block of code are highlighted, since what is seen of it depends on what stands above."""
+_MAX_HIGHLIGHTED: Final = 65_536
+"""Colours take a second for so many characters; longer code has none."""
 
 
 class Page:
@@ -158,6 +160,8 @@ def _markdown(source: str) -> Markdown:
 
 
 def _code(block: FencedCode | IndentedCode, text: str) -> Text:
+    if len(text) > _MAX_HIGHLIGHTED:
+        return Text(text.rstrip())
     return _syntax(block.language if isinstance(block, FencedCode) else "").highlight(text.rstrip())
 
 
