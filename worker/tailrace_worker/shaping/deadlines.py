@@ -89,7 +89,8 @@ class Watch:
         now = self._since = self._loop.time()
         if self._timer is None:
             self._set()
-        self._check(now)
+        if now >= self._total_by and not self._is_finished:
+            raise self._passed(now)
 
     def hear(self, piece: Piece) -> None:
         """A piece has come, and the next is waited for."""
@@ -104,15 +105,12 @@ class Watch:
         if type(piece) is Finish:
             self._is_finished = True
         # Pieces that are there at once never let a timer find anybody who waits.
-        self._check(now)
+        if now >= self._total_by and not self._is_finished:
+            raise self._passed(now)
 
     def rest(self) -> None:
         """Nobody waits, until `wait`."""
         self._task = None
-
-    def _check(self, now: float) -> None:
-        if now >= self._total_by and not self._is_finished:
-            raise self._passed(now)
 
     def _stop(self) -> None:
         if self._timer is not None:
