@@ -3,9 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
+
+from msgspec import Struct
 
 from tailrace.events import Delta, Ending, StreamEvent, encode
 from tailrace.keys import EntryId, Keys
@@ -53,9 +54,11 @@ _DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
 _NO_HEAD: Final = _head((), grows=False)
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """What is appended, from the first piece of it on. Once it has its id, its command never changes."""
+class Entry(Struct, eq=False, gc=False):
+    """What is appended, from the first piece of it on. Once it has its id, its command never changes.
+
+    Tens of thousands are kept, and all are forgotten in time: looking through them would only hold up the loop.
+    """
 
     writer: "StreamWriter"
     head: _Head
