@@ -5,7 +5,7 @@ NEWEST := .venv-newest-redis/bin
 
 .PHONY: demo test test-fast check format clean
 
-demo: .venv/installed  ## two answers stream side by side, a third is cancelled
+demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
 
 test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the light side on the newest redis-py
@@ -29,10 +29,17 @@ format: .venv/installed
 clean:
 	rm -rf .venv .venv-newest-redis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
+.venv/demo-installed: pyproject.toml constraints.txt
+	@echo "Installing what the demo needs into .venv, which takes about a minute ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
 .venv/installed: pyproject.toml constraints.txt
+	@echo "Installing what tests and checks need into .venv, which takes a minute or two ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	touch $@ .venv/demo-installed
 
 # arq holds redis below 6; the light side, which knows nothing of arq, has to run on the newest as well.
 .venv-newest-redis/installed: pyproject.toml constraints.txt constraints-newest-redis.txt

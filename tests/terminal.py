@@ -162,15 +162,19 @@ class TerminalProcess:
 
 @asynccontextmanager
 async def at_terminal(
-    *arguments: str, columns: int = 80, lines: int = 24, variables: Mapping[str, str] | None = None
+    *arguments: str,
+    columns: int = 80,
+    lines: int = 24,
+    variables: Mapping[str, str] | None = None,
+    program: str = _PROGRAM,
 ) -> AsyncGenerator[TerminalProcess]:
-    """Runs the command at a terminal of its own."""
+    """Runs the command, or a program that runs it, at a terminal of its own."""
     ours, theirs = os.openpty()
     os.set_blocking(ours, False)
     _set_size(ours, columns=columns, lines=lines)
     environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM, *arguments),
+        *(sys.executable, "-c", program, *arguments),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

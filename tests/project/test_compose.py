@@ -10,7 +10,7 @@ import openai
 import pytest
 import yaml
 
-from tailrace.cli import build_parser
+from tailrace.cli.command_line import build_parser
 from tailrace_worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]

@@ -18,6 +18,8 @@ import pytest
 from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.cli import main
+from tailrace.cli.following import follow
+from tailrace.cli.plain import PlainText
 from tailrace.events import Cancelled, Completed, Delta, Failed, Reasoning, Started, StreamEvent, encode
 from tailrace.keys import Keys
 
@@ -433,10 +435,35 @@ async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
     told = re.fullmatch(r"The job goes on\. To read on: tailrace (.+)\n", err.decode())
     assert told
     await say(job, Delta(text="two\n"), COMPLETED)
-    verb, job_id, *arguments = told[1].split()
-    assert job_id == job.id
-    assert await command(verb, *arguments, job=job) == 0
+    assert await command(*told[1].split()) == 0
     assert capsys.readouterr().out == "two\n"
+
+
+class Slow(PlainText):
+    """A display that has much to show at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_behind = asyncio.Event()
+
+    async def draw(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.is_behind.set()
+            await asyncio.Event().wait()
+
+
+async def test_who_leaves_when_all_is_over_is_not_told_how_to_read_on(job: Job, say: Say, capsys: Capture) -> None:
+    await say(job, STARTED, COMPLETED)
+    display = Slow()
+    following = asyncio.create_task(follow([job], display))
+    async with asyncio.timeout(20):
+        await display.is_behind.wait()
+        following.cancel()
+        await asyncio.wait({following})
+    assert following.cancelled()
+    assert capsys.readouterr().err == "completed: stop\n"
 
 
 async def test_a_character_that_the_terminal_cannot_show_is_replaced(

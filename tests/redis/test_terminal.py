@@ -28,6 +28,26 @@ from tailrace_worker.embedded import EmbeddedBroker
 from tests.eventually import eventually
 from tests.terminal import at_terminal
 
+SHELL = """\
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = os.fork()
+if not child:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.executable, [sys.executable, "-m", "tailrace.cli", *sys.argv[1:]])
+while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+    os.tcsetpgrp(0, os.getpid())
+    print("stopped")
+    assert input() == "fg"
+    os.tcsetpgrp(0, child)
+    os.kill(child, signal.SIGCONT)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""What a shell does about the one job that it runs: Ctrl-Z, and `fg` to go on."""
+
 Say: TypeAlias = Callable[..., Awaitable[None]]
 
 COMPLETED = Completed(at=2, finish_reason="stop", output_tokens=12, ttft_ms=80, tokens_per_second=9)
@@ -134,6 +154,15 @@ async def test_the_answer_is_shown_as_the_markdown_that_it_is(job: Job, say: Say
         await say(job, started(), *deltas(TEXT), COMPLETED)
         assert await terminal.ended() == 0
         assert terminal.screen.text == SHOWN
+
+
+async def test_a_size_of_0_in_the_environment_says_nothing(job: Job, say: Say) -> None:
+    async with at_terminal("tail", job.id, columns=40, variables={"COLUMNS": "0", "LINES": "0"}) as terminal:
+        await say(job, started(), Delta(text="one"))
+        await terminal.shows(lambda text: re.search(r"^one\n~1 tokens", text) is not None)
+        await say(job, Delta(text=TEXT.removeprefix("# The mill")), COMPLETED)
+        assert await terminal.ended() == 0
+        assert terminal.screen.text.startswith("one\n\nWater turns the wheel, and leaves by the\ntailrace.\n")
 
 
 async def test_what_is_open_is_shown_as_it_grows_and_nothing_is_printed_twice(job: Job, say: Say) -> None:
@@ -318,7 +347,7 @@ async def test_ctrl_c_asks_and_l_leaves_with_the_way_back(job: Job, say: Say) ->
         assert await terminal.ended() == 130
         assert terminal.screen.text.startswith("one two\nThe job goes on.")
         # Broken by nobody but the terminal itself, it can be copied.
-        assert f"tailrace tail {job.id} --after 1-4\r\n" in terminal.screen.written
+        assert f"tailrace tail --after 1-4 {job.id}\r\n" in terminal.screen.written
     assert (await job.status()).state is JobState.RUNNING
 
 
@@ -370,6 +399,29 @@ async def test_a_signal_leaves_the_terminal_as_it_was(number: signal.Signals, jo
         assert terminal.screen.written.rindex("\x1b[?25h") > terminal.screen.written.rindex("\x1b[?25l")
 
 
+async def test_ctrl_z_gives_the_terminal_back_to_the_shell_until_fg(job: Job, say: Say) -> None:
+    async with at_terminal("tail", job.id, program=SHELL) as terminal:
+        before = terminal.modes
+        await say(job, started(), Delta(text="one"))
+        await terminal.shows("one\n~")
+        for word in ("two", "three"):
+            terminal.press("\x1a")
+            text = await terminal.shows(lambda text: text.endswith("stopped\n"))
+            assert "tokens" not in text
+            assert terminal.modes == before
+            assert terminal.screen.written.rindex("\x1b[?25h") > terminal.screen.written.rindex("\x1b[?25l")
+            await say(job, Delta(text=f" {word}"))
+            terminal.press("fg\n")
+            await terminal.shows(f"{word}\n~")
+            assert terminal.screen.written.rindex("\x1b[?25l") > terminal.screen.written.rindex("\x1b[?25h")
+        terminal.press("\x03")
+        await terminal.shows("(l)eave")
+        terminal.press("l")
+        assert await terminal.ended() == 130
+        assert terminal.modes == before
+        assert re.search(r"^one two three\nThe job goes on", terminal.screen.text, re.MULTILINE)
+
+
 async def test_an_ending_withdraws_the_question(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(job, started(), Delta(text="one"))
@@ -410,6 +462,7 @@ async def test_who_loses_redis_learns_how_to_read_all_jobs_on(settings: Settings
                 text = terminal.screen.text
                 assert f"The jobs go on. To read on: tailrace tail {' '.join(jobs)}\n" in text
                 assert text.count("Redis cannot be reached") >= 1
+                assert "tail(" not in text
 
 
 async def test_more_jobs_than_have_room_are_counted(tailrace: Tailrace, say: Say) -> None:

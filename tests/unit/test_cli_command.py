@@ -1,5 +1,6 @@
 """The command as a whole: help, exit codes, and what it says to who misuses it. No Redis is needed."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tailrace import cli
+from tailrace.cli import command_line, main
 from tailrace.errors import TailraceError
 
 JOB = "hX3vJ0c2TqK9bWm5yRzA1g"
@@ -20,7 +21,7 @@ HEAVY = {"aiohttp", "anthropic", "arq", "openai", "rich", "shtab", "uvloop"}
 
 def command(*arguments: str) -> int:
     with pytest.raises(SystemExit) as left:
-        sys.exit(cli.main(arguments))
+        sys.exit(main(arguments))
     return int(left.value.code or 0)
 
 
@@ -57,7 +58,7 @@ def install(monkeypatch: pytest.MonkeyPatch, verb: Verb) -> None:
         return [entry_point] if group == entry_point.group else []
 
     monkeypatch.setitem(sys.modules, verb.__name__, verb)
-    monkeypatch.setattr(cli, "entry_points", entry_points)
+    monkeypatch.setattr(command_line, "entry_points", entry_points)
 
 
 def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() -> None:
@@ -82,6 +83,32 @@ def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() 
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert run("tail", "short")[0] == 2
     assert run()[0] == 2
+
+
+@pytest.mark.parametrize("module", ["importlib.metadata", "tailrace.errors", "pydantic"])
+def test_ctrl_c_while_it_still_loads_is_no_traceback(module: str) -> None:
+    program = (
+        "import sys\n"
+        "class CtrlC:\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name == '{module}': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, CtrlC)\n"
+        "from tailrace.cli import main\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "status", JOB], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_every_verb_is_on_the_line_of_its_summary(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert command("--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    _, verbs = command_line.build_parser()
+    for name, verb in verbs.items():
+        assert any(re.match(rf"    {name} +{verb.SUMMARY[:40]}", line) for line in lines)
 
 
 def test_the_package_runs_as_the_command_does() -> None:

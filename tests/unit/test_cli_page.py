@@ -107,6 +107,25 @@ def test_code_that_would_take_seconds_has_no_colours(
     assert ("\x1b" in capture.get()) == is_coloured
 
 
+@pytest.mark.parametrize(
+    ("markdown", "lines"),
+    [
+        ("> ```\n> ab\n>\n>\n> cdefghi\n> ```\n> j", ["▌ ab", "▌", "▌", "▌ cdefghi", "▌ j"]),
+        ("```\nabcdefghijk\n\n\n\n\n\n\n\n\n\nl\n```", ["abcdefgh", "ijk", *[""] * 9, "l"]),
+        ("- <p>\n  ab\n  </p>", [" • <p>", "   ab", "   </p>"]),
+        ("a\n\n$$\nx^2\ny^2\n$$", ["a", "", "$$", "x^2", "y^2", "$$"]),
+        ("*ab*\ncd *e*\nf", ["*ab*", "cd *e*", "f"]),
+        ("| a |\n|-|\n| b |\n\nc", ["| a |", "|-|", "| b |", "", "c"]),
+    ],
+)
+def test_a_large_block_is_printed_piece_by_piece_and_loses_no_line(
+    markdown: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "_MAX_HIGHLIGHTED", 8)
+    monkeypatch.setattr(page, "_PIECE", 8)
+    assert shown(markdown).splitlines() == lines
+
+
 def test_a_language_that_nobody_knows_has_no_colours() -> None:
     assert shown("```nosuchlanguage\na = 1\n```").splitlines() == ["a = 1"]
 
@@ -135,7 +154,7 @@ def test_the_preview_of_a_block_does_not_change_what_comes_after() -> None:
             assert stream.open is not None
             printing.print(printed.preview(stream.open, width=30, height=3))
         for block in stream.end():
-            printing.print(printed.add(block))
+            printing.print(*printed.add(block))
     assert capture.get().split() == ["1.", "b"] * 4
 
 

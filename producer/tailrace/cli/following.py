@@ -29,9 +29,15 @@ async def follow(
     try:
         with _warnings_said_by(display):
             return await following.run()
-    except (asyncio.CancelledError, BrokerUnavailable):
-        display.say(following.how_to_read_on(redis_url))
+    except asyncio.CancelledError:
+        if not following.is_over:
+            display.say(following.how_to_read_on(redis_url))
         raise
+    except BrokerUnavailable as error:
+        display.say(following.how_to_read_on(redis_url))
+        # Its own advice is for programs.
+        advice = f" Go on with tail(after={error.cursor!r})."
+        raise BrokerUnavailable(str(error).removesuffix(advice), cursor=error.cursor) from error
 
 
 @contextmanager
@@ -59,15 +65,18 @@ class _Following:
         self._jobs = jobs
         self._display = display
         self._cursors = {job.id: after for job in jobs}
+        self.is_over = False
+        """Nothing follows; at most some of it has still to be shown."""
 
     async def run(self) -> int:
         try:
             async with asyncio.TaskGroup() as tasks:
-                beside = [tasks.create_task(self._display.draw())]
-                if leaving.can_ask():
-                    beside.append(tasks.create_task(self._offer()))
+                # The keys are taken before anything is drawn: after `bg` that halts us before we write.
+                beside = [tasks.create_task(self._offer())] if leaving.can_ask() else []
+                beside.append(tasks.create_task(self._display.draw()))
                 tails = [tasks.create_task(self._tail(job)) for job in self._jobs]
                 await asyncio.wait(tails)
+                self.is_over = True
                 for task in beside:
                     task.cancel()
         except BaseExceptionGroup as failures:
@@ -77,15 +86,15 @@ class _Following:
 
     def how_to_read_on(self, redis_url: str | None) -> str:
         """The command that shows what comes next."""
-        goes_on = "The job goes on."
-        command = ["tailrace", "tail", *self._cursors]
+        goes_on, command = "The jobs go on.", ["tailrace", "tail"]
         if len(self._jobs) == 1:
+            goes_on = "The job goes on."
             command += ["--after", str(self._cursors[self._jobs[0].id])]
-        else:
-            goes_on = "The jobs go on."
         if redis_url:
             command += ["--redis-url", without_password(redis_url)]
-        return f"{goes_on} To read on: {shlex.join(command)}"
+        if any(job.id.startswith("-") for job in self._jobs):
+            command.append("--")
+        return f"{goes_on} To read on: {shlex.join([*command, *self._cursors])}"
 
     async def _tail(self, job: Job) -> str:
         """Returns how the job ended."""

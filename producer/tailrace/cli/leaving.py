@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from tailrace.cli.suspending import held
+
 LEAVE: Final = "l"
 CANCEL: Final = "c"
 _CTRL_C: Final = "\x03"
@@ -69,10 +71,12 @@ def _keys(pressed: asyncio.Queue[str]) -> Generator[None]:
             pressed.put_nowait(key)
 
     before = termios.tcgetattr(terminal)
-    tty.setcbreak(terminal, termios.TCSADRAIN)
-    loop.add_reader(terminal, read)
-    try:
-        yield
-    finally:
-        loop.remove_reader(terminal)
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+    with held(
+        take=lambda: tty.setcbreak(terminal, termios.TCSADRAIN),
+        release=lambda: termios.tcsetattr(terminal, termios.TCSADRAIN, before),
+    ):
+        loop.add_reader(terminal, read)
+        try:
+            yield
+        finally:
+            loop.remove_reader(terminal)

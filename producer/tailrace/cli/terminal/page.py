@@ -1,7 +1,8 @@
 """`Page`: the blocks of a Markdown text, one below the other, as a terminal shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -30,6 +31,8 @@ _CONTEXT: Final = 2
 """So many screens of an open block of code are highlighted, since what is seen of it depends on what stands above."""
 _MAX_HIGHLIGHTED: Final = 65_536
 """Colours take a second for so many characters; longer code has none."""
+_PIECE: Final = 16_384
+"""Of what may be larger, so many characters are printed at a time."""
 
 
 class Page:
@@ -40,9 +43,9 @@ class Page:
         self._numbers: dict[int, int] = {}
         """The number of the last item of each ordered list, by the line that the list begins in."""
 
-    def add(self, block: Block) -> RenderableType:
-        """Shows a block that is closed."""
-        shown = self._placed(block, _body(block))
+    def add(self, block: Block) -> list[RenderableType]:
+        """Shows a block that is closed, a large one in pieces."""
+        shown = self._placed(block, _bodies(block))
         for container in block.containers[self._shared_with(block) :]:
             if isinstance(container, Item) and container.number is not None:
                 self._numbers[container.list_line] = self._number(container, container.number, is_new=True)
@@ -51,9 +54,9 @@ class Page:
 
     def preview(self, block: Block, *, width: int, height: int) -> RenderableType:
         """Shows a block that is open: of one that is larger than the screen, about the end alone."""
-        return self._placed(block, _end_of(block, width=width, height=height))
+        return Group(*self._placed(block, _end_of(block, width=width, height=height)))
 
-    def _placed(self, block: Block, body: RenderableType) -> RenderableType:
+    def _placed(self, block: Block, bodies: Iterable[RenderableType]) -> list[RenderableType]:
         shared = self._shared_with(block)
         first, rest, between = Text(), Text(), Text()
         for depth, container in enumerate(block.containers):
@@ -63,9 +66,10 @@ class Page:
             first.append_text(mark if depth >= shared else blank)
             between.append_text(blank if depth < shared else Text())
         between.rstrip()
-        placed = _Placed(first, rest, body)
+        marks = chain([first], repeat(rest))
+        placed = [_Placed(mark, rest, body) for mark, body in zip(marks, bodies, strict=False)]
         is_apart = self._last is not None and (block.apart or not block.containers)
-        return Group(between, placed) if is_apart else placed
+        return [between, *placed] if is_apart else [*placed]
 
     def _shared_with(self, block: Block) -> int:
         """In how many of the last block's containers a block stands. It begins the others of its own."""
@@ -99,9 +103,12 @@ class _Placed:
         width = min(self._rest.cell_len, options.max_width // 2)
         inner = options.update(width=options.max_width - width)
         lines = [_stripped(line) for line in console.render_lines(self._body, inner, pad=False)]
-        shown = [at for at, line in enumerate(lines) if line] or [0]
+        if isinstance(self._body, Markdown):
+            # rich stands some of it between blank lines.
+            shown = [at for at, line in enumerate(lines) if line] or [0]
+            lines = lines[shown[0] : shown[-1] + 1]
         marks = self._first
-        for line in lines[shown[0] : shown[-1] + 1]:
+        for line in lines:
             marks = marks.copy()
             marks.truncate(width)
             marks.end = ""
@@ -123,35 +130,49 @@ def _stripped(line: Sequence[Segment]) -> list[Segment]:
     return stripped
 
 
-def _body(block: Block) -> RenderableType:
+def _bodies(block: Block) -> Iterable[RenderableType]:
     match block:
         case FencedCode() | IndentedCode():
-            return _code(block, block.text)
+            return [_code(block, block.text)] if len(block.text) <= _MAX_HIGHLIGHTED else _plain(block.text)
         case Html() | LinkDefinition():
-            return Text(block.source, style="dim")
+            return _plain(block.source, "dim")
         case Math():
-            return Text(block.source, style="italic")
+            return _plain(block.source, "italic")
         case ThematicBreak():
-            return Rule(style="bright_black")
+            return [Rule(style="bright_black")]
         case Empty():
-            return Text()
+            return [Text()]
         case _:
-            return _markdown(block.source)
+            return [_markdown(block.source)] if len(block.source) <= _PIECE else _plain(block.source)
 
 
-def _end_of(block: Block, *, width: int, height: int) -> RenderableType:
+def _end_of(block: Block, *, width: int, height: int) -> Iterable[RenderableType]:
     area = width * height
     match block:
         case FencedCode() | IndentedCode():
             lines = block.text[-area * _CONTEXT :].rsplit("\n", height * _CONTEXT)
-            return _code(block, "\n".join(lines[-height * _CONTEXT :]))
+            return [_code(block, "\n".join(lines[-height * _CONTEXT :]))]
         case Table():
             head, delimiters, *rows = block.source.split("\n")
-            return _markdown("\n".join([head, delimiters, *rows[-height:]]))
+            return [_markdown("\n".join([head, delimiters, *rows[-height:]]))]
         case _ if len(block.source) <= area:
-            return _body(block)
+            return _bodies(block)
         case _:
-            return Text("…" + block.source[-area:])
+            return [Text("…" + block.source[-area:])]
+
+
+def _plain(text: str, style: str = "") -> Iterable[Text]:
+    return (Text(piece.removesuffix("\n"), style=style) for piece in _pieces(text.rstrip()))
+
+
+def _pieces(text: str) -> Iterable[str]:
+    """Whole lines, but of one that is longer than a piece."""
+    begin = 0
+    while len(text) - begin > _PIECE:
+        end = text.rfind("\n", begin, begin + _PIECE) + 1 or begin + _PIECE
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
 
 
 def _markdown(source: str) -> Markdown:
@@ -160,9 +181,9 @@ def _markdown(source: str) -> Markdown:
 
 
 def _code(block: FencedCode | IndentedCode, text: str) -> Text:
-    if len(text) > _MAX_HIGHLIGHTED:
-        return Text(text.rstrip())
-    return _syntax(block.language if isinstance(block, FencedCode) else "").highlight(text.rstrip())
+    code = _syntax(block.language if isinstance(block, FencedCode) else "").highlight(text.rstrip())
+    code.remove_suffix("\n")
+    return code
 
 
 @lru_cache(maxsize=64)

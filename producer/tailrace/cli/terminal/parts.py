@@ -1,6 +1,7 @@
 """The parts of an answer, each of which grows at its end until the next one begins."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Protocol
 
 from rich.console import RenderableType
@@ -33,14 +34,14 @@ class MarkdownPart:
         self._page = Page()
 
     def take(self, text: str) -> Iterable[RenderableType]:
-        return map(self._page.add, self._stream.feed(text))
+        return chain.from_iterable(map(self._page.add, self._stream.feed(text)))
 
     def preview(self, *, width: int, height: int) -> RenderableType | None:
         block = self._stream.open
         return self._page.preview(block, width=width, height=height) if block else None
 
     def end(self) -> Iterable[RenderableType]:
-        return map(self._page.add, self._stream.end())
+        return chain.from_iterable(map(self._page.add, self._stream.end()))
 
 
 class StyledPart:

@@ -1,10 +1,12 @@
 """`Screen`: what is printed for good and scrolls away, and below it the few lines that are drawn again and again."""
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -13,13 +15,19 @@ from rich.segment import ControlCode, ControlType, Segment, Segments
 from rich.text import Text
 
 from tailrace.cli.controls import visible
+from tailrace.cli.suspending import held
 
 _DRAW_SECONDS: Final = 1 / 12
 _IDLE: Final = 4
 """So many times as long as the drawing took passes before the next one: it costs a fifth of the time at most."""
-_BATCH: Final = 50
-"""How much is printed before others of the event loop have their turn."""
+_PRINT_SECONDS: Final = 0.05
+"""After so long others of the event loop have their turn."""
 _ERASE: Final[tuple[ControlCode, ...]] = (ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)
+
+
+def _environment() -> dict[str, str]:
+    """For rich. A size of 0 in it says nothing, as elsewhere in Python: rich would draw on no columns."""
+    return {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"} or value.strip("0")}
 
 
 def unbroken(line: str) -> Text:
@@ -32,7 +40,7 @@ class Screen:
 
     def __init__(self, bottom: RenderableType, *, console: Console | None, transient: bool) -> None:
         """`bottom` is taken away at the end where it is `transient`."""
-        self._console = console or Console(highlight=False)
+        self._console = console or Console(highlight=False, _environ=_environment())
         self._bottom = bottom
         self._transient = transient
         self._waiting: deque[RenderableType] = deque()
@@ -44,13 +52,20 @@ class Screen:
     def print(self, *printed: RenderableType) -> None:
         """Prints for good: while it is drawn, with the next drawing, above the last lines."""
         self._waiting += printed
-        if not self._is_drawn:
+        while self._waiting and not self._is_drawn:
             self._print()
 
     async def draw(self) -> None:
-        """Draws until it is cancelled."""
+        """Draws until it is cancelled, and then prints what waits. Cancelled once more, it drops that."""
         self._is_drawn = True
-        self._console.show_cursor(show=False)
+        try:
+            with held(take=partial(self._console.show_cursor, show=False), release=self._retire):
+                await self._draw_on()
+        finally:
+            await self._print_rest()
+            self._is_drawn = False
+
+    async def _draw_on(self) -> None:
         try:
             while True:
                 began = time.perf_counter()
@@ -58,21 +73,29 @@ class Screen:
                 took = time.perf_counter() - began
                 await asyncio.sleep(0 if self._waiting else max(_DRAW_SECONDS, _IDLE * took))
         finally:
-            self._is_drawn = False
-            if self._transient:
-                self._erase()
-            else:
+            if not self._transient:
                 self._draw_bottom()
                 self._console.print()
-            self._console.show_cursor(show=True)
-            self._print()
+                self._lines = []
+
+    def _retire(self) -> None:
+        self._erase()
+        self._console.show_cursor(show=True)
+
+    async def _print_rest(self) -> None:
+        try:
+            while self._waiting:
+                self._print()
+                await asyncio.sleep(0)
+        finally:
+            self._waiting.clear()
 
     def _draw(self) -> None:
         # All of it in one write: a terminal shows nothing in between.
         with self._console:
             if self._waiting:
                 self._erase()
-                self._print(_BATCH)
+                self._print()
             self._draw_bottom()
 
     def _draw_bottom(self) -> None:
@@ -85,12 +108,15 @@ class Screen:
             self._console.print(Segments(_changes(self._lines, lines)), end="", crop=False)
             self._lines = lines
 
-    def _print(self, count: int | None = None) -> None:
-        batch = list(islice(self._waiting, count))
-        for _ in batch:
-            self._waiting.popleft()
-        if batch:
-            self._console.print(Group(*batch), crop=False)
+    def _print(self) -> None:
+        """Prints what waits, or as much of it as may be printed at once."""
+        until = time.perf_counter() + _PRINT_SECONDS
+        with self._console:
+            while self._waiting:
+                # Alone, a text would be broken even where it is not to be.
+                self._console.print(Group(self._waiting.popleft()), crop=False)
+                if time.perf_counter() > until:
+                    break
 
     def _erase(self) -> None:
         if self._lines:

@@ -1,0 +1,58 @@
+"""What is printed above the lines that are drawn, as far as the event loop is concerned."""
+
+import asyncio
+import io
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from tailrace.cli.terminal import screen
+from tailrace.cli.terminal.screen import Screen
+
+COUNT = 50
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=20, height=10, color_system=None)
+
+
+async def ending(console: Console, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[None]:
+    """A screen whose time is over when much waits to be printed, each line in a turn of its own."""
+    monkeypatch.setattr(screen, "_PRINT_SECONDS", 0)
+    drawn = Screen(Text("status"), console=console, transient=True)
+    drawing = asyncio.create_task(drawn.draw())
+    await asyncio.sleep(0)
+    assert "status" in written(console)
+    drawn.print(*(Text(f"line {number}") for number in range(COUNT)))
+    drawing.cancel()
+    return drawing
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+async def test_what_is_left_at_the_end_is_printed_while_others_have_their_turns(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = await ending(console, monkeypatch)
+    turns = 0
+    while not drawing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= COUNT
+    assert written(console).endswith("".join(f"line {number}\n" for number in range(COUNT)))
+
+
+async def test_who_leaves_meanwhile_sees_no_more_of_it_and_has_the_cursor_back(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawing = await ending(console, monkeypatch)
+    await asyncio.sleep(0)
+    assert written(console).endswith("\x1b[?25hline 0\n")
+    drawing.cancel()
+    await asyncio.wait({drawing})
+    assert written(console).endswith("\x1b[?25hline 0\n")
