@@ -252,8 +252,7 @@ class Reader:
             self._close(inbox, no_stream(stream.job_id))
 
     def _give_up(self, inbox: Inbox, why: str) -> None:
-        cursor = str(inbox.cursor)
-        self._close(inbox, BrokerUnavailable(f"{why} Go on with tail(after={cursor!r}).", cursor=cursor))
+        self._close(inbox, BrokerUnavailable(why, cursor=str(inbox.cursor)))
 
     def _close_all(self, cohort: Cohort, error: Exception | None = None) -> None:
         for inbox in list(cohort.inboxes):

@@ -105,7 +105,7 @@ async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
     await stream.append("1-2", STARTED)
     seen: list[str] = []
     async with Tailrace.connect(own_broker.url, prefix=KEYS.prefix, reconnect_seconds=0.5) as impatient:
-        with pytest.raises(BrokerUnavailable, match=r"tail\(after='1-2'\)") as caught:  # noqa: PT012
+        with pytest.raises(BrokerUnavailable, match=r"for \d+ s\.") as caught:  # noqa: PT012
             async with asyncio.timeout(20):
                 async for event in impatient.job(job.id).tail():
                     seen.append(str(event.id))
@@ -113,7 +113,7 @@ async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
                         own_broker.kill()
         await asyncio.to_thread(own_broker.start)
         await stream.append("1-3", ENDING)
-        assert caught.value.cursor is not None
+        assert caught.value.cursor == "1-2"
         seen += [str(event.id) async for event in impatient.job(job.id).tail(after=caught.value.cursor)]
     assert seen == ["0-1", "1-2", "1-3"]
 

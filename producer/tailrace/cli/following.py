@@ -29,15 +29,10 @@ async def follow(
     try:
         with _warnings_said_by(display):
             return await following.run()
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, BrokerUnavailable):
         if not following.is_over:
             display.say(following.how_to_read_on(redis_url))
         raise
-    except BrokerUnavailable as error:
-        display.say(following.how_to_read_on(redis_url))
-        # Its own advice is for programs.
-        advice = f" Go on with tail(after={error.cursor!r})."
-        raise BrokerUnavailable(str(error).removesuffix(advice), cursor=error.cursor) from error
 
 
 @contextmanager
