@@ -57,6 +57,6 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
         client: Any = open_redis(request.getfixturevalue("broker_url"))
     else:
         fakeredis = pytest.importorskip("fakeredis")
-        client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+        client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), protocol=2)
     async with client:
         yield client
