@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncGenerator, Iterable
 from typing import TypeAlias
 
@@ -14,6 +13,7 @@ from tailrace.events import Box, Delta, Notice, Reasoning, ToolCall
 from tailrace_worker.provider import Piece, Usage
 from tailrace_worker.shaping.boxes import _Scanner, boxes
 from tests.shaping.guarding import STOP, Cuts, cut, cuts
+from tests.work import lines_run
 
 Place: TypeAlias = tuple[float, float, float, float, int, int]
 
@@ -335,21 +335,15 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_what_is_held_of_a_text_is_bounded_and_its_cost_is_linear(unit: str) -> None:
-    small = read_seconds(unit * (2_000 // len(unit)))
-    large = read_seconds(unit * (32_000 // len(unit)))
+    text, more = unit * (300 // len(unit)), unit * (4_800 // len(unit))
     # Where the text so far were looked at again with each crumb, it would be 256 times as much.
-    assert large < 5 * 16 * small
+    assert lines_run(lambda: scan(more)) < 2 * 16 * lines_run(lambda: scan(text))
 
 
-def read_seconds(text: str) -> float:
-    """What the text costs in crumbs; the least of three times."""
-    seconds: list[float] = []
-    for _ in range(3):
-        scanner = _Scanner()
-        began = time.process_time()
-        for chunk in cut(text, [3]):
-            scanner.feed(chunk)
-            assert len(scanner._text) + len(scanner._line) < 1_000
-            assert len(scanner._nameless) < 40
-        seconds.append(time.process_time() - began)
-    return min(seconds)
+def scan(text: str) -> None:
+    """Reads a text in crumbs, and looks at what is held after each."""
+    scanner = _Scanner()
+    for crumb in cut(text, [3]):
+        scanner.feed(crumb)
+        assert len(scanner._text) + len(scanner._line) < 1_000
+        assert len(scanner._nameless) < 40

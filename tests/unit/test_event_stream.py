@@ -1,6 +1,5 @@
 """Events out of bytes, however they are cut."""
 
-import time
 from collections.abc import Iterable
 from itertools import repeat
 
@@ -114,28 +113,12 @@ def test_an_event_that_does_not_end_is_refused_before_it_fills_the_memory(endles
     assert decoder.buffered_bytes <= MIB
 
 
-def cpu_seconds(held: bytes, chunks: list[bytes]) -> float:
-    """What the chunks cost a decoder that holds something; the least of three times."""
-    seconds: list[float] = []
-    for _ in range(3):
-        decoder = EventStreamDecoder()
-        decoder.feed(held)
-        began = time.process_time()
-        for chunk in chunks:
-            decoder.feed(chunk)
-        seconds.append(time.process_time() - began)
-    return min(seconds)
-
-
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("chunk", [b"x", b"x\n", b"data: x\n", b"event: x\r\n"])
-@pytest.mark.parametrize("held", [b"data: " + b"x" * 4 * MIB, (b"data: " + b"x" * 1000 + b"\n") * 4000], ids=len)
-def test_a_byte_costs_the_same_however_much_is_held(held: bytes, chunk: bytes) -> None:
-    # Where what is held were copied or searched with each chunk, it would be some hundred times as much.
-    assert cpu_seconds(held, [chunk] * 1000) < 20 * cpu_seconds(b"data: x", [chunk] * 1000)
-
-
-@pytest.mark.parametrize("unit", [b"\n", b"\r", b"data: x\n\n", b":\r\n"])
-def test_a_byte_costs_the_same_however_large_the_chunk(unit: bytes) -> None:
-    # Where the rest of the chunk were copied with each line, it would be 64 times as much.
-    small, times = unit * (16 * 1024 // len(unit)), 64
-    assert cpu_seconds(b"", [small * times]) < 6 * times * cpu_seconds(b"", [small])
+@pytest.mark.parametrize("held", [b"data: " + b"x" * 15 * MIB, (b"data: " + b"x" * 1000 + b"\n") * 15_000], ids=len)
+def test_a_chunk_costs_the_same_however_much_is_held(held: bytes, chunk: bytes) -> None:
+    # A fraction of a second; minutes where what is held were copied or searched with each chunk.
+    decoder = EventStreamDecoder()
+    decoder.feed(held)
+    for _ in range(100_000):
+        decoder.feed(chunk)
