@@ -14,9 +14,10 @@ from tailrace_worker.embedded import EmbeddedBroker
 
 
 @pytest.fixture(scope="session", autouse=True)
-def interrupts() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would every process of the tests."""
+def keyboard_signals() -> None:
+    """What a shell starts in the background ignores them, and so would every process of the tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,14 +67,6 @@ async def job(tailrace: Tailrace) -> Job:
             {"provider": "openai", "model": "m", "messages": [{"role": "user", "content": "Hi"}]}
         )
     )
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """A child inherits it where SIGINT is ignored, as it is for what a shell starts in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 async def command(verb: str, *arguments: str, job: Job | None = None) -> int:
@@ -419,7 +411,6 @@ async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: 
     assert (verb.returncode, err) == (1, b"tailrace: What is printed gets nowhere: No space left on device.\n")
 
 
-@pytest.mark.usefixtures("interruptible")
 async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
     job: Job, say: Say, settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
