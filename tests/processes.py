@@ -1,27 +1,39 @@
 """Workers as processes of their own, to be killed, suspended and told to stop."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Final
 
 from tailrace import Settings
+from tailrace.cli import main
 from tailrace_worker.simulator import Simulator
+
+_ENDING_SECONDS: Final = 40.0
+
+_FORKS = multiprocessing.get_context("forkserver")
+# The SDKs take seconds to import: they are, once, where all of these processes are forked from.
+_FORKS.set_forkserver_preload(["tests.processes", "tailrace_worker.providers.opening"])
 
 
 class WorkerProcess:
     """A `tailrace worker` that is ready."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: ForkServerProcess, stderr: asyncio.StreamReader) -> None:
         self._process = process
         self._log: list[str] = []
-        self._reader = asyncio.create_task(self._read())
         self._ready = asyncio.Event()
+        self._reader = asyncio.create_task(self._read(stderr))
 
     @property
     def pid(self) -> int:
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -29,7 +41,8 @@ class WorkerProcess:
         return "".join(self._log)
 
     def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+        if self._process.is_alive():
+            os.kill(self.pid, number)
 
     async def ready(self) -> None:
         async with asyncio.timeout(40):
@@ -37,20 +50,18 @@ class WorkerProcess:
 
     async def ended(self) -> int:
         """Waits for the exit code."""
-        async with asyncio.timeout(40):
-            code = await self._process.wait()
-            await self._reader
-        return code
+        await asyncio.to_thread(self._process.join, _ENDING_SECONDS)
+        assert self._process.exitcode is not None
+        await self._reader
+        return self._process.exitcode
 
     async def close(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
         await self.ended()
 
-    async def _read(self) -> None:
-        assert self._process.stderr is not None
-        while line := await self._process.stderr.readline():
+    async def _read(self, stderr: asyncio.StreamReader) -> None:
+        while line := await stderr.readline():
             self._log.append(line.decode())
             if b"runs jobs" in line:
                 self._ready.set()
@@ -72,12 +83,27 @@ async def worker_process(
         "NO_PROXY": "127.0.0.1",
         **variables,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tailrace.cli", "worker", *options), env=environment, stderr=asyncio.subprocess.PIPE
+    ours, theirs = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(target=_run, args=(["worker", *options], environment, theirs), daemon=True)
+    with theirs:
+        await asyncio.to_thread(process.start)
+    stderr = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stderr), ours
     )
-    worker = WorkerProcess(process)
+    worker = WorkerProcess(process, stderr)
     try:
         await worker.ready()
         yield worker
     finally:
         await worker.close()
+        transport.close()
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], stderr: Connection) -> None:
+    """The process: the command, as it runs in an environment."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(stderr.fileno(), sys.stderr.fileno())
+    stderr.close()
+    sys.exit(main(arguments))
