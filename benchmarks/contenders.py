@@ -9,9 +9,8 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import psutil
 
-from benchmarks.loops import PROMPT
 from benchmarks.process import Process
-from benchmarks.stand import Stand
+from benchmarks.stand import PROMPT, Stand
 from tailrace import GenerationRequest, Job
 from tailrace.events import ENDINGS
 from tailrace.keys import EntryId

@@ -14,15 +14,13 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Final, Protocol, TypeAlias
 
-import anthropic
 import httpx2
 import openai
 import uvloop
 from redis.asyncio import Redis
 
 from benchmarks.process import answer
-
-PROMPT: Final = "Hi"
+from benchmarks.stand import PROMPT
 
 _LIMITS: Final = httpx2.Limits(max_connections=10_000)
 """As the worker's: how many streams there are is not decided by the pool."""
@@ -98,6 +96,9 @@ class Messages:
     """Anthropic's Messages."""
 
     def __init__(self, http_client: httpx2.AsyncClient | None) -> None:
+        # It takes seconds to load, and only this one needs it.
+        import anthropic  # noqa: PLC0415
+
         self._messages = anthropic.AsyncAnthropic(http_client=http_client).messages
 
     def raw(self, model: str) -> AbstractAsyncContextManager[Raw]:
@@ -119,7 +120,6 @@ _SDKS: Final[dict[str, Callable[[httpx2.AsyncClient | None], SDK]]] = {
     "openai-responses": Responses,
     "anthropic": Messages,
 }
-PROVIDERS: Final = tuple(_SDKS)
 
 
 def bare(sdk: SDK) -> Loop:

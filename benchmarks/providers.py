@@ -34,10 +34,10 @@ import uvloop
 
 from benchmarks.contenders import PIECES_PER_SECOND, Contender, Cost, OfLoop, OfTailrace, look, rss_bytes
 from benchmarks.figures import show, show_origin
-from benchmarks.loops import PROVIDERS
 from benchmarks.process import open_process
 from benchmarks.readable import PLACE
 from benchmarks.stand import Stand, open_stand
+from tailrace.support import API_KINDS
 from tailrace_worker.companion import Companion
 
 TIMES_BARE: Final = 1.35
@@ -235,7 +235,7 @@ def _tell(what: str) -> None:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--provider", choices=PROVIDERS, default="openai", help="(default: %(default)s)")
+    parser.add_argument("--provider", choices=API_KINDS, default="openai", help="(default: %(default)s)")
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 400], help="for CPU (default: 100 400)")
     parser.add_argument("--rounds", type=int, default=3, help="of each contender (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="of measuring, each time (default: %(default)s)")

@@ -21,6 +21,7 @@ from tailrace_worker.interruption import Interruptible
 SILENT: Final = "demo?first_token_ms=3600000"
 """The model that never says a word: a job that runs, and costs no CPU."""
 BRIEF: Final = "demo?pieces=1&interval_ms=0"
+PROMPT: Final = "Hi"
 
 _SIMULATOR_READY: Final = re.compile(r"^simulator on (http\S+)")
 _WORKER_READY: Final = re.compile(r"worker (\S+) runs jobs")
@@ -44,14 +45,12 @@ class Stand:
 
     async def enqueue(self, model: str) -> Job:
         """Enqueues a job for the simulator."""
-        return await self.tailrace.enqueue(
-            GenerationRequest(provider="openai", model=model, messages=[UserMessage(role="user", content="Hi")])
-        )
+        return await self.tailrace.enqueue(_asking(model))
 
     @asynccontextmanager
     async def waiting(self, jobs: int) -> AsyncGenerator[list[str]]:
         """The ids of jobs that wait in the queue. When the block is left, all that Redis holds is gone."""
-        request = GenerationRequest(provider="openai", model=SILENT, messages=[UserMessage(role="user", content="Hi")])
+        request = _asking(SILENT)
         waiting: list[Job] = []
         while len(waiting) < jobs:
             waiting += await self.tailrace.enqueue_many([request] * min(_AT_ONCE, jobs - len(waiting)))
@@ -107,6 +106,10 @@ class Stand:
         """How many silent jobs the provider answers."""
         with urllib.request.urlopen(f"{self.simulator_url}/journal") as journal:  # noqa: S310
             return sum(entry["model"] == SILENT and entry["outcome"] == "open" for entry in json.load(journal))
+
+
+def _asking(model: str) -> GenerationRequest:
+    return GenerationRequest(provider="openai", model=model, messages=[UserMessage(role="user", content=PROMPT)])
 
 
 @asynccontextmanager

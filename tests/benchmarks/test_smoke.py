@@ -23,7 +23,7 @@ RUNS = {
     "shaping": ("--pieces 50 --rounds 1", r"^deadlines, clean +[\d.]+ +[\d.]+ +<= 3 .*"),
     "event_stream": ("--rounds 1", r"^a chunk an event +[\d.]+ +[\d.]+ +[\d.]+$"),
     "tails": (
-        "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.5",
+        "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.2",
         r"^no reads .*(?s:.*)^an answer of 50 deltas, ms +[\d.]+ +<= 150 +met",
     ),
     "render": ("--rounds 1 --kib 100", r"^a table +[\d.,]+ +[\d.,]+ +[\d.,]+ +[\d.]+$"),
