@@ -12,23 +12,26 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+FIGURE = r"(-?[\d.,]+|inf)"
+MET = r"(not )?met"
+
 RUNS = {
-    "pickup": ("--workers 1 --jobs 5 --running 0 3 --arq-running 0", r"^3 +[\d.]+ +[\d.]+ +[\d.]+$"),
-    "commands": ("--running 3 --seconds 1", r"^3 running +[\d.]+ +<= 60 .*mget"),
-    "takeover": ("--workers 2 --kills 1 --at-a-time 1", r"^1 +[\d.]+ +[\d.]+ +[\d.]+$"),
+    "pickup": ("--workers 1 --jobs 5 --running 0 3 --arq-running 0", rf"^3 +{FIGURE} +{FIGURE} +{FIGURE}$"),
+    "commands": ("--running 3 --seconds 1", rf"^3 running +{FIGURE} +<= 60 .*mget"),
+    "takeover": ("--workers 2 --kills 1 --at-a-time 1", rf"^1 +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "providers": (
         "--streams 3 --rounds 1 --seconds 0.5 --readable-streams 2 --burst 2",
-        r"^3 streams: times bare +[\d.inf]+ +<= 1.35(?s:.*)^\.\.\. while 2 jobs start +[\d.]+ +<= 50",
+        rf"^3 streams: times bare +{FIGURE} +<= 1.35 +{MET}(?s:.*)^\.\.\. while 2 jobs start +{FIGURE} +<= 50 +{MET}",
     ),
-    "shaping": ("--pieces 50 --rounds 1", r"^deadlines, clean +[\d.]+ +[\d.]+ +<= 3 .*"),
-    "event_stream": ("--rounds 1", r"^a chunk an event +[\d.]+ +[\d.]+ +[\d.]+$"),
+    "shaping": ("--pieces 50 --rounds 1", rf"^deadlines, clean +{FIGURE} +{FIGURE} +<= 3 .*"),
+    "event_stream": ("--rounds 1", rf"^a chunk an event +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "tails": (
-        "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.2",
-        r"^no reads .*(?s:.*)^an answer of 50 deltas, ms +[\d.]+ +<= 150 +met",
+        "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.5",
+        rf"^no reads .*(?s:.*)^an answer of 50 deltas, ms +{FIGURE} +<= 150 +{MET}",
     ),
-    "render": ("--rounds 1 --kib 100", r"^a table +[\d.,]+ +[\d.,]+ +[\d.,]+ +[\d.]+$"),
-    "import_time": ("--rounds 1", r"^import tailrace +[\d.]+ +-?[\d.]+ +<= 120$"),
-    "scaling": ("--workers 1 --places 2 --seconds 1", r"^1 +[\d.]+ +2.0 +1.00$"),
+    "render": ("--rounds 1 --kib 100", rf"^a table +{FIGURE} +{FIGURE} +{FIGURE} +{FIGURE}$"),
+    "import_time": ("--rounds 1", rf"^import tailrace +{FIGURE} +{FIGURE} +<= 120$"),
+    "scaling": ("--workers 1 --places 2 --seconds 1", rf"^1 +{FIGURE} +2.0 +1.00$"),
 }
 
 
