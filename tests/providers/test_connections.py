@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from tailrace.events import Delta
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.providers import open_providers, opening
 from tests.providers.wire import asking
-from tests.providers.wire_server import SHORTEST, providers_at, serving
+from tests.providers.wire_server import CERTIFICATE, SHORTEST, providers_at, serving
 
 all_kinds = pytest.mark.parametrize("kind", API_KINDS)
 
@@ -66,6 +67,22 @@ async def test_the_first_call_finds_a_warm_connection(kind: ApiKind, monkeypatch
         assert [piece async for piece in providers[kind].stream(asking(kind))]
 
     assert doors.calls[0] in doors.warmed
+
+
+@all_kinds
+async def test_over_tls_calls_find_warm_connections_and_leave_them_so(
+    kind: ApiKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+    doors = Doors(SHORTEST[kind])
+    async with serving(doors.handle, monkeypatch, tls=tls), open_providers({}) as providers, warmed():
+        for _ in range(opening._WARM_CONNECTIONS + 1):
+            assert Delta(text="Hi") in [piece async for piece in providers[kind].stream(asking(kind))]
+
+    assert len(doors.calls) > len(doors.warmed)
+    assert set(doors.calls) <= set(doors.warmed)
 
 
 async def test_each_address_is_warmed_once_however_many_providers_are_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """A provider's server, as a test wants it."""
 
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -30,20 +32,29 @@ SHORTEST: dict[ApiKind, bytes] = {
 }
 """An answer of each API that says `Hi`."""
 
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+"""Of 127.0.0.1, signed by itself, with its key; good for nothing but tests."""
+
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[str]:
+async def serving(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch, *, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[str]:
     """Points the SDKs' variables at a server that answers every request by `handler`; gives its address."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    async with TestServer(app, host="127.0.0.1") as server:
+    server = TestServer(app, host="127.0.0.1")
+    try:
+        await server.start_server(ssl=tls)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         for owner, key in KEYS.items():
             monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
             monkeypatch.setenv(f"{owner.upper()}_BASE_URL", str(server.make_url("/")))
         yield str(server.make_url("/"))
+    finally:
+        await server.close()
 
 
 @asynccontextmanager
