@@ -103,7 +103,9 @@ class _Said:
     thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
     """The blocks of the reasoning that were signed."""
     unsigned: _Text = field(default_factory=_Text)
-    """What was thought since the last of them."""
+    """What was thought since the last of them,"""
+    unsigned_after: tuple[int, int] | None = None
+    """and behind how many characters of the text and how many tool calls that began."""
     refusal: _Text = field(default_factory=_Text)
     tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
     boxes: list[Box] = field(default_factory=list[Box])
@@ -116,10 +118,7 @@ class _Said:
                 self.text.add(piece.text)
             case Reasoning():
                 self.reasoning.add(piece.text)
-                self.unsigned.add(piece.text)
-                if piece.signature:
-                    self.thoughts.append(PastReasoning(text=str(self.unsigned), signature=piece.signature))
-                    self.unsigned = _Text()
+                self._think(piece)
             case Refusal():
                 self.refusal.add(piece.text)
             case ToolCall():
@@ -128,6 +127,20 @@ class _Said:
                 self.boxes.append(piece)
             case Notice():
                 self.notices.append(piece)
+
+    def _think(self, piece: Reasoning) -> None:
+        if self.unsigned_after is None:
+            self.unsigned_after = len(str(self.text)), len(self.tool_calls)
+        self.unsigned.add(piece.text)
+        if piece.signature:
+            block = PastReasoning(text=str(self.unsigned), signature=piece.signature)
+            chars, calls = self.unsigned_after
+            if chars:
+                block["after_chars"] = chars
+            if calls:
+                block["after_calls"] = calls
+            self.thoughts.append(block)
+            self.unsigned, self.unsigned_after = _Text(), None
 
 
 class Answer:
@@ -198,7 +211,7 @@ class Answer:
     def message(self) -> AssistantMessage:
         """The answer as a message of the conversation, for the request of the next turn: with the tool calls, and with
         the reasoning that the provider has signed, which it may want back together with their results."""
-        message = AssistantMessage(role="assistant", content=self.text)
+        message = AssistantMessage(role="assistant", content=self.text or self.refusal)
         if self._said.tool_calls:
             message["tool_calls"] = [
                 PastToolCall(id=call.call_id or "", name=call.name or "", arguments=call.arguments)

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from tailrace.problems import Problem, refusal
 
 _Words: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+_Count: TypeAlias = Annotated[int, Field(ge=0)]
 _Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -139,6 +140,10 @@ class PastReasoning(TypedDict):
     signature: NotRequired[str]
     """What the `reasoning` event that closed the block carried. Without it, and for Chat Completions, a block is left
     out: neither is anything that the provider takes back."""
+    after_chars: NotRequired[_Count]
+    """How many characters of the `content` came before it."""
+    after_calls: NotRequired[_Count]
+    """How many of the `tool_calls` came before it."""
 
 
 @with_config(ConfigDict(extra="forbid"))

@@ -104,6 +104,34 @@ async def test_a_chat_completion_is_read_whatever_else_comes(events: list[object
             [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}],
             [ToolCall(index=0, call_id="a", name="f", arguments="x")],
         ),
+        # A server that gives each fragment an id of its own: older ones of vLLM do.
+        (
+            [
+                {"index": 0, "id": "a", "function": {"name": "f"}},
+                {"index": 0, "id": "b", "function": {"arguments": "[1"}},
+                {"index": 0, "id": "c", "function": {"arguments": "]"}},
+            ],
+            [
+                ToolCall(index=0, call_id="a", name="f"),
+                ToolCall(index=0, arguments="[1"),
+                ToolCall(index=0, arguments="]"),
+            ],
+        ),
+        # A server that gives all calls one index, and no id: they get some, by which they can be answered.
+        (
+            [
+                {"index": 0, "id": "", "function": {"name": "f", "arguments": "1"}},
+                {"index": 0, "function": {"name": "g"}},
+                {"index": 0, "function": {"arguments": "2"}},
+            ],
+            [
+                ToolCall(index=0, name="f", arguments="1"),
+                ToolCall(index=1, name="g"),
+                ToolCall(index=1, arguments="2"),
+                ToolCall(index=0, call_id="call_0"),
+                ToolCall(index=1, call_id="call_1"),
+            ],
+        ),
     ],
 )
 async def test_tool_calls_are_numbered_as_they_begin(fragments: list[object], expected: list[Piece]) -> None:
@@ -117,6 +145,8 @@ async def test_tool_calls_are_numbered_as_they_begin(fragments: list[object], ex
     ("word", "reason"),
     [
         ("length", "length"),
+        ("max_tokens", "length"),
+        ("model_length", "length"),
         ("tool_calls", "tool_calls"),
         ("function_call", "tool_calls"),
         ("content_filter", "content_filter"),
@@ -127,6 +157,36 @@ async def test_a_finish_reason_is_one_of_five_and_keeps_the_providers_word(word:
     pieces = await read("openai", sse(TEXT, chunk(finish_reason=word)))
 
     assert pieces[-1] == Finish(reason=reason, provider_reason=word)
+
+
+@pytest.mark.parametrize("word", ["abort", "error", "insufficient_system_resource"])
+async def test_an_answer_that_its_server_gave_up_has_broken_off(word: str) -> None:
+    with pytest.raises(ProviderError, match=word) as raised:
+        await read("openai", sse(TEXT, chunk(finish_reason=word)))
+
+    assert raised.value.code is FailureCode.PROVIDER_INTERRUPTED
+
+
+async def test_a_content_of_parts_is_text_and_thinking() -> None:
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "H"}, {"type": "text", "text": "m"}]}
+    parts = [thinking, {"type": "text", "text": "Hi"}, {"type": "reference"}]
+
+    assert await read("openai", sse(chunk({"content": parts}), STOP)) == [
+        Reasoning(text="Hm"),
+        HI,
+        Finish(reason="stop", provider_reason="stop"),
+    ]
+
+
+async def test_calls_without_ids_are_told_from_those_of_earlier_turns() -> None:
+    past = [{"id": f"call_{number}", "name": "f", "arguments": "{}"} for number in range(2)]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "1"} for call in past]
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": past}, *results]
+    client = Client([sse(calls({"function": {"name": "f", "arguments": "{}"}}), STOP)])
+
+    pieces = [piece async for piece in adapter("openai", client).stream(asking("openai", messages=turns))]
+
+    assert ToolCall(index=0, call_id="call_2") in pieces
 
 
 async def test_a_whole_completion_is_read_in_order() -> None:

@@ -305,6 +305,44 @@ async def test_reasoning_goes_back_to_the_provider_that_signed_it_as_it_came() -
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [
+        ("anthropic", ["thinking", "text", "thinking", "tool_use", "thinking", "text", "tool_use"]),
+        (
+            "openai-responses",
+            ["reasoning", "Look:", "reasoning", "function_call", "reasoning", " Done.", "function_call"],
+        ),
+    ],
+)
+async def test_reasoning_goes_back_to_where_it_stood(kind: ApiKind, order: list[str]) -> None:
+    """Messages takes thinking as it was alone, and Responses none without the item that it was about."""
+    sign = {"anthropic": "c2ln", "openai-responses": '{"id": "rs_1", "encrypted_content": "c2ln"}'}[kind]
+    said = {
+        "role": "assistant",
+        "content": "Look: Done.",
+        "tool_calls": [{"id": f"call_{number}", "name": "look_up", "arguments": "{}"} for number in range(2)],
+        "reasoning": [
+            {"text": "", "signature": sign},
+            {"text": "", "signature": sign, "after_chars": 5},
+            {"text": "", "signature": sign, "after_chars": 5, "after_calls": 1},
+        ],
+    }
+    body = await sent(kind, messages=[{"role": "user", "content": "Hi"}, said])
+    told: list[dict[str, str]] = body["messages"][1]["content"] if kind == "anthropic" else body["input"][1:]
+    assert [part.get("type") or part["content"] for part in told] == order
+
+
+@pytest.mark.parametrize(("extra", "goes_back"), [({"store": False}, False), ({"store": True}, True), ({}, True)])
+async def test_reasoning_that_is_stored_nowhere_does_not_go_back_by_its_id(
+    extra: dict[str, bool], goes_back: bool
+) -> None:
+    block = {"text": "", "signature": '{"id": "rs_1"}'}
+    said = {"role": "assistant", "content": "Hi", "reasoning": [block]}
+    body = await sent("openai-responses", messages=[{"role": "user", "content": "Hi"}, said], extra=extra)
+    assert ("reasoning" in [item.get("type") for item in body["input"]]) is goes_back
+
+
 async def test_a_turn_of_which_nothing_is_left_does_not_go_out() -> None:
     turns: dict[ApiKind, Any] = {
         "openai": (await sent("openai", messages=thinking(OF_ANTHROPIC)))["messages"],

@@ -275,6 +275,15 @@ async def test_an_incomplete_response_says_why(
     ]
 
 
+async def test_an_answer_that_only_the_last_event_tells_is_read_from_that() -> None:
+    last = {"type": "response.completed", "response": {"status": None, "output": [message(text("Hi"))], "usage": None}}
+
+    assert await read("openai-responses", sse({"type": "response.created", "response": {}}, last)) == [
+        HI,
+        Finish(reason="stop", provider_reason="completed"),
+    ]
+
+
 async def test_a_whole_response_is_read_in_order() -> None:
     body: dict[str, Any] = {
         "object": "response",

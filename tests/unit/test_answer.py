@@ -68,6 +68,12 @@ def test_a_refusal_is_kept_apart_from_the_text() -> None:
     assert (answer.text, answer.refusal) == ("", "I cannot do that.")
 
 
+def test_a_refusal_is_what_was_said_in_the_next_turn() -> None:
+    answer = Answer()
+    answer.add(Refusal(text="I cannot do that."))
+    assert answer.message == {"role": "assistant", "content": "I cannot do that."}
+
+
 def test_an_answer_is_a_message_of_the_next_turn_with_the_reasoning_that_was_signed() -> None:
     answer = Answer()
     for event in (
@@ -88,7 +94,10 @@ def test_an_answer_is_a_message_of_the_next_turn_with_the_reasoning_that_was_sig
         "role": "assistant",
         "content": "I look it up.",
         "tool_calls": [{"id": "call", "name": "look_up", "arguments": '{"word": "mill"}'}],
-        "reasoning": [{"text": "First this.", "signature": "one"}, {"text": "Then that.", "signature": "two"}],
+        "reasoning": [
+            {"text": "First this.", "signature": "one"},
+            {"text": "Then that.", "signature": "two", "after_chars": 13},
+        ],
     }
     assert answer.reasoning == "First this.Then that.Not signed."
     GenerationRequest(

@@ -10,6 +10,7 @@ from tailrace.messages import AssistantMessage, Document, Image, Message, PastRe
 from tailrace.request import GenerationRequest
 from tailrace.tools import Tool
 from tailrace_worker.providers.endpoint import Body
+from tailrace_worker.providers.past_turn import in_order
 
 DEFAULT_MAX_TOKENS: Final = 4_096
 """Messages needs a limit; this one holds where the request gives none."""
@@ -89,13 +90,17 @@ def _blocks(message: Message) -> Iterator[Body]:
 
 
 def _said(message: AssistantMessage) -> Iterator[Body]:
-    for block in message.get("reasoning", ()):
-        yield from _thought(block)
-    if content := message.get("content"):
-        yield {"type": "text", "text": content}
-    for call in message.get("tool_calls", ()):
-        arguments = from_json(call["arguments"] or "{}")
-        yield {"type": "tool_use", "id": call["id"], "name": call["name"], "input": arguments}
+    for part in in_order(message):
+        match part:
+            case "reasoning", block:
+                yield from _thought(block)
+            case "text", text:
+                # A block of white space alone is refused.
+                if not text.isspace():
+                    yield {"type": "text", "text": text}
+            case "call", call:
+                arguments = from_json(call["arguments"] or "{}")
+                yield {"type": "tool_use", "id": call["id"], "name": call["name"], "input": arguments}
 
 
 def _thought(block: PastReasoning) -> Iterator[Body]:

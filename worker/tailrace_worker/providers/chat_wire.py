@@ -24,10 +24,16 @@ class ToolCall(Struct, gc=False):
     custom: Custom | None = None
 
 
+class Part(Struct):
+    text: str | None = None
+    thinking: list["Part"] | None = None
+
+
 class Message(Struct, gc=False):
     """What a choice says: a fragment of it, or all."""
 
-    content: str | None = None
+    content: str | list[Part] | None = None
+    """Not of OpenAI: parts, of which Mistral's models have one that is thinking."""
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
     reasoning_content: str | None = None

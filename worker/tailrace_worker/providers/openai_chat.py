@@ -1,6 +1,6 @@
 """OpenAI's Chat Completions, and whatever else speaks that protocol: vLLM, Ollama, llama.cpp, gateways."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Final
 
 import httpx2
@@ -18,12 +18,14 @@ from tailrace_worker.providers.tool_calls import ToolCalls
 from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
-    "length": "length",
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-"""Any other word is a `stop`, unless what came before says more."""
+"""Any other word is a `stop`, unless what came before says more. Not all are OpenAI's own."""
+_BROKEN_OFF: Final = frozenset({"abort", "error", "insufficient_system_resource"})
+"""The words of vLLM, Mistral, and DeepSeek for an answer that the server gave up."""
 
 
 class OpenAIChat:
@@ -37,7 +39,10 @@ class OpenAIChat:
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         """Makes one call, as `Provider` says."""
-        return self._endpoint.call(body(request), _Answer(self._endpoint.skipped))
+        past_calls = sum(
+            len(message.get("tool_calls", ())) for message in request.messages if message["role"] == "assistant"
+        )
+        return self._endpoint.call(body(request), _Answer(self._endpoint.skipped, past_calls))
 
     async def _post(self, body: Body) -> httpx2.Response:
         stream = await self._client.post(
@@ -47,8 +52,10 @@ class OpenAIChat:
 
 
 class _Answer:
-    def __init__(self, skipped: Skipped) -> None:
+    def __init__(self, skipped: Skipped, past_calls: int) -> None:
+        """`past_calls` were made in earlier turns."""
         self.finished = False
+        self._past_calls = past_calls
         self._skipped = skipped
         self._refused = False
         self._calls = ToolCalls()
@@ -84,15 +91,24 @@ class _Answer:
         if message:
             if thought := message.reasoning_content or message.reasoning:
                 pieces.append(Reasoning(text=thought))
-            if message.content:
-                pieces.append(text_delta(message.content))
+            if isinstance(message.content, str):
+                if message.content:
+                    pieces.append(text_delta(message.content))
+            elif message.content:
+                pieces += _parts(message.content)
             if message.refusal:
                 self._refused = True
                 pieces.append(Refusal(text=message.refusal))
             if message.tool_calls:
                 pieces += map(self._call, range(len(message.tool_calls)), message.tool_calls)
         if choice.finish_reason:
+            if choice.finish_reason in _BROKEN_OFF:
+                raise ErrorEvent({"message": f"its finish_reason is {choice.finish_reason!r}"})
             self.finished = True
+            # Who answers a call has to name it.
+            pieces += [
+                ToolCall(index=index, call_id=f"call_{self._past_calls + index}") for index in self._calls.without_id
+            ]
             pieces.append(Finish(reason=self._reason(choice.finish_reason), provider_reason=choice.finish_reason))
 
     def _call(self, number: int, call: wire.ToolCall) -> ToolCall:
@@ -103,14 +119,23 @@ class _Answer:
         elif call.custom:
             name, arguments = call.custom.name, call.custom.input
         # Servers repeat empty ones with every fragment.
-        index = self._calls.begin(place, call.id)
-        return ToolCall(index=index, call_id=call.id or None, name=name or None, arguments=arguments or "")
+        index, call_id = self._calls.fragment(place, call.id or None, name, arguments)
+        told_id = call_id if call_id == call.id else None
+        return ToolCall(index=index, call_id=told_id, name=name or None, arguments=arguments or "")
 
     def _reason(self, provider_reason: str) -> FinishReason:
         if reason := _FINISH_REASONS.get(provider_reason):
             return reason
         # Calls that `tool_choice` has forced are a `stop` on this wire, and so is a refusal.
         return "tool_calls" if self._calls else "refusal" if self._refused else "stop"
+
+
+def _parts(parts: Iterable[wire.Part]) -> Iterator[Piece]:
+    for part in parts:
+        if part.text:
+            yield text_delta(part.text)
+        if thought := "".join(each.text or "" for each in part.thinking or ()):
+            yield Reasoning(text=thought)
 
 
 def _usage(usage: wire.Usage) -> Usage:

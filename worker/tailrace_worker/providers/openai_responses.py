@@ -55,6 +55,8 @@ class _Answer:
         self.finished = False
         self._skipped = skipped
         self._refused = False
+        self._has_items = False
+        """Whether the stream has told of any."""
         self._calls = ToolCalls()
         """By the index of their item."""
         self._told: dict[int, Part | None] = {}
@@ -66,15 +68,18 @@ class _Answer:
             return ()
         match wire.EVENTS.read(data, self._skipped):
             case wire.Fragment(delta=text) as fragment if text:
+                self._has_items = True
                 return self._fragment(fragment)
             case wire.ItemAdded(item=item, output_index=place):
+                self._has_items = True
                 return self._added(place, item)
             case wire.ItemDone(item=item, output_index=place):
+                self._has_items = True
                 return self._done(place, item)
             case wire.Completed(response=response):
-                return self._ended("completed", response)
+                return self._last("completed", response)
             case wire.Incomplete(response=response):
-                return self._ended("incomplete", response)
+                return self._last("incomplete", response)
             case wire.Failed(response=response):
                 raise ErrorEvent(response.error)
             case wire.Error() as said:
@@ -84,9 +89,20 @@ class _Answer:
 
     def whole(self, body: bytes) -> Iterator[Piece]:
         response = _whole(body)
+        yield from self._output(response)
+        # The status may be left out; what is not there yet has no output either.
+        is_said = response.status is None and response.output
+        yield from self._ended("completed" if is_said else response.status or "", response)
+
+    def _last(self, status: str, response: wire.Response) -> Iterator[Piece]:
+        if not self._has_items:
+            # A server that streams its last event alone.
+            yield from self._output(response)
+        yield from self._ended(status, response)
+
+    def _output(self, response: wire.Response) -> Iterator[Piece]:
         for place, item in enumerate(response.output or ()):
             yield from self._done(place, item)
-        yield from self._ended(response.status, response)
 
     def _fragment(self, fragment: wire.Fragment) -> Iterable[Piece]:
         text, place = fragment.delta, fragment.output_index

@@ -7,6 +7,7 @@ from tailrace.messages import AssistantMessage, Document, Image, Message, Text
 from tailrace.request import GenerationRequest
 from tailrace.tools import Tool
 from tailrace_worker.providers.endpoint import Body, data_url
+from tailrace_worker.providers.past_turn import in_order
 from tailrace_worker.providers.responses_reasoning import item_of
 
 
@@ -15,9 +16,11 @@ def body(request: GenerationRequest) -> Body:
 
     Encrypted reasoning is not asked for: models that do not reason refuse the whole request then.
     """
+    # What is stored nowhere cannot be told by its id alone.
+    is_stored = request.extra.get("store") is not False
     said: Body = {
         "model": request.model,
-        "input": [item for message in request.messages for item in _items(message)],
+        "input": [item for message in request.messages for item in _items(message, is_stored=is_stored)],
         "stream": request.stream,
     }
     if request.max_output_tokens is not None:
@@ -44,10 +47,10 @@ def _tool(tool: Tool) -> Body:
     return {"type": "function", "parameters": {"type": "object", "properties": {}}, **tool}
 
 
-def _items(message: Message) -> Iterator[Body]:
+def _items(message: Message, *, is_stored: bool) -> Iterator[Body]:
     match message["role"]:
         case "assistant":
-            yield from _said(message)
+            yield from _said(message, is_stored=is_stored)
         case "tool":
             output = _content(message["content"])
             yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}
@@ -55,15 +58,17 @@ def _items(message: Message) -> Iterator[Body]:
             yield {"role": role, "content": _content(message["content"])}
 
 
-def _said(message: AssistantMessage) -> Iterator[Body]:
-    for block in message.get("reasoning", ()):
-        if item := item_of(block):
-            yield item
-    if content := message.get("content"):
-        yield {"role": "assistant", "content": content}
-    for call in message.get("tool_calls", ()):
-        arguments = call["arguments"] or "{}"
-        yield {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": arguments}
+def _said(message: AssistantMessage, *, is_stored: bool) -> Iterator[Body]:
+    for part in in_order(message):
+        match part:
+            case "reasoning", block:
+                if (item := item_of(block)) and (is_stored or "encrypted_content" in item):
+                    yield item
+            case "text", text:
+                yield {"role": "assistant", "content": text}
+            case "call", call:
+                arguments = call["arguments"] or "{}"
+                yield {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": arguments}
 
 
 def _content(content: Any) -> Any:

@@ -70,7 +70,7 @@ class IncompleteDetails(Struct):
 class Response(Struct):
     """A whole response; at the end of a stream it says how that ended."""
 
-    status: str = ""
+    status: str | None = None
     output: list[Raw] | None = None
     usage: Usage | None = None
     incomplete_details: IncompleteDetails | None = None

@@ -1,6 +1,6 @@
 """Calls of tools: those that the caller has to answer are numbered, of a provider's own people are told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -16,6 +16,7 @@ _MAX_WORDS: Final = 300
 class _Call:
     index: int
     call_id: str | None
+    has_arguments: bool = False
 
 
 class ToolCalls:
@@ -25,11 +26,12 @@ class ToolCalls:
     """
 
     def __init__(self) -> None:
+        self._begun: list[_Call] = []
         self._calls: dict[int, _Call] = {}
-        self._count = 0
+        """By their places."""
 
     def __bool__(self) -> bool:
-        return self._count > 0
+        return bool(self._begun)
 
     def index(self, place: int) -> int | None:
         """The number of the call at this place; `None`: there is none."""
@@ -44,12 +46,39 @@ class ToolCalls:
         """
         call = self._calls.get(place)
         if call is None or (call_id and call.call_id and call_id != call.call_id):
-            if self._count == MAX_TOOL_CALLS:
-                raise ValueError(f"It calls more than {MAX_TOOL_CALLS:,} tools in one answer.")
-            call = self._calls[place] = _Call(self._count, call_id)
-            self._count += 1
+            call = self._begin(place, call_id)
         call.call_id = call.call_id or call_id
         return call.index
+
+    def fragment(
+        self, place: int, call_id: str | None, name: str | None, arguments: str | None
+    ) -> tuple[int, str | None]:
+        """The number and the id of the call that a fragment is of, where a place may be used again.
+
+        Some servers give every call the same place, and some of those no id; others give every fragment an id of its
+        own. Only a name begins a call.
+
+        Raises:
+            ValueError: As `begin`.
+        """
+        call = self._calls.get(place)
+        if call is None or (name and (call_id != call.call_id if call_id and call.call_id else call.has_arguments)):
+            call = self._begin(place, call_id)
+        call.call_id = call.call_id or call_id
+        call.has_arguments = call.has_arguments or bool(arguments)
+        return call.index, call.call_id
+
+    @property
+    def without_id(self) -> Sequence[int]:
+        """The numbers of the calls that have none."""
+        return [call.index for call in self._begun if not call.call_id]
+
+    def _begin(self, place: int, call_id: str | None) -> _Call:
+        if len(self._begun) == MAX_TOOL_CALLS:
+            raise ValueError(f"It calls more than {MAX_TOOL_CALLS:,} tools in one answer.")
+        call = self._calls[place] = _Call(len(self._begun), call_id)
+        self._begun.append(call)
+        return call
 
 
 def server_tool(name: str, said: object) -> Notice:
