@@ -187,6 +187,19 @@ def test_the_providers_word_counts_where_it_says_more_than_the_status(
 
 
 @pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "Model is not loaded"}, "Model is not loaded"),
+        ({"detail": [{"loc": ["body"], "msg": "Field required"}, {"msg": "Too long"}]}, "Field required; Too long"),
+        ({"error": "no such thing"}, "no such thing"),
+        ("out of order", "out of order"),
+    ],
+)
+def test_the_words_of_any_server_are_told(body: object, words: str) -> None:
+    assert f"answered 422: {words}. " in str(told(refused(422, body)))
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (openai.APIConnectionError(request=REQUEST), FailureCode.PROVIDER_INTERRUPTED),

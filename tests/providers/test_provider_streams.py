@@ -73,6 +73,19 @@ async def test_an_answer_without_a_single_event_is_interrupted(kind: ApiKind, bo
 
 
 @all_kinds
+@pytest.mark.parametrize("body", [b"", b"<html>Welcome</html>", b"[]"])
+async def test_what_is_no_event_stream_is_told_by_its_type_with_the_address_to_check(
+    kind: ApiKind, body: bytes
+) -> None:
+    pieces, error = await heard(kind, Client([body], content_type="text/html; charset=utf-8"))
+
+    assert code_of(error) is FailureCode.PROVIDER_MALFORMED
+    assert "text/html in place of an event stream" in str(error)
+    assert "check ACME_URL" in str(error)
+    assert pieces == []
+
+
+@all_kinds
 async def test_a_stream_that_ends_cleanly_without_its_last_event_is_interrupted(kind: ApiKind) -> None:
     pieces, error = await heard(kind, Client([TEXTS[kind], b"data: [DONE]\n\n" if kind == "openai" else b""]))
 

@@ -81,6 +81,17 @@ def test_a_worker_is_not_started_with_a_value_that_breaks_its_rule(
         ('{"local": 1}', ": local: Input should be a valid dictionary"),
         ('{"local": {"kind": "cohere", "base_url": "http://x"}}', ": local.kind: Input should be 'openai', "),
         ('{"local": {"kind": "openai", "base_url": "x"}}', ": local.base_url: String should match pattern"),
+        ('{"local": {"kind": "openai", "base_url": "http://x y"}}', ": local.base_url: String should match pattern"),
+        (
+            '{"local": {"kind": "openai", "base_url": "http://u:sk-1@x"}}',
+            ": local.base_url: String should match pattern",
+        ),
+        ('{"local": {"kind": "openai", "base_url": "http://x:99999/v1"}}', ": local.base_url: The port should be"),
+        ('{"local": {"kind": "openai", "base_url": "http://x:80a0/v1"}}', ": local.base_url: The port should be"),
+        (
+            '{"local": {"kind": "openai", "base_url": "http://x", "key_variable": "gsk_sk-1"}}',
+            ": local.key_variable: String should match pattern",
+        ),
         ('{"Lo cal": {"kind": "openai", "base_url": "http://x"}}', ": Lo cal.[key]: String should match pattern"),
         ('{"local": {"kind": "openai", "base_url": "http://x", "key": "sk-1"}}', ": local.key: Extra inputs are not"),
         (

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError, from_json
@@ -24,6 +25,14 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _with_port(url: str) -> str:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise PydanticCustomError("port", "The port should be a number up to 65535") from None
+    return url
+
+
 class ProviderEntry(BaseModel):
     """A server that speaks one of the APIs, as a provider of its own."""
 
@@ -31,10 +40,11 @@ class ProviderEntry(BaseModel):
 
     kind: ApiKind
     """Which API it speaks."""
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]")]
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/\S*)?$"), AfterValidator(_with_port)]
     """Where it is, as the SDK takes it: for the two of OpenAI with the `/v1`, for Anthropic's without."""
-    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """The environment variable that holds its key; none where the server asks for none."""
+    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = None
+    """The environment variable that holds its key; none where the server asks for none. In capitals, so that a key by
+    mistake is none."""
 
 
 def _read_json(value: Any) -> Any:

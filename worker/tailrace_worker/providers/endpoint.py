@@ -34,6 +34,10 @@ class BodyTooLarge(ValueError):
     """An answer that is not streamed has more bytes than one may have."""
 
 
+class NoEventStream(ValueError):
+    """Something else than was asked for, such as a web page."""
+
+
 class Answer(Protocol):
     """Reads an answer of the provider's protocol; `finished` once that says that it is whole."""
 
@@ -69,8 +73,10 @@ class Endpoint:
                         yield piece
                     return
                 decode = EventStreamDecoder().feed
+                is_stream = False
                 while chunk:
                     events = decode(chunk)
+                    is_stream = is_stream or bool(events)
                     for name, data in events:
                         for piece in _pieces(answer, name, data):
                             yield piece
@@ -81,6 +87,8 @@ class Endpoint:
                         # There may be more where that came from: who has fallen behind must not starve the others.
                         await asyncio.sleep(0)
                     chunk = b"" if answer.finished else await inflow.read()
+                if not is_stream:
+                    _look_at(response)
                 for piece in await _rest(inflow, decode, answer):
                     yield piece
 
@@ -105,6 +113,13 @@ def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> 
     if streams:
         return beginning.lstrip(_BLANK).startswith(b"{")
     return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+def _look_at(response: httpx2.Response) -> None:
+    """Raises what it is in which there was no event."""
+    content_type = response.headers.get("content-type", "")
+    if content_type and not content_type.lower().startswith("text/event-stream"):
+        raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
 
 
 def _pieces(answer: Answer, name: bytes, data: bytes) -> Iterable[Piece]:

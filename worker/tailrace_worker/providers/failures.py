@@ -257,7 +257,10 @@ def _seconds_until(date: str) -> float | None:
 def _body(reason: Exception) -> Mapping[str, Any]:
     """What the provider says of the error, wherever in its body that stands."""
     body = reason.body if isinstance(reason, openai.APIError | anthropic.APIError | ErrorEvent) else None
-    said = _mapping(body).get("error") or body
+    said = _mapping(body).get("error") or _mapping(body).get("detail") or body
+    if isinstance(said, list):
+        # FastAPI lists what is wrong with a request.
+        said = "; ".join(str(each["msg"]) for each in map(_mapping, cast("list[object]", said)) if "msg" in each)
     return {"message": said} if isinstance(said, str) else _mapping(said)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _WARM_CONNECTIONS: Final = 2
 _WARM_SECONDS: Final = 10.0
 _MAX_OTHER_BYTES: Final = 65_536
 """How much is read of what is no answer, such as an error."""
+_CLOSED_SECONDS: Final = 1.0
+"""Within which a connection that was closed already is found to be."""
 _NO_KEY: Final = "none"
 """What a server gets that asks for no key. The SDK would send it the one of its own provider."""
 
@@ -151,14 +154,16 @@ async def _warm(http_client: httpx2.AsyncClient, address: httpx2.URL) -> None:
 
 
 class _Client(openai.DefaultAioHttpClient):
-    """Sends a request once more where the connection is closed in place of an answer."""
+    """Sends a request once more where the connection is closed at once in place of an answer."""
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        sent_at = time.monotonic()
         try:
             return await super().send(request, **options)
         except httpx2.TransportError as error:
-            # A server may close a connection just as the next request goes out on it; aiohttp sends no POST again.
-            if not _was_closed(error.__cause__):
+            # A server may close a connection just as the next request goes out on it; aiohttp sends no POST again. One
+            # that took its time may have worked on the request, and count it.
+            if not _was_closed(error.__cause__) or time.monotonic() - sent_at > _CLOSED_SECONDS:
                 raise
         return await super().send(request, **options)
 
