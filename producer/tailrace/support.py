@@ -95,6 +95,8 @@ _SHARED: Final[Mapping[ApiKind, Mapping[str, str]]] = {
     "anthropic": {**_TOOLS, "output_config": "output_schema"},
 }
 """In `extra` where the request leaves the field alone: the provider knows forms that the field does not."""
+_HOLDERS: Final = frozenset({"text", "output_config"})
+"""Hold other things beside the `format`, which alone a field tells."""
 _FIELD_OF: Final[Mapping[str, str]] = {
     **{name: f"`{field}`" for name, field in _SHARED["openai"].items()},
     **{name: field for names in _OWN.values() for name, field in names.items()},
@@ -131,6 +133,10 @@ def _holds(member: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 def _entry(name: str) -> Callable[[Any], Any]:
     return lambda value: cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+
+
+def _leaves_format(value: object) -> bool:
+    return isinstance(value, dict) and "format" not in value
 
 
 _AUDIO: Final = "audio of {provider} is more than a tailrace job carries: ask for text alone"
@@ -188,7 +194,7 @@ def _in_extra(kind: ApiKind, request: Asked, provider: str) -> Iterator[Problem]
         shared = _SHARED[kind].get(name)
         if name in _OWN[kind]:
             yield Problem(path, f"tailrace tells {provider} by a field of the request: use {_OWN[kind][name]}")
-        elif shared and getattr(request, shared):
+        elif shared and getattr(request, shared) and not (name in _HOLDERS and _leaves_format(value)):
             yield Problem(path, f"`{shared}` tells {provider} the same: leave out one of the two")
         elif name in limits and limits[name].is_over(value):
             yield Problem(path, limits[name].tell(provider))

@@ -234,6 +234,18 @@ async def test_extra_goes_out_untouched(kind: ApiKind) -> None:
     assert {name: body[name] for name in extra} == extra
 
 
+@pytest.mark.parametrize(
+    ("kind", "extra"),
+    [("openai-responses", {"text": {"verbosity": "low"}}), ("anthropic", {"output_config": {"effort": "low"}})],
+)
+async def test_what_stands_beside_the_schema_goes_out_with_it(kind: ApiKind, extra: dict[str, dict[str, str]]) -> None:
+    body = await sent(kind, output_schema={"name": "mill", "schema": SCHEMA}, extra=extra)
+    ((name, beside),) = extra.items()
+
+    assert body[name] == {"format": body[name]["format"], **beside}
+    assert body[name]["format"]["schema"] == SCHEMA
+
+
 async def test_a_schema_that_the_answer_only_should_keep_to_is_not_strict() -> None:
     schema = {"name": "answer", "schema": SCHEMA, "strict": False}
 

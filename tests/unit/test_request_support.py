@@ -143,8 +143,9 @@ def test_a_name_in_extra_that_a_job_cannot_carry_is_refused_with_the_provider(
 def test_a_providers_own_form_goes_into_extra_where_the_field_is_left_alone(
     kind: ApiKind, field: dict[str, Any], name: str
 ) -> None:
-    assert asking(kind, extra={name: {}}).extra == {name: {}}
-    assert list(refused(kind, extra={name: {}}, **field)) == [f"extra.{name}"]
+    own: dict[str, Any] = {name: {"format": {}}}
+    assert asking(kind, extra=own).extra == own
+    assert list(refused(kind, extra=own, **field)) == [f"extra.{name}"]
 
 
 def test_tools_in_extra_can_be_chosen_from() -> None:

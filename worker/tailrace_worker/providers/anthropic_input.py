@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from tailrace.messages import AssistantMessage, Document, Image, Message, PastReasoning, Text
 from tailrace.request import GenerationRequest
 from tailrace.tools import Tool
-from tailrace_worker.providers.endpoint import Body
+from tailrace_worker.providers.endpoint import Body, with_extra
 from tailrace_worker.providers.past_turn import in_order
 
 DEFAULT_MAX_TOKENS: Final = 4_096
@@ -45,7 +45,7 @@ def body(request: GenerationRequest) -> Body:
             said["tool_choice"] = {"type": "tool", **tool}
     if request.output_schema:
         said["output_config"] = {"format": {"type": "json_schema", "schema": request.output_schema["schema"]}}
-    return {**said, **request.extra}
+    return with_extra(said, request.extra)
 
 
 def _system(messages: list[Message]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from tailrace.messages import AssistantMessage, Document, Image, Message, PastToolCall, Text
 from tailrace.request import GenerationRequest
-from tailrace_worker.providers.endpoint import Body, data_url
+from tailrace_worker.providers.endpoint import Body, data_url, with_extra
 
 
 def body(request: GenerationRequest) -> Body:
@@ -35,7 +35,7 @@ def body(request: GenerationRequest) -> Body:
             said["tool_choice"] = {"type": "function", "function": tool}
     if request.output_schema:
         said["response_format"] = {"type": "json_schema", "json_schema": {"strict": True, **request.output_schema}}
-    return {**said, **request.extra}
+    return with_extra(said, request.extra)
 
 
 def _turn(message: Message) -> Body | None:

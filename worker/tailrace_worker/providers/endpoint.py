@@ -1,7 +1,7 @@
 """One provider's API: a request goes out through its SDK, the bytes of the answer come back raw."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -91,6 +91,12 @@ class Endpoint:
                     _look_at(response)
                 for piece in await _rest(inflow, decode, answer):
                     yield piece
+
+
+def with_extra(body: Body, extra: Mapping[str, Any]) -> Body:
+    """The body with what is passed through; of an object that both have, with the members of both."""
+    said = {name: {**body[name], **value} for name, value in extra.items() if isinstance(body.get(name), dict)}
+    return {**body, **extra, **said}
 
 
 def data_url(source: Image | Document) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from tailrace.messages import AssistantMessage, Document, Image, Message, Text
 from tailrace.request import GenerationRequest
 from tailrace.tools import Tool
-from tailrace_worker.providers.endpoint import Body, data_url
+from tailrace_worker.providers.endpoint import Body, data_url, with_extra
 from tailrace_worker.providers.past_turn import in_order
 from tailrace_worker.providers.responses_reasoning import item_of
 
@@ -40,7 +40,7 @@ def body(request: GenerationRequest) -> Body:
             said["tool_choice"] = {"type": "function", **tool}
     if request.output_schema:
         said["text"] = {"format": {"type": "json_schema", "strict": True, **request.output_schema}}
-    return {**said, **request.extra}
+    return with_extra(said, request.extra)
 
 
 def _tool(tool: Tool) -> Body:
