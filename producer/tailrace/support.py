@@ -67,7 +67,6 @@ _COMMON: Final = {
 _OWN: Final[Mapping[ApiKind, Mapping[str, str]]] = {
     "openai": {
         **_COMMON,
-        "max_completion_tokens": "`max_output_tokens`",
         "stop": "`stop`",
         "functions": "`tools`",
         "function_call": "`tool_choice`",
@@ -89,8 +88,12 @@ _OWN: Final[Mapping[ApiKind, Mapping[str, str]]] = {
 """Never in `extra`."""
 _TOOLS: Final = {"tools": "tools", "tool_choice": "tool_choice"}
 _SHARED: Final[Mapping[ApiKind, Mapping[str, str]]] = {
-    # Older servers that speak it know a limit by no other name.
-    "openai": {**_TOOLS, "response_format": "output_schema", "max_tokens": "max_output_tokens"},
+    "openai": {
+        **_TOOLS,
+        "response_format": "output_schema",
+        "max_tokens": "max_output_tokens",
+        "max_completion_tokens": "max_output_tokens",
+    },
     "openai-responses": {**_TOOLS, "text": "output_schema"},
     "anthropic": {**_TOOLS, "output_config": "output_schema"},
 }

@@ -4,13 +4,14 @@ import os
 import traceback
 from pathlib import Path
 
+import httpx2
 import pytest
 from aiohttp import web
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.provider import Provider
-from tailrace_worker.providers import open_providers
+from tailrace_worker.providers import open_providers, opening
 from tailrace_worker.settings import ProviderEntry
 from tests.providers.wire import asking
 from tests.providers.wire_server import KEYS, OWNERS, SHORTEST, providers_at, serving
@@ -221,3 +222,36 @@ async def test_an_entry_that_is_called_like_an_api_takes_its_place(monkeypatch: 
             assert [piece async for piece in providers["openai"].stream(asking("openai"))]
 
     assert paths == ["/ours/v1/messages"]
+
+
+async def test_a_named_server_gets_the_limit_by_the_name_that_all_of_them_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies: list[dict[str, object]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            bodies.append(await request.json())
+        return web.Response(body=SHORTEST["openai"], content_type="text/event-stream")
+
+    async with serving(answer, monkeypatch) as url:
+        entry = ProviderEntry(kind="openai", base_url=url)
+        async with open_providers({"local": entry}) as providers:
+            for name in ("local", "openai"):
+                assert [piece async for piece in providers[name].stream(asking(name, max_output_tokens=9))]
+
+    assert [{name: limit for name, limit in body.items() if limit == 9} for body in bodies] == [
+        {"max_tokens": 9},
+        {"max_completion_tokens": 9},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "is_openais"),
+    [
+        ("api.openai.com", True),
+        ("acme.openai.azure.com", True),
+        ("notopenai.com", False),
+        ("openai.com.acme.org", False),
+    ],
+)
+def test_a_server_that_openai_or_azure_runs_is_known_by_its_host(host: str, is_openais: bool) -> None:
+    assert opening._is_openais(httpx2.URL(f"https://{host}/v1")) is is_openais

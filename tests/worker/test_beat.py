@@ -115,4 +115,5 @@ class TestAtRest:
                 counted, seconds = await calls(), time.monotonic() - began
         assert seconds > 4
         assert "blpop" in counted
-        assert sum(counted.values()) / seconds < 10, counted
+        # The polls at both ends may lie in it whole: a second more.
+        assert sum(counted.values()) / (seconds + 1) < 10, counted

@@ -94,8 +94,8 @@ async def test_a_rate_limit_holds_for_all_workers_and_for_the_model_alone(
     says_when: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 0.5)
-    wait_seconds = 0.5
+    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 2.0)
+    wait_seconds = 2.0
     async with open_generations("told") as told, open_generations("other") as other:
         first, second, unlimited = [
             await tailrace.enqueue(request)
@@ -118,6 +118,40 @@ async def test_a_rate_limit_holds_for_all_workers_and_for_the_model_alone(
         await asyncio.gather(*running)
     assert time.monotonic() - began >= wait_seconds
     assert [texts(await events_of(job)) for job in (first, second)] == [["late"], ["late"]]
+
+
+async def test_a_fallback_that_cannot_be_called_takes_nothing_from_whether_another_try_helps(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(DOWN)
+    unknown = request_.model_copy(update={"fallbacks": [{"provider": "nobody", "model": "m"}]})
+    async with open_generations(provider_tries=1) as generations:
+        job = await tailrace.enqueue(unknown)
+        await generations.run(job.id, 1)
+    *_, ending = await events_of(job)
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.message, ending.retryable) == (DOWN.code, str(DOWN), True)
+
+
+@pytest.mark.parametrize(
+    ("code", "level"), [(FailureCode.PROVIDER_AUTHENTICATION, "WARNING"), (FailureCode.PROVIDER_REJECTED, "INFO")]
+)
+async def test_the_log_warns_of_what_an_operator_has_to_set_right(
+    code: FailureCode,
+    level: str,
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tailrace_worker")
+    puppet.put(ProviderError("Acme says no.", code=code, retryable=False))
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert ("INFO", "a call of openai puppet failed: Acme says no.") in told
+    assert (level, f"job {job.id} failed: Acme says no.") in told
 
 
 async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that_it_has(

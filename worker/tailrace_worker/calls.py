@@ -1,6 +1,7 @@
 """Calls to the providers, tried again as long as no reader has seen anything of them."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -20,11 +21,14 @@ from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.throttle import MAX_WAIT_SECONDS, Throttle
 from tailrace_worker.turnstile import Turnstile
 
+_logger = logging.getLogger(__name__)
+
 _FIRST_WAIT_SECONDS: Final = 0.1
 _LAST_WAIT_SECONDS: Final = 10.0
 _JITTER_SECONDS: Final = 0.4
 _LAST_PAUSE_SECONDS: Final = 1.0
 """Between two attempts: readers have an answer before them that stands still."""
+_UNFIT: Final = frozenset({FailureCode.INVALID_REQUEST, FailureCode.PROVIDER_NOT_CONFIGURED})
 _RATE_LIMIT_SECONDS: Final = 1.0
 """How long all wait after a rate limit that does not say so itself."""
 
@@ -101,6 +105,7 @@ class Calls:
         """
         if course.retries:
             await asyncio.sleep(_pause_seconds(course.retries))
+        verdict: ProviderError | None = None
         while True:
             try:
                 await self._pass_over(course)
@@ -108,8 +113,11 @@ class Calls:
                     tell(notice)
                 return await self._begin(course)
             except ProviderError as error:
+                # That a fallback cannot be called at all tells nothing of whether another try would help.
+                if verdict is None or error.code not in _UNFIT:
+                    verdict = error
                 if not course.falls_back(error):
-                    raise
+                    raise verdict from verdict.__cause__
 
     async def heed(self, request: GenerationRequest, error: ProviderError) -> None:
         """Tells all workers of a rate limit."""
@@ -163,6 +171,7 @@ class Calls:
                     if not isinstance(piece, Usage):
                         break
         except ProviderError as error:
+            _logger.info("a call of %s %s failed: %s", request.provider, request.model, error)
             await self.heed(request, error)
             raise
         return begun

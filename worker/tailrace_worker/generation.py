@@ -36,6 +36,14 @@ from tailrace_worker.stream_writer import StreamWriter
 
 _logger = logging.getLogger(__name__)
 
+_OPERATORS = frozenset(
+    {
+        FailureCode.PROVIDER_NOT_CONFIGURED,
+        FailureCode.PROVIDER_AUTHENTICATION,
+        FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    }
+)
+"""What an operator has to set right, and no job does."""
 _TRIES_SECONDS = 88_400
 """How long arq keeps its counter of tries."""
 _REDIS_RETRY_SECONDS = 1
@@ -198,7 +206,8 @@ class Generations:
             if course is not None and await self._goes_on(course, error):
                 _logger.info("job %s goes on in another attempt: %s", job_id, error)
                 return Interrupted(course, error.code)
-            _logger.info("job %s failed: %s", job_id, error)
+            level = logging.WARNING if error.code in _OPERATORS else logging.INFO
+            _logger.log(level, "job %s failed: %s", job_id, error)
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **meter.read())
         except TimeoutError:
             message = f"The generation took longer than {total_seconds:g} s."

@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     # arq logs the arguments of a job, and httpx2 the URLs: prompts and models stay out of the log.
     for chatty in ("arq", "httpx2", "openai", "anthropic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It warns of every call that is tried again, and says neither which nor why: we do.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     uvloop.run(run_worker(settings))
     return 0
 

@@ -7,8 +7,11 @@ from tailrace.request import GenerationRequest
 from tailrace_worker.providers.endpoint import Body, data_url, with_extra
 
 
-def body(request: GenerationRequest) -> Body:
-    """The request's body; `extra` comes last. Reasoning is left out, and what is nothing without it."""
+def body(request: GenerationRequest, *, limit: str) -> Body:
+    """The request's body; `extra` comes last. Reasoning is left out, and what is nothing without it.
+
+    `limit` is the server's name for the most tokens that it may give.
+    """
     said: Body = {
         "model": request.model,
         "messages": [turn for message in request.messages if (turn := _turn(message))],
@@ -17,7 +20,7 @@ def body(request: GenerationRequest) -> Body:
     if request.stream:
         said["stream_options"] = {"include_usage": True}
     if request.max_output_tokens is not None:
-        said["max_completion_tokens"] = request.max_output_tokens
+        said[limit] = request.max_output_tokens
     if request.temperature is not None:
         said["temperature"] = request.temperature
     if request.top_p is not None:

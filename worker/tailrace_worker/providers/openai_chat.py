@@ -33,8 +33,12 @@ class OpenAIChat:
 
     prefills = False
 
-    def __init__(self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer) -> None:
+    def __init__(
+        self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer, *, limit: str = "max_completion_tokens"
+    ) -> None:
+        """`limit` is the server's name for the most tokens that it may give."""
         self._client = client
+        self._limit = limit
         self._endpoint = Endpoint(failures, self._post, coalescer)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
@@ -42,7 +46,7 @@ class OpenAIChat:
         past_calls = sum(
             len(message.get("tool_calls", ())) for message in request.messages if message["role"] == "assistant"
         )
-        return self._endpoint.call(body(request), _Answer(self._endpoint.skipped, past_calls))
+        return self._endpoint.call(body(request, limit=self._limit), _Answer(self._endpoint.skipped, past_calls))
 
     async def _post(self, body: Body) -> httpx2.Response:
         stream = await self._client.post(

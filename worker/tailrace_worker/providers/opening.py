@@ -116,7 +116,10 @@ class _Opening:
                     raise openai.OpenAIError("its key_variable holds no key")
                 match kind:
                     case "openai":
-                        return OpenAIChat(self._openai(key, url), failures, self._coalescer)
+                        client = self._openai(key, url)
+                        is_openais = url is None or _is_openais(client.base_url)
+                        limit = "max_completion_tokens" if is_openais else "max_tokens"
+                        return OpenAIChat(client, failures, self._coalescer, limit=limit)
                     case "openai-responses":
                         return OpenAIResponses(self._openai(key, url), failures, self._coalescer)
                     case "anthropic":
@@ -133,6 +136,11 @@ class _Opening:
         client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, http_client=self._http_client)
         self.addresses.add(client.base_url)
         return client
+
+
+def _is_openais(address: httpx2.URL) -> bool:
+    # Its reasoning models refuse `max_tokens`, and other servers know nothing else: Ollama goes on for ever.
+    return f".{address.host}".endswith((".openai.com", ".azure.com"))
 
 
 @contextmanager
