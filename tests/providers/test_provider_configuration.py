@@ -191,7 +191,7 @@ async def test_the_owners_themselves_get_what_is_theirs(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("value", [None, ""])
 async def test_a_named_provider_without_its_key_says_which_variable_to_set(
-    value: str | None, monkeypatch: pytest.MonkeyPatch
+    value: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEYS["openai"])
     if value is None:
@@ -202,6 +202,8 @@ async def test_a_named_provider_without_its_key_says_which_variable_to_set(
     async with open_providers({"acme": entry}) as providers:
         errors = [await failure(providers["acme"]) for _ in range(2)]
 
+    # It is told at the start of the worker as well.
+    assert [record.getMessage() for record in caplog.records] == ["provider acme has no key: ACME_KEY is not set"]
     for error in errors:
         assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
         assert str(error).startswith("acme cannot be called")

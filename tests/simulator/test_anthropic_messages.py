@@ -43,6 +43,17 @@ async def test_the_events_come_in_the_provider_s_order(simulator: Simulator) -> 
     ]
 
 
+async def test_thinking_needs_room_for_an_answer(simulator: Simulator) -> None:
+    async with anthropic_client(simulator) as client:
+        with pytest.raises(anthropic.BadRequestError, match=r"greater than `thinking\.budget_tokens`"):
+            await client.messages.create(
+                model="demo",
+                messages=[{"role": "user", "content": "Hi"}],
+                max_tokens=1_024,
+                thinking={"type": "enabled", "budget_tokens": 1_024},
+            )
+
+
 async def test_an_answer_that_is_not_streamed_says_the_same(simulator: Simulator) -> None:
     async with anthropic_client(simulator) as client:
         message = await client.messages.create(

@@ -137,6 +137,13 @@ def test_a_wrong_option_is_misuse(capsys: pytest.CaptureFixture[str], option: st
     assert says in said
 
 
+@pytest.mark.parametrize("value", ["", " ", "{}"])
+def test_no_providers_are_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Docker Compose passes a variable that is not set on as an empty one."""
+    monkeypatch.setenv("TAILRACE_PROVIDERS", value)
+    assert WorkerSettings.read().providers == {}
+
+
 def test_the_order_of_the_queues_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILRACE_QUEUES", "interactive, batch")
     assert WorkerSettings.read().queues == ("interactive", "batch")

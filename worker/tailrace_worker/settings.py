@@ -48,8 +48,10 @@ class ProviderEntry(BaseModel):
 
 
 def _read_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
     try:
-        return from_json(value) if isinstance(value, str) else value
+        return from_json(value) if value.strip() else {}
     except ValueError:
         raise PydanticCustomError("json", "Input should be a JSON object") from None
 

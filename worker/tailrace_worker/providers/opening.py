@@ -1,6 +1,7 @@
 """Makes the providers: the connections, the SDKs' clients, and the adapters that speak through them."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
@@ -23,6 +24,8 @@ from tailrace_worker.providers.failures import Failures
 from tailrace_worker.providers.openai_chat import OpenAIChat
 from tailrace_worker.providers.openai_responses import OpenAIResponses
 from tailrace_worker.settings import ProviderEntry
+
+_logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
 """Seconds. The deadlines of a job are the worker's; these only free what is dead."""
@@ -106,6 +109,8 @@ class _Opening:
         key_variables = (entry.key_variable,) if entry.key_variable else ()
         key = os.environ.get(entry.key_variable, "") if entry.key_variable else _NO_KEY
         failures = Failures(name, key_variables=key_variables, url="its base_url in TAILRACE_PROVIDERS")
+        if not key:
+            _logger.warning("provider %s has no key: %s is not set", name, entry.key_variable)
         with _hidden(_OWNERS[entry.kind].prefix):
             return self._provider(entry.kind, failures, key=key, url=entry.base_url)
 

@@ -55,9 +55,14 @@ class _Turn(BaseModel):
     content: str | list[_Part] = ""
 
 
+class _Thinking(BaseModel):
+    budget_tokens: int = 0
+
+
 class _Body(Body):
     messages: Annotated[tuple[_Turn, ...], Field(min_length=1)]
     max_tokens: int
+    thinking: _Thinking | None = None
     tools: tuple[_Tool, ...] = ()
 
 
@@ -70,6 +75,8 @@ class AnthropicMessages:
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
         read = anthropic_door.admitted(_Body, headers, body)
+        if read.thinking and read.thinking.budget_tokens >= read.max_tokens:
+            raise Refused(400, "`max_tokens` must be greater than `thinking.budget_tokens`")
         return Question(
             model=read.model,
             stream=read.stream,
