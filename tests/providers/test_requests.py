@@ -234,6 +234,10 @@ async def test_extra_goes_out_untouched(kind: ApiKind) -> None:
     assert {name: body[name] for name in extra} == extra
 
 
+async def test_what_is_taken_away_by_extra_is_gone() -> None:
+    assert (await sent("openai", extra={"stream_options": None}))["stream_options"] is None
+
+
 @pytest.mark.parametrize(
     ("kind", "extra"),
     [("openai-responses", {"text": {"verbosity": "low"}}), ("anthropic", {"output_config": {"effort": "low"}})],

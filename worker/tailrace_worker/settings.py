@@ -36,7 +36,8 @@ def _with_port(url: str) -> str:
 class ProviderEntry(BaseModel):
     """A server that speaks one of the APIs, as a provider of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is refused may be a key in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: ApiKind
     """Which API it speaks."""

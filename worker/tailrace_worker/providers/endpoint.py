@@ -95,8 +95,8 @@ class Endpoint:
 
 def with_extra(body: Body, extra: Mapping[str, Any]) -> Body:
     """The body with what is passed through; of an object that both have, with the members of both."""
-    said = {name: {**body[name], **value} for name, value in extra.items() if isinstance(body.get(name), dict)}
-    return {**body, **extra, **said}
+    both = [name for name, value in extra.items() if isinstance(value, dict) and isinstance(body.get(name), dict)]
+    return {**body, **extra, **{name: {**body[name], **extra[name]} for name in both}}
 
 
 def data_url(source: Image | Document) -> str:
