@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(180)
+
 FIGURE = r"(-?[\d.,]+|inf)"
 MET = r"(not )?met"
 

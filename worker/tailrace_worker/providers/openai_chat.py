@@ -56,7 +56,7 @@ class OpenAIChat:
 
 
 class _Answer:
-    def __init__(self, skipped: Skipped, past_calls: int) -> None:
+    def __init__(self, skipped: Skipped, past_calls: int = 0) -> None:
         """`past_calls` were made in earlier turns."""
         self.finished = False
         self._past_calls = past_calls
