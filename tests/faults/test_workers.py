@@ -138,13 +138,15 @@ async def test_a_suspended_worker_that_comes_back_touches_nothing(
         silent = await tailrace.enqueue(asking(SILENT))
         await said(job, "delta")
         await said(silent, "started")
+        await simulator.journal.until(lambda entry: entry.model == SILENT)
+        requests = list(simulator.journal.entries)
         zombie.signal(signal.SIGSTOP)
         async with worker_process(settings, simulator, **QUICK):
             await said(job, "delta", attempt=2)
             await said(silent, "started", attempt=2)
             zombie.signal(signal.SIGCONT)
             # Both of its connections are closed, the silent one's too.
-            await eventually(lambda: all(entry.closed_at for entry in list(simulator.journal.entries)[:2]))
+            await eventually(lambda: all(request.closed_at for request in requests))
             assert_whole(await ended(job), STREAM, reasons=[None, "worker_lost"])
             assert (await silent.status()).cursor.attempt == 2
             await silent.cancel()
