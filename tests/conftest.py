@@ -14,10 +14,11 @@ from tailrace_worker.embedded import EmbeddedBroker
 
 
 @pytest.fixture(scope="session", autouse=True)
-def keyboard_signals() -> None:
-    """What a shell starts in the background ignores them, and so would every process of the tests."""
+def terminals_signals() -> None:
+    """What is started in the background, or by nohup, ignores them, and so would every process of the tests."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
