@@ -91,6 +91,7 @@ class Usage:
     input_tokens: int | None
     output_tokens: int | None
     cached_input_tokens: int | None
+    cache_write_input_tokens: int | None
     reasoning_tokens: int | None
 
 
@@ -269,6 +270,7 @@ class Answer:
             input_tokens=ending.input_tokens,
             output_tokens=ending.output_tokens,
             cached_input_tokens=ending.cached_input_tokens,
+            cache_write_input_tokens=ending.cache_write_input_tokens,
             reasoning_tokens=ending.reasoning_tokens,
         )
 

@@ -116,6 +116,8 @@ class _Ending(_Event):
     """With those of the reasoning."""
     cached_input_tokens: int | None = None
     """What the provider had read before, and charges less for."""
+    cache_write_input_tokens: int | None = None
+    """What the provider stored for later requests, and charges more for."""
     reasoning_tokens: int | None = None
     queued_ms: int | None = None
     """From enqueue to the beginning of the attempt that ended."""

@@ -10,7 +10,7 @@ from tailrace.errors import ProviderError
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.provider import Piece
 from tests.fuzz import event_streams, wire_events
-from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, skipped
+from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, pieces_of, skipped
 from tests.recorded.folded import folded
 
 bounded = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,7 +22,7 @@ async def _hear(kind: ApiKind, client: Client, *, stream: bool) -> list[Piece]:
     pieces: list[Piece] = []
     provider = adapter(kind, client)
     try:
-        async for piece in provider.stream(asking(kind, stream=stream)):
+        async for piece in pieces_of(provider, asking(kind, stream=stream)):
             pieces.append(piece)  # noqa: PERF401 - what came before an error counts
     except ProviderError as error:
         assert "\n" not in str(error)
@@ -56,9 +56,9 @@ def test_no_stream_raises_anything_but_our_own_and_how_it_is_cut_changes_nothing
 @bounded
 @given(st.lists(event_streams.chunks, max_size=8), st.integers(0, 8))
 def test_no_bytes_raise_anything_but_our_own(kind: ApiKind, chunks: list[bytes], place: int) -> None:
-    said = [b"data: " + wire_events.encoded(each) + b"\n\n" for each in wire_events.TEMPLATES[kind]]
+    events = [b"data: " + wire_events.encoded(each) + b"\n\n" for each in wire_events.TEMPLATES[kind]]
 
-    hear(kind, *chunks[:place], *said[:place], *chunks[place:], *said[place:])
+    hear(kind, *chunks[:place], *events[:place], *chunks[place:], *events[place:])
 
 
 @all_kinds

@@ -8,7 +8,7 @@ import pytest
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
 from tailrace_worker.provider import Finish, Piece, Usage
-from tests.providers.wire import Client, adapter, asking, read, skipped, sse
+from tests.providers.wire import Client, adapter, asking, pieces_of, read, skipped, sse
 
 
 def chunk(delta: object = None, finish_reason: str | None = None, **fields: object) -> dict[str, object]:
@@ -36,13 +36,13 @@ def calls(*fragments: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        ([TEXT, STOP, {"choices": (), "usage": USAGE}], [HI, STOPPED, USED]),
-        ([TEXT, {**STOP, "usage": USAGE}], [HI, STOPPED, USED]),
+        ([TEXT, STOP, {"choices": (), "usage": USAGE}], [HI, USED, STOPPED]),
+        ([TEXT, {**STOP, "usage": USAGE}], [HI, USED, STOPPED]),
         ([chunk(usage=USAGE), TEXT, STOP], [USED, HI, STOPPED]),
         ([{"choices": (), "usage": {"prompt_tokens": 3}}, TEXT, STOP], [Usage(input_tokens=3), HI, STOPPED]),
         ([chunk({"role": "assistant", "content": ""}), chunk({"content": None}), TEXT, STOP], [HI, STOPPED]),
-        ([TEXT, STOP, STOP, TEXT], [HI, STOPPED]),
-        ([TEXT, {**TEXT, "choices": [{"index": 1, "delta": {"content": "?"}}]}, STOP], [HI, STOPPED]),
+        ([TEXT, STOP, STOP, TEXT], [HI, HI, STOPPED]),
+        ([TEXT, {**TEXT, "choices": [{"index": 1, "delta": {"content": "?"}}]}, STOP], [HI, Delta(text="?"), STOPPED]),
         ([chunk({"reasoning_content": "Hm", "reasoning": "Hm"}), TEXT, STOP], [Reasoning(text="Hm"), HI, STOPPED]),
         ([chunk({"reasoning": "Hm"}), TEXT, STOP], [Reasoning(text="Hm"), HI, STOPPED]),
         (
@@ -70,6 +70,7 @@ async def test_a_chat_completion_is_read_whatever_else_comes(events: list[object
                 ToolCall(index=0, arguments="{}"),
                 ToolCall(index=1, call_id="b", name="g"),
                 ToolCall(index=0, arguments=" "),
+                ToolCall(index=1, arguments="{}"),
             ],
         ),
         # A server that gives all calls one index, and one that gives them none.
@@ -85,7 +86,11 @@ async def test_a_chat_completion_is_read_whatever_else_comes(events: list[object
         ),
         (
             [{"id": "a", "function": {"name": "f", "arguments": "1"}}, {"id": "b", "function": {"name": "g"}}],
-            [ToolCall(index=0, call_id="a", name="f", arguments="1"), ToolCall(index=1, call_id="b", name="g")],
+            [
+                ToolCall(index=0, call_id="a", name="f", arguments="1"),
+                ToolCall(index=1, call_id="b", name="g"),
+                ToolCall(index=1, arguments="{}"),
+            ],
         ),
         # A server that tells the id late, and then gives the next call the same index.
         (
@@ -184,7 +189,7 @@ async def test_calls_without_ids_are_told_from_those_of_earlier_turns() -> None:
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": past}, *results]
     client = Client([sse(calls({"function": {"name": "f", "arguments": "{}"}}), STOP)])
 
-    pieces = [piece async for piece in adapter("openai", client).stream(asking("openai", messages=turns))]
+    pieces = [piece async for piece in pieces_of(adapter("openai", client), asking("openai", messages=turns))]
 
     assert ToolCall(index=0, call_id="call_2") in pieces
 
@@ -211,8 +216,8 @@ async def test_a_whole_completion_is_read_in_order() -> None:
         HI,
         ToolCall(index=0, call_id="a", name="f", arguments="{}"),
         ToolCall(index=1, call_id="b", name="g", arguments="[]"),
-        Finish(reason="tool_calls", provider_reason="tool_calls"),
         USED,
+        Finish(reason="tool_calls", provider_reason="tool_calls"),
     ]
 
 
@@ -230,7 +235,7 @@ async def test_a_chunk_of_a_new_kind_is_skipped_and_counted() -> None:
     client = Client([sse({"object": "a.new.kind", "news": 1}, TEXT, {"object": "a.new.kind"}, STOP)])
     provider = adapter("openai", client)
 
-    assert [piece async for piece in provider.stream(asking("openai"))] == [HI, STOPPED]
+    assert [piece async for piece in pieces_of(provider, asking("openai"))] == [HI, STOPPED]
     assert skipped(provider) == {"a.new.kind": 2}
 
 

@@ -17,7 +17,7 @@ from tailrace_worker.providers.tap import Tap
 from tests.eventually import eventually
 from tests.providers.raw_server import CHUNKED, END, HEAD, Peer, chunk, raw_providers
 from tests.providers.test_connections import Doors
-from tests.providers.wire import asking, sse
+from tests.providers.wire import asking, pieces_of, sse
 from tests.providers.wire_server import serving
 
 HI = sse({"choices": [{"index": 0, "delta": {"content": "Hi"}}]})
@@ -25,7 +25,7 @@ LAST = sse({"choices": [{"index": 0, "finish_reason": "stop"}]}) + b"data: [DONE
 
 
 def stream(provider: Provider) -> AsyncGenerator[Piece, None]:
-    return provider.stream(asking("openai"))
+    return pieces_of(provider, asking("openai"))
 
 
 async def heard(provider: Provider) -> tuple[list[str], FailureCode | None]:

@@ -1,8 +1,8 @@
 """The adapters without a network: an SDK's client that hands over bytes, and what is made of them."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ from tailrace.errors import ProviderError
 from tailrace.request import GenerationRequest
 from tailrace.support import ApiKind
 from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Piece, Provider
+from tailrace_worker.provider import Alive, Piece, Provider
 from tailrace_worker.providers.anthropic_messages import AnthropicMessages
 from tailrace_worker.providers.failures import Failures
 from tailrace_worker.providers.openai_chat import OpenAIChat
@@ -65,6 +65,14 @@ def adapter(kind: ApiKind, client: Client) -> Provider:
     return provider
 
 
+async def pieces_of(provider: Provider, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    """What readers get of an answer."""
+    async with aclosing(provider.stream(request)) as pieces:
+        async for piece in pieces:
+            if not isinstance(piece, Alive):
+                yield piece
+
+
 def skipped(provider: Provider) -> dict[str, int]:
     """What it skipped, by kind."""
     endpoint: Any = provider
@@ -80,7 +88,7 @@ def asking(kind: str, **fields: object) -> GenerationRequest:
 async def read(kind: ApiKind, *chunks: bytes, stream: bool = True) -> list[Piece]:
     """What an adapter reads from these bytes."""
     client = Client(chunks, content_type=EVENT_STREAM if stream else "application/json")
-    return [piece async for piece in adapter(kind, client).stream(asking(kind, stream=stream))]
+    return [piece async for piece in pieces_of(adapter(kind, client), asking(kind, stream=stream))]
 
 
 async def sent(kind: ApiKind, **fields: object) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.messages import PastReasoning
 from tailrace.request import GenerationRequest
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Alive, Finish, Piece, Usage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,10 +32,12 @@ class Folded:
     usage: Usage = field(default_factory=Usage)
     finishes: list[Finish] = field(default_factory=list[Finish])
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Piece | Alive) -> None:
         """Adds one piece, and holds it to the contract of `Provider`."""
-        assert isinstance(piece, Usage) or not self.finishes, "only usage may follow the finish"
+        assert not self.finishes, "nothing follows the finish"
         match piece:
+            case Alive():
+                pass
             case Delta(text=text):
                 assert text, "content is never empty"
                 self.text += text
@@ -62,7 +64,7 @@ class Folded:
                 raise AssertionError("boxes are found in the text, no provider sends them")
 
 
-def folded(pieces: Iterable[Piece]) -> Folded:
+def folded(pieces: Iterable[Piece | Alive]) -> Folded:
     """What all the pieces add up to."""
     answer = Folded()
     for piece in pieces:
@@ -70,7 +72,7 @@ def folded(pieces: Iterable[Piece]) -> Folded:
     return answer
 
 
-async def read(pieces: AsyncIterator[Piece]) -> Folded:
+async def read(pieces: AsyncIterator[Piece | Alive]) -> Folded:
     """The same, of pieces that are still to come."""
     return folded([piece async for piece in pieces])
 

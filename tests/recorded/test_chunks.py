@@ -32,8 +32,9 @@ def heard(kind: ApiKind, chunks: Iterable[bytes]) -> tuple[list[Piece], object]:
     pieces: list[Piece] = []
     try:
         for chunk in chunks:
-            for event in decode(chunk):
-                pieces += answer.pieces(event.data)
+            for name, data in decode(chunk):
+                pieces += answer.pieces(data, name) if data != b"[DONE]" else ()
+        pieces += answer.end()
     except ErrorEvent as error:
         return pieces, error.body
     return pieces, None

@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.provider import Piece, Provider
+from tailrace_worker.provider import Alive, Piece, Provider
 from tests.providers import wire
 from tests.recorded.folded import Folded, asking, read
 from tests.recorded.replay import Replay, needed, transcripts
@@ -31,7 +31,7 @@ EVENTS = {each.name: each.events for each in transcripts()}
 pytestmark = pytest.mark.parametrize("provider", API_KINDS)
 
 
-async def failing(pieces: AsyncGenerator[Piece, None]) -> tuple[Folded, ProviderError]:
+async def failing(pieces: AsyncGenerator[Piece | Alive, None]) -> tuple[Folded, ProviderError]:
     """What came before the error, and the error."""
     answer = Folded()
     try:
@@ -75,8 +75,8 @@ async def test_a_stream_cut_anywhere_is_either_interrupted_or_whole(
 
     results = await asyncio.gather(*(cut(events) for events in range(EVENTS[name])))
 
-    # The finish reason of Chat Completions is followed by usage and [DONE]; the last event of Messages by nothing.
-    tail = 2 if provider == "openai" else 0
+    # The finish reason of Chat Completions is followed by usage and [DONE], that of Messages by `message_stop`.
+    tail = {"openai": 2, "anthropic": 1}.get(provider, 0)
     assert results[: len(results) - tail] == [FailureCode.PROVIDER_INTERRUPTED] * (len(results) - tail)
     for answer in results[len(results) - tail :]:
         assert isinstance(answer, Folded)

@@ -148,6 +148,7 @@ def told(transcript: Transcript) -> Usage:
             input_tokens=usage["input_tokens"],
             output_tokens=usage["output_tokens"],
             cached_input_tokens=usage["cache_read_input_tokens"],
+            cache_write_input_tokens=usage["cache_creation_input_tokens"],
             reasoning_tokens=usage.get("output_tokens_details", {}).get("thinking_tokens"),
         )
     read, written = ("prompt", "completion") if transcript.kind == "openai" else ("input", "output")
@@ -155,5 +156,6 @@ def told(transcript: Transcript) -> Usage:
         input_tokens=usage[f"{read}_tokens"],
         output_tokens=usage[f"{written}_tokens"],
         cached_input_tokens=usage.get(f"{read}_tokens_details", {}).get("cached_tokens"),
+        cache_write_input_tokens=usage.get(f"{read}_tokens_details", {}).get("cache_write_tokens"),
         reasoning_tokens=usage[f"{written}_tokens_details"]["reasoning_tokens"],
     )

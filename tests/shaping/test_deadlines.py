@@ -1,16 +1,19 @@
 """A provider that is silent for too long is cut off, by the clock."""
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import pytest
+import uvloop
 from pydantic import ValidationError
 
 from tailrace import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.shaping import Timeouts
-from tailrace_worker.provider import Piece, Usage
+from tailrace_worker.provider import Alive, Piece, Usage
 from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tests.shaping.guarding import STOP
 from tests.shaping.virtual_time import now, run
@@ -22,12 +25,12 @@ LIMITS = Timeouts(first_token_seconds=10, idle_seconds=5, total_seconds=60)
 class Source:
     """A provider that says each piece after some seconds, and then is silent."""
 
-    def __init__(self, *said: tuple[float, Piece], ends: bool = False) -> None:
+    def __init__(self, *said: tuple[float, Piece | Alive], ends: bool = False) -> None:
         self._said = said
         self._ends = ends
         self.closed_at: float | None = None
 
-    async def stream(self) -> AsyncGenerator[Piece, None]:
+    async def stream(self) -> AsyncGenerator[Piece | Alive, None]:
         try:
             for seconds, piece in self._said:
                 # A piece that is there at once lets nobody else run.
@@ -103,9 +106,51 @@ def test_the_total_comes_before_the_first_token_where_it_is_shorter() -> None:
     assert run(cut(Source(), Timeouts(total_seconds=3))) == ("total_timeout", 3, [])
 
 
-def test_the_defaults_are_30_30_and_600_seconds() -> None:
-    assert run(cut(Source(), Timeouts()))[:2] == ("first_token_timeout", 30)
-    assert run(cut(Source((1, HELLO)), Timeouts()))[:2] == ("idle_timeout", 31)
+def test_a_sign_of_life_is_no_silence_and_no_token() -> None:
+    alive = [(4, Alive())] * 3
+    assert run(cut(Source((1, HELLO), *alive, (4, HELLO), *alive))) == ("idle_timeout", 34, [HELLO, HELLO])
+    assert run(cut(Source(*alive))) == ("first_token_timeout", 10, [])
+
+
+def test_the_end_of_an_answer_that_may_be_whole_is_waited_for_until_the_total_passes() -> None:
+    whole = Alive(is_whole=True)
+    assert run(cut(Source((1, HELLO), (1, whole)))) == ("total_timeout", 60, [HELLO])
+    assert run(cut(Source((1, whole)))) == ("total_timeout", 60, [])
+    # It goes on, and its silence counts again.
+    assert run(cut(Source((1, HELLO), (1, whole), (20, HELLO)))) == ("idle_timeout", 27, [HELLO, HELLO])
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
+@pytest.mark.parametrize("limits", [{"first_token_seconds": 0.05}, {"idle_seconds": 0.05}], ids=str)
+def test_a_worker_that_was_held_up_reads_what_has_come_before_it_calls_anybody_silent(
+    limits: dict[str, float], loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def held_up() -> list[Piece]:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+
+        async def stream() -> AsyncGenerator[Piece | Alive, None]:
+            if "idle_seconds" in limits:
+                yield HELLO
+            theirs.send(b"!")
+            # Longer than the deadline: nothing is read meanwhile.
+            time.sleep(0.1)  # noqa: ASYNC251
+            await reader.readexactly(1)
+            yield HELLO
+
+        async with aclosing(deadlines(stream(), Watch(Timeouts(**limits)))) as pieces:
+            came = [piece async for piece in pieces]
+        writer.close()
+        theirs.close()
+        return came
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(held_up())[-1] == HELLO
+
+
+def test_the_defaults_are_300_120_and_600_seconds() -> None:
+    assert run(cut(Source(), Timeouts()))[:2] == ("first_token_timeout", 300)
+    assert run(cut(Source((1, HELLO)), Timeouts()))[:2] == ("idle_timeout", 121)
     assert run(cut(Source(*[(20, HELLO)] * 99), Timeouts()))[:2] == ("total_timeout", 600)
 
 

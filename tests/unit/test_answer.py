@@ -194,8 +194,23 @@ def test_arguments_that_are_nested_too_deeply_are_no_more_than_a_value_error() -
 def test_usage_is_what_the_ending_counted() -> None:
     answer = Answer()
     assert answer.usage is None
-    answer.add(Completed(at=2, finish_reason="stop", input_tokens=3, output_tokens=2, reasoning_tokens=1))
-    assert answer.usage == Usage(input_tokens=3, output_tokens=2, cached_input_tokens=None, reasoning_tokens=1)
+    answer.add(
+        Completed(
+            at=2,
+            finish_reason="stop",
+            input_tokens=3,
+            output_tokens=2,
+            cache_write_input_tokens=2,
+            reasoning_tokens=1,
+        )
+    )
+    assert answer.usage == Usage(
+        input_tokens=3,
+        output_tokens=2,
+        cached_input_tokens=None,
+        cache_write_input_tokens=2,
+        reasoning_tokens=1,
+    )
 
 
 def test_a_text_that_has_not_grown_is_not_joined_again() -> None:

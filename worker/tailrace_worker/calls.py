@@ -15,7 +15,7 @@ from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 from tailrace.support import unsupported
 from tailrace_worker.course import DEADLINES, Course
-from tailrace_worker.provider import Piece, Provider, Usage
+from tailrace_worker.provider import Alive, Piece, Provider, Usage
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.throttle import MAX_WAIT_SECONDS, Throttle
@@ -51,7 +51,7 @@ class Begun(NamedTuple):
 
     first: list[Piece]
     """What has come, up to the first piece of content."""
-    rest: AsyncGenerator[Piece, None]
+    rest: AsyncGenerator[Piece | Alive, None]
     watch: Watch
 
     @property
@@ -66,9 +66,10 @@ class Begun(NamedTuple):
                 for piece in self.first:
                     take(piece)
                 watch.wait()
-                async for piece in rest:
-                    take(piece)
-                    watch.hear(piece)
+                async for heard in rest:
+                    if not isinstance(heard, Alive):
+                        take(heard)
+                    watch.hear(heard)
                     if sink.is_full:
                         watch.rest()
                         await sink.room()
@@ -167,6 +168,8 @@ class Calls:
                 watch.wait()
                 async for piece in begun.rest:
                     watch.hear(piece)
+                    if isinstance(piece, Alive):
+                        continue
                     begun.first.append(piece)
                     if not isinstance(piece, Usage):
                         break

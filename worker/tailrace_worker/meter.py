@@ -15,6 +15,7 @@ class Measured(TypedDict):
     input_tokens: int | None
     output_tokens: int | None
     cached_input_tokens: int | None
+    cache_write_input_tokens: int | None
     reasoning_tokens: int | None
     queued_ms: int
     ttft_ms: int | None
@@ -57,6 +58,7 @@ class Meter:
             input_tokens=usage.input_tokens,
             output_tokens=tokens,
             cached_input_tokens=usage.cached_input_tokens,
+            cache_write_input_tokens=usage.cache_write_input_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             queued_ms=max(0, self.began.at - self.began.queued_at),
             ttft_ms=_ms(first - self._called) if first is not None and self._called is not None else None,

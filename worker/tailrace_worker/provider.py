@@ -16,6 +16,7 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
     reasoning_tokens: int | None = None
 
     def updated(self, said: "Usage") -> "Usage":
@@ -25,10 +26,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The provider's last word on the answer; only `Usage` may follow."""
+    """The provider's last word on the answer."""
 
     reason: FinishReason
     provider_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """The provider sent something that readers do not get: a comment, a ping, an empty delta."""
+
+    is_whole: bool = False
+    """It has said why the answer ended, and may go on all the same. Until it does, its silence is not idleness: the
+    adapter bounds the wait for the end of the stream."""
 
 
 _set_id, _set_text = (getattr(Delta, field).__set__ for field in ("id", "text"))
@@ -49,10 +59,10 @@ Piece: TypeAlias = Content | Usage | Finish
 class Provider(Protocol):
     """One way to reach models. One instance serves all the jobs of a worker.
 
-    The pieces of `stream` come as the provider sends them: content is never empty, and exactly one `Finish` comes,
-    because a stream that ends without its protocol's last word raises `PROVIDER_INTERRUPTED`. Whatever goes wrong is
-    raised as `ProviderError`, nothing else. Closing the generator, or cancelling who waits for it, closes the
-    connection to the provider at once. There are no retries in here: who calls knows the job.
+    The pieces of `stream` come as the provider sends them: content is never empty, and exactly one `Finish` comes, as
+    the last piece, because a stream that ends without its protocol's last word raises `PROVIDER_INTERRUPTED`. Whatever
+    goes wrong is raised as `ProviderError`, nothing else. Closing the generator, or cancelling who waits for it, closes
+    the connection to the provider at once. There are no retries in here: who calls knows the job.
     """
 
     @property
@@ -60,6 +70,6 @@ class Provider(Protocol):
         """Whether an answer goes on from where the last message, one of the assistant's, ends."""
         ...
 
-    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call; where the request asks for no stream, the whole text comes in one piece."""
         ...

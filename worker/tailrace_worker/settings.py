@@ -86,10 +86,10 @@ class WorkerSettings(Settings):
     """How long running jobs may take to finish after SIGTERM, before they are handed back."""
     provider_tries: int = Field(default=4, ge=1, le=100)
     """How often a provider is called before its first word until a job fails, or turns to a fallback."""
-    first_token_seconds: float = Field(default=30, gt=0, le=YEAR_SECONDS)
-    """How long a provider may say nothing after it was called."""
-    idle_seconds: float = Field(default=30, gt=0, le=YEAR_SECONDS)
-    """How long it may be silent in mid-answer."""
+    first_token_seconds: float = Field(default=300, gt=0, le=YEAR_SECONDS)
+    """How long a provider may say nothing of the answer after it was called."""
+    idle_seconds: float = Field(default=120, gt=0, le=YEAR_SECONDS)
+    """How long it may send nothing at all in mid-answer."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
     """How often the cancel keys of all running jobs are read, in one command."""
     batch_ms: int = Field(default=8, ge=0, le=1_000)

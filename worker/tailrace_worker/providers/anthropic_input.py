@@ -14,6 +14,8 @@ from tailrace_worker.providers.past_turn import in_order
 
 DEFAULT_MAX_TOKENS: Final = 4_096
 """Messages needs a limit; this one holds where the request gives none."""
+UNSIGNED: Final = "thinking:"
+TURN: Final = "turn:"
 REDACTED: Final = "redacted_thinking:"
 """Before the data of a block of thinking that is encrypted, where others have a signature: theirs are base64."""
 

@@ -1,8 +1,12 @@
-"""What Anthropic's Messages says: as much of it as a job carries."""
+"""What Anthropic's Messages says: as much of it as a job carries.
+
+A field is `Any` if a server may say anything there and the answer is read all the same, or if its kind is told apart
+later.
+"""
 
 from typing import Any, Final
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from tailrace_worker.providers.vocabulary import Vocabulary
 
@@ -21,14 +25,14 @@ class RedactedThinking(Struct, tag="redacted_thinking"):
 
 
 class ToolUse(Struct, tag="tool_use"):
-    id: str
-    name: str
-    input: dict[str, Any] | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Any = None
 
 
 class ServerToolUse(Struct, tag="server_tool_use"):
     name: str
-    input: dict[str, Any] | None = None
+    input: Any = None
 
 
 class McpToolUse(ServerToolUse, tag="mcp_tool_use"):
@@ -54,58 +58,51 @@ class SignatureDelta(Struct, tag="signature_delta"):
 
 
 class InputDelta(Struct, tag="input_json_delta"):
-    partial_json: str
+    partial_json: Any = None
+    """A fragment of JSON; some servers give an object."""
 
 
 DELTAS: Final = Vocabulary(TextDelta, ThinkingDelta, SignatureDelta, InputDelta, silent="citations_delta")
 
 
-class OutputDetails(Struct):
-    thinking_tokens: int | None = None
-
-
-class Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens_details: OutputDetails | None = None
-
-
 class StopDetails(Struct):
-    explanation: str | None = None
+    explanation: Any = None
 
 
 class Stop(Struct):
-    stop_reason: str | None = None
+    stop_reason: Any = None
     stop_details: StopDetails | None = None
 
 
 class Message(Stop, tag="message"):
-    content: list[Raw] = []
-    usage: Usage | None = None
+    content: list[Any] = []
+    usage: Any = None
+
+
+MESSAGES: Final = Vocabulary(Message)
 
 
 class MessageStart(Struct, tag="message_start"):
-    message: Message
+    message: Any = None
 
 
 class BlockStart(Struct, tag="content_block_start"):
-    index: int
-    content_block: Raw
+    content_block: Any
+    index: int = 0
 
 
 class BlockDelta(Struct, tag="content_block_delta"):
-    index: int
-    delta: Raw
+    delta: Any
+    index: int = 0
 
 
 class BlockStop(Struct, tag="content_block_stop"):
-    index: int
+    pass
 
 
 class MessageDelta(Struct, tag="message_delta"):
     delta: Stop
-    usage: Usage | None = None
+    usage: Any = None
 
 
 class MessageStop(Struct, tag="message_stop"):

@@ -1,4 +1,7 @@
-"""What OpenAI's Chat Completions says: as much of it as a job carries."""
+"""What OpenAI's Chat Completions says: as much of it as a job carries.
+
+A field is `Any` if a server may say anything there and the answer is read all the same.
+"""
 
 from typing import Any, Final
 
@@ -9,7 +12,8 @@ from tailrace_worker.providers.json_decoder import decoder
 
 class Function(Struct, gc=False):
     name: str | None = None
-    arguments: str | None = None
+    arguments: Any = None
+    """A fragment of JSON; some servers give an object."""
 
 
 class Custom(Struct, gc=False):
@@ -18,15 +22,15 @@ class Custom(Struct, gc=False):
 
 
 class ToolCall(Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
+    index: Any = None
+    id: Any = None
     function: Function | None = None
     custom: Custom | None = None
 
 
 class Part(Struct):
     text: str | None = None
-    thinking: list["Part"] | None = None
+    thinking: list["Part"] | str | None = None
 
 
 class Message(Struct, gc=False):
@@ -35,46 +39,35 @@ class Message(Struct, gc=False):
     content: str | list[Part] | None = None
     """Not of OpenAI: parts, of which Mistral's models have one that is thinking."""
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | ToolCall | None = None
+    """Not of OpenAI: one call that is not in a list."""
+    reasoning_content: Any = None
     """Not of OpenAI: where DeepSeek and vLLM put the thinking; in OpenRouter it is `reasoning`."""
-    reasoning: str | None = None
+    reasoning: Any = None
 
 
 class Choice(Struct, gc=False):
-    index: int = 0
+    """The answer. Only one is asked for, so its index says nothing."""
+
     delta: Message | None = None
     message: Message | None = None
-    finish_reason: str | None = None
-
-
-class InputDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class OutputDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class Usage(Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: InputDetails | None = None
-    completion_tokens_details: OutputDetails | None = None
+    finish_reason: Any = None
 
 
 class Completion(Struct, gc=False):
     """A chunk of a stream, or a whole completion."""
 
     choices: list[Choice] | None = None
-    usage: Usage | None = None
+    usage: Any = None
     error: Any = None
+    object: Any = None
+    base_resp: Any = None
+    """Not of OpenAI: MiniMax's verdict."""
 
 
 class Other(Struct, gc=False):
     """What has no choices; some servers tell an error so."""
 
-    object: str = ""
     code: Any = None
     message: Any = None
 

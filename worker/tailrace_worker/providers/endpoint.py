@@ -1,7 +1,8 @@
 """One provider's API: a request goes out through its SDK, the bytes of the answer come back raw."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -9,7 +10,7 @@ import httpx2
 
 from tailrace.messages import Document, Image
 from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Piece, Usage
+from tailrace_worker.provider import Alive, Piece, Usage
 from tailrace_worker.providers.event_stream import EventStreamDecoder, ServerSentEvent
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.inflow import Inflow, open_inflow
@@ -18,6 +19,9 @@ from tailrace_worker.providers.vocabulary import Skipped
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """How large an answer may be that is not streamed."""
 
+_SETTLE_SECONDS: Final = 10.0
+"""How long an answer whose provider has said why it ended may stay silent before it counts as whole. Most servers close
+the stream at once; some go on with the usage, or with more text."""
 _REST_SECONDS: Final = 2.0
 _MAX_REST_BYTES: Final = 1024 * 1024
 _MAX_BLANK_BYTES: Final = 1024
@@ -39,16 +43,29 @@ class NoEventStream(ValueError):
 
 
 class Answer(Protocol):
-    """Reads an answer of the provider's protocol; `finished` once that says that it is whole."""
+    """Reads an answer of the provider's protocol."""
 
+    is_whole: bool
+    """Whether the provider has said why the answer ended. It may go on all the same."""
+    is_over: bool
+    """Whether the protocol's last word was read: nothing that comes after it counts."""
     finished: bool
+    """Whether all of the answer was told."""
 
-    def pieces(self, data: bytes) -> Iterable[Piece]:
-        """What an event of the stream says."""
+    def pieces(self, data: bytes, name: bytes) -> Iterable[Piece]:
+        """Read an event of the stream, and the name that the stream gives it."""
+        ...
+
+    def done(self) -> None:
+        """Note that the stream says `[DONE]`."""
         ...
 
     def whole(self, body: bytes) -> Iterable[Piece]:
-        """What an answer says that was not streamed."""
+        """Read an answer that was not streamed."""
+        ...
+
+    def end(self) -> Iterable[Piece]:
+        """Tell what is left of an answer that is whole, once nothing more comes; the `Finish` is the last of it."""
         ...
 
 
@@ -61,7 +78,7 @@ class Endpoint:
         self._post = post
         self._coalescer = coalescer
 
-    async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece, None]:
+    async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
         with self._failures.calling():
             response = await self._post(body)
@@ -71,26 +88,112 @@ class Endpoint:
                 if _is_whole(response, chunk, streams=body["stream"]):
                     for piece in answer.whole(await _joined(chunk, inflow)):
                         yield piece
-                    return
-                decode = EventStreamDecoder().feed
-                is_stream = False
-                while chunk:
-                    events = decode(chunk)
-                    is_stream = is_stream or bool(events)
-                    for name, data in events:
-                        for piece in _pieces(answer, name, data):
+                else:
+                    stream = _Stream(inflow, answer)
+                    try:
+                        while chunk:
+                            for heard in stream.pieces(chunk):
+                                yield heard
+                            if stream.is_behind:
+                                # What finds much at once must not starve the other tasks.
+                                await asyncio.sleep(0)
+                            chunk = await stream.next()
+                        for piece in stream.last_pieces():
                             yield piece
-                            if not inflow.is_patient:
-                                # Somebody who sees nothing yet waits for the first.
-                                inflow.is_patient = not isinstance(piece, Usage)
-                    if len(events) > 1:
-                        # There may be more where that came from: who has fallen behind must not starve the others.
-                        await asyncio.sleep(0)
-                    chunk = b"" if answer.finished else await inflow.read()
-                if not is_stream:
-                    _look_at(response)
-                for piece in await _rest(inflow, decode, answer):
-                    yield piece
+                    except Exception:
+                        if not stream.is_settled:
+                            raise
+                    if not stream.is_one:
+                        _look_at(response)
+                if answer.is_whole:
+                    for piece in answer.end():
+                        yield piece
+            await _drain(inflow)
+
+
+class _Stream:
+    """The events of one answer."""
+
+    def __init__(self, inflow: Inflow, answer: Answer) -> None:
+        self.is_one = False
+        """Whether there was an event."""
+        self.is_behind = False
+        """Whether the last chunk had several."""
+        self._decoder = EventStreamDecoder()
+        self._inflow = inflow
+        self._answer = answer
+        self._goes_on = False
+        """Whether content came after the provider said why the answer ended: then its word is worth less."""
+        self._settled_at = math.inf
+        """When the answer counts as whole though its stream is still open."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the answer is whole, whatever goes wrong from here on."""
+        return self._answer.is_whole and not self._goes_on
+
+    def pieces(self, chunk: bytes) -> Iterator[Piece | Alive]:
+        """Yield what a chunk says; at least that the provider is alive."""
+        is_heard = False
+        answer, inflow = self._answer, self._inflow
+        events = self._decoder.feed(chunk)
+        self.is_one = self.is_one or bool(events)
+        self.is_behind = len(events) > 1
+        for event in events:
+            was_whole = answer.is_whole
+            for piece in self._read(event):
+                yield piece
+                is_heard = True
+                if was_whole:
+                    self._hear_more(piece)
+                elif not inflow.is_patient:
+                    # A reader who sees nothing yet waits for the first piece.
+                    inflow.is_patient = not isinstance(piece, Usage)
+        if answer.is_whole or not is_heard:
+            yield Alive(is_whole=answer.is_whole)
+
+    def last_pieces(self) -> Iterator[Piece]:
+        """Yield what the event says that no blank line has ended. One that was cut is not JSON, and says nothing."""
+        for event in self._decoder.end():
+            self.is_one = True
+            with suppress(ValueError):
+                yield from self._read(event)
+
+    def _read(self, event: ServerSentEvent) -> Iterable[Piece]:
+        name, data = event
+        if self._answer.is_over:
+            return ()
+        if name == b"error":
+            raise ErrorEvent.of(data)
+        if not data.strip():
+            return ()
+        if data == b"[DONE]":
+            self._answer.done()
+            return ()
+        return self._answer.pieces(data, name)
+
+    def _hear_more(self, piece: Piece) -> None:
+        """A piece has come after the provider said why the answer ended."""
+        if not isinstance(piece, Usage):
+            self._goes_on = True
+            self._settled_at = math.inf
+
+    async def next(self) -> bytes:
+        """Wait for the next chunk. Returns `b""` at the end of the answer."""
+        if self._answer.is_over:
+            return b""
+        if not self._answer.is_whole:
+            return await self._inflow.read()
+        self._inflow.is_patient = False
+        self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + _SETTLE_SECONDS)
+        settling = asyncio.timeout_at(self._settled_at)
+        try:
+            async with settling:
+                return await self._inflow.read()
+        except TimeoutError:
+            if settling.expired():
+                return b""
+            raise
 
 
 def with_extra(body: Body, extra: Mapping[str, Any]) -> Body:
@@ -128,12 +231,6 @@ def _look_at(response: httpx2.Response) -> None:
         raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
 
 
-def _pieces(answer: Answer, name: bytes, data: bytes) -> Iterable[Piece]:
-    if name == b"error":
-        raise ErrorEvent.of(data)
-    return answer.pieces(data) if data else ()
-
-
 async def _joined(beginning: bytes, inflow: Inflow) -> bytes:
     body = bytearray(beginning)
     while chunk := await inflow.read():
@@ -143,20 +240,14 @@ async def _joined(beginning: bytes, inflow: Inflow) -> bytes:
     return bytes(body.lstrip(_BLANK))
 
 
-async def _rest(inflow: Inflow, decode: Callable[[bytes], list[ServerSentEvent]], answer: Answer) -> list[Piece]:
-    """What comes after the finish: usage, and the end of the body, without which the connection cannot be used again.
+async def _drain(inflow: Inflow) -> None:
+    """Read to the end of the body: without it the connection cannot be used again.
 
-    An answer that is finished does not fail any more, and waits for no server that keeps its stream open.
+    An answer that was told waits for no server that keeps its stream open.
     """
     inflow.is_patient = False
-    pieces: list[Piece] = []
     rest_bytes = 0
     with suppress(Exception):
         async with asyncio.timeout(_REST_SECONDS):
-            while chunk := await inflow.read():
+            while rest_bytes <= _MAX_REST_BYTES and (chunk := await inflow.read()):
                 rest_bytes += len(chunk)
-                if rest_bytes > _MAX_REST_BYTES:
-                    break
-                for event in decode(chunk):
-                    pieces += _pieces(answer, event.event, event.data)
-    return pieces

@@ -32,9 +32,9 @@ _made: Final[Callable[[tuple[bytes, bytes]], ServerSentEvent]] = partial(tuple._
 class EventStreamDecoder:
     """Decodes one stream, whose chunks may be cut anywhere, in time linear in its bytes.
 
-    An event that no blank line has ended is none, and goes with the decoder. `id` and `retry` are skipped: a generation
-    cannot be reconnected to. `max_event_bytes` counts all that stands between two blank lines, names and comments too,
-    and each line end as one byte: whether a stream can be read does not depend on how it was cut.
+    To a browser, an event that no blank line has ended is none; here `end` returns it. `id` and `retry` are skipped: a
+    generation cannot be reconnected to. `max_event_bytes` counts all that stands between two blank lines, names and
+    comments too, and each line end as one byte: whether a stream can be read does not depend on how it was cut.
     """
 
     __slots__ = ("_data", "_event", "_event_bytes", "_line", "_max_event_bytes", "_optional", "_room")
@@ -78,6 +78,10 @@ class EventStreamDecoder:
                 return [_made((event, value))]
         return self._feed_lines(chunk)
 
+    def end(self) -> list[ServerSentEvent]:
+        """The event that the stream has begun and no blank line has ended. It may have been cut."""
+        return self._feed_lines(b"\n\n")
+
     def _feed_lines(self, chunk: bytes) -> list[ServerSentEvent]:
         events: list[ServerSentEvent] = []
         lines = self._lines(chunk)
@@ -93,6 +97,10 @@ class EventStreamDecoder:
                     self._data += b"\n"
                 elif name == b"event":
                     self._event = value.removeprefix(b" ")
+                elif name == b"error":
+                    # llama.cpp tells an error by a field of its own, in place of an event.
+                    self._event = name
+                    self._data += value.removeprefix(b" ") + b"\n"
             else:
                 if self._data:
                     del self._data[-1]

@@ -1,37 +1,61 @@
 """JSON of a known shape, as leniently as the providers' SDKs read it: they use Python's `json`."""
 
 import json
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
-from msgspec import DecodeError, Raw, ValidationError
+from msgspec import DecodeError, ValidationError, convert
 from msgspec.json import Decoder
 
 _T = TypeVar("_T")
 
 
-def decoder(kind: type[_T]) -> Callable[[bytes | Raw], _T]:
-    """What decodes things of this kind. Raises `ValueError`: it is no JSON, not even mended, or of another shape."""
+def decoder(kind: type[_T]) -> Callable[[bytes], _T]:
+    """Return what decodes things of this kind. It raises `ValueError` for other JSON, and for what is not JSON."""
     decode = Decoder(kind).decode
 
-    def decode_leniently(data: bytes | Raw) -> _T:
+    def decode_leniently(data: bytes) -> _T:
         try:
             return decode(data)
-        except ValidationError:
-            raise
         except DecodeError:
-            return decode(mended(data))
+            return fitted(loaded(data), kind)
 
     return decode_leniently
 
 
-def mended(data: bytes | Raw) -> bytes:
-    """What `msgspec` takes, too: half of a surrogate pair becomes a question mark, `NaN` and `Infinity` are null.
+def loaded(data: bytes) -> Any:
+    """Read JSON as Python does: half of a surrogate pair is a character, `NaN` and `Infinity` are null.
 
-    A gateway leaves halves where it cuts a text inside of an emoji. Raises `ValueError` for what Python does not read.
+    Raises:
+        ValueError: Python does not read it either.
     """
-    value = json.loads(bytes(data).decode(), parse_constant=_null)
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return json.loads(data.decode(), parse_constant=_null)
+
+
+def fitted(value: object, kind: type[_T]) -> _T:
+    """Convert a JSON value. Empty members of a wrong type count as missing: PHP writes `[]` for `{}`, Go `""`.
+
+    Raises:
+        ValidationError: The value has another shape.
+    """
+    try:
+        return convert(value, kind)
+    except ValidationError:
+        return convert(_without_empty(value), kind)
+
+
+def members(value: object) -> Mapping[str, Any]:
+    """Return the members of a JSON object, and none of any other value."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _without_empty(value: object) -> object:
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value).items()
+        return {name: _without_empty(member) for name, member in members if member or type(member) in {int, float}}
+    if isinstance(value, list):
+        return [_without_empty(each) for each in cast("list[object]", value)]
+    return value
 
 
 def _null(_constant: str) -> Any:

@@ -18,7 +18,7 @@ from tailrace.errors import ProviderError
 from tailrace.request import GenerationRequest
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Piece, Provider
+from tailrace_worker.provider import Alive, Piece, Provider
 from tailrace_worker.providers.anthropic_messages import AnthropicMessages
 from tailrace_worker.providers.failures import Failures
 from tailrace_worker.providers.openai_chat import OpenAIChat
@@ -223,7 +223,7 @@ class _NotConfigured:
     def __init__(self, error: ProviderError) -> None:
         self._error = error
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:  # noqa: ARG002
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:  # noqa: ARG002
         error = self._error
         raise ProviderError(str(error), code=error.code, retryable=error.retryable) from error
         yield  # type: ignore[unreachable]  # makes it a generator

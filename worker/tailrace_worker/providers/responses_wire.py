@@ -1,83 +1,121 @@
-"""What OpenAI's Responses says: as much of it as a job carries."""
+"""What OpenAI's Responses says: as much of it as a job carries.
+
+A field is `Any` if a server may say anything there and the answer is read all the same, or if its kind is told apart
+later.
+"""
 
 from typing import Any, Final
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
+from tailrace_worker.providers.json_decoder import decoder
 from tailrace_worker.providers.vocabulary import Vocabulary
 
 
-class Fragment(Struct):
-    """Of the text, or of a tool's arguments, in one of the items."""
+class Numbered(Struct):
+    """Any event."""
 
-    delta: str
-    output_index: int = 0
+    sequence_number: Any = None
 
 
-class TextDelta(Fragment, tag="response.output_text.delta"):
+class OfItem(Struct):
+    """An event that is of one of the items. Some servers give no index, some give the item another id each time."""
+
+    output_index: Any = None
+    item_id: Any = None
+    content_index: Any = None
+
+
+class Delta(OfItem):
+    """A fragment of a text, or of a tool's arguments."""
+
+    delta: str = ""
+
+
+class TextDelta(Delta, tag="response.output_text.delta"):
     pass
 
 
-class RefusalDelta(Fragment, tag="response.refusal.delta"):
+class RefusalDelta(Delta, tag="response.refusal.delta"):
     pass
 
 
-class SummaryDelta(Fragment, tag="response.reasoning_summary_text.delta"):
-    summary_index: int = 0
+class SummaryDelta(Delta, tag="response.reasoning_summary_text.delta"):
+    summary_index: Any = None
 
 
-class ReasoningDelta(Fragment, tag="response.reasoning_text.delta"):
-    content_index: int = 0
-
-
-class ArgumentsDelta(Fragment, tag="response.function_call_arguments.delta"):
+class ReasoningDelta(Delta, tag="response.reasoning_text.delta"):
     pass
 
 
-class InputDelta(Fragment, tag="response.custom_tool_call_input.delta"):
+class ArgumentsDelta(Delta, tag="response.function_call_arguments.delta"):
+    delta: Any = None
+
+
+class InputDelta(Delta, tag="response.custom_tool_call_input.delta"):
     pass
+
+
+class TextDone(OfItem, tag="response.output_text.done"):
+    text: str = ""
+
+
+class RefusalDone(OfItem, tag="response.refusal.done"):
+    refusal: str = ""
+
+
+class SummaryDone(OfItem, tag="response.reasoning_summary_text.done"):
+    text: str = ""
+    summary_index: Any = None
+
+
+class ReasoningDone(OfItem, tag="response.reasoning_text.done"):
+    text: str = ""
+
+
+class ArgumentsDone(OfItem, tag="response.function_call_arguments.done"):
+    arguments: Any = None
+
+
+class InputDone(OfItem, tag="response.custom_tool_call_input.done"):
+    input: Any = None
+
+
+class PartDone(OfItem, tag="response.content_part.done"):
+    part: Any = None
 
 
 class ItemAdded(Struct, tag="response.output_item.added"):
-    item: Raw
-    output_index: int = 0
+    item: Any
+    output_index: Any = None
 
 
 class ItemDone(Struct, tag="response.output_item.done"):
-    item: Raw
-    output_index: int = 0
+    item: Any
+    output_index: Any = None
 
 
-class InputDetails(Struct):
-    cached_tokens: int | None = None
+class IncompleteDetails(Struct, frozen=True):
+    reason: Any = None
 
 
-class OutputDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: InputDetails | None = None
-    output_tokens_details: OutputDetails | None = None
-
-
-class IncompleteDetails(Struct):
-    reason: str | None = None
-
-
-class Response(Struct):
+class Response(Struct, frozen=True):
     """A whole response; at the end of a stream it says how that ended."""
 
-    status: str | None = None
-    output: list[Raw] | None = None
-    usage: Usage | None = None
+    status: Any = None
+    output: list[Any] | None = None
+    usage: Any = None
     incomplete_details: IncompleteDetails | None = None
     error: Any = None
 
 
 class Completed(Struct, tag="response.completed"):
+    response: Response = Response()
+
+
+class Done(Struct, tag="response.done"):
+    """Not of OpenAI's HTTP API: the end by the name that it has over WebSockets."""
+
     response: Response
 
 
@@ -99,10 +137,13 @@ class Error(Struct, tag="error"):
 
 EVENTS: Final = Vocabulary(
     *(TextDelta, RefusalDelta, SummaryDelta, ReasoningDelta, ArgumentsDelta, InputDelta),
-    *(ItemAdded, ItemDone, Completed, Incomplete, Failed, Error),
+    *(TextDone, RefusalDone, SummaryDone, ReasoningDone, ArgumentsDone, InputDone, PartDone),
+    *(ItemAdded, ItemDone, Completed, Done, Incomplete, Failed, Error),
     silent=r"keepalive|response\.("
     r".*_call[._].*|mcp_list_tools\..*|(.*\.)?(created|queued|in_progress|added|done|compacting))",
 )
+decode_numbered: Final = decoder(Numbered)
+decode_response: Final = decoder(Response)
 
 
 class OutputText(Struct, tag="output_text"):
@@ -116,31 +157,37 @@ class OutputRefusal(Struct, tag="refusal"):
 PARTS: Final = Vocabulary(OutputText, OutputRefusal)
 
 
-class Message(Struct, tag="message"):
-    content: list[Raw] = []
+class Item(Struct, kw_only=True):
+    """What every item has."""
+
+    id: Any = None
+
+
+class Message(Item, kw_only=True, tag="message"):
+    content: list[Any] = []
 
 
 class ReasoningText(Struct):
     text: str = ""
 
 
-class Reasoning(Struct, tag="reasoning"):
+class Reasoning(Item, kw_only=True, tag="reasoning"):
     id: str | None = None
     summary: list[ReasoningText] | None = None
     content: list[ReasoningText] | None = None
     encrypted_content: str | None = None
 
 
-class FunctionCall(Struct, tag="function_call"):
-    call_id: str
+class FunctionCall(Item, kw_only=True, tag="function_call"):
     name: str
-    arguments: str = ""
+    call_id: str | None = None
+    arguments: Any = None
 
 
-class CustomToolCall(Struct, tag="custom_tool_call"):
-    call_id: str
+class CustomToolCall(Item, kw_only=True, tag="custom_tool_call"):
     name: str
-    input: str = ""
+    call_id: str | None = None
+    input: Any = None
 
 
 CALLS: Final = Vocabulary(FunctionCall, CustomToolCall, silent=".*")

@@ -1,10 +1,13 @@
 """Calls of tools: those that the caller has to answer are numbered, of a provider's own people are told."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from tailrace.events import Notice
+import msgspec
+
+from tailrace.events import Notice, ToolCall
+from tailrace_worker.providers.fragments import Arguments
 
 MAX_TOOL_CALLS: Final = 1_024
 """In one answer. A provider that counts on for ever is not to fill the memory."""
@@ -12,73 +15,105 @@ MAX_TOOL_CALLS: Final = 1_024
 _MAX_WORDS: Final = 300
 
 
-@dataclass(slots=True)
-class _Call:
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call, as far as it has come."""
+
     index: int
-    call_id: str | None
-    has_arguments: bool = False
+    call_id: str | None = None
+    name: str | None = None
+    is_json: bool = True
+    """Whether its arguments are JSON; a custom tool of OpenAI's takes text."""
+    arguments: Arguments = field(default_factory=Arguments)
+
+    def named(self, call_id: str | None, name: str | None) -> Iterator[ToolCall]:
+        """Take the id and the name, and tell what of them is new."""
+        new_id = call_id if call_id and not self.call_id else None
+        new_name = name if name and not self.name else None
+        self.call_id, self.name = self.call_id or call_id, self.name or name
+        if new_id or new_name:
+            yield ToolCall(index=self.index, call_id=new_id, name=new_name)
+
+    def fragment(self, arguments: object) -> Iterator[ToolCall]:
+        """Take a fragment of the arguments, and tell it. Servers of some models give them as an object."""
+        if text := self.arguments.add(as_text(arguments)):
+            yield ToolCall(index=self.index, arguments=text)
+
+    def whole(self, arguments: object) -> Iterator[ToolCall]:
+        """Take all the arguments, and tell what the fragments have not told of them.
+
+        Raises:
+            Differs: They are other arguments.
+        """
+        text = as_text(arguments)
+        if self.arguments.is_complete and _value(text) == _value(str(self.arguments)):
+            return
+        if rest := self.arguments.rest(text):
+            yield ToolCall(index=self.index, arguments=rest)
+
+    def end(self, generated_id: str) -> Iterator[ToolCall]:
+        """Tell what a caller needs and the provider did not say: an id to answer to, and the arguments `{}`."""
+        yield from self.named(generated_id, None)
+        if text := self.arguments.end() or ("{}" if self.is_json and self.arguments.is_blank else ""):
+            yield from self.fragment(text)
 
 
 class ToolCalls:
-    """Numbers the calls of one answer from 0 on, in the order in which they begin.
+    """The calls of one answer, numbered from 0 on, in the order in which they begin."""
 
-    `place` is the number that the provider's fragments name a call by, whatever it counts with it.
-    """
+    def __init__(self, past_calls: int = 0) -> None:
+        """Begin an answer to a conversation in which so many calls were made before."""
+        self._calls: list[Call] = []
+        self._past_calls = past_calls
 
-    def __init__(self) -> None:
-        self._begun: list[_Call] = []
-        self._calls: dict[int, _Call] = {}
-        """By their places."""
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls)
 
-    def __bool__(self) -> bool:
-        return bool(self._begun)
+    def __len__(self) -> int:
+        return len(self._calls)
 
-    def index(self, place: int) -> int | None:
-        """The number of the call at this place; `None`: there is none."""
-        call = self._calls.get(place)
-        return call.index if call else None
+    def of_id(self, call_id: str | None, *, begun: int | None = None) -> Call | None:
+        """Return the call of this id, among the first `begun`."""
+        if not call_id:
+            return None
+        return next((call for call in self._calls[:begun] if call.call_id == call_id), None)
 
-    def begin(self, place: int, call_id: str | None) -> int:
-        """The number of the call of this id. Some servers give every call the same place.
+    def at(self, index: int, *, begun: int | None = None) -> Call | None:
+        """Return the call of this number, -1 being the last, among the first `begun`."""
+        calls = self._calls[:begun]
+        return calls[index] if index < len(calls) else None
+
+    def begin(self, *, is_json: bool = True) -> Call:
+        """Begin a call.
 
         Raises:
             ValueError: There are more than `MAX_TOOL_CALLS`.
         """
-        call = self._calls.get(place)
-        if call is None or (call_id and call.call_id and call_id != call.call_id):
-            call = self._begin(place, call_id)
-        call.call_id = call.call_id or call_id
-        return call.index
-
-    def fragment(
-        self, place: int, call_id: str | None, name: str | None, arguments: str | None
-    ) -> tuple[int, str | None]:
-        """The number and the id of the call that a fragment is of, where a place may be used again.
-
-        Some servers give every call the same place, and some of those no id; others give every fragment an id of its
-        own. Only a name begins a call.
-
-        Raises:
-            ValueError: As `begin`.
-        """
-        call = self._calls.get(place)
-        if call is None or (name and (call_id != call.call_id if call_id and call.call_id else call.has_arguments)):
-            call = self._begin(place, call_id)
-        call.call_id = call.call_id or call_id
-        call.has_arguments = call.has_arguments or bool(arguments)
-        return call.index, call.call_id
+        if len(self._calls) == MAX_TOOL_CALLS:
+            raise ValueError(f"It calls more than {MAX_TOOL_CALLS:,} tools in one answer.")
+        self._calls.append(Call(len(self._calls), is_json=is_json))
+        return self._calls[-1]
 
     @property
-    def without_id(self) -> Sequence[int]:
-        """The numbers of the calls that have none."""
-        return [call.index for call in self._begun if not call.call_id]
+    def are_complete(self) -> bool:
+        """Whether there are any, and no arguments of theirs were cut."""
+        return bool(self._calls) and all(
+            call.arguments.is_complete or call.arguments.is_blank or not call.is_json for call in self._calls
+        )
 
-    def _begin(self, place: int, call_id: str | None) -> _Call:
-        if len(self._begun) == MAX_TOOL_CALLS:
-            raise ValueError(f"It calls more than {MAX_TOOL_CALLS:,} tools in one answer.")
-        call = self._calls[place] = _Call(len(self._begun), call_id)
-        self._begun.append(call)
-        return call
+    def end(self) -> Iterator[ToolCall]:
+        """Tell what is missing of the calls once nothing more comes."""
+        taken = {call.call_id for call in self._calls}
+        for call in self._calls:
+            generated = f"call_{self._past_calls + call.index}"
+            yield from call.end(f"{generated}_" if generated in taken else generated)
+
+
+def as_text(arguments: object) -> str:
+    """Return arguments as the text that they are to readers."""
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else msgspec.json.encode(arguments).decode()
 
 
 def server_tool(name: str, said: object) -> Notice:
@@ -101,3 +136,10 @@ def _asked(said: object) -> str:
             case _:
                 pass
     return _asked(asked.get("action"))
+
+
+def _value(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        return text

@@ -4,13 +4,13 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, Union
+from typing import Any, Final, Union, cast
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import DecodeError, Struct, ValidationError, convert
 from msgspec.json import Decoder
 
 from tailrace_worker.providers.failures import ErrorEvent
-from tailrace_worker.providers.json_decoder import decoder, mended
+from tailrace_worker.providers.json_decoder import fitted, loaded, members
 
 _logger = logging.getLogger(__name__)
 
@@ -44,47 +44,70 @@ class Vocabulary:
     """
 
     def __init__(self, *kinds: type[Struct], silent: str = "") -> None:
-        self._decode: Callable[[Any], Struct] = Decoder[Any](Union[kinds]).decode  # noqa: UP007 - | takes no tuple
-        self._known = frozenset(kind.__struct_config__.tag for kind in kinds)
+        self._union: Any = Union[kinds]  # noqa: UP007 - | takes no tuple
+        self._decode: Callable[[bytes], Struct] = Decoder[Any](self._union).decode
+        self._known = frozenset(str(kind.__struct_config__.tag) for kind in kinds)
         self._silent = re.compile(silent)
 
     def __contains__(self, kind: str) -> bool:
         return kind in self._known
 
-    def read(self, data: Any, skipped: Skipped) -> Struct | None:
-        """What it is, or `None` for a kind that is skipped.
+    def read(self, data: bytes, skipped: Skipped, *, name: bytes = b"") -> Struct | None:
+        """Decode an event, or return `None` for a kind that is skipped.
+
+        Args:
+            data: The event, as JSON.
+            skipped: Counts the kinds that are new.
+            name: The name that the stream gives the event. It stands for a `type` that is missing.
 
         Raises:
-            ValueError: It is no JSON, says of no kind to be, or has another shape than its kind.
-            ErrorEvent: It is an error, and of no kind.
+            ValueError: The event is not JSON, has no type, or has another shape than its kind has.
+            ErrorEvent: It is an error without a type.
         """
         try:
             return self._decode(data)
-        except ValidationError:
-            kind = kind_of(data)
-            if kind in self._known:
-                raise
-            if not self._silent.fullmatch(kind[:_MAX_KIND_LENGTH]):
-                skipped.add(kind)
-            return None
         except DecodeError:
-            return self.read(mended(data), skipped)
+            pass
+        named = name.decode("utf-8", "replace")
+        is_other = bool(named) and named not in self._known
+        try:
+            thing: object = loaded(data)
+        except ValueError:
+            if is_other:
+                return None
+            raise
+        said = members(thing)
+        if not (isinstance(said.get("type"), str) or said.get("error")):
+            if is_other or thing == {}:
+                return None
+            if named:
+                thing = {**said, "type": named}
+        return self.known(thing, skipped)
+
+    def known(self, thing: object, skipped: Skipped) -> Struct | None:
+        """Convert a thing that is a part of an event. Otherwise as `read`."""
+        try:
+            return cast("Struct", convert(thing, self._union))
+        except ValidationError:
+            kind = kind_of(thing)
+        if kind in self._known:
+            return cast("Struct", fitted(thing, self._union))
+        if not self._silent.fullmatch(kind[:_MAX_KIND_LENGTH]):
+            skipped.add(kind)
+        return None
 
 
-class _Kind(Struct):
-    type: str | None = None
-    error: Any = None
+def kind_of(thing: object) -> str:
+    """Return the `type` of a thing.
 
-
-_decode_kind: Final = decoder(_Kind)
-
-
-def kind_of(data: Any) -> str:
-    """What the thing says that it is."""
-    thing = _decode_kind(data)
-    if thing.type is None and thing.error is not None:
-        # A gateway's own, in front of the provider.
-        raise ErrorEvent(thing.error)
-    if thing.type is None:
-        raise ValidationError("It has no `type`.")
-    return thing.type
+    Raises:
+        ValidationError: It has none.
+        ErrorEvent: It is an error without a type: a gateway's own, from before the provider.
+    """
+    said = members(thing)
+    kind = said.get("type")
+    if isinstance(kind, str):
+        return kind
+    if said.get("error"):
+        raise ErrorEvent(said["error"])
+    raise ValidationError("It has no `type`.")

@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Notice
 from tailrace.shaping import Timeouts
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Alive, Finish, Piece, Usage
+
+_TURNS: Final = 3
+"""How many turns of the loop pass between a deadline and the cut. A worker that was held up reads its sockets in one,
+and its readers run in the next."""
 
 
-async def deadlines(pieces: AsyncGenerator[Piece, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
+async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
     """Passes the pieces on.
 
     Raises:
@@ -23,9 +27,10 @@ async def deadlines(pieces: AsyncGenerator[Piece, None], watch: "Watch") -> Asyn
             watch.wait()
             async for piece in pieces:
                 watch.hear(piece)
-                watch.rest()
-                yield piece
-                watch.wait()
+                if not isinstance(piece, Alive):
+                    watch.rest()
+                    yield piece
+                    watch.wait()
 
 
 class Watch:
@@ -43,6 +48,7 @@ class Watch:
         "_first_by",
         "_has_token",
         "_is_finished",
+        "_is_whole",
         "_loop",
         "_since",
         "_task",
@@ -60,7 +66,9 @@ class Watch:
         self._total_by = self._since + timeouts.total_seconds
         self._has_token = False
         self._is_finished = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_whole = False
+        """Whether the provider may end its answer now: then only the total counts."""
+        self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
         """Who waits now."""
         self._cancelling = 0
@@ -92,14 +100,17 @@ class Watch:
         if now >= self._total_by and not self._is_finished:
             raise self._passed(now)
 
-    def hear(self, piece: Piece) -> None:
+    def hear(self, piece: Piece | Alive) -> None:
         """A piece has come, and the next is waited for."""
         if self._cut is not None and not self._is_finished:
             # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
             raise self._cut
         now = self._since = self._loop.time()
-        if not self._has_token and not isinstance(piece, Usage | Notice):
-            self._has_token = True
+        if isinstance(piece, Alive):
+            self._is_whole = piece.is_whole
+        elif self._is_whole or not (self._has_token or isinstance(piece, Usage | Notice)):
+            self._has_token = self._has_token or not isinstance(piece, Usage | Notice)
+            self._is_whole = False
             self._stop()
             self._set()
         if type(piece) is Finish:
@@ -122,17 +133,22 @@ class Watch:
 
     @property
     def _due(self) -> float:
+        if self._is_whole:
+            return self._total_by
         soonest = self._since + self._timeouts.idle_seconds if self._has_token else self._first_by
         return min(soonest, self._total_by)
 
-    def _ring(self) -> None:
+    def _ring(self, turns: int = _TURNS) -> None:
         self._timer = None
         if self._task is None:
             return
-        if self._loop.time() < self._due:
+        now = self._loop.time()
+        if now < self._due:
             self._set()
+        elif turns and now < self._total_by:
+            self._timer = self._loop.call_soon(self._ring, turns - 1)
         else:
-            self._cut = self._passed(self._loop.time())
+            self._cut = self._passed(now)
             self._task.cancel()
 
     def _passed(self, now: float) -> ProviderError:

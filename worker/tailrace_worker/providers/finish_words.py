@@ -1,0 +1,46 @@
+"""Why an answer ended, by the provider's own word for it."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from tailrace.events import FinishReason
+from tailrace_worker.providers.failures import ErrorEvent
+
+_MEANINGS: Final[Mapping[str, FinishReason | None]] = {
+    "error": None,
+    "filter": "content_filter",
+    "refusal": "refusal",
+    "length": "length",
+    "tool": "tool_calls",
+}
+_HINT: Final = re.compile(
+    r"(?P<error>error|fail|malformed|invalid|unexpected|abort|cancel|timeout|timed.?out|interrupt|unavailable|overload"
+    r"|network|insufficient|rate.?limit|quota|too.?many)"
+    r"|(?P<filter>filter|sensitive|safety|moderat|block|prohibit|recitation|spii|polic|violat|harm|guardrail|risk)"
+    r"|(?P<refusal>refus)"
+    r"|(?P<length>length|limit|max.?|truncat|context|exceed|budget)"
+    r"|(?P<tool>tool|function)",
+    re.IGNORECASE,
+)
+_ORDER: Final = tuple(_MEANINGS)
+
+
+def finish_reason(word: str, words: Mapping[str, FinishReason]) -> FinishReason:
+    """Return the reason for a word of the provider's: by the table of its API, else by what the word says.
+
+    The words of Gemini (`MALFORMED_FUNCTION_CALL`), Zhipu (`sensitive`, `network_error`), vLLM (`abort`), DeepSeek
+    (`insufficient_system_resource`) and others pass through compatible servers. A word that says nothing is a `stop`.
+
+    Raises:
+        ErrorEvent: The word says that the server gave the answer up.
+    """
+    if reason := words.get(word):
+        return reason
+    hints = {name for found in _HINT.finditer(word) for name, text in found.groupdict().items() if text}
+    if not hints:
+        return "stop"
+    meaning = _MEANINGS[min(hints, key=_ORDER.index)]
+    if meaning is None:
+        raise ErrorEvent({"message": f"its finish reason is {word!r}"})
+    return meaning

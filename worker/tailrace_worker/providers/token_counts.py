@@ -1,0 +1,34 @@
+"""How many tokens a provider says were used, in whichever form it says so."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from tailrace_worker.provider import Usage
+from tailrace_worker.providers.json_decoder import members
+
+Path: TypeAlias = tuple[str, ...]
+Places: TypeAlias = Mapping[str, Sequence[Path]]
+"""Where a count may stand in what the provider says, by the fields of `Usage`: the first that is there counts."""
+
+
+def used(said: object, places: Places) -> Iterator[Usage]:
+    """Yield what the counts say. They never fail an answer: what is not a count is left out."""
+    counts = {field: _first(said, paths) for field, paths in places.items()}
+    if any(count is not None for count in counts.values()):
+        yield Usage(**counts)
+
+
+def _first(said: object, paths: Sequence[Path]) -> int | None:
+    return next((count for path in paths if (count := _count(said, path)) is not None), None)
+
+
+def _count(said: object, path: Path) -> int | None:
+    for name in path:
+        said = members(said).get(name)
+    if isinstance(said, bool) or not isinstance(said, int | float | str):
+        return None
+    try:
+        count = int(float(said))
+    except (ValueError, OverflowError):
+        return None
+    return count if 0 <= count < 2**53 else None
