@@ -12,13 +12,20 @@ import httpx2
 import msgspec
 import openai
 import pytest
+from aiohttp import web
 from anthropic.types.shared import ErrorObject
 from openai.types.responses import ResponseError
 
 from tailrace.errors import FailureCode, ProviderError
+from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.providers.event_stream import EventTooLarge
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tests.providers.kinds import kinds_of
+from tests.providers.raw_server import CHUNKED, END, Peer, chunk, raw_providers
+from tests.providers.wire import asking
+from tests.providers.wire_server import providers_at
+
+all_kinds = pytest.mark.parametrize("kind", API_KINDS)
 
 CODE_OF_STATUS = {
     400: FailureCode.PROVIDER_REJECTED,
@@ -33,6 +40,7 @@ CODE_OF_STATUS = {
     422: FailureCode.PROVIDER_REJECTED,
     429: FailureCode.PROVIDER_RATE_LIMITED,
     431: FailureCode.PROVIDER_REJECTED,
+    498: FailureCode.PROVIDER_OVERLOADED,
     499: FailureCode.PROVIDER_UNAVAILABLE,
     500: FailureCode.PROVIDER_UNAVAILABLE,
     501: FailureCode.PROVIDER_UNAVAILABLE,
@@ -163,7 +171,7 @@ def test_a_status_has_its_code_and_waiting_helps_only_against_some(status: int, 
     error = told(refused(status, {"message": "So it is."}))
 
     assert error.code is code
-    assert error.retryable == (status in {408, 409, 429, 499} or status >= 500)
+    assert error.retryable == (status in {408, 409, 429, 498, 499} or status >= 500)
     assert str(error).startswith(f"Acme answered {status}: So it is. ")
 
 
@@ -175,6 +183,8 @@ def test_a_status_has_its_code_and_waiting_helps_only_against_some(status: int, 
         (403, {"type": "invalid_request_error", "code": "model_not_found"}, FailureCode.MODEL_NOT_FOUND),
         (401, {"type": "invalid_request_error", "code": "invalid_api_key"}, FailureCode.PROVIDER_AUTHENTICATION),
         (500, {"error": {"type": "overloaded_error"}}, FailureCode.PROVIDER_OVERLOADED),
+        (429, {"error": {"type": "engine_overloaded_error"}}, FailureCode.PROVIDER_OVERLOADED),
+        (400, [{"error": {"details": [{"reason": "API_KEY_INVALID"}]}}], FailureCode.PROVIDER_AUTHENTICATION),
         (400, "<html>\n<p>Bad request</p>", FailureCode.PROVIDER_REJECTED),
         (400, {"error": "no such thing"}, FailureCode.PROVIDER_REJECTED),
         (400, {"error": {"message": None, "type": 7, "code": ["x"]}}, FailureCode.PROVIDER_REJECTED),
@@ -186,17 +196,178 @@ def test_the_providers_word_counts_where_it_says_more_than_the_status(
     assert told(refused(status, body)).code is code
 
 
+RETRY_INFO: dict[str, object] = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "20.04466179s"}
+UPSTREAM = json.dumps({"error": {"message": "Prompt too long.", "code": "context_length_exceeded"}})
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"detail": "Model is not loaded"}, "Model is not loaded"),
-        ({"detail": [{"loc": ["body"], "msg": "Field required"}, {"msg": "Too long"}]}, "Field required; Too long"),
-        ({"error": "no such thing"}, "no such thing"),
         ("out of order", "out of order"),
+        ({"error": "no such thing"}, "no such thing"),
+        ({"error": {"message": "No such thing.", "type": "invalid_request_error"}}, "No such thing"),
+        ({"type": "error", "error": {"type": "api_error", "message": "No such thing"}}, "No such thing"),
+        ({"object": "error", "message": "No such thing", "type": "BadRequestError", "code": 400}, "No such thing"),
+        ({"object": "error", "message": {"detail": [{"msg": "No such thing"}]}}, "No such thing"),
+        ({"message": "No such thing"}, "No such thing"),
+        ({"code": 404, "msg": "No such thing", "success": False}, "No such thing"),
+        ([{"error": {"code": 400, "message": "No such thing", "status": "INVALID_ARGUMENT"}}], "No such thing"),
+        (
+            {"success": False, "errors": [{"message": "One thing", "code": 7}, {"message": "Another."}]},
+            "One thing; Another",
+        ),
+        ({"errors": ["One thing", "another"]}, "One thing; another"),
+        ({"detail": "Model is not loaded"}, "Model is not loaded"),
+        ({"detail": {"message": "Model is not loaded", "code": "not_loaded"}}, "Model is not loaded"),
+        ({"detail": {"error": {"message": "Model is not loaded"}}}, "Model is not loaded"),
+        (
+            {"detail": [{"loc": ["body"], "msg": "Field required"}, {"msg": "Too long"}]},
+            "body: Field required; Too long",
+        ),
+        ({"detail": [{"loc": ["body", "messages", 0], "msg": "Field required"}]}, "body.messages.0: Field required"),
+        ({"base_resp": {"status_code": 2013, "status_msg": "invalid params"}}, "invalid params"),
+        ({"base_resp": {"status_code": 0, "status_msg": "success"}, "error": "no such thing"}, "no such thing"),
+        ({"error": "Bad Request", "message": "No such thing", "status": 400}, "Bad Request; No such thing"),
+        ({"error": "Bad Request", "details": "No such thing"}, "Bad Request; No such thing"),
+        ({"error": {"message": "no such thing"}, "message": "There is no such thing"}, "There is no such thing"),
+        ({"error": {"message": "", "code": "no_such_thing"}}, "no_such_thing"),
+        ({"error": {"message": UPSTREAM, "code": 400}}, "Prompt too long"),
+        ({"error": {"message": f"Upstream said: {UPSTREAM} (try 2)"}}, "Upstream said: Prompt too long (try 2)"),
+        ({"error": {"message": json.dumps({"error": {"message": UPSTREAM}})}}, "Prompt too long"),
+        (
+            {"error": {"message": "Failed", "metadata": {"raw": UPSTREAM, "provider_name": "Acme"}}},
+            "Failed; Prompt too long",
+        ),
+        ({"error": {"message": "Failed", "metadata": {"raw": "too long"}}}, "Failed; too long"),
+        (
+            {"message": 'Unknown role in {"role": "x", "message": "Hi"}'},
+            'Unknown role in {"role": "x", "message": "Hi"}',
+        ),
+        ({"message": 'Cut off: {"error": {"mess'}, 'Cut off: {"error": {"mess'),
+        (f"event:error\ndata:{UPSTREAM}\n", "event:error data:Prompt too long"),
     ],
+    ids=json.dumps,
 )
 def test_the_words_of_any_server_are_told(body: object, words: str) -> None:
     assert f"answered 422: {words}. " in str(told(refused(422, body)))
+
+
+@all_kinds
+@pytest.mark.parametrize("stream", [True, False])
+async def test_words_that_stand_beside_the_error_of_a_body_reach_the_reader(
+    kind: ApiKind, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(status=400, text=r'{"error": "Bad Request", "message": "No su\ud83dch thing"}')
+
+    async with providers_at(handle, monkeypatch) as providers:
+        with pytest.raises(ProviderError, match=r"answered 400: Bad Request; No su\?ch thing\. "):
+            assert not [piece async for piece in providers[kind].stream(asking(kind, stream=stream))]
+
+
+@all_kinds
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_list_of_errors_is_told_with_the_wait_that_it_asks_for(
+    kind: ApiKind, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [{"error": {"code": 429, "message": "So it is.", "status": "RESOURCE_EXHAUSTED", "details": [RETRY_INFO]}}]
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(said, status=429)
+
+    async with providers_at(handle, monkeypatch) as providers:
+        with pytest.raises(ProviderError, match="answered 429: So it is") as raised:
+            assert not [piece async for piece in providers[kind].stream(asking(kind, stream=stream))]
+
+    assert raised.value.code is FailureCode.PROVIDER_RATE_LIMITED
+    assert raised.value.retry_after_seconds == 20.04466179
+
+
+@all_kinds
+async def test_an_error_event_of_any_form_is_told(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        said = b'event: error\ndata: [{"error": {"code": 500, "message": "Failed to decode"}}]\n\n'
+        await peer.say(CHUNKED, chunk(said), END)
+
+    async with raw_providers(serve, monkeypatch) as providers:
+        with pytest.raises(ProviderError, match="broke off its answer: Failed to decode") as raised:
+            assert not [piece async for piece in providers[kind].stream(asking(kind))]
+
+    assert raised.value.code is FailureCode.PROVIDER_UNAVAILABLE
+
+
+def test_only_the_first_of_many_errors_are_told() -> None:
+    text = str(told(refused(422, {"errors": [{"message": f"error {number}"} for number in range(100)]})))
+
+    assert "error 7. Change the request." in text
+
+
+def test_no_body_is_too_deep_to_be_told() -> None:
+    deep = "[" * 100_000
+    response = httpx2.Response(422, request=REQUEST, text=deep)
+    nested: object = "no such thing"
+    for _ in range(100):
+        nested = {"error": nested}
+
+    for body in (deep, f'{{"error": {deep}', nested):
+        error = openai.APIStatusError("Error code", response=response, body=body)
+        assert told(error).code is FailureCode.PROVIDER_REJECTED
+
+
+EMPTY_BALANCES = [
+    (429, {"type": "insufficient_quota", "message": "You exceeded your current quota, please check your plan."}),
+    (429, {"type": "billing_not_active", "message": "Your account is not active."}),
+    (429, {"type": "exceeded_current_quota_error", "message": "You exceeded your current token quota"}),
+    (429, {"code": "1113", "message": "Please recharge."}),
+    (429, {"type": "rate_limit_error", "message": "[1113][Insufficient balance or no resource package.]"}),
+    (429, {"message": "您的账户已欠费"}),
+    (429, {"message": "余额不足"}),
+    (429, {"code": 429, "message": "Your prepayment credits are depleted.", "status": "RESOURCE_EXHAUSTED"}),
+    (429, {"error": "Your team has used all available credits or reached its monthly spending limit."}),
+    (403, {"code": "permission-denied", "error": "You have run out of credits."}),
+    (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
+    (403, {"code": 403, "reason": "NOT_ENOUGH_BALANCE", "message": "Recharge"}),
+    (403, {"code": "AccountOverdueError", "message": "The request failed."}),
+    (403, {"code": "insufficient_user_quota", "message": "user quota is not enough"}),
+    (402, {"message": "Insufficient Balance", "code": "invalid_request_error"}),
+    (402, {"message": "This request requires more credits, or fewer max_tokens", "code": 402}),
+    (402, None),
+    (401, {"type": "CreditsError", "message": "Insufficient balance."}),
+    (400, {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API."}),
+    (400, {"type": "invalid_request_error", "message": "You have reached your specified API usage limits."}),
+    (400, {"code": "Arrearage", "message": "Access denied."}),
+    (400, {"message": "Please make sure your account is in good standing."}),
+    (400, {"type": "budget_exceeded", "message": "Budget has been exceeded!"}),
+    (500, {"error": {"message": f"Failed: {json.dumps({'error': {'type': 'insufficient_quota'}})}"}}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), EMPTY_BALANCES, ids=str)
+def test_an_empty_balance_is_told_whatever_the_status_and_never_tried_again(status: int, body: object) -> None:
+    in_stream = [] if body is None else [told(ErrorEvent(body), reading=True)]
+
+    for error in (told(refused(status, body)), *in_stream):
+        assert (error.code, error.retryable) == (FailureCode.PROVIDER_QUOTA_EXCEEDED, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"error": {"code": 429, "message": "You exceeded your current quota.", "details": [RETRY_INFO]}}],
+        {"error": {"code": "insufficient_quota", "message": "Wait.", "details": [RETRY_INFO]}},
+        {"message": "Quota exceeded for metric generate_requests, limit: 10 requests per minute"},
+        {"code": "insufficient_quota", "message": "Quota exceeded for metric: input_token_count"},
+        {"code": "insufficient_quota", "message": "You exceeded your quota, see error-code#token-limit"},
+        {"message": "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 requests per day"},
+        {"message": "Resource has been exhausted (e.g. check quota).", "status": "RESOURCE_EXHAUSTED"},
+    ],
+    ids=json.dumps,
+)
+def test_a_quota_that_fills_up_again_is_a_rate_limit(body: object) -> None:
+    error = told(refused(429, body))
+
+    assert (error.code, error.retryable) == (FailureCode.PROVIDER_RATE_LIMITED, True)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +385,11 @@ def test_the_words_of_any_server_are_told(body: object, words: str) -> None:
         (ErrorEvent({"error": {"type": "rate_limit_error"}}), FailureCode.PROVIDER_RATE_LIMITED),
         (ErrorEvent({"code": 429}), FailureCode.PROVIDER_RATE_LIMITED),
         (ErrorEvent({"code": "503"}), FailureCode.PROVIDER_UNAVAILABLE),
+        (ErrorEvent({"code": 500, "type": "server_error"}), FailureCode.PROVIDER_UNAVAILABLE),
+        (ErrorEvent({"code": 400, "type": "server_error"}), FailureCode.PROVIDER_REJECTED),
+        (ErrorEvent({"code": 498}), FailureCode.PROVIDER_OVERLOADED),
+        (ErrorEvent({"status": 503, "title": "Busy"}), FailureCode.PROVIDER_UNAVAILABLE),
+        (ErrorEvent([{"error": {"code": 429}}]), FailureCode.PROVIDER_RATE_LIMITED),
         (ErrorEvent({"code": 200, "type": True}), FailureCode.PROVIDER_INTERRUPTED),
         (ErrorEvent({"code": 4.2, "type": "5e2"}), FailureCode.PROVIDER_INTERRUPTED),
         (ErrorEvent({"code": "context_length_exceeded"}), FailureCode.PROVIDER_REJECTED),
@@ -251,6 +427,52 @@ CODE_OF_TYPE = {
     "api_error": FailureCode.PROVIDER_INTERRUPTED,
     "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
 }
+
+
+CODE_OF_GOOGLES = {
+    "INVALID_ARGUMENT": FailureCode.PROVIDER_REJECTED,
+    "FAILED_PRECONDITION": FailureCode.PROVIDER_REJECTED,
+    "UNAUTHENTICATED": FailureCode.PROVIDER_AUTHENTICATION,
+    "PERMISSION_DENIED": FailureCode.PROVIDER_AUTHENTICATION,
+    "NOT_FOUND": FailureCode.MODEL_NOT_FOUND,
+    "RESOURCE_EXHAUSTED": FailureCode.PROVIDER_RATE_LIMITED,
+    "INTERNAL": FailureCode.PROVIDER_UNAVAILABLE,
+    "UNAVAILABLE": FailureCode.PROVIDER_UNAVAILABLE,
+    "DEADLINE_EXCEEDED": FailureCode.PROVIDER_UNAVAILABLE,
+}
+
+CODE_OF_MINIMAXS = {
+    1000: FailureCode.PROVIDER_UNAVAILABLE,
+    1001: FailureCode.PROVIDER_UNAVAILABLE,
+    1002: FailureCode.PROVIDER_RATE_LIMITED,
+    1004: FailureCode.PROVIDER_AUTHENTICATION,
+    1008: FailureCode.PROVIDER_QUOTA_EXCEEDED,
+    1013: FailureCode.PROVIDER_UNAVAILABLE,
+    1024: FailureCode.PROVIDER_UNAVAILABLE,
+    1026: FailureCode.PROVIDER_REJECTED,
+    1027: FailureCode.PROVIDER_REJECTED,
+    1033: FailureCode.PROVIDER_UNAVAILABLE,
+    1039: FailureCode.PROVIDER_RATE_LIMITED,
+    1041: FailureCode.PROVIDER_RATE_LIMITED,
+    2013: FailureCode.PROVIDER_REJECTED,
+    2045: FailureCode.PROVIDER_RATE_LIMITED,
+    2049: FailureCode.PROVIDER_AUTHENTICATION,
+    9999: FailureCode.PROVIDER_INTERRUPTED,
+}
+
+
+@pytest.mark.parametrize(("word", "code"), CODE_OF_GOOGLES.items())
+def test_a_status_word_of_google_counts_where_there_is_no_status(word: str, code: FailureCode) -> None:
+    assert told(ErrorEvent([{"error": {"status": word, "message": "So it is."}}]), reading=True).code is code
+
+
+@pytest.mark.parametrize(("number", "code"), CODE_OF_MINIMAXS.items())
+def test_a_number_of_minimax_has_its_code_and_is_nobody_elses(number: int, code: FailureCode) -> None:
+    error = told(ErrorEvent({"base_resp": {"status_code": number, "status_msg": "So it is."}}), reading=True)
+
+    assert error.code is code
+    assert str(error).startswith("Acme broke off its answer: So it is. ")
+    assert told(ErrorEvent({"code": number}), reading=True).code is FailureCode.PROVIDER_INTERRUPTED
 
 
 @pytest.mark.parametrize("word", get_args(ResponseError.model_fields["code"].annotation))
@@ -302,6 +524,31 @@ def test_retry_after_is_a_number_of_seconds_or_nothing(
     monkeypatch.setattr(time, "time", lambda: NOW)
 
     assert told(refused(429, **headers)).retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("details", "seconds"),
+    [
+        ([RETRY_INFO], 20.04466179),
+        ([{"@type": "type.googleapis.com/google.rpc.Help"}, {**RETRY_INFO, "retryDelay": "3s"}], 3.0),
+        ([{**RETRY_INFO, "retryDelay": "0s"}], 0.0),
+        ([{**RETRY_INFO, "retryDelay": "3"}], None),
+        ([{**RETRY_INFO, "retryDelay": "-3s"}], None),
+        ([{**RETRY_INFO, "retryDelay": 3}], None),
+        ([{**RETRY_INFO, "retryDelay": "9" * 400 + "s"}], None),
+        ({"retry": "3s"}, None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_google_says_in_the_body_when_to_try_again(details: object, seconds: float | None) -> None:
+    said = {"error": {"code": 429, "message": "Wait.", "status": "RESOURCE_EXHAUSTED", "details": details}}
+
+    for body in (said, [said], {"error": {"message": json.dumps(said)}}):
+        assert told(refused(429, body)).retry_after_seconds == seconds
+        assert told(ErrorEvent(body), reading=True).retry_after_seconds == seconds
+    # A server in front of Google's may know better.
+    assert told(refused(429, said, **{"retry-after": "7"})).retry_after_seconds == 7.0
 
 
 def test_a_key_is_taken_out_of_all_that_is_behind_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import httpx2
+import openai
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
@@ -11,6 +13,7 @@ from tailrace.events import Completed, Failed
 from tailrace_worker import calls
 from tailrace_worker.generation import Generations
 from tailrace_worker.provider import Usage
+from tailrace_worker.providers.failures import Failures
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import texts
 
@@ -22,6 +25,14 @@ def limited(seconds: float | None) -> ProviderError:
     return ProviderError(
         "Slow down.", code=FailureCode.PROVIDER_RATE_LIMITED, retryable=True, retry_after_seconds=seconds
     )
+
+
+def answered_429(**error: object) -> ProviderError:
+    """What becomes of a 429 with this error in its body."""
+    response = httpx2.Response(429, request=httpx2.Request("POST", "https://acme.test"), json={"error": error})
+    with pytest.raises(ProviderError) as told, Failures("Acme", key_variables=(), url="ACME_URL").calling():
+        raise openai.RateLimitError("Error code: 429", response=response, body=error)
+    return told.value
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +82,38 @@ async def test_what_another_try_would_not_help_is_not_tried_again(
     job = await tailrace.enqueue(request_)
     await generations.run(job.id, 1)
     assert len(puppet.requests) == 1
+
+
+async def test_a_429_that_means_an_empty_balance_is_not_tried_again(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(*[answered_429(code="1113", message="Insufficient balance. Please recharge.")] * 2)
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.retryable) == ("provider_quota_exceeded", False)
+    assert len(puppet.requests) == 1
+
+
+async def test_the_wait_that_a_body_asks_for_is_the_one_that_is_waited(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What is waited if the server does not say: longer than this test may take.
+    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 50.0)
+    wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.001s"}
+    puppet.put(answered_429(status="RESOURCE_EXHAUSTED", message="You exceeded your current quota.", details=[wait]))
+    puppet.say("Here")
+    puppet.finish()
+    job = await tailrace.enqueue(request_)
+    async with asyncio.timeout(10):
+        await generations.run(job.id, 1)
+    assert texts(await events_of(job)) == ["Here"]
+    assert len(puppet.requests) == 2
 
 
 async def test_a_wait_of_more_than_a_minute_is_not_waited_for(

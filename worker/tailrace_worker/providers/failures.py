@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol, Self, cast
+from typing import Final, Protocol, Self
 
 import aiohttp
 import anthropic
@@ -16,48 +16,9 @@ import httpx2
 import openai
 
 from tailrace.errors import FailureCode, ProviderError
+from tailrace_worker.providers.error_body import ErrorBody
+from tailrace_worker.providers.error_codes import code_of
 from tailrace_worker.providers.json_decoder import decoder
-
-_OWN_WORDS: Final[Mapping[str, FailureCode]] = {
-    "contract_spend_limit_reached": FailureCode.PROVIDER_QUOTA_EXCEEDED,
-    "enforced_spend_limit_reached": FailureCode.PROVIDER_QUOTA_EXCEEDED,
-    "insufficient_quota": FailureCode.PROVIDER_QUOTA_EXCEEDED,
-    "model_not_found": FailureCode.MODEL_NOT_FOUND,
-    "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
-}
-"""The providers' words that say more than the status they come with."""
-
-_STATUS_OF_WORD: Final[Mapping[str, int]] = {
-    "context_length_exceeded": 400,
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "vector_store_timeout": 504,
-    **dict.fromkeys(("bio_policy", "data_residency_mismatch", "invalid_prompt", "misalignment_policy_violation"), 400),
-    **dict.fromkeys(("invalid_base64_image", "invalid_image", "invalid_image_format", "invalid_image_mode"), 400),
-    **dict.fromkeys(("invalid_image_url", "image_too_large", "image_too_small", "image_parse_error"), 400),
-    **dict.fromkeys(("image_content_policy_violation", "image_file_too_large", "image_file_not_found"), 400),
-    **dict.fromkeys(("empty_image_file", "failed_to_download_image", "unsupported_image_media_type"), 400),
-}
-"""What the status would have been, had the error not come inside the stream: the `type` of Anthropic's
-(https://docs.anthropic.com/en/api/errors), and the `code` of those of Responses."""
-
-_CODE_OF_STATUS: Final[Mapping[int, FailureCode]] = {
-    401: FailureCode.PROVIDER_AUTHENTICATION,
-    402: FailureCode.PROVIDER_QUOTA_EXCEEDED,
-    403: FailureCode.PROVIDER_AUTHENTICATION,
-    404: FailureCode.MODEL_NOT_FOUND,
-    408: FailureCode.PROVIDER_UNAVAILABLE,
-    409: FailureCode.PROVIDER_UNAVAILABLE,
-    429: FailureCode.PROVIDER_RATE_LIMITED,
-    499: FailureCode.PROVIDER_UNAVAILABLE,
-    529: FailureCode.PROVIDER_OVERLOADED,
-}
-"""The statuses that differ from their class: other 4xx are a rejection, other 5xx an outage."""
 
 _ADVICE: Final[Mapping[FailureCode, str]] = {
     FailureCode.PROVIDER_NOT_CONFIGURED: "Set {key} in the worker's environment, and check {url} if it is set.",
@@ -108,7 +69,6 @@ _RETRYABLE: Final = frozenset(
     }
 )
 
-_ERROR_STATUS: Final = re.compile(r"[45]\d\d", re.ASCII)
 _KEY_SHAPE: Final = re.compile(r"\bsk-[\w*.-]{4,}")
 _MAX_WORDS: Final = 300
 
@@ -155,9 +115,12 @@ class Failures:
 
     def _told(self, error: Exception, *, reading: bool) -> ProviderError:
         reason = _reason(error)
-        code = _code(reason, reading=reading)
+        body = _body(reason)
+        code = _code(reason, body, reading=reading)
+        # A gateway leaves halves of a surrogate pair if it cuts a text inside an emoji: no UTF-8 has them.
+        words = (body.words or str(reason) or type(reason).__name__).encode(errors="replace").decode()
         # What is cut off first may be the part of a key by which it is known.
-        words = " ".join(self.redacted(_words(reason)).split())[:_MAX_WORDS]
+        words = " ".join(self.redacted(words).split())[:_MAX_WORDS]
         for each in _chain(error):
             # The SDK's error stays behind ours as its cause, and tracebacks get logged.
             each.args = tuple(self.redacted(part) if isinstance(part, str) else part for part in each.args)
@@ -169,7 +132,7 @@ class Failures:
             happened = f"answered {_status(reason)}"
         else:
             happened = "broke off its answer" if reading else "cannot be reached"
-        return self._error(happened, words, code, retry_after_seconds=_retry_after_seconds(reason))
+        return self._error(happened, words, code, retry_after_seconds=_retry_after_seconds(reason, body))
 
     def _error(
         self, happened: str, words: str, code: FailureCode, *, retry_after_seconds: float | None = None
@@ -205,16 +168,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         behind = behind.__cause__ or behind.__context__
 
 
-def _code(reason: Exception, *, reading: bool) -> FailureCode:
-    body = _body(reason)
-    terms = [str(body.get("code")), str(body.get("type")), str(_mapping(body.get("details")).get("error_code"))]
-    own = next((_OWN_WORDS[term] for term in terms if term in _OWN_WORDS), None)
-    status = _status(reason) or max(map(_status_of, terms))
-    if own is not None:
-        return own
-    if status:
-        other = FailureCode.PROVIDER_UNAVAILABLE if status >= 500 else FailureCode.PROVIDER_REJECTED
-        return _CODE_OF_STATUS.get(status, other)
+def _code(reason: Exception, body: ErrorBody, *, reading: bool) -> FailureCode:
+    if code := code_of(body, _status(reason)):
+        return code
     if isinstance(reason, _BROKEN) and not isinstance(reason, httpx2.UnsupportedProtocol):
         return FailureCode.PROVIDER_INTERRUPTED if reading else FailureCode.PROVIDER_UNAVAILABLE
     return FailureCode.PROVIDER_MALFORMED if reading else FailureCode.PROVIDER_NOT_CONFIGURED
@@ -227,16 +183,16 @@ def _status(reason: Exception) -> int:
     return 0
 
 
-def _status_of(term: str) -> int:
-    """The status that a word stands for; gateways give the number itself."""
-    return int(term) if _ERROR_STATUS.fullmatch(term) else _STATUS_OF_WORD.get(term, 0)
-
-
-def _retry_after_seconds(reason: Exception) -> float | None:
-    """What the header says in milliseconds, in seconds, or as a date (RFC 9110, section 10.2.3)."""
+def _retry_after_seconds(reason: Exception, body: ErrorBody) -> float | None:
+    """What a header says, or else the body."""
     if not isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
-        return None
-    headers = reason.response.headers
+        return body.retry_after_seconds
+    seconds = _retry_after_header(reason.response.headers)
+    return body.retry_after_seconds if seconds is None else seconds
+
+
+def _retry_after_header(headers: Mapping[str, str]) -> float | None:
+    """What the header says in milliseconds, in seconds, or as a date (RFC 9110, section 10.2.3)."""
     for header, divisor in (("retry-after-ms", 1_000), ("retry-after", 1)):
         with suppress(ValueError):
             seconds = float(headers.get(header, "")) / divisor
@@ -254,23 +210,12 @@ def _seconds_until(date: str) -> float | None:
         return None
 
 
-def _body(reason: Exception) -> Mapping[str, Any]:
-    """What the provider says of the error, wherever in its body that stands."""
-    body = reason.body if isinstance(reason, openai.APIError | anthropic.APIError | ErrorEvent) else None
-    said = _mapping(body).get("error") or _mapping(body).get("detail") or body
-    if isinstance(said, list):
-        # FastAPI lists what is wrong with a request.
-        said = "; ".join(str(each["msg"]) for each in map(_mapping, cast("list[object]", said)) if "msg" in each)
-    return {"message": said} if isinstance(said, str) else _mapping(said)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _words(reason: Exception) -> str:
-    """What the provider says about it."""
-    if isinstance(reason, httpx2.UnsupportedProtocol):
-        return f"{str(reason)!r} does not begin with http:// or https://"
-    message = _body(reason).get("message")
-    return message if isinstance(message, str) and message else str(reason) or type(reason).__name__
+def _body(reason: Exception) -> ErrorBody:
+    """What the provider says of the error."""
+    if isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
+        # OpenAI's SDK keeps only the `error` of a body, and the words may stand beside it.
+        with suppress(ValueError, RecursionError, httpx2.StreamError):
+            return ErrorBody.of(_decode(reason.response.content))
+    if isinstance(reason, openai.APIError | anthropic.APIError | ErrorEvent):
+        return ErrorBody.of(reason.body)
+    return ErrorBody()
