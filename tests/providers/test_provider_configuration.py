@@ -1,12 +1,15 @@
 """Keys and base URLs: wrong ones are told in one clear line, and keys never."""
 
+import json
 import os
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx2
 import pytest
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.support import API_KINDS, ApiKind
@@ -152,7 +155,9 @@ async def test_a_named_provider_gets_its_own_key_and_nothing_of_anybody_elses(
 
     async def answer(request: web.Request) -> web.Response:
         if request.path.startswith("/acme"):
-            assert request.headers.get("Authorization", "Bearer none") == f"Bearer {key or 'none'}"
+            # A server that asks for no key gets none, in no header.
+            said = [request.headers.get(name) for name in ("Authorization", "X-Api-Key")]
+            assert said == [f"Bearer {key}" if key else None, None]
             seen.append(f"{request.method} {request.path} {request.headers}")
         return web.Response(body=SHORTEST[kind], content_type="text/event-stream")
 
@@ -208,6 +213,157 @@ async def test_a_named_provider_without_its_key_says_which_variable_to_set(
         assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
         assert str(error).startswith("acme cannot be called")
         assert "Set ACME_KEY in the worker's environment" in str(error)
+
+
+@all_kinds
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_named_provider_gets_its_headers_with_every_call(
+    kind: ApiKind, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[CIMultiDictProxy[str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            seen.append(request.headers)
+        return web.Response(body=SHORTEST[kind], content_type="text/event-stream")
+
+    monkeypatch.setenv("ACME_KEY", "a-key-of-acme")
+    monkeypatch.setenv("ACME_TENANT", "a-tenant-of-acme")
+    async with serving(answer, monkeypatch) as url:
+        entry = ProviderEntry(
+            kind=kind,
+            base_url=url,
+            key_variable="ACME_KEY",
+            headers={"X-Title": "A title, with blanks", "user-agent": "acme/1"},
+            header_variables={"x-tenant": "ACME_TENANT"},
+        )
+        async with open_providers({"acme": entry}) as providers:
+            assert [piece async for piece in providers["acme"].stream(asking("acme", stream=stream))]
+
+    (headers,) = seen
+    expected = {
+        "X-Title": ["A title, with blanks"],
+        "User-Agent": ["acme/1"],
+        "X-Tenant": ["a-tenant-of-acme"],
+        "Authorization": ["Bearer a-key-of-acme"],
+        "Content-Type": ["application/json"],
+    }
+    assert {name: headers.getall(name) for name in expected} == expected
+
+
+@all_kinds
+@pytest.mark.parametrize("key_variable", ["ACME_KEY", None])
+@pytest.mark.parametrize("header", ["authorization", "Authorization"])
+async def test_a_header_for_the_key_takes_the_place_of_the_sdks(
+    kind: ApiKind, key_variable: str | None, header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "a-key-of-acme")
+    monkeypatch.setenv("ACME_AUTH", "Basic YWNtZTphY21l")
+
+    entry = {"key_variable": key_variable, "header_variables": {header: "ACME_AUTH"}}
+
+    assert await authenticated(kind, entry, monkeypatch) == {"Authorization": ["Basic YWNtZTphY21l"]}
+
+
+@all_kinds
+@pytest.mark.parametrize("header", ["Api-Key", "X-Api-Key"])
+@pytest.mark.parametrize("place", ["headers", "header_variables"])
+async def test_a_key_in_a_header_of_its_own_goes_out_without_an_authorization(
+    kind: ApiKind, header: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "ACME_VALUE")
+    value = "ACME_VALUE" if place == "headers" else "ACME_KEY"
+
+    assert await authenticated(kind, {place: {header: value}}, monkeypatch) == {header: ["ACME_VALUE"]}
+
+
+async def authenticated(
+    kind: ApiKind, entry: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, list[str]]:
+    """The headers for a key that a provider with this entry gets."""
+    seen: list[CIMultiDictProxy[str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            seen.append(request.headers)
+        return web.Response(body=SHORTEST[kind], content_type="text/event-stream")
+
+    async with serving(answer, monkeypatch) as url:
+        read = ProviderEntry.model_validate({"kind": kind, "base_url": url, **entry})
+        async with open_providers({"acme": read}) as providers:
+            assert [piece async for piece in providers["acme"].stream(asking("acme"))]
+    (headers,) = seen
+    return {name: headers.getall(name) for name in ("Authorization", "Api-Key", "X-Api-Key") if name in headers}
+
+
+@all_kinds
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (None, "is not set"),
+        ("", "is not set"),
+        ("a-secret\nof-acme", "has a blank at an end, or more than printable ASCII"),
+        ("a-secret-of-acme\n", "has a blank at an end, or more than printable ASCII"),
+        ("a-secrét-of-acme", "has a blank at an end, or more than printable ASCII"),
+    ],
+)
+async def test_a_named_provider_without_a_secret_header_says_which_variable_to_set(
+    kind: ApiKind,
+    value: str | None,
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "a-key-of-acme")
+    monkeypatch.delenv("ACME_SECRET", raising=False)
+    if value is not None:
+        monkeypatch.setenv("ACME_SECRET", value)
+    entry = ProviderEntry(
+        kind=kind,
+        base_url="http://127.0.0.1:1/v1",
+        key_variable="ACME_KEY",
+        header_variables={"X-Secret": "ACME_SECRET"},
+    )
+    async with open_providers({"acme": entry}) as providers:
+        error = await failure(providers["acme"])
+
+    warning = f"provider acme has no header X-Secret: ACME_SECRET {problem}"
+    assert [record.getMessage() for record in caplog.records] == [warning]
+    assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
+    assert str(error).startswith(f"acme cannot be called: ACME_SECRET {problem}. Set ACME_SECRET in the worker's")
+    assert "of-acme" not in logged(error)
+
+
+@all_kinds
+@pytest.mark.parametrize("status", [200, 401])
+async def test_no_value_of_a_header_gets_into_an_error(
+    kind: ApiKind, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        names = ("Authorization", "X-Secret", "X-Title")
+        values = [request.headers.get(name, "") for name in names]
+        words = f"Wrong: {' '.join(values)} {values[0].removeprefix('Bearer ')}"
+        body = json.dumps({"type": "error", "error": {"message": words}})
+        return web.Response(status=status, text=body if status >= 400 else f"event: error\ndata: {body}\n\n")
+
+    monkeypatch.setenv("ACME_SECRET", "a-secret")
+    monkeypatch.setenv("ACME_AUTH", "Bearer a-secret-of-acme")
+    async with serving(echo, monkeypatch) as url:
+        secret = {"Authorization": "ACME_AUTH", "X-Secret": "ACME_SECRET"}
+        plain = {"authorization": "Bearer a-secret-of-acme"}
+        entries = [
+            ProviderEntry(kind=kind, base_url=url, headers={"X-Title": "The title"}, header_variables=secret),
+            ProviderEntry(kind=kind, base_url=url, headers={"X-Title": "The title", **plain}),
+        ]
+        async with open_providers({"secret": entries[0], "plain": entries[1]}) as providers:
+            errors = [await failure(providers[name]) for name in ("secret", "plain")]
+
+    assert "Wrong: [key] [key] [key] [key]" in str(errors[0])
+    assert "Wrong: [key] [key] [key]" in str(errors[1])
+    for error in errors:
+        assert "a-secret" not in logged(error)
+        assert "The title" not in logged(error)
+    assert "The title" not in repr(entries)
 
 
 async def test_an_entry_that_is_called_like_an_api_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

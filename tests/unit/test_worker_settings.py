@@ -1,12 +1,13 @@
 """What a worker is not started with: the variable is named, with its rule and the value."""
 
+import json
 import re
 
 import pytest
 
 from tailrace import InvalidSettings
 from tailrace.cli import main
-from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.settings import ProviderEntry, WorkerSettings
 
 NAME = "should match pattern"
 
@@ -108,6 +109,57 @@ def test_an_entry_of_a_provider_is_told_by_its_place_and_never_quoted(
     assert code == 2
     assert line.startswith(f"tailrace worker: TAILRACE_PROVIDERS{said}")
     assert "sk-1" not in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"headers": ["X-A: sk-1"]}, "headers: Input should be a valid dictionary"),
+        ({"headers": {"X-A: sk-1": "x"}}, "headers: The name of a header should be a token"),
+        ({"headers": {"X-A: sk-1": 1}}, "headers: The name of a header should be a token"),
+        ({"headers": {"": "sk-1"}}, "headers: The name of a header should be a token"),
+        ({"headers": {"X-Größe": "sk-1"}}, "headers: The name of a header should be a token"),
+        ({"headers": {"X-A\n": "sk-1"}}, "headers: The name of a header should be a token"),
+        ({"headers": {"X-A": "sk-1\r\nX-B: 2"}}, "headers.X-A: String should match pattern"),
+        ({"headers": {"X-A": "sk-1\n"}}, "headers.X-A: String should match pattern"),
+        ({"headers": {"X-A": " sk-1"}}, "headers.X-A: String should match pattern"),
+        ({"headers": {"X-A": "sk-1é"}}, "headers.X-A: String should match pattern"),
+        ({"headers": {"X-A": "sk-1\u007f"}}, "headers.X-A: String should match pattern"),
+        ({"headers": {"X-A": ""}}, "headers.X-A: String should match pattern"),
+        ({"headers": {"X-A": 1}}, "headers.X-A: Input should be a valid string"),
+        ({"headers": {"Host": "sk-1"}}, "headers: host is set by the worker itself"),
+        ({"headers": {"x-a": "sk-1", "X-A": "sk-1"}}, "headers: Each header should be named once"),
+        ({"header_variables": {"Content-Length": "A"}}, "header_variables: content-length is set by the worker itself"),
+        ({"header_variables": {"X-A": "sk-1"}}, "header_variables.X-A: String should match pattern"),
+        ({"header_variables": {"X A": "KEY"}}, "header_variables: The name of a header should be a token"),
+        (
+            {"headers": {"X-A": "sk-1"}, "header_variables": {"x-a": "KEY"}},
+            "x-a should be in headers or in header_variables",
+        ),
+    ],
+    ids=str,
+)
+def test_a_header_that_cannot_be_sent_is_told_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fields: dict[str, object], said: str
+) -> None:
+    entry = {"kind": "openai", "base_url": "http://x", **fields}
+    monkeypatch.setenv("TAILRACE_PROVIDERS", json.dumps({"local": entry}))
+    code, line = start(capsys)
+    assert code == 2
+    place = "local: " if said.startswith("x-a ") else "local."
+    assert line.startswith(f"tailrace worker: TAILRACE_PROVIDERS: {place}{said}")
+    assert "sk-1" not in line
+
+
+def test_headers_are_read_with_the_entry_of_their_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {
+        "kind": "openai",
+        "base_url": "http://x",
+        "headers": {"X-Title": "A title;\t1"},
+        "header_variables": {"x-api-key": "KEY_2"},
+    }
+    monkeypatch.setenv("TAILRACE_PROVIDERS", json.dumps({"local": entry}))
+    assert WorkerSettings.read().providers == {"local": ProviderEntry.model_validate(entry)}
 
 
 @pytest.mark.parametrize("value", ["", " ", ",", "fast,", "fast,,slow"])

@@ -1,16 +1,28 @@
 """What an operator can set for a worker, read once, at its start."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, from_json
 
 from tailrace.request import ProviderName
 from tailrace.settings import YEAR_SECONDS, Settings
 from tailrace.shaping import Timeouts
 from tailrace.support import API_KINDS, ApiKind
+
+HEADER_VALUE_PATTERN: Final = r"^[!-~]([ -~\t]*[!-~])?$"
+"""Printable ASCII, with no blank at either end."""
 
 QueueName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -33,6 +45,36 @@ def _with_port(url: str) -> str:
     return url
 
 
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_TRANSPORTS_OWN: Final = frozenset(
+    {
+        *("host", "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("content-length", "content-type", "content-encoding", "accept-encoding", "expect"),
+    }
+)
+"""Headers that say how the message goes over the wire. Another value would break it, not change what is asked."""
+
+
+def _headers(headers: Any) -> Any:
+    """Checks the names before pydantic names any: what is no name of a header may be a secret in the wrong place."""
+    if not isinstance(headers, Mapping):
+        return headers
+    headers = cast("Mapping[object, object]", headers)
+    names = [str(name).lower() for name in headers]
+    if not all(map(_TOKEN.fullmatch, names)):
+        raise PydanticCustomError("header_name", "The name of a header should be a token (RFC 9110, section 5.6.2)")
+    if taken := sorted(_TRANSPORTS_OWN.intersection(names)):
+        raise PydanticCustomError("header_taken", "{name} is set by the worker itself", {"name": taken[0]})
+    if len(set(names)) < len(names):
+        raise PydanticCustomError("header_twice", "Each header should be named once, whatever its case")
+    return headers
+
+
+Variable: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+"""The name of an environment variable: in capitals, so that a secret by mistake is none."""
+HeaderValue: TypeAlias = Annotated[str, StringConstraints(pattern=HEADER_VALUE_PATTERN, max_length=8_192)]
+
+
 class ProviderEntry(BaseModel):
     """A server that speaks one of the APIs, as a provider of its own."""
 
@@ -43,9 +85,21 @@ class ProviderEntry(BaseModel):
     """Which API it speaks."""
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/\S*)?$"), AfterValidator(_with_port)]
     """Where it is, as the SDK takes it: for the two of OpenAI with the `/v1`, for Anthropic's without."""
-    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = None
-    """The environment variable that holds its key; none where the server asks for none. In capitals, so that a key by
-    mistake is none."""
+    key_variable: Variable | None = None
+    """The environment variable that holds its key. Without one, no `Authorization` is sent, unless it is among the
+    headers."""
+    headers: Annotated[Mapping[str, HeaderValue], BeforeValidator(_headers)] = Field(default={}, repr=False)
+    """Headers of every request. They replace those of the SDK."""
+    header_variables: Annotated[Mapping[str, Variable], BeforeValidator(_headers)] = Field(default={})
+    """Headers whose values are secret: the environment variables that hold them."""
+
+    @model_validator(mode="after")
+    def _names_each_header_once(self) -> Self:
+        if both := {name.lower() for name in self.headers} & {name.lower() for name in self.header_variables}:
+            raise PydanticCustomError(
+                "header_twice", "{name} should be in headers or in header_variables", {"name": min(both)}
+            )
+        return self
 
 
 def _read_json(value: Any) -> Any:

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -82,15 +82,20 @@ class Finishing(Protocol):
 class Failures:
     """Tells the failures of one provider: by its name, and with advice that names what an operator can set.
 
-    The first of `key_variables` is the one that is advised. What any of them holds never gets into an error's text.
+    The first of `key_variables` is the one that is advised. What any of them holds never gets into an error's text, nor
+    does a value of `headers`.
     """
 
-    def __init__(self, name: str, *, key_variables: tuple[str, ...], url: str) -> None:
+    def __init__(self, name: str, *, key_variables: tuple[str, ...], url: str, headers: Iterable[str] = ()) -> None:
         self.name = name
         self._advised = {"key": key_variables[0] if key_variables else "its key_variable", "url": url}
-        keys = (os.environ.get(variable, "").strip() for variable in key_variables)
+        keys = [os.environ.get(variable, "").strip() for variable in key_variables]
+        # A server echoes the credentials of a header without their scheme, such as `Bearer`.
+        credentials = [part for key in keys for part in key.split()]
         # A local server's stand-in for a key, such as "x", is no secret, and may be part of any word.
-        self._keys = tuple(key for key in keys if len(key) >= 8)
+        secrets = {secret for secret in (*keys, *credentials, *headers) if len(secret) >= 8}
+        # A secret may be part of a longer one.
+        self._secrets = sorted(secrets, key=len, reverse=True)
 
     @contextmanager
     def calling(self) -> Generator[None]:
@@ -145,9 +150,9 @@ class Failures:
         )
 
     def redacted(self, text: str) -> str:
-        """The text without keys."""
-        for key in self._keys:
-            text = text.replace(key, "[key]")
+        """The text without keys and values of headers."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
         return _KEY_SHAPE.sub("[key]", text)
 
 

@@ -1,10 +1,9 @@
 """Makes the providers: the connections, the SDKs' clients, and the adapters that speak through them."""
 
 import asyncio
-import logging
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,12 +19,11 @@ from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Alive, Piece, Provider
 from tailrace_worker.providers.anthropic_messages import AnthropicMessages
+from tailrace_worker.providers.client_options import NO_KEY, ClientOptions, read_entry
 from tailrace_worker.providers.failures import Failures
 from tailrace_worker.providers.openai_chat import OpenAIChat
 from tailrace_worker.providers.openai_responses import OpenAIResponses
 from tailrace_worker.settings import ProviderEntry
-
-_logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
 """Seconds. The deadlines of a job are the worker's; these only free what is dead."""
@@ -37,8 +35,6 @@ _MAX_OTHER_BYTES: Final = 65_536
 """How much is read of what is no answer, such as an error."""
 _CLOSED_SECONDS: Final = 1.0
 """Within which a connection that was closed already is found to be."""
-_NO_KEY: Final = "none"
-"""What a server gets that asks for no key. The SDK would send it the one of its own provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +70,8 @@ _OWNERS: Final[Mapping[ApiKind, _Owner]] = {
 @asynccontextmanager
 async def opened(entries: Mapping[str, ProviderEntry], coalescer: Coalescer) -> AsyncGenerator[Mapping[str, Provider]]:
     """Opens the providers of the three APIs, and those of the settings; closes their connections at the exit."""
-    async with _Client(timeout=_TIMEOUT, limits=_LIMITS, event_hooks={"response": [_bound]}) as http_client:
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [_without_key], "response": [_bound]}
+    async with _Client(timeout=_TIMEOUT, limits=_LIMITS, event_hooks=hooks) as http_client:
         opening = _Opening(http_client, coalescer)
         providers: dict[str, Provider] = {kind: opening.builtin(kind) for kind in API_KINDS}
         providers |= {name: opening.named(name, entry) for name, entry in entries.items()}
@@ -102,43 +99,51 @@ class _Opening:
         """A provider as its SDK finds it in the environment."""
         owner = _OWNERS[kind]
         failures = Failures(owner.name, key_variables=owner.key_variables, url=owner.url_variable)
-        return self._provider(kind, failures, key=None, url=None)
+        return self._provider(kind, failures, ClientOptions())
 
     def named(self, name: str, entry: ProviderEntry) -> Provider:
         """A provider of the settings. What the environment holds for the API's owner is nothing that it may get."""
-        key_variables = (entry.key_variable,) if entry.key_variable else ()
-        key = os.environ.get(entry.key_variable, "") if entry.key_variable else _NO_KEY
-        failures = Failures(name, key_variables=key_variables, url="its base_url in TAILRACE_PROVIDERS")
-        if not key:
-            _logger.warning("provider %s has no key: %s is not set", name, entry.key_variable)
+        options, failures = read_entry(name, entry)
         with _hidden(_OWNERS[entry.kind].prefix):
-            return self._provider(entry.kind, failures, key=key, url=entry.base_url)
+            return self._provider(entry.kind, failures, options)
 
-    def _provider(self, kind: ApiKind, failures: Failures, *, key: str | None, url: str | None) -> Provider:
+    def _provider(self, kind: ApiKind, failures: Failures, options: ClientOptions) -> Provider:
         try:
             with failures.calling():
-                if key == "":
-                    raise openai.OpenAIError("its key_variable holds no key")
+                if options.problem:
+                    raise openai.OpenAIError(options.problem)
                 match kind:
                     case "openai":
-                        client = self._openai(key, url)
-                        is_openais = url is None or _is_openais(client.base_url)
+                        client = self._openai(options)
+                        is_openais = options.url is None or _is_openais(client.base_url)
                         limit = "max_completion_tokens" if is_openais else "max_tokens"
                         return OpenAIChat(client, failures, self._coalescer, limit=limit)
                     case "openai-responses":
-                        return OpenAIResponses(self._openai(key, url), failures, self._coalescer)
+                        return OpenAIResponses(self._openai(options), failures, self._coalescer)
                     case "anthropic":
-                        return AnthropicMessages(self._anthropic(key, url), failures, self._coalescer)
+                        return AnthropicMessages(self._anthropic(options), failures, self._coalescer)
         except ProviderError as error:
             return _NotConfigured(error)
 
-    def _openai(self, key: str | None, url: str | None) -> openai.AsyncOpenAI:
-        client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, http_client=self._http_client)
+    def _openai(self, options: ClientOptions) -> openai.AsyncOpenAI:
+        client = openai.AsyncOpenAI(
+            api_key=options.key,
+            base_url=options.url,
+            default_headers=options.headers,
+            max_retries=0,
+            http_client=self._http_client,
+        )
         self.addresses.add(client.base_url)
         return client
 
-    def _anthropic(self, key: str | None, url: str | None) -> anthropic.AsyncAnthropic:
-        client = anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0, http_client=self._http_client)
+    def _anthropic(self, options: ClientOptions) -> anthropic.AsyncAnthropic:
+        client = anthropic.AsyncAnthropic(
+            api_key=options.key,
+            base_url=options.url,
+            default_headers=options.headers,
+            max_retries=0,
+            http_client=self._http_client,
+        )
         self.addresses.add(client.base_url)
         return client
 
@@ -186,6 +191,11 @@ def _was_closed(cause: BaseException | None) -> bool:
     return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
         cause, aiohttp.ClientConnectorError
     )
+
+
+async def _without_key(request: httpx2.Request) -> None:
+    if request.headers.get("authorization") == f"Bearer {NO_KEY}":
+        del request.headers["authorization"]
 
 
 async def _bound(response: httpx2.Response) -> None:
