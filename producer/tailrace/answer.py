@@ -141,7 +141,18 @@ class _Said:
             if calls:
                 block["after_calls"] = calls
             self.thoughts.append(block)
-            self.unsigned, self.unsigned_after = _Text(), None
+            self.break_off_thought()
+
+    def break_off_thought(self) -> None:
+        """What is thought from here on belongs to another block."""
+        self.unsigned, self.unsigned_after = _Text(), None
+
+
+def _among(calls: list[PastToolCall | None], block: PastReasoning) -> PastReasoning:
+    """The block, if it counts the calls that are left out too, without those."""
+    after_calls = block.get("after_calls", 0)
+    left = sum(call is not None for call in calls[:after_calls])
+    return block if left == after_calls else {**block, "after_calls": left}
 
 
 class Answer:
@@ -168,7 +179,9 @@ class Answer:
         match event:
             case Started():
                 self.attempt = event.attempt
-                if not event.continues:
+                if event.continues:
+                    self._said.break_off_thought()
+                else:
                     self._said = _Said()
             case Completed() | Failed() | Cancelled():
                 self.ending = event
@@ -211,15 +224,21 @@ class Answer:
     @property
     def message(self) -> AssistantMessage:
         """The answer as a message of the conversation, for the request of the next turn: with the tool calls, and with
-        the reasoning that the provider has signed, which it may want back together with their results."""
+        the reasoning and the signatures that the provider may want back.
+
+        A call that never got a name or an id is left out: nobody can answer it.
+        """
         message = AssistantMessage(role="assistant", content=self.text or self.refusal)
-        if self._said.tool_calls:
-            message["tool_calls"] = [
-                PastToolCall(id=call.call_id or "", name=call.name or "", arguments=call.arguments)
-                for call in self.tool_calls
-            ]
+        calls = [
+            PastToolCall(id=call.call_id, name=call.name, arguments=call.arguments)
+            if call.call_id and call.name
+            else None
+            for call in self.tool_calls
+        ]
+        if any(calls):
+            message["tool_calls"] = [call for call in calls if call]
         if self._said.thoughts:
-            message["reasoning"] = list(self._said.thoughts)
+            message["reasoning"] = [_among(calls, block) for block in self._said.thoughts]
         return message
 
     @property

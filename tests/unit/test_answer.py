@@ -111,6 +111,49 @@ def test_an_answer_is_a_message_of_the_next_turn_with_the_reasoning_that_was_sig
     )
 
 
+def test_a_call_without_a_name_or_an_id_is_no_part_of_the_next_turn() -> None:
+    answer = Answer()
+    for event in (
+        ToolCall(index=0, call_id="nameless", arguments="{"),
+        ToolCall(index=1, name="without_id"),
+        Reasoning(text="Hm", signature="one"),
+        ToolCall(index=2, call_id="call", name="look_up"),
+        Reasoning(text="", signature="two"),
+    ):
+        answer.add(event)
+    assert len(answer.tool_calls) == 3
+    assert answer.message == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "call", "name": "look_up", "arguments": ""}],
+        "reasoning": [
+            {"text": "Hm", "signature": "one", "after_calls": 0},
+            {"text": "", "signature": "two", "after_calls": 1},
+        ],
+    }
+
+
+def test_an_answer_whose_calls_have_no_names_calls_nothing_in_the_next_turn() -> None:
+    answer = Answer()
+    answer.add(ToolCall(index=0, call_id="nameless"))
+    assert answer.message == {"role": "assistant", "content": ""}
+
+
+def test_what_was_thought_before_an_interruption_is_no_part_of_what_is_signed_after_it() -> None:
+    answer = Answer()
+    for event in (
+        started(1),
+        Delta(text="one "),
+        Reasoning(text="cut"),
+        started(2, continues=True),
+        Delta(text="two "),
+        Reasoning(text="whole", signature="signed"),
+    ):
+        answer.add(event)
+    assert answer.message.get("reasoning") == [{"text": "whole", "signature": "signed", "after_chars": 8}]
+    assert answer.reasoning == "cutwhole"
+
+
 def test_a_gap_leaves_an_answer_incomplete_until_an_attempt_begins_anew() -> None:
     answer = Answer()
     for event in (started(1), Delta(text="one "), gap(EntryId(1, 3), EntryId(1, 9)), Delta(text="nine")):
