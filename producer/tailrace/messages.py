@@ -10,8 +10,8 @@ from tailrace.problems import Problem, refusal
 
 _Words: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
-_Id: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-
+_Id: TypeAlias = _Words
+"""Of any length: LiteLLM's ids of Gemini's calls hold a signature. The whole request is bounded."""
 
 _BASE64_LETTERS: Final = (string.ascii_letters + string.digits + "+/").encode()
 
@@ -127,9 +127,10 @@ class PastToolCall(TypedDict):
     """A call of a tool that the model has made in an earlier turn."""
 
     id: _Id
-    name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    name: _Words
     arguments: str
-    """JSON, joined as it came; where a tool takes none it may be empty. Anthropic needs an object."""
+    """JSON, joined as it came; where a tool takes none it may be empty. What is no JSON, since the answer was cut, goes
+    out inside of an object (`{"INVALID_JSON": …}`) if a result follows, and else not at all."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -138,8 +139,9 @@ class PastReasoning(TypedDict):
 
     text: str
     signature: NotRequired[str]
-    """What the `reasoning` event that closed the block carried. Without it, and for Chat Completions, a block is left
-    out: neither is anything that the provider takes back."""
+    """What the `reasoning` event that closed the block carried: an opaque token, by which a provider of the same kind
+    gets the block back as it came, with what it has signed elsewhere in the turn, such as its tool calls. Without it a
+    block is left out."""
     after_chars: NotRequired[_Count]
     """How many characters of the `content` came before it."""
     after_calls: NotRequired[_Count]
@@ -148,7 +150,7 @@ class PastReasoning(TypedDict):
 
 @with_config(ConfigDict(extra="forbid"))
 class AssistantMessage(TypedDict):
-    """A turn of the model: it has text, calls tools, or thinks, or all of these."""
+    """A turn of the model: it has text, calls tools, or thinks, or all of these. One without any does not go out."""
 
     role: Literal["assistant"]
     content: NotRequired[str]
@@ -174,16 +176,23 @@ Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessag
 """One turn of the conversation."""
 
 
+def says_something(message: Message) -> bool:
+    """Whether anything is in it. An answer may be empty, and is a message of the next turn nevertheless."""
+    return message["role"] != "assistant" or any(
+        (message.get("content"), message.get("tool_calls"), message.get("reasoning"))
+    )
+
+
 def _in_order(messages: list[Message]) -> list[Message]:
     called: set[str] = set()
     problems: list[Problem] = []
     for index, message in enumerate(messages):
         if message["role"] == "assistant":
             called.update(call["id"] for call in message.get("tool_calls", ()))
-            if not (message.get("content") or message.get("tool_calls") or message.get("reasoning")):
-                problems.append(Problem((index,), "says nothing: give `content`, `tool_calls` or `reasoning`"))
         elif message["role"] == "tool" and message["tool_call_id"] not in called:
             problems.append(Problem((index, "tool_call_id"), "no assistant message before it makes a call of this id"))
+    if not any(map(says_something, messages)):
+        problems.append(Problem((), "none of them says anything"))
     if problems:
         raise refusal(problems)
     return messages

@@ -1,12 +1,9 @@
 """What each kind of API takes, and what of its answers a job can carry; the rest is refused before it is enqueued."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, cast, get_args
 
-from pydantic_core import from_json
-
-from tailrace.messages import Message
+from tailrace.messages import Message, says_something
 from tailrace.problems import Path, Problem
 from tailrace.tools import Tool
 
@@ -225,9 +222,6 @@ def _responses(request: Asked, provider: str) -> Iterator[Problem]:
         yield Problem(("stop",), f"{provider} has no stop sequences: leave it out")
 
 
-_ANTHROPIC_ID: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-
-
 def _anthropic(request: Asked, provider: str) -> Iterator[Problem]:
     if request.temperature is not None and request.temperature > 1:
         yield Problem(("temperature",), f"{provider} takes 0 to 1")
@@ -237,23 +231,8 @@ def _anthropic(request: Asked, provider: str) -> Iterator[Problem]:
     for index, tool in enumerate(request.tools):
         if "parameters" in tool and tool["parameters"].get("type") != "object":
             yield Problem(("tools", index, "parameters"), f"{provider} takes a schema of the type `object` alone")
-    if all(message["role"] == "system" for message in request.messages):
+    if not any(message["role"] != "system" and says_something(message) for message in request.messages):
         yield Problem(("messages",), f"{provider} needs one that is not of the role `system`")
-    for index, message in enumerate(request.messages):
-        calls = message.get("tool_calls", ()) if message["role"] == "assistant" else ()
-        for place, call in enumerate(calls):
-            path: Path = ("messages", index, "tool_calls", place)
-            if not _ANTHROPIC_ID.fullmatch(call["id"]):
-                yield Problem((*path, "id"), f"{provider} takes the characters A-Z a-z 0-9 _ - alone")
-            if call["arguments"] and not _is_object(call["arguments"]):
-                yield Problem((*path, "arguments"), f"{provider} takes a JSON object alone")
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(from_json(text, allow_inf_nan=False), dict)
-    except ValueError:
-        return False
 
 
 _FIELDS: Final[Mapping[ApiKind, Callable[[Asked, str], Iterator[Problem]]]] = {

@@ -81,7 +81,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
     ({"messages": [{"role": "user", "content": []}]}, "messages.0.content"),
     ({"messages": [{"role": "user", "content": "x", "name": "Bob"}]}, "messages.0.name"),
-    ({"messages": [{"role": "assistant", "content": ""}]}, "messages.0"),
+    ({"messages": [{"role": "assistant", "content": ""}]}, "messages"),
     ({"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "name": "a"}]}]},
      "messages.0.tool_calls.0.arguments"),
     ({"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "x"}]}, "messages.0.tool_call_id"),

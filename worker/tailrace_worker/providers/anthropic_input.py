@@ -1,23 +1,41 @@
 """A request as Anthropic's Messages takes it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 from typing import Any, Final
 
-from pydantic_core import from_json
+import msgspec
+from msgspec import Struct
 
 from tailrace.messages import AssistantMessage, Document, Image, Message, PastReasoning, Text
 from tailrace.request import GenerationRequest
 from tailrace.tools import Tool
 from tailrace_worker.providers.endpoint import Body, with_extra
-from tailrace_worker.providers.past_turn import in_order
+from tailrace_worker.providers.past_turn import answered_calls, fitting_id, in_order
 
 DEFAULT_MAX_TOKENS: Final = 4_096
 """Messages needs a limit; this one holds where the request gives none."""
-UNSIGNED: Final = "thinking:"
-TURN: Final = "turn:"
+
+# What stands in place of a signature, where a block has none. Signatures are base64, and have no colon.
 REDACTED: Final = "redacted_thinking:"
-"""Before the data of a block of thinking that is encrypted, where others have a signature: theirs are base64."""
+"""Before the data of a block of thinking that is encrypted."""
+UNSIGNED: Final = "thinking:"
+"""Of a block of thinking that ended without a signature: Kimi, DeepSeek and GLM want those back too."""
+PAUSED: Final = "turn:"
+"""Before the blocks, as JSON, of a turn that the provider has paused: it goes on only from the same blocks."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_THINKING: Final = frozenset({"thinking", "redacted_thinking"})
+
+
+class _Block(Struct):
+    type: str
+    text: str = ""
+
+
+_decode_blocks: Final = msgspec.json.Decoder(list[_Block]).decode
 
 
 def body(request: GenerationRequest) -> Body:
@@ -66,55 +84,93 @@ def _tool(tool: Tool) -> Body:
     return said
 
 
-def _turns(messages: list[Message]) -> list[Body]:
+def _turns(messages: Sequence[Message]) -> list[Body]:
     """Messages that belong to one turn in one: the results of all tools have to come at once, before anything else."""
-    spoken = [message for message in messages if message["role"] != "system"]
     turns: list[Body] = []
-    for role, together in groupby(spoken, lambda message: "assistant" if message["role"] == "assistant" else "user"):
-        blocks = [block for message in together for block in _blocks(message)]
-        if blocks:
-            turns.append({"role": role, "content": sorted(blocks, key=lambda block: block["type"] != "tool_result")})
-    return turns
+    spoken = [each for each in zip(messages, answered_calls(messages), strict=True) if each[0]["role"] != "system"]
+    for role, together in groupby(spoken, lambda each: "assistant" if each[0]["role"] == "assistant" else "user"):
+        blocks = [block for message, answered in together for block in _blocks(message, answered)]
+        blocks.sort(key=lambda block: block["type"] != "tool_result")
+        turns.append({"role": role, "content": blocks})
+    if turns and turns[-1]["role"] == "assistant":
+        _end_without_thinking(turns[-1]["content"])
+    return [{**turn, "content": _plain(turn["content"])} for turn in turns if turn["content"]]
 
 
-def _blocks(message: Message) -> Iterator[Body]:
+def _end_without_thinking(blocks: list[Body]) -> None:
+    # A conversation may end with a turn of the model's, to be gone on with, but not with its thinking.
+    while blocks and blocks[-1]["type"] in _THINKING:
+        blocks.pop()
+
+
+def _plain(blocks: list[Body]) -> list[Body] | str:
+    match blocks:
+        case [{"type": "text", "text": str() as text}]:
+            return text
+        case _:
+            return blocks
+
+
+def _blocks(message: Message, answered: AbstractSet[str]) -> Iterator[Body]:
     match message["role"]:
         case "assistant":
-            yield from _said(message)
+            yield from _paused(message) or _said(message, answered)
         case "tool":
-            result: Body = {"type": "tool_result", "tool_use_id": message["tool_call_id"]}
+            result: Body = {"type": "tool_result", "tool_use_id": fitting_id(message["tool_call_id"], _ID)}
             if message["content"]:
                 result["content"] = _content(message["content"])
             yield {**result, "is_error": True} if message.get("is_error") else result
         case _:
             content = message["content"]
-            yield from _content([{"type": "text", "text": content}] if isinstance(content, str) else content)
+            yield from [{"type": "text", "text": content}] if isinstance(content, str) else map(_part, content)
 
 
-def _said(message: AssistantMessage) -> Iterator[Body]:
-    for part in in_order(message):
+def _paused(message: AssistantMessage) -> list[Body]:
+    """The blocks of a turn that the provider has paused, unless the text has been changed since, as by a guard."""
+    for block in message.get("reasoning", ()):
+        signature = block.get("signature", "")
+        if signature.startswith(PAUSED):
+            said = signature.removeprefix(PAUSED)
+            try:
+                text = "".join(each.text for each in _decode_blocks(said) if each.type == "text")
+            except (msgspec.DecodeError, RecursionError):
+                break
+            if text == message.get("content", ""):
+                blocks: list[Body] = msgspec.json.decode(said)
+                return blocks
+    return []
+
+
+def _said(message: AssistantMessage, answered: AbstractSet[str]) -> Iterator[Body]:
+    for part in in_order(message, answered, _thought):
         match part:
             case "reasoning", block:
-                yield from _thought(block)
+                yield block
             case "text", text:
                 # A block of white space alone is refused.
                 if not text.isspace():
                     yield {"type": "text", "text": text}
             case "call", call:
-                arguments = from_json(call["arguments"] or "{}")
-                yield {"type": "tool_use", "id": call["id"], "name": call["name"], "input": arguments}
+                yield {"type": "tool_use", "id": fitting_id(call.id, _ID), "name": call.name, "input": call.as_object}
 
 
-def _thought(block: PastReasoning) -> Iterator[Body]:
+def _thought(block: PastReasoning) -> Body | None:
     signature = block.get("signature", "")
     if signature.startswith(REDACTED):
-        yield {"type": "redacted_thinking", "data": signature.removeprefix(REDACTED)}
-    elif signature and not signature.startswith("{"):  # JSON is what Responses gave.
-        yield {"type": "thinking", "thinking": block["text"], "signature": signature}
+        return {"type": "redacted_thinking", "data": signature.removeprefix(REDACTED)}
+    if signature == UNSIGNED:
+        return {"type": "thinking", "thinking": block["text"], "signature": ""}
+    if signature and ":" not in signature:
+        return {"type": "thinking", "thinking": block["text"], "signature": signature}
+    return None
 
 
 def _content(content: Any) -> Any:
-    return content if isinstance(content, str) else [_part(part) for part in content]
+    match content:
+        case (str() as text) | [{"type": "text", "text": text}]:
+            return text
+        case parts:
+            return [_part(part) for part in parts]
 
 
 def _part(part: Text | Image | Document) -> Body:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tailrace_worker.providers.anthropic_input import TURN
+from tailrace_worker.providers.anthropic_input import PAUSED
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.tool_calls import as_text
 
@@ -55,7 +55,7 @@ class Turn:
             return None
         try:
             blocks = [_whole(block, grown) for block, grown in zip(self._blocks, self._grown, strict=True)]
-            return TURN + msgspec.json.encode(blocks).decode()
+            return PAUSED + msgspec.json.encode(blocks).decode()
         except ValueError:
             return None
 

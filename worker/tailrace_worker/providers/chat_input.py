@@ -1,20 +1,32 @@
 """A request as OpenAI's Chat Completions takes it."""
 
-from typing import Any
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
-from tailrace.messages import AssistantMessage, Document, Image, Message, PastToolCall, Text
+from tailrace.messages import AssistantMessage, Document, Image, Message, Text
 from tailrace.request import GenerationRequest
+from tailrace_worker.providers.chat_reasoning import members_of
 from tailrace_worker.providers.endpoint import Body, data_url, with_extra
+from tailrace_worker.providers.past_turn import answered_calls, fitting_id, sent_calls
+
+_OPENAI_ID: Final = re.compile(".{1,40}", re.DOTALL)
+"""LiteLLM's ids of Gemini's calls are longer, since they hold a signature."""
 
 
-def body(request: GenerationRequest, *, limit: str) -> Body:
-    """The request's body; `extra` comes last. Reasoning is left out, and what is nothing without it.
+def body(request: GenerationRequest, *, limit: str, is_openais: bool = True) -> Body:
+    """The request's body; `extra` comes last.
 
-    `limit` is the server's name for the most tokens that it may give.
+    Args:
+        request: What is asked.
+        limit: The server's name for the most tokens that it may give.
+        is_openais: Whether the server is OpenAI's own. It refuses members of a message that it does not know, and gets
+            no reasoning back.
     """
     said: Body = {
         "model": request.model,
-        "messages": [turn for message in request.messages if (turn := _turn(message))],
+        "messages": list(_turns(request.messages, is_openais=is_openais)),
         "stream": request.stream,
     }
     if request.stream:
@@ -41,31 +53,46 @@ def body(request: GenerationRequest, *, limit: str) -> Body:
     return with_extra(said, request.extra)
 
 
-def _turn(message: Message) -> Body | None:
-    match message["role"]:
-        case "assistant":
-            return _said(message)
-        case "tool":
-            return {"role": "tool", "tool_call_id": message["tool_call_id"], "content": _content(message["content"])}
-        case role:
-            return {"role": role, "content": _content(message["content"])}
+def _turns(messages: Sequence[Message], *, is_openais: bool) -> Iterator[Body]:
+    for message, answered in zip(messages, answered_calls(messages), strict=True):
+        match message["role"]:
+            case "assistant":
+                if turn := _said(message, answered, is_openais=is_openais):
+                    yield turn
+            case "tool":
+                call_id = _id(message["tool_call_id"], is_openais=is_openais)
+                yield {"role": "tool", "tool_call_id": call_id, "content": _content(message["content"])}
+            case role:
+                yield {"role": role, "content": _content(message["content"])}
 
 
-def _said(message: AssistantMessage) -> Body | None:
-    content = message.get("content") or None
-    calls = [_call(call) for call in message.get("tool_calls", ())]
-    if calls:
-        return {"role": "assistant", "content": content, "tool_calls": calls}
-    return {"role": "assistant", "content": content} if content else None
+def _said(message: AssistantMessage, answered: AbstractSet[str], *, is_openais: bool) -> Body | None:
+    """The turn; `None` if there is nothing in it but reasoning."""
+    given, of_calls = members_of(() if is_openais else message.get("reasoning", ()))
+    said: Body = {"role": "assistant", "content": message.get("content") or None, **given}
+    if calls := sent_calls(message, answered):
+        said["tool_calls"] = [
+            {
+                "id": _id(call.id, is_openais=is_openais),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+                **of_calls.get(call.number, {}),
+            }
+            for call in calls
+        ]
+    return said if calls or said["content"] else None
 
 
-def _call(call: PastToolCall) -> Body:
-    function = {"name": call["name"], "arguments": call["arguments"] or "{}"}
-    return {"id": call["id"], "type": "function", "function": function}
+def _id(call_id: str, *, is_openais: bool) -> str:
+    return fitting_id(call_id, _OPENAI_ID) if is_openais else call_id
 
 
 def _content(content: Any) -> Any:
-    return content if isinstance(content, str) else [_part(part) for part in content]
+    match content:
+        case (str() as text) | [{"type": "text", "text": text}]:
+            return text
+        case parts:
+            return [_part(part) for part in parts]
 
 
 def _part(part: Text | Image | Document) -> Body:

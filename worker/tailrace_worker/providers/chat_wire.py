@@ -26,6 +26,9 @@ class ToolCall(Struct, gc=False):
     id: Any = None
     function: Function | None = None
     custom: Custom | None = None
+    extra_content: Any = None
+    """Not of OpenAI: where Gemini puts the signature of a call; in LiteLLM it is `provider_specific_fields`."""
+    provider_specific_fields: Any = None
 
 
 class Part(Struct):
@@ -44,6 +47,10 @@ class Message(Struct, gc=False):
     reasoning_content: Any = None
     """Not of OpenAI: where DeepSeek and vLLM put the thinking; in OpenRouter it is `reasoning`."""
     reasoning: Any = None
+    reasoning_details: Any = None
+    """Not of OpenAI: the blocks of the reasoning with OpenRouter, a list of objects."""
+    extra_content: Any = None
+    """Not of OpenAI: where Gemini puts the signature of a text."""
 
 
 class Choice(Struct, gc=False):

@@ -1,13 +1,14 @@
 """A request as OpenAI's Responses takes it."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from tailrace.messages import AssistantMessage, Document, Image, Message, Text
+from tailrace.messages import AssistantMessage, Document, Image, Message, PastReasoning, Text
 from tailrace.request import GenerationRequest
 from tailrace.tools import Tool
 from tailrace_worker.providers.endpoint import Body, data_url, with_extra
-from tailrace_worker.providers.past_turn import in_order
+from tailrace_worker.providers.past_turn import answered_calls, in_order
 from tailrace_worker.providers.responses_reasoning import item_of
 
 
@@ -18,9 +19,10 @@ def body(request: GenerationRequest) -> Body:
     """
     # What is stored nowhere cannot be told by its id alone.
     is_stored = request.extra.get("store") is not False
+    turns = zip(request.messages, answered_calls(request.messages), strict=True)
     said: Body = {
         "model": request.model,
-        "input": [item for message in request.messages for item in _items(message, is_stored=is_stored)],
+        "input": [item for message, answered in turns for item in _items(message, answered, is_stored=is_stored)],
         "stream": request.stream,
     }
     if request.max_output_tokens is not None:
@@ -47,10 +49,10 @@ def _tool(tool: Tool) -> Body:
     return {"type": "function", "parameters": {"type": "object", "properties": {}}, **tool}
 
 
-def _items(message: Message, *, is_stored: bool) -> Iterator[Body]:
+def _items(message: Message, answered: AbstractSet[str], *, is_stored: bool) -> Iterator[Body]:
     match message["role"]:
         case "assistant":
-            yield from _said(message, is_stored=is_stored)
+            yield from _said(message, answered, is_stored=is_stored)
         case "tool":
             output = _content(message["content"])
             yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}
@@ -58,21 +60,28 @@ def _items(message: Message, *, is_stored: bool) -> Iterator[Body]:
             yield {"role": role, "content": _content(message["content"])}
 
 
-def _said(message: AssistantMessage, *, is_stored: bool) -> Iterator[Body]:
-    for part in in_order(message):
+def _said(message: AssistantMessage, answered: AbstractSet[str], *, is_stored: bool) -> Iterator[Body]:
+    def given_back(block: PastReasoning) -> Body | None:
+        item = item_of(block)
+        return item if item and (is_stored or "encrypted_content" in item) else None
+
+    for part in in_order(message, answered, given_back):
         match part:
-            case "reasoning", block:
-                if (item := item_of(block)) and (is_stored or "encrypted_content" in item):
-                    yield item
+            case "reasoning", item:
+                yield item
             case "text", text:
-                yield {"role": "assistant", "content": text}
+                # llama.cpp knows an assistant's message only by its type.
+                yield {"type": "message", "role": "assistant", "content": text}
             case "call", call:
-                arguments = call["arguments"] or "{}"
-                yield {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": arguments}
+                yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def _content(content: Any) -> Any:
-    return content if isinstance(content, str) else [_part(part) for part in content]
+    match content:
+        case (str() as text) | [{"type": "text", "text": text}]:
+            return text
+        case parts:
+            return [_part(part) for part in parts]
 
 
 def _part(part: Text | Image | Document) -> Body:
