@@ -207,6 +207,20 @@ async def test_a_block_of_thoughts_is_a_text_of_its_own() -> None:
     ]
 
 
+async def test_a_signature_that_comes_after_a_call_goes_too_if_what_was_thought_before_the_call_was_altered() -> None:
+    call = ToolCall(index=0, call_id="a", name="f")
+    for thought, signatures in (("to ann@x.org", ["2"]), ("to Ann", ["1", "2"])):
+        said: list[Piece] = [
+            Reasoning(text=thought),
+            call,
+            Reasoning(text="", signature="1"),
+            Reasoning(text="plain", signature="2"),
+            STOP,
+        ]
+        came, _ = await drained(redact(Source(said).stream(), rules_of({"type": "redact", "kinds": ["email"]})))
+        assert [each.signature for each in came if isinstance(each, Reasoning) and each.signature] == signatures
+
+
 async def test_the_source_is_closed_when_its_readers_leave() -> None:
     source = Source([Delta(text="Hello ")], stays_open=True)
     stage = redact(source.stream(), rules_of({"type": "redact", "kinds": ["email"]}))

@@ -38,6 +38,8 @@ async def watched(
     Where the provider breaks off, what was held back is not shown: nobody knows what it would have become.
     """
     watches: dict[type[Text], Watch] = {Delta: first} if first else {}
+    # A block of reasoning may be signed long after it, with tool calls between them.
+    has_altered = False
     async with aclosing(pieces):
         async for piece in pieces:
             match piece:
@@ -46,8 +48,9 @@ async def watched(
                     for text in chain(block.feed(piece.text), block.end()):
                         yield Reasoning(text=text)
                     # What was altered would not be taken back with its signature, and is left out without one.
-                    if not block.has_altered:
+                    if not (has_altered or block.has_altered):
                         yield Reasoning(text="", signature=signature)
+                    has_altered = False
                 case Delta() | Reasoning() | Refusal():
                     kind = type(piece)
                     if kind not in watches:
@@ -57,8 +60,10 @@ async def watched(
                 case Usage() | Notice():
                     yield piece
                 case _:
+                    reasoning = watches.get(Reasoning)
                     for rest in _rests(watches):
                         yield rest
+                    has_altered = has_altered or (reasoning is not None and reasoning.has_altered)
                     yield piece
 
 
