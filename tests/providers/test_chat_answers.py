@@ -29,6 +29,11 @@ STOPPED = Finish(reason="stop", provider_reason="stop")
 USED = Usage(input_tokens=3, output_tokens=5, cached_input_tokens=2, reasoning_tokens=4)
 
 
+def given_back(*members: str) -> Reasoning:
+    """What a later turn gives the reasoning back by."""
+    return Reasoning(text="", signature="chat:" + json.dumps({"members": members}, separators=(",", ":")))
+
+
 def calls(*fragments: object) -> dict[str, object]:
     return chunk({"tool_calls": list(fragments)})
 
@@ -43,8 +48,11 @@ def calls(*fragments: object) -> dict[str, object]:
         ([chunk({"role": "assistant", "content": ""}), chunk({"content": None}), TEXT, STOP], [HI, STOPPED]),
         ([TEXT, STOP, STOP, TEXT], [HI, HI, STOPPED]),
         ([TEXT, {**TEXT, "choices": [{"index": 1, "delta": {"content": "?"}}]}, STOP], [HI, Delta(text="?"), STOPPED]),
-        ([chunk({"reasoning_content": "Hm", "reasoning": "Hm"}), TEXT, STOP], [Reasoning(text="Hm"), HI, STOPPED]),
-        ([chunk({"reasoning": "Hm"}), TEXT, STOP], [Reasoning(text="Hm"), HI, STOPPED]),
+        (
+            [chunk({"reasoning_content": "Hm", "reasoning": "Hm"}), TEXT, STOP],
+            [Reasoning(text="Hm"), HI, given_back("reasoning", "reasoning_content"), STOPPED],
+        ),
+        ([chunk({"reasoning": "Hm"}), TEXT, STOP], [Reasoning(text="Hm"), HI, given_back("reasoning"), STOPPED]),
         (
             [chunk({"refusal": "No."}), STOP],
             [Refusal(text="No."), Finish(reason="refusal", provider_reason="stop")],
@@ -217,6 +225,7 @@ async def test_a_whole_completion_is_read_in_order() -> None:
         ToolCall(index=0, call_id="a", name="f", arguments="{}"),
         ToolCall(index=1, call_id="b", name="g", arguments="[]"),
         USED,
+        given_back("reasoning_content"),
         Finish(reason="tool_calls", provider_reason="tool_calls"),
     ]
 

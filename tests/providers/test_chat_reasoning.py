@@ -1,6 +1,6 @@
 """What a server of Chat Completions wants back with a turn goes back as it came."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,11 @@ def text(words: str | None, **fields: object) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
+def calls_of(message: wire.Message) -> Sequence[wire.ToolCall]:
+    """Its calls, or their fragments."""
+    return message.tool_calls if isinstance(message.tool_calls, list) else []
+
+
 def message_of(deltas: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The answer that the deltas add up to, as a message of the next turn."""
     answer, given_back = Answer(), GivenBack()
@@ -32,7 +37,7 @@ def message_of(deltas: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             answer.add(Reasoning(text=thought))
         if isinstance(message.content, str) and message.content:
             answer.add(Delta(text=message.content))
-        for call in message.tool_calls or ():
+        for call in calls_of(message):
             number = call.index or 0
             given_back.call(number, call.extra_content, call.provider_specific_fields)
             if call.function:
@@ -241,7 +246,7 @@ def test_more_than_a_signature_may_hold_is_kept_nowhere(delta: dict[str, Any]) -
         for place, detail in enumerate(message.reasoning_details or ()):
             detail["id"] = f"{number}.{place}"
         given_back.see(message)
-        for each in message.tool_calls or ():
+        for each in calls_of(message):
             given_back.call(number, each.extra_content)
 
     assert given_back.signature() is None

@@ -120,13 +120,19 @@ async def test_an_id_that_anthropic_refuses_is_replaced_in_the_call_and_in_its_r
     assert (await turns("anthropic", messages))[1]["content"][0]["id"] == called[0]
 
 
-async def test_an_id_that_openai_refuses_is_replaced_in_the_call_and_in_its_result() -> None:
-    said = await turns("openai", calling("{}", call_id="c" * 41))
+def test_an_id_that_openai_refuses_is_replaced_in_the_call_and_in_its_result() -> None:
+    def sent_to(call_id: str, *, is_openais: bool) -> list[dict[str, Any]]:
+        request = asking("openai", messages=calling("{}", call_id=call_id))
+        messages: list[dict[str, Any]] = chat_input.body(request, limit="max_tokens", is_openais=is_openais)["messages"]
+        return messages
+
+    said = sent_to("c" * 41, is_openais=True)
     (call,) = said[1]["tool_calls"]
 
     assert len(call["id"]) <= 40
     assert said[2]["tool_call_id"] == call["id"]
-    assert (await turns("openai", calling("{}", call_id="c" * 40)))[2]["tool_call_id"] == "c" * 40
+    assert sent_to("c" * 40, is_openais=True)[2]["tool_call_id"] == "c" * 40
+    assert sent_to("c" * 41, is_openais=False)[2]["tool_call_id"] == "c" * 41
 
 
 @pytest.mark.parametrize("kind", API_KINDS)

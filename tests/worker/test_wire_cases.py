@@ -12,12 +12,14 @@ from tailrace_worker import calls
 from tailrace_worker.calls import Calls
 from tailrace_worker.generation import Generations
 from tailrace_worker.throttle import Throttle
-from tests.providers.wire_case import WireCase, problems, serving
+from tests.providers.wire_case import WireCase, problems, serving, streamed
 from tests.recorded.replay import SHARED
 
 FOLDER = SHARED / "wire-cases"
 if not FOLDER.exists():
     pytest.skip("The wire cases are missing: no ../shared/wire-cases beside the repository.", allow_module_level=True)
+
+HI = streamed({"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}, done=True)
 
 
 def case_of(name: str) -> WireCase:
@@ -29,7 +31,8 @@ def case_of(name: str) -> WireCase:
         request=said["request"],
         right=said["right"],
         seconds_between_events=said.get("seconds_between_chunks", 0.0),
-        answers=[path.read_bytes() for path in answers],
+        # Where two calls are refused, the third one is answered.
+        answers=[*(path.read_bytes() for path in answers), *([HI] if len(answers) > 1 else [])],
     )
 
 

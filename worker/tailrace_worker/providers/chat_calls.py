@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tailrace.events import ToolCall
 from tailrace_worker.providers import chat_wire as wire
+from tailrace_worker.providers.chat_reasoning import GivenBack
 from tailrace_worker.providers.fragments import Arguments
 from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text
 
@@ -15,8 +16,9 @@ class ChatCalls:
     id, give one index to all calls or two to one, give every fragment the name or an id of its own, or count fragments.
     """
 
-    def __init__(self, calls: ToolCalls) -> None:
+    def __init__(self, calls: ToolCalls, given_back: GivenBack) -> None:
         self._calls = calls
+        self._given_back = given_back
         self._places: dict[int, Call] = {}
         """The latest call at each index."""
         self._shared: dict[int, str] = {}
@@ -51,6 +53,7 @@ class ChatCalls:
         if call is None:
             call = self._calls.begin(is_json=said.custom is None)
         self._places[place] = call
+        self._given_back.call(call.index, said.extra_content, said.provider_specific_fields)
         yield from _merged(call.named(call_id, name), call.fragment(text))
 
     def whole(self, said: Sequence[wire.ToolCall], *, begun: int) -> Iterator[ToolCall]:
@@ -60,6 +63,7 @@ class ChatCalls:
             call = self._calls.of_id(call_id, begun=begun) or self._calls.at(number, begun=begun)
             if call is None or (name and call.name and name != call.name):
                 call = self._calls.begin(is_json=each.custom is None)
+            self._given_back.call(call.index, each.extra_content, each.provider_specific_fields)
             yield from _merged(call.named(call_id, name), call.whole(text))
 
     def _continued(self, place: int, call_id: str | None, name: str | None, text: str) -> Call | None:

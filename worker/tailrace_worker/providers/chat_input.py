@@ -15,7 +15,7 @@ _OPENAI_ID: Final = re.compile(".{1,40}", re.DOTALL)
 """LiteLLM's ids of Gemini's calls are longer, since they hold a signature."""
 
 
-def body(request: GenerationRequest, *, limit: str, is_openais: bool = True) -> Body:
+def body(request: GenerationRequest, *, limit: str, is_openais: bool) -> Body:
     """The request's body; `extra` comes last.
 
     Args:

@@ -15,6 +15,7 @@ from tailrace_worker.provider import Alive, Finish, Piece, text_delta
 from tailrace_worker.providers import chat_wire as wire
 from tailrace_worker.providers.chat_calls import ChatCalls
 from tailrace_worker.providers.chat_input import body
+from tailrace_worker.providers.chat_reasoning import GivenBack
 from tailrace_worker.providers.endpoint import Body, Endpoint
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
@@ -42,11 +43,26 @@ class OpenAIChat:
     prefills = False
 
     def __init__(
-        self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer, *, limit: str = "max_completion_tokens"
+        self,
+        client: AsyncOpenAI,
+        failures: Failures,
+        coalescer: Coalescer,
+        *,
+        limit: str = "max_completion_tokens",
+        is_openais: bool = False,
     ) -> None:
-        """`limit` is the server's name for the most tokens that it may give."""
+        """Make the adapter of a server.
+
+        Args:
+            client: The SDK's.
+            failures: Tells what goes wrong.
+            coalescer: Wakes who reads.
+            limit: The server's name for the most tokens that it may give.
+            is_openais: Whether it is OpenAI's own.
+        """
         self._client = client
         self._limit = limit
+        self._is_openais = is_openais
         self._endpoint = Endpoint(failures, self._post, coalescer)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
@@ -54,7 +70,8 @@ class OpenAIChat:
         past_calls = sum(
             len(message.get("tool_calls", ())) for message in request.messages if message["role"] == "assistant"
         )
-        return self._endpoint.call(body(request, limit=self._limit), _Answer(self._endpoint.skipped, past_calls))
+        asked = body(request, limit=self._limit, is_openais=self._is_openais)
+        return self._endpoint.call(asked, _Answer(self._endpoint.skipped, past_calls))
 
     async def _post(self, body: Body) -> httpx2.Response:
         stream = await self._client.post(
@@ -76,7 +93,8 @@ class _Answer:
         self._thinking = Fragments()
         self._refusal = Fragments()
         self._calls = ToolCalls(past_calls)
-        self._fragments = ChatCalls(self._calls)
+        self._given_back = GivenBack()
+        self._fragments = ChatCalls(self._calls, self._given_back)
 
     def whole(self, body: bytes) -> Iterable[Piece]:
         pieces = self.pieces(body)
@@ -113,6 +131,8 @@ class _Answer:
             if half := text.end():
                 yield kind(text=half)
         yield from self._calls.end()
+        if signature := self._given_back.signature():
+            yield Reasoning(text="", signature=signature)
         if reason == "stop":
             # Calls that `tool_choice` has forced are a `stop` on this wire, and so is a refusal.
             reason = "tool_calls" if self._calls else "refusal" if self._refusal else "stop"
@@ -147,6 +167,7 @@ class _Answer:
 
     def _take(self, message: wire.Message, pieces: list[Piece]) -> None:
         """A fragment of the answer has come."""
+        self._given_back.see(message)
         thought = message.reasoning_content or message.reasoning
         if isinstance(thought, str) and (text := self._thinking.add(thought)):
             pieces.append(Reasoning(text=text))

@@ -115,9 +115,10 @@ class _Opening:
                 match kind:
                     case "openai":
                         client = self._openai(options)
-                        is_openais = options.url is None or _is_openais(client.base_url)
-                        limit = "max_completion_tokens" if is_openais else "max_tokens"
-                        return OpenAIChat(client, failures, self._coalescer, limit=limit)
+                        is_openais = _is_openais(client.base_url)
+                        knows_limit = is_openais or options.url is None
+                        limit = "max_completion_tokens" if knows_limit else "max_tokens"
+                        return OpenAIChat(client, failures, self._coalescer, limit=limit, is_openais=is_openais)
                     case "openai-responses":
                         return OpenAIResponses(self._openai(options), failures, self._coalescer)
                     case "anthropic":
