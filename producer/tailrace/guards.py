@@ -1,5 +1,6 @@
 """What must not be shown: the rules that a request sets for its answer, and for its own messages."""
 
+import re
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, ValidationError, with_config
@@ -9,14 +10,26 @@ from typing_extensions import TypedDict
 from tailrace.problems import Problem, refusal
 
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
-"""E-mail addresses; phone numbers; payment cards, by their check digit; IBANs, by country and check digits; addresses
-of IPv4 and IPv6; keys and tokens of known shapes."""
+"""E-mail addresses; telephone numbers; payment cards, by issuer, length and check digit; IBANs, by country and check
+digits; addresses of IPv4 and IPv6; keys and tokens of known shapes, passwords in URLs, and what is called a key, a
+token or a password and looks random."""
 
 MAX_SOUGHT_CHARS: Final = 8_192
 """How long the words and patterns of a guard may be together: a worker takes a tenth of a second to compile so much."""
 
+MAX_REGIONS: Final = 64
+"""How many regions a guard may name."""
+
 EVERY_CHARS: Final = 400
 """The default of `Moderate.every_chars`."""
+
+_REGION: Final = re.compile(
+    "A[DEFGILMOQRSTUWXZ]|B[ABDEFGHIJLMNOQRSTVWYZ]|C[ACDFGHIKLMNORUVWXYZ]|D[EJKMOZ]|E[CEGHRST]|F[IJKMOR]"
+    "|G[ABDEFGHILMNPQRSTUWY]|H[KMNRTU]|I[DELMNOQRST]|J[EMOP]|K[EGHIMNPRWYZ]|L[ABCIKRSTUVY]"
+    "|M[ACDEFGHKLMNOPQRSTUVWXYZ]|N[ACEFGILOPRUZ]|OM|P[AEFGHKLMNRSTWY]|QA|R[EOSUW]|S[ABCDEGHIJKLMNORSTVXYZ]"
+    "|T[CDFGHJKLMNORTVWZ]|U[AGMSYZ]|V[ACEGINU]|W[FS]|XK|Y[ET]|Z[AMW]"
+)
+"""ISO 3166-1 alpha-2, and Kosovo."""
 
 
 def _no_blank(word: str) -> str:
@@ -39,6 +52,13 @@ def _linear(pattern: str) -> str:
     raise refusal([Problem((), "matches where there is no text: it is to match one character at least")])
 
 
+def _assigned(region: str) -> str:
+    if not _REGION.fullmatch(region):
+        raise refusal([Problem((), "is no region of ISO 3166: two capital letters, such as `GB`")])
+    return region
+
+
+_RegionCode: TypeAlias = Annotated[str, AfterValidator(_assigned)]
 _Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_blank)]
 _Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_linear)]
 
@@ -61,10 +81,14 @@ class Clean(TypedDict):
 
 class _Sought(TypedDict):
     kinds: NotRequired[Annotated[list[Kind], Field(min_length=1)]]
+    regions: NotRequired[Annotated[list[_RegionCode], Field(min_length=1, max_length=MAX_REGIONS)]]
+    """Where telephone numbers are written as they are dialled there, as two capital letters of ISO 3166 (default:
+    twenty common ones). With a country code they are found of any region."""
     words: NotRequired[Annotated[list[_Word], Field(min_length=1, max_length=256)]]
     """Found in upper and lower case, and as whole words: no letter, digit or _ goes on at their ends. Where letters
     have no case (Arabic, Chinese, Thai …) they are found within others too. A space stands for any white space, the end
-    of a line among it."""
+    of a line among it; typographic apostrophes and hyphens stand for plain ones and the other way round, and so do
+    letters with an accent for the letter and the accent by themselves."""
     patterns: NotRequired[Annotated[list[_Pattern], Field(min_length=1, max_length=64)]]
     r"""Regular expressions in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax), without `\C` and `\Q`, and
     with flags at the beginning, or in groups of their own: `(?i)mill`, `(?i:mill)race`. A match has at most 8,192 bytes
@@ -73,7 +97,8 @@ class _Sought(TypedDict):
 
 @with_config(ConfigDict(extra="forbid"))
 class Redact(_Sought):
-    """Each match is replaced by `[email redacted]` and the like. A `notice` per kind (`word`, `pattern`) has the count.
+    """Each match is replaced by `[email redacted]` and the like; the name before a secret stays. A `notice` per
+    kind (`word`, `pattern`) has the count.
 
     Matches do not overlap: the one that begins first counts, and of those that begin together that of `kinds`, then of
     `words`, then of `patterns`. Arguments of tool calls are passed on as they are.
@@ -110,6 +135,8 @@ _Either = TypeVar("_Either", Redact, Block)
 def _seeks(guard: _Either) -> _Either:
     if not guard.keys() & {"kinds", "words", "patterns"}:
         raise refusal([Problem((), "looks for nothing: give `kinds`, `words` or `patterns`")])
+    if "regions" in guard and "phone" not in guard.get("kinds", []):
+        raise refusal([Problem((), "has `regions`, which only count for the kind `phone`")])
     words, patterns = guard.get("words", []), guard.get("patterns", [])
     chars = sum(map(len, words + patterns))
     if chars > MAX_SOUGHT_CHARS:

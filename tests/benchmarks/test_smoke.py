@@ -26,6 +26,7 @@ RUNS = {
         rf"^3 streams: times bare +{FIGURE} +<= 1.35 +{MET}(?s:.*)^\.\.\. while 2 jobs start +{FIGURE} +<= 50 +{MET}",
     ),
     "shaping": ("--pieces 50 --rounds 1", rf"^deadlines, clean +{FIGURE} +{FIGURE} +<= 3 .*"),
+    "redaction": ("--numbers 5", rf"^pl_PL +{FIGURE}.*$"),
     "event_stream": ("--rounds 1", rf"^a chunk an event +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "tails": (
         "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.5",

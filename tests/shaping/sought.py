@@ -18,6 +18,7 @@ class Found(NamedTuple):
     """A match."""
 
     start: int
+    """Where that begins which is to be hidden."""
     end: int
     kind: str
 
@@ -47,9 +48,11 @@ def _at(text: str, start: int, rule: Rule) -> Found | None:
         match = _compiled(tuple(rule.patterns), left).match(text, start)
         if match is None or match.end() == start:
             return None
-        places = [len(text[:place].encode(errors="surrogatepass")) for place in (start, match.end())]
-        if rule.accepts(text.encode(errors="surrogatepass"), places[0], places[1]):
-            return Found(start, match.end(), rule.kind)
+        whole = text.encode(errors="surrogatepass")
+        begin, end = (len(text[:place].encode(errors="surrogatepass")) for place in (start, match.end()))
+        if rule.accepts(whole, begin, end):
+            lead = whole[begin : rule.hidden_from(whole, begin, end)].decode(errors="surrogatepass")
+            return Found(start + len(lead), match.end(), rule.kind)
     return None
 
 
@@ -66,7 +69,33 @@ _SNIPPETS = [
     *("+49 30 1234567", "(415) 555-2671", "0171/1234567", "01 23 45 67 89", "2024-11-22", "3.14159265358979"),
     *("sk-proj-0123456789abcdefghij", "AKIAIOSFODNN7EXAMPLE", "eyJhbGciOi12.eyJzdWIiOi12.abc123def456", "sk-"),
     *("-----BEGIN PRIVATE KEY-----\nMIIabc+/=\n-----END PRIVATE KEY-----", "Bob", "BOBBY", "Öl", "Möller", "New York"),
-    *("New Yorker", "Newer", "秘密", "这是", "c++", "cafe\u0301"),
+    *(
+        "New Yorker",
+        "Newer",
+        "秘密",
+        "这是",
+        "c++",
+        "cafe\u0301",
+        "O\u2019Neill",
+        "o'neill",
+        "Jean\u2011Luc",
+        "e\u0301te\u0301",
+    ),
+    *(
+        "(415) 555-2671 ext. 12",
+        "415-555-2671x1234",
+        "13812345678",
+        "001-212-555-0123",
+        "2026-01-15 10:30",
+        "20260115103000123",
+    ),
+    *(
+        "api_key: 'a1B2c3D4e5F6g7H8i9'",
+        "password = ",
+        "postgres://app:s3cret@db/x",
+        "AccountKey=abcDEF0123456789+/==",
+        "sig=",
+    ),
 ]
 _glue = st.sampled_from([*" .,:;-_+()[]\"'\n", "", "\u202f", " 12", "x", "é", "\ud83d", "😀"])
 _parts = st.tuples(st.sampled_from(_SNIPPETS), st.integers(1, 70)).map(lambda pair: pair[0][: pair[1]])

@@ -10,7 +10,10 @@ import pytest
 
 import tailrace
 
-HEAVY = {"aiohttp", "anthropic", "arq", "dotenv", "openai", "pydantic_settings", "rich", "tailrace_worker", "uvloop"}
+HEAVY = {
+    *("aiohttp", "anthropic", "arq", "dotenv", "openai", "phonenumbers", "pydantic_settings", "re2", "rich", "stdnum"),
+    *("tailrace_worker", "uvloop"),
+}
 
 EVERYTHING = "from tailrace import *"
 

@@ -1,5 +1,6 @@
 """Finds what rules look for in a text that comes in parts, just as if it had come at once."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
@@ -32,6 +33,13 @@ class Rule(NamedTuple):
     """Looks closer at a match: at the text from a start to an end, and at one character before and after it. Where it
     does not accept one, a shorter one at the same start is tried. Who looks behind a match needs patterns that end
     with an assertion, such as `KNOWN_NEXT`."""
+    lead: re.Pattern[bytes] = re.compile(b"")
+    """What a match begins with, and what is not to be hidden with it: the name of a secret."""
+
+    def hidden_from(self, text: bytes, start: int, end: int) -> int:
+        """Where in a match that begins which is to be hidden."""
+        lead = self.lead.match(text, start, end)
+        return lead.end() if lead else start
 
 
 class Passage(NamedTuple):
@@ -83,7 +91,7 @@ class Rules:
             # Those before the one that has matched do not match here.
             for rule, compiled in self._rules[(match.lastindex or 1) - 1 :]:
                 if end := _end(text, start, rule, compiled):
-                    return start, end, rule.kind
+                    return rule.hidden_from(text, start, end), end, rule.kind
             start += 1
         return None
 

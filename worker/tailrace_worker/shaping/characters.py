@@ -1,0 +1,18 @@
+"""The characters around a match, and those that are written in more than one way."""
+
+from typing import Final
+
+# Models write numbers with spaces and hyphens at which lines do not break. These stand in classes of RE2.
+SPACE: Final = r" \x{A0}\x{2009}\x{202F}"
+HYPHEN: Final = r"\x{2010}\x{2011}-"
+
+
+def character_before(text: bytes, place: int) -> str:
+    """The character that ends at a place, or nothing where the text begins."""
+    # A lone surrogate is a character, too: to look past it would take more text than may have come.
+    return text[max(0, place - 4) : place].decode(errors="replace")[-1:]
+
+
+def character_after(text: bytes, place: int) -> str:
+    """The character that begins at a place, or nothing where the text ends."""
+    return text[place : place + 4].decode(errors="replace")[:1]

@@ -1,0 +1,77 @@
+"""A guard's own words, as a rule."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tailrace_worker.shaping.characters import HYPHEN, SPACE, character_after, character_before
+from tailrace_worker.shaping.search import KNOWN_NEXT, Rule
+
+WORD: Final = "word"
+
+_SAME: Final = {
+    # Between two words the line may end, or must not.
+    " ": rf"[\s{SPACE}]",
+    **dict.fromkeys("'\u2019\u02bc", r"['\x{2019}\x{2BC}]"),
+    **dict.fromkeys("-\u2010\u2011", f"[{HYPHEN}]"),
+}
+"""Characters that one writes for each other."""
+
+
+def words_rule(words: Sequence[str]) -> Rule:
+    """The rule that finds any of the words."""
+    # Of words that begin with each other the longest counts; where it goes on in the text, the next one is tried.
+    longest_first = sorted(words, key=len, reverse=True)
+    return Rule(WORD, list(map(_bounded, longest_first)), _is_whole)
+
+
+def _bounded(word: str) -> str:
+    # RE2 knows the boundaries of words of ASCII alone, but knows them already when a match may begin.
+    letters = list(_letters(word))
+    left = r"\b" if re.fullmatch(r"\w", letters[0], re.ASCII) else ""
+    right = r"\b" if re.fullmatch(r"\w", letters[-1], re.ASCII) else KNOWN_NEXT
+    return f"(?i){left}{''.join(map(_written, letters))}{right}"
+
+
+def _letters(word: str) -> Iterator[str]:
+    """Its characters, each with the marks that combine with it."""
+    letter = ""
+    for character in unicodedata.normalize("NFC", word):
+        if letter and not unicodedata.combining(character):
+            yield letter
+            letter = ""
+        letter += character
+    yield letter
+
+
+def _written(letter: str) -> str:
+    """A letter in all forms that mean the same: composed, decomposed, or with some of its marks composed."""
+    if letter in _SAME:
+        return _SAME[letter]
+    decomposed = unicodedata.normalize("NFD", letter)
+    first, marks = decomposed[0], decomposed[1:]
+    forms = {letter, decomposed}
+    for index, mark in enumerate(marks):
+        form = unicodedata.normalize("NFC", first + mark) + marks[:index] + marks[index + 1 :]
+        if unicodedata.normalize("NFD", form) == decomposed:
+            forms.add(form)
+    # The longest first: a letter is not to be found without its marks.
+    spelled = "|".join(map(re.escape, sorted(forms, key=lambda form: (-len(form), form))))
+    return spelled if len(forms) == 1 else f"(?:{spelled})"
+
+
+def _is_whole(text: bytes, start: int, end: int) -> bool:
+    before, after = character_before(text, start), character_after(text, end)
+    first, last = character_after(text, start), character_before(text, end)
+    return not (_joins(before) and _joins(first)) and not (_joins(after) and _joins(last))
+
+
+def _joins(character: str) -> bool:
+    """Whether it makes one word with a neighbour that does so too."""
+    return (
+        character.isdigit()
+        or character == "_"
+        or character.lower() != character.upper()
+        or bool(character and unicodedata.combining(character))
+    )
