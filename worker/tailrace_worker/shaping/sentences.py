@@ -4,38 +4,100 @@ from typing import Final
 
 import regex
 
+from tailrace_worker.shaping.abbreviations import ABBREVIATIONS, BEFORE_NUMBERS
+
 _NARROW: Final = r".!?\u2026"
 _WIDE: Final = r"\u3002\uff01\uff1f"
 _STOP: Final = f"[{_NARROW}{_WIDE}]"
 _CLOSING: Final = r"\p{Pe}\p{Pf}\"'*_`"
 _OPENING: Final = r"\p{Pi}"
 """What closes as well before a space, and opens directly behind a full-width stop."""
+_BEFORE_WORD: Final = r"\p{Ps}\p{Pi}\p{Pf}\p{Pd}\"'*_"
 _MARK: Final = r"\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SM}"
 
-_ABBREVIATION: Final = r"(?<![^\s\p{Ps}\p{Pi}\"'*_])(?:(?:\p{L}\.){0,4}\p{L}|(?i:mr|mrs|ms|dr|prof|st|vs|cf|etc))"
-"""What stands before a stop that ends no sentence: an initial, `e.g`, `z.B`, `Dr`."""
+_LINE_ENDS: Final = r"[^\S\n]*+\n"
+_NEXT_WORD: Final = rf"\s++[{_BEFORE_WORD}]*+(?P<next>[^\s{_BEFORE_WORD}{_NARROW}{_WIDE}\p{{Ll}}])"
+"""A small letter goes on with the sentence, and a stop with an ellipsis that is spaced."""
 
 _END: Final = regex.compile(
-    rf"(?<!{_STOP})(?:[{_NARROW}]*[{_WIDE}]{_STOP}*+[{_CLOSING}]*+(?=[^{_MARK}])"
-    rf"|(?:(?<!{_ABBREVIATION})\.|[!?\u2026]|{_STOP}{{2,}}+)[{_CLOSING}{_OPENING}]*+(?=\s))"
+    rf"(?<!{_STOP}|\.[^\S\n])(?:"
+    # A sentence goes on behind a title or brackets, and in Japanese with と behind what somebody says.
+    rf"[{_NARROW}]*[{_WIDE}]{_STOP}*+(?<!\.)"
+    rf"(?:[{_CLOSING}]++(?<![\u3009\u300b\uff09])(?=[^{_MARK}\u3068])|(?=[^{_MARK}{_CLOSING}]))"
+    rf"|(?:(?P<ellipsis>\.{{2,}}+)|(?P<dot>\.)|{_STOP}++)[{_CLOSING}{_OPENING}]*+"
+    rf"(?=(?P<line>{_LINE_ENDS})|{_NEXT_WORD}))"
 )
 _ANY_STOP: Final = regex.compile(_STOP)
-_SETTLED: Final = regex.compile(rf"(?r)[^{_NARROW}{_WIDE}{_CLOSING}{_OPENING}]")
+_SETTLED: Final = regex.compile(rf"(?r)[^\s{_NARROW}{_WIDE}{_CLOSING}{_OPENING}{_BEFORE_WORD}]")
+
+_UNSETTLED_CHARS: Final = 100
+"""How many stops, closing and opening marks, and spaces are looked at again at most, so that a run of them is cheap."""
+
+_BETWEEN_WORDS: Final = rf"\s{_WIDE}\p{{Ps}}\p{{Pe}}\p{{Pi}}\p{{Pf}}\"'*_\u2014\u2022\u2043"
+_WORD: Final = regex.compile(rf"(?r)(?<![^{_BETWEEN_WORDS}])[^{_BETWEEN_WORDS}]{{1,16}}")
+_INITIALS: Final = regex.compile(r"(?:\p{L}{1,3}\.)+\p{L}{1,3}|\p{L}|[0-9]{1,2}|[ivx]{2,6}|[IVX]{2,6}")
+"""Dotted abbreviations, and what may be an initial, the number of a list, or an ordinal in German."""
+
+_BRACKET: Final = regex.compile(r"(?r)[()\uff08\uff09\u3008-\u3011]")
+_OPEN_BRACKET: Final = regex.compile(r"\p{Ps}")
+_QUOTE: Final = regex.compile(r"(?r)[\"\u201c\u201d\u201e\u00ab\u00bb]")
+_OPEN_QUOTE: Final = regex.compile(
+    r"(?<![\p{Latin}\p{Cyrillic}\p{N}.!?,\u2026])"
+    r"(?:[\"\u00bb](?=[^\s\p{Po}\p{Pe}\p{Pf}\p{Pd}])|[\u201c\u201e\u00ab])"
+)
+"""German closes with what opens in English, and some open with what closes in French."""
 
 
 def last_sentence_end(text: str, seen: int) -> int:
     """The end of the last sentence, with its closing quotes and brackets; 0 where none ends but those seen before.
 
-    It takes a space behind a stop to tell one from `3.14`, `e.g.` or a URL. A full-width stop takes any character. So
-    of the text that was `seen`, in which no sentence ended, the last characters are looked at again.
+    It takes a space behind a stop to tell one from `3.14` or a URL, and the word behind the space, which is small if
+    the sentence goes on; a line break or a full-width stop takes no word. So of the text that was `seen`, in which no
+    sentence ended, the last characters are looked at again.
+
+    A cut in the middle of a sentence is worse than a missing one, because what is held goes soon anyway. So none is at
+    an abbreviation, a small number, a letter, or dots, or before what was quoted or put in brackets is over.
     """
     start = seen
     if seen and not text[seen - 1].isalnum():
-        last = _SETTLED.search(text, 0, seen)
-        start = last.end() if last else 0
-    if start == seen and not _ANY_STOP.search(text, seen):
+        start = max(0, seen - _UNSETTLED_CHARS)
+        if last := _SETTLED.search(text, start, seen):
+            start = last.end()
+    if not _ANY_STOP.search(text, start):
         return 0
     end = 0
-    for sentence in _END.finditer(text, start):
-        end = sentence.end()
+    for stop in _END.finditer(text, start):
+        if _ends_sentence(text, stop):
+            end = stop.end()
     return end
+
+
+def _ends_sentence(text: str, stop: regex.Match[str]) -> bool:
+    if stop["ellipsis"] and not stop["line"]:
+        return False
+    line = text.rfind("\n", 0, stop.start()) + 1
+    if stop["dot"] and _is_abbreviated(text, line, stop):
+        return False
+    return bool(stop["line"]) or not _is_enclosed(text, line, stop.end())
+
+
+def _is_abbreviated(text: str, line: int, stop: regex.Match[str]) -> bool:
+    """Whether the full stop belongs to the word or the number before it."""
+    found = _WORD.match(text, line, stop.start())
+    if found is None:
+        return False
+    words = {found[0], found[0].lower()}
+    return (
+        bool(_INITIALS.fullmatch(found[0]))
+        or not words.isdisjoint(ABBREVIATIONS)
+        or (bool(stop["next"]) and stop["next"].isdecimal() and not words.isdisjoint(BEFORE_NUMBERS))
+    )
+
+
+def _is_enclosed(text: str, line: int, end: int) -> bool:
+    """Whether a quote or a bracket of this line is still open."""
+    bracket = _BRACKET.search(text, line, end)
+    if bracket and _OPEN_BRACKET.match(bracket[0]):
+        return True
+    quote = _QUOTE.search(text, line, end)
+    return bool(quote and _OPEN_QUOTE.match(text, quote.start()))
