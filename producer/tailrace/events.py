@@ -96,6 +96,12 @@ class Box(_Event):
     label: str | None = None
     start: int
     end: int
+    scale: int | None = None
+    """What the width and the height of the image count as: `x1 / scale * width` is in pixels.
+
+    It is 1 for fractions, and 999, 1000 or 1024 for the notations of models that always count so. `None` says that the
+    numbers are pixels, or that the text does not tell: Qwen writes `bbox_2d` in either.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

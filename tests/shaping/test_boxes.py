@@ -22,6 +22,8 @@ PARTS = (
     *("[3, 2, 1, 4]", "[1, 4, 3, 2]", "[1, 2, 3, 4, 5]", "[1, 2, 3]", "[1e3, 2, 3, 4]", "[", "]", "1, 2, 3, 4", ", 5"),
     *("<box>", "</box>", "<bbox>", "</bbox>", '<box label="cow">', "(1,2),(3,4)", "<|box_start|>", "<|box_end|>"),
     *("<ref>cat</ref>", "<ref>", "{", "}", '"bbox": ', '"cat": ', '"label": "cat"', "'name': 'dog'", '"', "'"),
+    *("<|det|>", "<|/det|>", "<|ref|>cat<|/ref|>", "<|begin_of_box|>", "<|end_of_box|>", "[1, 2, 3, 4], [5, 6, 7, 8]"),
+    *("<loc0001><loc0002><loc0003><loc0004>", "<loc0002><loc0003>", "json", "json5 x", "python", "```json\n", "~~~\n"),
     *("`", "``", "```", "````", "~~~", "~~", "\n", "\r\n", "\n\n", "> ", "- ", "1. ", "  ", " "),
     *(
         "cat",
@@ -65,26 +67,36 @@ def places(text: str) -> list[Place]:
     """Where the boxes of a whole text are: what is code is blotted out, and what is left is searched once."""
     number = r"\s*[-+]?(?:\d+\.?\d*|\.\d+)\s*"
     between = rf"(?:,|(?<=\s)){number}"
-    tag = rf"<(?:b?box[^>]*|\|box_start\|)>[\s\[(]*{number}(?:[\s,;()]+{number}){{3}}[\s\])]*<(?:/b?box|\|box_end\|)>"
+    opening, closing = (
+        r"<(?:b?box[^>]*|\|(?:box_start|det|begin_of_box)\|)>",
+        r"<(?:/b?box|\|(?:box_end|/det|end_of_box)\|)>",
+    )
+    tag = rf"{opening}[\s\[(]*{number}(?:[\s,;()]+{number}){{3}}[\s\])]*{closing}|(?:<loc\d{{4}}>){{4}}"
     places: list[Place] = []
     for match in re.finditer(rf"\[{number}(?:{between}){{3}}\]|{tag}", without_code(text)):
         x1, y1, x2, y2 = map(float, re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)", match[0]))
+        if match[0].startswith("<loc"):
+            x1, y1, x2, y2 = y1, x1, y2, x2
         if x1 <= x2 and y1 <= y2:
             places.append((x1, y1, x2, y2, match.start(), match.end()))
     return places
 
 
 def without_code(text: str) -> str:
-    fence = ""
+    fence, is_json = "", False
     lines: list[str] = []
-    for line in text.split("\n"):
+    whole = text.split("\n")
+    for at, line in enumerate(whole):
         opening = re.match(r"[\s>]*(?:(?:[-+*]|\d+[.)])\s+)?(?:(```+)[^`]*$|(~~~+))", line)
         if fence:
             if re.fullmatch(rf"[\s>]*{re.escape(fence)}{fence[0]}*\s*", line):
-                fence = ""
-            lines.append("\0" * len(line))
+                fence, is_json = "", False
+            lines.append(line if is_json else "\0" * len(line))
         elif opening:
             fence = opening[1] or opening[2]
+            language = line[opening.end(1) if opening[1] else opening.end(2) :]
+            content = "\n".join(whole[at + 1 :]).lstrip("> \r\n") if not language.strip() else ""
+            is_json = bool(re.match(r"\s*json[5cl]?(?![\w-])", language) or content.startswith(("[", "{")))
             lines.append("\0" * len(line))
         else:
             lines.append(re.sub(r"(?<!`)(`+)(?!`).*?(?:(?<!`)\1(?!`)|$)", lambda code: "\0" * len(code[0]), line))
@@ -138,7 +150,6 @@ def test_the_text_goes_on_unchanged_and_the_boxes_behind_it(text: str, lengths: 
         ("See <|box_start|>(10,20),(30,40)<|box_end|>", "<|box_start|>(10,20),(30,40)<|box_end|>"),
         ('{"bbox": [10, 20, 30, 40]}', "[10, 20, 30, 40]"),
         ("{'bbox_2d': [\n10,\n20,\n30,\n40\n]}", "[\n10,\n20,\n30,\n40\n]"),
-        ('{"box_2d": [20, 10, 40, 30]}', "[20, 10, 40, 30]"),
         ("🙂 [10, 20, 30, 40]", "[10, 20, 30, 40]"),
     ],
 )
@@ -154,8 +165,15 @@ def test_a_box_is_found_in_any_of_the_usual_spellings(text: str, box: str) -> No
         *("[10, 20, 30, 40, 50]", "[10, 20, 30]", "[10, 20, [30, 40]]", "<box>10, 20, 30, 40, 50</box>"),
         *("(10, 20, 30, 40)", "10, 20, 30, 40", "[10, 20, 30, 4O]", "[10, 20, 30, 40", "[1,2,3,4e5]", "[10,,20,30,40]"),
         *("`[10, 20, 30, 40]`", "``a ` [10, 20, 30, 40]``", "`[10, 20, 30, 40]"),
-        *("```\n[10, 20, 30, 40]\n```", "```json\n[10, 20, 30, 40]", "- ~~~ `\n[10, 20, 30, 40]\n~~~"),
+        *("```py\n[10, 20, 30, 40]\n```", "```python\n[10, 20, 30, 40]", "- ~~~ `\n[10, 20, 30, 40]\n~~~"),
         *("````\n```\n[10, 20, 30, 40]\n````", "```\n``` x\n[10, 20, 30, 40]", "```[10, 20, 30, 40]```"),
+        *(
+            "```jsonnet\n[10, 20, 30, 40]\n```",
+            "```\nbox = [10, 20, 30, 40]\n```",
+            "> ```py\n> [10, 20, 30, 40]\n> ```",
+        ),
+        *("~~~py json\n[10, 20, 30, 40]\n~~~", "``` `json\n`[10, 20, 30, 40]`", "```json\n[]\n```\n`[10, 20, 30, 40]`"),
+        *("```" + "x" * 200 + "\n[10, 20, 30, 40]", "<loc0010><loc0020><loc0005><loc0040>"),
     ],
 )
 def test_four_numbers_that_are_no_box_give_none(text: str) -> None:
@@ -179,6 +197,94 @@ def test_four_numbers_that_are_no_box_give_none(text: str) -> None:
 )
 def test_what_stands_beside_does_not_hide_a_box(text: str) -> None:
     assert [(box.x1, box.y1, box.x2, box.y2) for box in found([text])] == [(1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("```json\nBOXES\n```", "```JSON\nBOXES", "~~~json5\nBOXES\n~~~", "1. ```jsonc title=boxes\n   BOXES\n   ```"),
+        *("````\n\n  BOXES\n````", "> ~~~\n> BOXES\n> ~~~", "```json\n`BOXES`\n```", "```json\n~~~\nBOXES\n```"),
+    ],
+)
+@pytest.mark.parametrize(
+    "keys", ['{"bbox_2d": [1, 2, 3, 4], "label": "cat"}', '{"label": "cat", "bbox_2d": [1, 2, 3, 4]}']
+)
+def test_a_fence_of_json_is_read_as_text_is(text: str, keys: str) -> None:
+    boxes_ = found([text.replace("BOXES", f"[{keys}, {keys.replace('cat', 'dog')}]") + "\nend"])
+    assert [(box.x1, box.y1, box.x2, box.y2, box.label) for box in boxes_] == [(1, 2, 3, 4, "cat"), (1, 2, 3, 4, "dog")]
+
+
+def test_what_a_fence_of_json_leaves_open_ends_with_it() -> None:
+    assert labels('```json\n{"label": "cat", "bbox": [1, 2, 3, 4]\n```\n[5, 6, 7, 8]\n') == ["cat", None]
+    assert labels('{"label": "cat",\n```json\n[[5, 6, 7, 8]]\n```') == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes_"),
+    [
+        ("<ref>a cat</ref><box>[[10, 20, 30, 40]]</box>", [("a cat", 10, 1000)]),
+        ("<ref>cats</ref><box>[[10, 20, 30, 40], [50, 20, 60, 40]]</box>", [("cats", 10, 1000), ("cats", 50, 1000)]),
+        (
+            "<ref>cats</ref><box>[[10, 20, 30, 40],[50, 20, 60, 40]]</box> <ref>dog</ref><box>[[70, 20, 80, 40]]</box>",
+            [("cats", 10, 1000), ("cats", 50, 1000), ("dog", 70, 1000)],
+        ),
+        ("<|ref|>a cat<|/ref|><|det|>[[10, 20, 30, 999]]<|/det|>", [("a cat", 10, 999)]),
+        (
+            (
+                "<|ref|>cats<|/ref|><|det|>[[10, 20, 30, 40], [50, 20, 60, 40]]<|/det|>\n"
+                "<|ref|>dog<|/ref|><|det|>[[70, 20, 80, 40]]<|/det|>"
+            ),
+            [("cats", 10, 999), ("cats", 50, 999), ("dog", 70, 999)],
+        ),
+        ("cat: <|begin_of_box|>[[10, 20, 30, 40]]<|end_of_box|>", [("cat", 10, 1000)]),
+        ("It is at <|begin_of_box|>[10, 20, 30, 40]<|end_of_box|>.", [(None, 10, 1000)]),
+        (
+            "Cats: <|begin_of_box|>[[10, 20, 30, 40],\n[50, 20, 60, 40]]<|end_of_box|>",
+            [("Cats", 10, 1000), ("Cats", 50, 1000)],
+        ),
+        (
+            (
+                '<|begin_of_box|>\n[{"label": "cat", "bbox_2d": [10, 20, 30, 40]},\n'
+                '{"bbox_2d": [50, 20, 60, 40], "label": "dog"}]<|end_of_box|>'
+            ),
+            [("cat", 10, 1000), ("dog", 50, 1000)],
+        ),
+        ('[{"label": "cat", "bbox_2d": [10, 20, 30, 40]}]', [("cat", 10, None)]),
+        ('{"box_2d": [20, 10, 40, 30], "label": "cat"}', [("cat", 10, 1000)]),
+        (
+            (
+                '```json\n[{"box_2d": [20, 10, 40, 30], "label": "cat"},\n'
+                '{"box_2d": [20, 50, 40, 60], "label": "dog"}]\n```'
+            ),
+            [("cat", 10, 1000), ("dog", 50, 1000)],
+        ),
+        ('{"box_2d": [20, 10, 40, 1001], "label": "cat"}', [("cat", 10, None)]),
+        (
+            "<loc0020><loc0010><loc0040><loc0030> cat ; <loc0020><loc0050><loc0040><loc1023> dog",
+            [("cat", 10, 1024), ("dog", 50, 1024)],
+        ),
+        (
+            "<|object_ref_start|>cats<|object_ref_end|><|box_start|>(10,20),(30,40)<|box_end|><|box_start|>(50,20),(60,40)<|box_end|>",
+            [("cats", 10, None), ("cats", 50, None)],
+        ),
+        ("cat <box>10, 20, 30, 40</box>", [("cat", 10, None)]),
+        ('<box label="cat">[[10, 20, 30, 40], [50, 20, 60, 40]]</box>', [("cat", 10, None), ("cat", 50, None)]),
+        ("cat [0.1, 0.25, 0.5, 1]", [("cat", 0.1, 1)]),
+        ('{"box_2d": [0.2, 0.1, 1.0, 0.3], "label": "cat"}', [("cat", 0.1, 1)]),
+        ("cat [0, 0, 1, 1]", [("cat", 0, None)]),
+        ("<|ref|>cat<|/ref|><|det|>[[0, 0, 1, 1]]<|/det|>", [("cat", 0, 999)]),
+        ("cat [0.5, 20, 30, 40]", [("cat", 0.5, None)]),
+        ("<|det|>[[10, 20, 30, 40]]\n\ncat: [50, 20, 60, 40]", [(None, 10, 999), ("cat", 50, None)]),
+        ("<|det|> <box>10, 20, 30, 40</box>\n[50, 20, 60, 40]", [(None, 10, None), (None, 50, None)]),
+        ("In <|begin_of_box|>4<|end_of_box|>, cat: [50, 20, 60, 40]", [("cat", 50, None)]),
+        ("<box>10, 20, 30, 40</box><ref>dog</ref><box>50, 20, 60, 40</box>", [(None, 10, None), ("dog", 50, None)]),
+    ],
+)
+def test_the_notations_of_models_tell_each_label_and_what_the_numbers_go_up_to(
+    text: str, boxes_: list[tuple[str | None, float, int | None]]
+) -> None:
+    assert [(box.label, box.x1, box.scale) for box in found([text])] == boxes_
+    assert found(text) == found([text])
 
 
 @pytest.mark.parametrize(
@@ -329,6 +435,15 @@ HOSTILE = (
         ": : : [1,2,3,4] ",
         "**_*_ [1,2,3,4]: ",
         "> ",
+    ),
+    *(
+        "<|det|>",
+        "<box>[[1,2,3,4],",
+        "<|det|>[[1,2,3,4], x",
+        "<loc0001>",
+        "```json\n[1,2,3,4]\n```\n",
+        "```\n",
+        "```\n[\n",
     ),
 )
 

@@ -15,6 +15,7 @@ EVENTS: list[StreamEvent] = [
     ToolCall(index=0, call_id="call_1", name="weather", arguments='{"city"'),
     ToolCall(index=0, arguments=': "Rome"}'),
     Box(x1=0.5, y1=1.0, x2=2.0, y2=3.25, label="cat", start=3, end=9),
+    Box(x1=1.0, y1=2.0, x2=3.0, y2=4.0, start=3, end=9, scale=1000),
     Completed(at=9, finish_reason="stop", provider_finish_reason="end_turn", output_tokens=3, tokens_per_second=12.5),
     Failed(at=9, code="total_timeout", message="It took too long.", retryable=True),
 ]

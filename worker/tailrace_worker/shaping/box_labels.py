@@ -12,13 +12,15 @@ _COLON: Final = r"(?:[:=|\u2013\u2014\u2192]|[-=]>?)"
 _ENDED: Final = r"[,;.!?|)\]>]"
 """Behind these, and where a line begins, words are about something new."""
 
-_TAGGED: Final = (
-    r"<(?:\|object_ref_start\||ref|p|phrase|label)>(?P<label>[^<>\[\n]{1,80})<(?:/[a-z]{1,8}|\|object_ref_end\|)>"
+_TAGGED: Final = r"<(?:p|phrase|label)>(?P<label>[^<>\[\n]{1,80})</[a-z]{1,8}>"
+_REFERRED: Final = (
+    r"<(?:ref|\|ref\||\|object_ref_start\|)>(?P<label>[^<>\[\n]{1,80})<(?:/ref|\|/ref\||\|object_ref_end\|)>"
 )
+"""What these tags hold is always about the boxes that follow."""
 _QUOTES: Final = r"(?:[\"\u201c\u201d\u00ab\u00bb]|\*\*?|__?|`)"
 _MARKED: Final = rf"{_QUOTES}(?P<label>[^{_MARKS}\n]{{1,80}}){_QUOTES}"
 
-_TAGGED_BEFORE: Final = regex.compile(_TAGGED + r"\s*$")
+_TAGGED_BEFORE: Final = regex.compile(rf"(?:{_TAGGED}|{_REFERRED})\s*$")
 _MARKED_BEFORE: Final = regex.compile(rf"{_MARKED}\s*{_COLON}?\s*[\[(]*$")
 _WORDS_BEFORE: Final = regex.compile(
     rf"(?:^|{_ENDED})\s*(?:(?:[-+*•#]+|\d+[.)])\s+)*[{_MARKS}]*"

@@ -1,10 +1,9 @@
 """Finds bounding boxes in text, while the text goes on unchanged."""
 
-import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import regex
@@ -12,24 +11,14 @@ import regex
 from tailrace.events import Box, Delta, ToolCall
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.box_labels import is_generic, is_open, label_after, label_before
-from tailrace_worker.shaping.markdown_code import TICKS, Code
+from tailrace_worker.shaping.box_notations import EDGE, TOKEN, read_box, read_name, scale_of
+from tailrace_worker.shaping.markdown_code import Code
 
-_NUMBER: Final = r"(?P<number>[-+]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12}))"
-_COMMA: Final = r"(?:\s{0,16},\s{0,16}|\s{1,16})"
-_LIST: Final = rf"\[\s{{0,16}}{_NUMBER}(?:{_COMMA}{_NUMBER}){{3}}\s{{0,16}}\]"
-_TAG: Final = (
-    r"<(?:b?box(?:\s[^<>\n]{0,100})?|\|box_start\|)>"
-    rf"[\s\[(]{{0,8}}{_NUMBER}(?:[\s,;()]{{1,8}}{_NUMBER}){{3}}[\s\])]{{0,8}}"
-    r"<(?:/b?box|\|box_end\|)>"
-)
-_QUOTED: Final = r""""(?:[^"\\\n]|\\.){0,100}"|'[^'\n]{0,100}'"""
-_NAME: Final = rf"""["'](?:label|name|class|category)["']\s{{0,16}}:\s{{0,16}}(?P<name>{_QUOTED})"""
-
-_TOKEN: Final = regex.compile(rf"(?P<box>{_LIST}|{_TAG})|(?P<ticks>{TICKS})|{_NAME}")
-"""All are bounded in length, so that what is held of a text is."""
 _IN_TEXT: Final = re.compile(r"""[\[<`~{}\n]|["'](?=[lnc]|\Z)""")
+_IN_JSON: Final = re.compile(r"""[\[<{}\n]|["'](?=[lnc]|\Z)""")
 _IN_SPAN: Final = re.compile(r"[`\n]")
 _IN_FENCE: Final = re.compile(r"\n")
+_BEGINNING: Final = re.compile(r"[^\s>]|\n")
 
 _ATTRIBUTE: Final = re.compile(r"""\s(?:label|name|class|category)=["']([^"'>]+)["'][^>]*>""")
 _KEY: Final = re.compile(r"""["']([^"'\n]{1,80})["']\s*:[\s\[]*$""")
@@ -43,8 +32,8 @@ async def boxes(pieces: AsyncGenerator[Piece, None], *, said: str = "") -> Async
     """Passes all on, and says of each box in the answer's text what it is, right behind the piece that makes it known.
 
     That is the one with its last bracket, or with the label that follows. A box is `[x1, y1, x2, y2]`, or the same in
-    `<box>` or `<bbox>` (also as two points), with x2 and y2 not below x1 and y1; not one is in code, which is what
-    stands in a fence, or behind backticks in a line. Numbers under the JSON key `box_2d` begin with y.
+    the tags of models (see `box_notations`), with x2 and y2 not below x1 and y1; not one is in code, which is what
+    stands behind backticks in a line, or in a fence that is not one of JSON.
 
     Characters are counted from the beginning of the text; `said` is what an earlier attempt has said of it.
     """
@@ -63,6 +52,14 @@ async def boxes(pieces: AsyncGenerator[Piece, None], *, said: str = "") -> Async
             yield box
 
 
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A tag of boxes that is open."""
+
+    label: str | None
+    scale: int | None
+
+
 class _Scanner:
     """Reads a text piece by piece, each part of it once, but for what may be the beginning of a token."""
 
@@ -75,6 +72,9 @@ class _Scanner:
         self._line = ""
         """What was read of the line, from the last box on."""
         self._code = Code()
+        self._tag: _Tag | None = None
+        self._tag_label: str | None = None
+        """The label of the last box, if it is in a tag; the tag that follows directly is about the same."""
         self._depth = 0
         self._key: str | None = None
         self._name: str | None = None
@@ -120,6 +120,10 @@ class _Scanner:
     @property
     def _marks(self) -> re.Pattern[str]:
         """What to look out for."""
+        if self._code.is_json:
+            return _IN_JSON
+        if self._code.is_unknown:
+            return _BEGINNING
         if self._code.is_fence:
             return _IN_FENCE
         return _IN_SPAN if self._code.is_span else _IN_TEXT
@@ -128,15 +132,24 @@ class _Scanner:
         """Reads what begins there, and returns its end; `None` where it takes more text to know."""
         match text[at]:
             case "\n":
-                self._code.end_line(self._line)
+                if self._code.end_line(self._line):
+                    self._depth = 0
+                    self._end_object(self._start + at)
+                    self._tag = None
+                elif not self._line:
+                    self._tag = None
                 self._line = ""
+            case character if self._code.is_unknown:
+                self._code.begin(character)
+                return at
             case "{" | "}" as brace:
                 self._depth = max(0, self._depth + (1 if brace == "{" else -1))
-                self._give_name(None, self._start + at)
-                self._name = self._key = None
+                self._end_object(self._start + at)
                 self._pass(brace)
             case mark:
-                token = _TOKEN.match(text, at, partial=partial)
+                token = TOKEN.match(text, at, partial=partial)
+                if token is None and mark == "<":
+                    token = EDGE.match(text, at, partial=partial)
                 if token is None:
                     self._pass(mark)
                 elif token.partial:
@@ -147,44 +160,51 @@ class _Scanner:
 
     def _read_token(self, token: regex.Match[str], text: str, partial: bool) -> int | None:
         end = token.end()
+        if token.re is EDGE:
+            self._read_edge(token)
+            return end
         if token["box"]:
+            if token["opening"]:
+                self._tag = None
             if box := self._box(token):
                 return self._read_label(box, token, text, partial)
         elif token["ticks"]:
             self._code.see(token["ticks"], self._line)
         else:
-            self._name = _unquoted(token["name"])
+            self._name = read_name(token)
             self._give_name(self._name, self._start + token.start())
         self._pass(token[0])
         return end
 
+    def _read_edge(self, edge: regex.Match[str]) -> None:
+        self._tag = _Tag(self._label_before(edge), scale_of(edge)) if edge["opening"] else None
+        self._line = "[" if edge["opening"] else "]"
+        self._key = None
+
     def _box(self, token: regex.Match[str]) -> Box | None:
-        numbers = [float(number) for number in token.captures("number")]
         key = _KEY.search(self._line)
         if key:
             self._key = key[1]
         elif not self._is_blank:
             self._key = None
-        if self._key == "box_2d":
-            numbers = [numbers[1], numbers[0], numbers[3], numbers[2]]
-        x1, y1, x2, y2 = numbers
-        if x2 < x1 or y2 < y1:
-            return None
-        return Box(x1=x1, y1=y1, x2=x2, y2=y2, start=self._start + token.start(), end=self._start + token.end())
+        tag_scale = self._tag.scale if self._tag and (self._depth or self._is_blank) else None
+        return read_box(token, self._start + token.start(), key=self._key, tag_scale=tag_scale)
 
     def _read_label(self, box: Box, token: regex.Match[str], text: str, partial: bool) -> int | None:
         end = token.end()
-        attribute = _ATTRIBUTE.search(token[0])
-        if attribute:
-            label = attribute[1]
-        elif self._key is not None or (self._depth and self._is_blank):
+        tag_label = None
+        if self._tag and not token["opening"] and self._key is None and not self._depth and self._is_blank:
+            label = tag_label = self._tag.label
+        elif (self._key is not None or (self._depth and self._is_blank)) and not _ATTRIBUTE.search(token[0]):
             label = self._name if self._key is None or is_generic(self._key) else self._key
             if label is None and self._depth:
                 self._nameless.append(box)
-                self._line = "]"
+                self._end_box(None)
                 return end
         else:
-            label = label_before(self._line)
+            label = self._label_before(token)
+            if token["opening"]:
+                tag_label = label
             if label is None and is_open(self._line):
                 after = label_after(text, end, partial=partial)
                 if after is None:
@@ -192,13 +212,32 @@ class _Scanner:
                 label, end = after
         self._give_name(None, box.start)
         self._found.append(replace(box, label=label))
-        self._line = "]"
+        self._end_box(tag_label)
         return end
+
+    def _label_before(self, token: regex.Match[str]) -> str | None:
+        """The label that stands before a box or a tag of boxes, or in the tag."""
+        if token["opening"]:
+            attribute = _ATTRIBUTE.search(token["opening"])
+            if attribute:
+                return attribute[1]
+            if self._tag_label and self._line.strip(" ,;") == "]":
+                return self._tag_label
+        return label_before(self._line)
+
+    def _end_box(self, tag_label: str | None) -> None:
+        self._tag_label = tag_label
+        self._line = "]"
 
     @property
     def _is_blank(self) -> bool:
         """Whether the box goes on with a list, or begins a line."""
         return not self._line.strip(" \t\r,[]")
+
+    def _end_object(self, at: int) -> None:
+        """The innermost JSON object ends there, or another begins."""
+        self._give_name(None, at)
+        self._name = self._key = None
 
     def _give_name(self, name: str | None, at: int) -> None:
         for box in self._nameless:
@@ -207,11 +246,3 @@ class _Scanner:
 
     def _pass(self, text: str) -> None:
         self._line = (self._line + text).rpartition("\n")[2][-_LINE_CHARS:]
-
-
-def _unquoted(quoted: str) -> str | None:
-    try:
-        label: str = json.loads(quoted) if quoted.startswith('"') else quoted[1:-1]
-    except ValueError:
-        label = quoted[1:-1]
-    return label.strip() or None

@@ -66,6 +66,8 @@ class LiveAnswer:
                 self._take(event.arguments, (ToolCall, event.index), lambda: StyledPart("", lead))
             case Box():
                 corners = f"{event.x1:g}, {event.y1:g} to {event.x2:g}, {event.y2:g}"
+                if event.scale is not None:
+                    corners += f" of {event.scale}"
                 self._screen.print(Text(f"▢ {visible(event.label or 'box')}: {corners}", style="dim"))
             case Completed() | Failed() | Cancelled():
                 self._end_part()

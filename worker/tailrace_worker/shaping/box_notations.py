@@ -1,0 +1,93 @@
+"""The notations in which models write bounding boxes.
+
+- `[1, 2, 3, 4]` anywhere in a text, and under a key of JSON, as Qwen (`bbox_2d`), GLM (`bbox_2d`) and others do
+- Gemini: the same under `box_2d`, of 1000, in which y comes first
+- Qwen: `<|object_ref_start|>cat<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>`
+- InternVL: `<ref>cat</ref><box>[[1, 2, 3, 4]]</box>`, of 1000
+- DeepSeek: `<|ref|>cat<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>`, of 999
+- GLM: `<|begin_of_box|>[[1, 2, 3, 4]]<|end_of_box|>`, of 1000, and the same tag around JSON
+- PaliGemma: `<loc0002><loc0001><loc0004><loc0003> cat`, of 1024, in which y comes first
+"""
+
+import json
+import re
+from typing import Final
+
+import regex
+
+from tailrace.events import Box
+from tailrace_worker.shaping.markdown_code import TICKS
+
+_NUMBER: Final = r"(?P<number>[-+]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12}))"
+_COMMA: Final = r"(?:\s{0,16},\s{0,16}|\s{1,16})"
+_LIST: Final = rf"\[\s{{0,16}}{_NUMBER}(?:{_COMMA}{_NUMBER}){{3}}\s{{0,16}}\]"
+_OPENING: Final = r"<(?:b?box(?:\s[^<>\n]{0,100})?|\|(?:box_start|det|begin_of_box)\|)>"
+_CLOSING: Final = r"<(?:/b?box|\|(?:box_end|/det|end_of_box)\|)>"
+_TAG: Final = (
+    rf"(?P<opening>{_OPENING})"
+    rf"[\s\[(]{{0,8}}{_NUMBER}(?:[\s,;()]{{1,8}}{_NUMBER}){{3}}[\s\])]{{0,8}}"
+    rf"{_CLOSING}"
+)
+_LOCATIONS: Final = r"(?P<locations>(?:<loc(?P<number>[0-9]{4})>){4})"
+_QUOTED: Final = r""""(?:[^"\\\n]|\\.){0,100}"|'[^'\n]{0,100}'"""
+_NAME: Final = rf"""["'](?:label|name|class|category)["']\s{{0,16}}:\s{{0,16}}(?P<name>{_QUOTED})"""
+
+TOKEN: Final = regex.compile(rf"(?P<box>{_LIST}|{_TAG}|{_LOCATIONS})|(?P<ticks>{TICKS})|{_NAME}")
+EDGE: Final = regex.compile(rf"(?P<opening>{_OPENING})|{_CLOSING}")
+"""Where a tag begins or ends that is no token, because it does not hold just one box.
+
+Both are bounded in length, so that what is held of a text is.
+"""
+_DOUBLE_LIST: Final = re.compile(r"\s*\[\s*\[")
+_GEMINI_KEY: Final = "box_2d"
+
+
+def read_box(token: regex.Match[str], start: int, *, key: str | None, tag_scale: int | None) -> Box | None:
+    """The box of a token, without its label; `None` where its corners are no box.
+
+    Args:
+        token: A match of `TOKEN` with the group `box`.
+        start: Where in all the text it begins.
+        key: The JSON key under which it stands.
+        tag_scale: What numbers go up to in the tag around it.
+    """
+    numbers = [float(number) for number in token.captures("number")]
+    if token["locations"] or key == _GEMINI_KEY:
+        numbers = [numbers[1], numbers[0], numbers[3], numbers[2]]
+    x1, y1, x2, y2 = numbers
+    if x2 < x1 or y2 < y1:
+        return None
+    if token["locations"]:
+        scale: int | None = 1024
+    elif token["opening"]:
+        scale = scale_of(token)
+    else:
+        scale = 1000 if key == _GEMINI_KEY else tag_scale
+    if all(0 <= number <= 1 for number in numbers) and not all(map(float.is_integer, numbers)):
+        scale = 1
+    elif scale and not all(0 <= number <= scale for number in numbers):
+        scale = None
+    return Box(x1=x1, y1=y1, x2=x2, y2=y2, start=start, end=start + len(token[0]), scale=scale)
+
+
+def scale_of(tag: regex.Match[str]) -> int | None:
+    """What the numbers in a tag go up to, where what it is tells."""
+    match tag["opening"]:
+        case "<|det|>":
+            return 999
+        case "<|begin_of_box|>":
+            return 1000
+        case "<box>" if _DOUBLE_LIST.match(tag.string, tag.end("opening")):
+            return 1000
+        case _:
+            return None
+
+
+def read_name(token: regex.Match[str]) -> str | None:
+    """The label that a token with the group `name` gives to the boxes of its JSON object."""
+    quoted: str = token["name"]
+    try:
+        label: str = json.loads(quoted) if quoted.startswith('"') else quoted[1:-1]
+    except ValueError:
+        label = quoted[1:-1]
+    return label.strip() or None
