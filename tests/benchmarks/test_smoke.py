@@ -27,6 +27,7 @@ RUNS = {
     ),
     "shaping": ("--pieces 50 --rounds 1", rf"^deadlines, clean +{FIGURE} +{FIGURE} +<= 3 .*"),
     "redaction": ("--numbers 5", rf"^pl_PL +{FIGURE}.*$"),
+    "sentences": ("tests/benchmarks/golden_rules.py", r"^GOLDEN_RULES +2 +3 +0 +1$"),
     "event_stream": ("--rounds 1", rf"^a chunk an event +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "tails": (
         "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.5",

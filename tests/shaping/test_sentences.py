@@ -59,6 +59,10 @@ def sentences(text: str, lengths: Iterable[int] = (1,)) -> list[str]:
             "Il dit : \u00ab Va. Il est",
         ),
         *(
+            "He said, 'Go on. It is",
+            "'Go on! It is",
+            "He said: \u2018It's on. It is",
+            "Oh -- 'go on! It is",
             'He said -- "Go on. It is',
             "It is (so it is. It",
             "Die \u00bbGeh. Es",
@@ -95,6 +99,8 @@ def test_what_may_go_on_is_not_cut(text: str) -> None:
             "\u00abVa. Il est.\u00bb| So",
             "\u00ab Va. Il est. \u00bb Oui.| So",
         ),
+        *("'Go on. It's so.'| So", "\u2018It\u2019s on. It is.\u2019| So", "The dogs' tails.| Doe Jr.'s dog.| So"),
+        *("In the 'nineties.| It's all 'round.| So", "A 'word'.| So", "'Go on,' he said.| So"),
         *("(It is. So it is.)| So", "It is (so).| So", 'A 5" pipe.| It is', "**It is.**| So", "`x` is it.| `y` is"),
         *(
             "\u597d\u3002|\u662f\uff01|\u300c\u597d\u3002\u662f\u3002\u300d|\u662f\uff1f|\u597d",

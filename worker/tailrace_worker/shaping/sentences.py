@@ -46,6 +46,10 @@ _OPEN_QUOTE: Final = regex.compile(
     r"(?:[\"\u00bb](?=[^\s\p{Po}\p{Pe}\p{Pf}\p{Pd}])|[\u201c\u201e\u00ab])"
 )
 """German closes with what opens in English, and some open with what closes in French."""
+_SINGLE_QUOTE: Final = regex.compile(
+    r"(?r)(?P<open>(?<=(?:^|\n)\s?|[,:;.!?\u2026]\s|[\u2014-]\s?)['\u2018](?=\p{L})|(?<!\p{L})\u2018)|['\u2019](?!\p{L})"
+)
+"""What neither opens nor closes is an apostrophe: `it's`, `the 'nineties`."""
 
 
 def last_sentence_end(text: str, seen: int) -> int:
@@ -100,4 +104,7 @@ def _is_enclosed(text: str, line: int, end: int) -> bool:
     if bracket and _OPEN_BRACKET.match(bracket[0]):
         return True
     quote = _QUOTE.search(text, line, end)
-    return bool(quote and _OPEN_QUOTE.match(text, quote.start()))
+    if quote and _OPEN_QUOTE.match(text, quote.start()):
+        return True
+    single_quote = _SINGLE_QUOTE.search(text, line, end)
+    return bool(single_quote and single_quote["open"])
