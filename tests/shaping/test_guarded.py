@@ -1,5 +1,6 @@
 """The guards of a request, together: around its answer, and around its own messages."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 from tailrace import GenerationRequest, InvalidRequest, ProviderError
 from tailrace.errors import FailureCode
-from tailrace.events import Delta, Notice
+from tailrace.events import Delta, Notice, Reasoning
 from tailrace.guards import Guard, Guards
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.guards import guarded, shielded
@@ -66,6 +67,31 @@ async def test_each_guard_gets_what_the_one_before_it_lets_through() -> None:
 async def test_without_guards_the_pieces_are_the_providers_own() -> None:
     pieces = Source([]).stream()
     assert shielded(pieces, [], judge=judge) is pieces
+
+
+@pytest.mark.parametrize("guard", [CLEAN, EMAIL, MODERATE])
+async def test_while_a_whole_answer_is_looked_at_other_tasks_have_their_turn(guard: Guard) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    answer = "one two " * 10_000
+    others = asyncio.create_task(count())
+    came, _ = await drained(shielded(Source([Delta(text=answer), STOP]).stream(), [guard], judge=judge))
+    others.cancel()
+    assert text_of(came) == answer
+    assert turns > len(answer) / 2_000
+
+
+async def test_a_large_block_of_thoughts_keeps_its_signature() -> None:
+    said = [Reasoning(text="one two " * 1_000, signature="1"), Reasoning(text="", signature="2")]
+    came, _ = await drained(shielded(Source(said).stream(), [EMAIL], judge=judge))
+    assert "".join(piece.text for piece in came if isinstance(piece, Reasoning)) == said[0].text
+    assert [piece.signature for piece in came if isinstance(piece, Reasoning) and piece.signature] == ["1", "2"]
 
 
 async def test_a_cut_answer_settles_what_the_guards_behind_it_hold() -> None:

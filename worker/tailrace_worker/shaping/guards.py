@@ -19,7 +19,7 @@ from tailrace_worker.shaping.max_chars import max_chars
 from tailrace_worker.shaping.moderate import Judge, Moderation, moderate
 from tailrace_worker.shaping.redact import Redaction, notices, redact
 from tailrace_worker.shaping.search import Rules
-from tailrace_worker.shaping.texts import Watch
+from tailrace_worker.shaping.texts import Watch, in_turns
 
 _INPUT_STRETCH_CHARS: Final = 4_000
 """Messages are there all at once: it takes fewer verdicts on them than on text that somebody waits for."""
@@ -47,7 +47,10 @@ def shielded(
         InvalidRequest: A pattern is none for RE2.
     """
     counted: list[Counter[str]] = []
-    for guard in sorted(guards, key=_is_lenient):
+    guards = sorted(guards, key=_is_lenient)
+    if guards:
+        pieces = in_turns(pieces)
+    for guard in guards:
         match guard["type"]:
             case "max_chars":
                 pieces = max_chars(pieces, guard["limit"], said=said, report=partial(_told, tuple(counted)))

@@ -1,14 +1,18 @@
 """The three texts of an answer, each watched for itself: what is said, what is thought, what is declined."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from itertools import chain
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from tailrace.events import Delta, Notice, Reasoning, Refusal
 from tailrace_worker.provider import Piece, Usage
 
 Text: TypeAlias = Delta | Reasoning | Refusal
+
+_TURN_CHARS: Final = 1_024
+"""Dense numbers take all kinds of a guard up to 20 microseconds a character, and prose less than one."""
 
 
 class Watch(Protocol):
@@ -26,6 +30,20 @@ class Watch(Protocol):
     def end(self) -> Iterator[str]:
         """The text is over; what else is shown of it."""
         ...
+
+
+async def in_turns(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+    """Cuts a large piece of text, as a whole answer may be one: other tasks have their turn after each part."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if isinstance(piece, Delta | Reasoning | Refusal) and len(piece.text) > _TURN_CHARS:
+                for place in range(0, len(piece.text), _TURN_CHARS):
+                    yield type(piece)(text=piece.text[place : place + _TURN_CHARS])
+                    await asyncio.sleep(0)
+                if isinstance(piece, Reasoning) and piece.signature is not None:
+                    yield Reasoning(text="", signature=piece.signature)
+            else:
+                yield piece
 
 
 async def watched(
