@@ -33,6 +33,7 @@ Stage: TypeAlias = Callable[[Pieces], Pieces]
 
 TEXTS: Final = {
     "prose": 'The quick brown fox jumps over the lazy dog, again. It doesn\'t "mind" that it is 3.14 m long! ',
+    "numbers": "20 30 40 50 60 1987 2024 15.01.2026 1 1 1 0 3.14 021 345 678 (4) 4111 4111 1,000 2026-01-15 7/8 ",
     "hostile": "4111 1111 1111 111 [10, 20, 30, a@b.c.d `[[1 +49 30 1234 sk-ab 10.0.0. ::1:2: DE89 3704 ... e.g. cat: ",
 }
 TIMES: Final = 10
@@ -59,6 +60,16 @@ STAGES: Final[dict[str, tuple[Stage, str]]] = {
     "max_chars": (guarding({"type": "max_chars", "limit": 2**31 - 1}), ""),
     "redact, all kinds": (
         guarding({"type": "redact", "kinds": ["email", "phone", "card", "iban", "ip", "secret"]}),
+        "",
+    ),
+    "redact, all kinds and words": (
+        guarding(
+            {
+                "type": "redact",
+                "kinds": ["email", "phone", "card", "iban", "ip", "secret"],
+                "words": [f"{number:x} own word that is looked for" for number in range(0x1000, 0x1000 + 200)],
+            }
+        ),
         "",
     ),
     "redact, 100 words": (guarding({"type": "redact", "words": [f"word{number}" for number in range(100)]}), ""),

@@ -54,6 +54,25 @@ def test_what_is_a_beginning_can_become_a_match(expression: Expression, text: st
         assert becomes_a_match(whole, begun, text)
 
 
+@settings(deadline=None)
+@given(st.data(), expressions(assertions=True), st.integers(0, 4))
+def test_for_short_texts_a_smaller_beginning_means_the_same(
+    data: st.DataObject, expression: Expression, longest: int
+) -> None:
+    text = data.draw(texts_that_may_match(expression))
+    short = taken_apart(expression.pattern, longest)
+    for length in range(len(text) + 1):
+        if len(text[:length].encode()) <= longest:
+            assert matches(short.begun, text[:length]) == matches(taken_apart(expression.pattern).begun, text[:length])
+
+
+@pytest.mark.parametrize("pattern", ["[a-z]{40}x", "[a-z]{40}", "a[a-z]{3,40}x", "(?:a[a-z]{30})+[0-9]{9}"])
+def test_for_short_texts_what_is_counted_further_is_not_repeated(pattern: str) -> None:
+    whole = re2.compile(taken_apart(pattern).begun).programsize  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    short = re2.compile(taken_apart(pattern, 24).begun).programsize  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    assert short < whole / 2
+
+
 @pytest.mark.parametrize(
     ("pattern", "begun", "not_begun"),
     [

@@ -30,6 +30,8 @@ _TOKEN: Final = re.compile(
 _MAX_DEPTH: Final = 100
 # Each place where the text may end has an end of its own: for one that all share, RE2 takes quadratic time to compile.
 _HERE: Final = r"\z"
+_NOTHING: Final = r"[^\x{0}-\x{10FFFF}]"
+_ASSERTIONS: Final = frozenset({"^", "$", r"\A", r"\z", r"\b", r"\B"})
 _FLAGS: Final = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?)\)", re.ASCII)
 
 
@@ -48,14 +50,19 @@ class Form(NamedTuple):
     for which what comes next counts."""
 
 
-def taken_apart(pattern: str) -> Form:
+def taken_apart(pattern: str, longest: int | None = None) -> Form:
     """Takes an expression that RE2 accepts.
+
+    Args:
+        pattern: The expression.
+        longest: How many bytes the texts have at most. Those that are longer are matched by neither form as they
+            should be, and both are smaller: RE2 repeats in its program what is counted.
 
     Raises:
         Unsupported: It sets flags from some place on, or has a `\\Q`, a `\\C`, or a repetition of nothing.
     """
     flags = _FLAGS.match(pattern)
-    parser = _Parser(pattern[flags.end() if flags else 0 :])
+    parser = _Parser(pattern[flags.end() if flags else 0 :], longest)
     form = parser.choice()
     if parser.kind != "end":
         raise Unsupported(f"{parser.text!r} is not expected")
@@ -71,8 +78,9 @@ def alternatives(forms: Iterable[Form]) -> Form:
 class _Parser:
     """Goes through an expression once, and puts its forms together as it goes."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, longest: int | None) -> None:
         self._tokens = _tokens(pattern)
+        self._longest = longest
         self._depth = 0
         self._step()
 
@@ -126,6 +134,11 @@ class _Parser:
             case counted:
                 least, comma, most = counted.strip("{}").partition(",")
                 last = most if comma else least
+                if self._longest is not None and begun == _HERE and whole not in _ASSERTIONS:
+                    if int(least) > self._longest:
+                        return Form(_NOTHING, f"{whole}*{_HERE}")
+                    if last and int(last) > self._longest:
+                        times, last = times.replace(counted, f"{{{least},}}"), ""
                 begun = f"{whole}{_up_to(last)}(?:{begun})" if last.strip("0") or not last else _HERE
         return Form(whole + times, begun)
 

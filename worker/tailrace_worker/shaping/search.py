@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple, Protocol, cast
 
 import re2  # type: ignore[import-untyped]
@@ -19,8 +20,13 @@ _CONTEXT_BYTES: Final = 4
 """How much stays of what was let go, for the assertions that look back: one character."""
 _PART_CHARS: Final = 4_096
 _MAX_MEMORY_BYTES: Final = 16 * 1024 * 1024
-"""Of one compiled expression. In half of it the states of 256 words find no room; what fills twice of it takes seconds
-to compile."""
+"""Of one compiled expression. What fills twice of it takes seconds to compile."""
+# RE2 keeps states of all rules in a program together. Of too many rules they are too many for its memory, and each
+# piece takes 100 times as long. Each program takes two microseconds a piece, though.
+_PROGRAM_CHARS: Final = 16_000
+_SHORT_PROGRAM_CHARS: Final = 24_000
+_SHORT_BYTES: Final = 24
+"""What a piece and what is held back before it have together, as a rule."""
 
 
 class Rule(NamedTuple):
@@ -76,23 +82,40 @@ class Rules:
         rules = tuple(rules)
         forms = [_form(rule) for rule in rules]
         # The largest first: what is too large for RE2 is to be refused soon.
-        self._begun = _compiled(f"(?:{'|'.join(form.begun for form in forms)})\\z")
-        self._any = _compiled("|".join(f"({form.whole})" for form in forms))
+        self._begun = _begun(forms, _PROGRAM_CHARS)
+        self._short_begun = _begun([_form(rule, _SHORT_BYTES) for rule in rules], _SHORT_PROGRAM_CHARS)
+        groups = _together([f"({form.whole})" for form in forms], _PROGRAM_CHARS)
+        before = accumulate(map(len, groups), initial=0)
+        self._any = [(_compiled("|".join(group)), first) for group, first in zip(groups, before, strict=False)]
         self._rules = [(rule, _compiled(form.whole)) for rule, form in zip(rules, forms, strict=True)]
 
     def open_from(self, text: bytes, start: int) -> int:
         """The first place from `start` on where more text could make a match, or make another one of it."""
-        begun = self._begun.search(text, max(start, len(text) - MAX_MATCH_BYTES))
-        return begun.start() if begun else len(text)
+        start = max(start, len(text) - MAX_MATCH_BYTES)
+        place = len(text)
+        for program in self._short_begun if place - start <= _SHORT_BYTES else self._begun:
+            begun = program.search(text, start)
+            if begun and (found := begun.start()) < place:
+                place = found
+                if place == start:
+                    break
+        return place
 
     def find(self, text: bytes, start: int, stop: int) -> tuple[int, int, str] | None:
         """The first match that begins before `stop`: start, end and kind. Empty ones do not count."""
-        while start < stop and (match := self._any.search(text, start)) and (start := match.start()) < stop:
+        if start >= stop:
+            return None
+        firsts = [_first(group, text, start) for group in self._any]
+        while (first := min(firsts))[0] < stop:
+            start, index, end = first
             # Those before the one that has matched do not match here.
-            for rule, compiled in self._rules[(match.lastindex or 1) - 1 :]:
-                if end := _end(text, start, rule, compiled):
+            for rule, compiled in self._rules[index:]:
+                if end := _end(text, start, rule, compiled, end):
                     return rule.hidden_from(text, start, end), end, rule.kind
-            start += 1
+            firsts = [
+                _first(group, text, start + 1) if first[0] == start else first
+                for group, first in zip(self._any, firsts, strict=True)
+            ]
         return None
 
 
@@ -130,20 +153,54 @@ class Search:
         self._text, self._start = text[dropped:], stop - dropped
 
 
-def _form(rule: Rule) -> Form:
+def _form(rule: Rule, longest: int | None = None) -> Form:
     try:
-        return alternatives(map(taken_apart, rule.patterns))
+        return alternatives(taken_apart(pattern, longest) for pattern in rule.patterns)
     except Unsupported as error:
         raise InvalidRequest(f"A guard's pattern cannot be used: {error}.") from None
 
 
-def _end(text: bytes, start: int, rule: Rule, compiled: _Compiled) -> int | None:
+def _begun(forms: Iterable[Form], most_chars: int) -> list[_Compiled]:
+    # The shortest first: addresses of mail, which any word may begin, are among them, and save asking the others.
+    groups = _together(sorted((form.begun for form in forms), key=len), most_chars)
+    return [_compiled(f"(?:{'|'.join(group)})\\z") for group in groups]
+
+
+def _together(patterns: Iterable[str], most_chars: int) -> list[list[str]]:
+    """Patterns in groups of so many characters, or of one pattern that has more."""
+    groups: list[list[str]] = []
+    chars = most_chars
+    for pattern in patterns:
+        chars += len(pattern)
+        if chars > most_chars:
+            groups.append([])
+            chars = len(pattern)
+        groups[-1].append(pattern)
+    return groups
+
+
+def _first(group: tuple[_Compiled, int], text: bytes, start: int) -> tuple[int, int, int]:
+    """Where a group's first match begins, the index of its rule, and where it ends."""
+    compiled, index = group
+    match = compiled.search(text, start)
+    return (match.start(), index + (match.lastindex or 1) - 1, match.end()) if match else (len(text), 0, 0)
+
+
+def _end(text: bytes, start: int, rule: Rule, compiled: _Compiled, end: int) -> int:
+    """Where the longest match ends that is accepted, or 0. `end` is where the rule's first one does, if not 0."""
     stop = min(len(text), start + MAX_MATCH_BYTES)
-    while stop > start and (match := compiled.match(text, start, stop)) and (end := match.end()) > start:
+    if not start < end <= stop:
+        end = _match_end(compiled, text, start, stop)
+    while end > start:
         if rule.accepts(text, start, end):
             return end
-        stop = end - 1
-    return None
+        end = _match_end(compiled, text, start, end - 1)
+    return 0
+
+
+def _match_end(compiled: _Compiled, text: bytes, start: int, stop: int) -> int:
+    match = compiled.match(text, start, stop) if stop > start else None
+    return match.end() if match else 0
 
 
 def _passage(text: bytes, kind: str | None = None) -> Iterator[Passage]:
