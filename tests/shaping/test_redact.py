@@ -18,6 +18,7 @@ from tailrace_worker.shaping.search import MAX_MATCH_BYTES, Rule, Rules, Search
 from tests.shaping.expressions import Expression, expressions, texts_that_may_match
 from tests.shaping.guarding import KINDS, STOP, Cuts, Source, broken_text, cuts, deltas, drained, read, text_of
 from tests.shaping.sought import found, redacted, texts_with_something_in_them
+from tests.work import lines_run
 
 EVERYTHING: Redact = {
     "type": "redact",
@@ -291,6 +292,26 @@ def test_what_may_be_the_beginning_of_a_match_is_held_back_and_no_more(guard: Re
     search = Search(rules_of(guard))
     passages = [passage for character in text for passage in search.feed(character)]
     assert "".join(f"[{kind} redacted]" if kind else part for part, kind in passages) == shown
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lines_a_character"),
+    [
+        *(("1 ", 85), ("00 ", 60), ("(1) (2) (3) ", 85), ("1/2/3/4/5/", 75), ("1.2.3 4.5.6 ", 80), ("AB12 CD34 ", 65)),
+        *(("20 30 40 50 60 ", 160), ("4111 4111 ", 150), ("1987 2024 1999 2031 ", 95), ("021 345 678 ", 210)),
+        ("15.01.2026 03.02.2030 ", 55),
+    ],
+)
+def test_dense_numbers_take_little_work(numbers: str, lines_a_character: int) -> None:
+    rules = rules_of({"type": "redact", "kinds": EVERYTHING.get("kinds", [])})
+    text = (numbers * 1_000)[:1_000]
+    assert lines_run(lambda: [*Search(rules).feed(text)]) < lines_a_character * len(text)
+
+
+@pytest.mark.parametrize("number", ["+49 30 1234567", "+493012345678", "0049 30 1234567", "(415) 555-2671 ext. 12"])
+def test_a_number_is_found_before_other_digits(number: str) -> None:
+    guard: Redact = {"type": "redact", "kinds": ["phone"]}
+    assert redaction(f"{number} 1", [3], guard)[0].startswith("[phone redacted]")
 
 
 def test_no_more_is_held_back_than_a_match_can_have() -> None:

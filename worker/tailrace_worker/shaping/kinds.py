@@ -6,7 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
-from stdnum import iban, luhn
+from stdnum import iban, luhn, numdb
 
 from tailrace.guards import Block, Kind, Redact
 from tailrace_worker.shaping.characters import HYPHEN, SPACE
@@ -22,7 +22,7 @@ _LETTER: Final = r"A-Za-z\x{C0}-\x{24F}\x{370}-\x{52F}"
 
 _EMAIL: Final = rf"[{_LETTER}0-9._%+-]{{1,64}}@(?:[{_LETTER}0-9-]+\.)+(?:[{_LETTER}]{{2,24}}|xn--[a-z0-9-]{{2,59}})"
 _IBAN: Final = rf"(?i)\b[A-Z]{{2}}[0-9]{{2}}(?:[{SPACE}{HYPHEN}]?[A-Z0-9]){{11,29}}\b"
-_CARD: Final = rf"\b[1-9](?:[{SPACE}{HYPHEN}]?[0-9]){{12,18}}\b"
+_CARD: Final = rf"\b[2-689](?:[{SPACE}{HYPHEN}]?[0-9]){{12,18}}\b"
 _BYTE: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = rf"(?:{_BYTE}\.){{3}}{_BYTE}"
 _GROUP: Final = "[0-9A-Fa-f]{1,4}"
@@ -56,6 +56,21 @@ def _compact(check: Callable[[str], bool]) -> Callable[[bytes, int, int], bool]:
     return lambda text, start, end: check(re.sub(rb"[^0-9A-Za-z]", b"", text[start:end]).decode())
 
 
+def _iban_reach(text: bytes, start: int, end: int) -> int:
+    """All numbers of a country have one length."""
+    most = _iban_length(text[start : start + 2].decode().upper())
+    symbols = [symbol.end() for symbol in re.finditer(rb"[0-9A-Za-z]", text[start:end])]
+    return start + symbols[most - 1] if 0 < most <= len(symbols) else start
+
+
+@lru_cache(maxsize=676)
+def _iban_length(country: str) -> int:
+    """How many letters and digits a number of a country has, 0 if it has none."""
+    _, properties = numdb.get("iban").info(country)[0]
+    structure = properties.get("bban", "")
+    return 4 + sum(map(int, re.findall("([0-9]+)!", structure))) if structure else 0
+
+
 def _is_ipv6(text: bytes, start: int, end: int) -> bool:
     address = text[start:end].decode()
     # C++ and Rust write a::b.
@@ -71,7 +86,7 @@ def _is_ipv6(text: bytes, start: int, end: int) -> bool:
 _RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
     "secret": SECRETS,
     "email": [Rule("email", [_EMAIL])],
-    "iban": [Rule("iban", [_IBAN], _compact(iban.is_valid))],
+    "iban": [Rule("iban", [_IBAN], _compact(iban.is_valid), _iban_reach)],
     "card": [Rule("card", [_CARD], _compact(is_card_number))],
     "ip": [Rule("ip", _IPV6, _is_ipv6), Rule("ip", [rf"\b{_IPV4}\b"])],
 }
@@ -104,7 +119,8 @@ def sought(
     """The rules in the order in which they count where their matches begin together."""
     rules = [rule for kind, of_kind in _RULES.items() if kind in kinds for rule in of_kind]
     if "phone" in kinds:
-        rules.append(Rule("phone", [CANDIDATE], NumberingPlans(regions).accept))
+        plans = NumberingPlans(regions)
+        rules.append(Rule("phone", [CANDIDATE], plans.accept, plans.reach))
     if words:
         rules.append(words_rule(words))
     if patterns:

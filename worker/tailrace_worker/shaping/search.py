@@ -39,6 +39,9 @@ class Rule(NamedTuple):
     """Looks closer at a match: at the text from a start to an end, and at one character before and after it. Where it
     does not accept one, a shorter one at the same start is tried. Who looks behind a match needs patterns that end
     with an assertion, such as `KNOWN_NEXT`."""
+    reach: Callable[[bytes, int, int], int] = lambda _text, _start, end: end
+    """Tells from a match that is none yet how far the longest one that is accepted can go: a place up to the end, or
+    the start if none is. It saves trying one end after another."""
     lead: re.Pattern[bytes] = re.compile(b"")
     """What a match begins with, and what is not to be hidden with it: the name of a secret."""
 
@@ -192,9 +195,12 @@ def _end(text: bytes, start: int, rule: Rule, compiled: _Compiled, end: int) -> 
     if not start < end <= stop:
         end = _match_end(compiled, text, start, stop)
     while end > start:
-        if rule.accepts(text, start, end):
-            return end
-        end = _match_end(compiled, text, start, end - 1)
+        stop = rule.reach(text, start, end)
+        if stop == end:
+            if rule.accepts(text, start, end):
+                return end
+            stop -= 1
+        end = _match_end(compiled, text, start, stop)
     return 0
 
 
