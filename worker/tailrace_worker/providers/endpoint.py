@@ -167,7 +167,7 @@ class _Stream:
             raise ErrorEvent.of(data)
         if not data.strip():
             return ()
-        if data == b"[DONE]":
+        if data.startswith(b"[DONE]"):
             self._answer.done()
             return ()
         return self._answer.pieces(data, name)

@@ -48,7 +48,7 @@ class Fragments:
         Raises:
             Differs: It is another text. White space at its ends does not count: servers strip it.
         """
-        whole = _paired(whole)
+        whole = paired(whole)
         told = str(self)
         if whole.startswith(told):
             self._half = ""
@@ -67,7 +67,7 @@ class Fragments:
         self._half = ""
         if "\ud800" <= text[-1:] <= "\udbff":
             self._half, text = text[-1], text[:-1]
-        return _paired(text)
+        return paired(text)
 
 
 class Arguments(Fragments):
@@ -117,7 +117,7 @@ class Arguments(Fragments):
         self._is_escaped = escaped_at == len(fragment)
 
 
-def _paired(text: str) -> str:
+def paired(text: str) -> str:
     """Join the halves of pairs; other halves become replacement characters."""
     if text.isascii():
         return text

@@ -141,5 +141,5 @@ def _asked(said: object) -> str:
 def _value(text: str) -> object:
     try:
         return msgspec.json.decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -69,7 +69,8 @@ class Vocabulary:
         except DecodeError:
             pass
         named = name.decode("utf-8", "replace")
-        is_other = bool(named) and named not in self._known
+        # `message` is the name of an event that has none.
+        is_other = named not in {"", "message"} and named not in self._known
         try:
             thing: object = loaded(data)
         except ValueError:
