@@ -53,6 +53,7 @@ class Folded:
             case ToolCall():
                 assert piece.index in self.calls or piece.index == len(self.calls), "calls are numbered as they begin"
                 call = self.calls.setdefault(piece.index, Call(call_id=piece.call_id, name=piece.name))
+                call.call_id, call.name = call.call_id or piece.call_id, call.name or piece.name
                 call.arguments += piece.arguments
             case Notice(message=message):
                 self.notices.append(message)

@@ -1,5 +1,6 @@
 """`Items`: the items of a response, by whichever index or id a server tells them by."""
 
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -22,13 +23,16 @@ class Item:
 
     kind: str = ""
     """Its `type`."""
+    index: int | None = None
+    item_id: str | None = None
+    """The index and the id that it was first told by."""
     texts: dict[tuple[TextKind, int], Fragments] = field(default_factory=dict[tuple[TextKind, int], Fragments])
     """Its texts, by what they are and the number of their part."""
     call: Call | None = None
     last_thought: Part | None = None
     """The part that its reasoning was last told of."""
-    is_added: bool = False
-    """Whether the server has told that it begins."""
+    begun: Mapping[str, Any] | None = None
+    """What the server said of it as it began; `None` if it has not told that it begins."""
     is_done: bool = False
     """Whether it has come as a whole."""
 
@@ -39,7 +43,25 @@ class Item:
 
     def text(self, kind: TextKind, number: int) -> Fragments:
         """Return the text of a part."""
-        return self.texts.setdefault((kind, number), Fragments())
+        if (text := self.texts.get((kind, number))) is None:
+            text = self.texts[kind, number] = Fragments()
+        return text
+
+    def told(self, kind: TextKind) -> str:
+        """Return what was told of all parts of a kind."""
+        return "".join(str(text) for (each, _), text in sorted(self.texts.items()) if each == kind)
+
+    def rest_of_part(self, kind: TextKind, number: int, whole: str) -> str:
+        """Take the text of a part, and return what the fragments have not told of it.
+
+        Raises:
+            Differs: It is another text.
+        """
+        text = self.text(kind, number)
+        if len(self.texts) > 1 and str(text) != whole and self.told(kind).strip() == whole.strip():
+            # The fragments count the parts otherwise, or count themselves.
+            return ""
+        return text.rest(whole)
 
     def rest(self, kind: TextKind, whole: str) -> str:
         """Take the text of all parts of a kind, and return what the fragments have not told of it.
@@ -60,18 +82,26 @@ class Item:
 
 
 class Items:
-    """The items of one response, in the order in which they begin."""
+    """The items of one response, in the order in which they begin.
+
+    OpenAI gives an item one index and one id. Other servers leave either out, or both, give several items one index or
+    one id, or an item another id in each event. So an item is known by both if they agree, else by an id that is known,
+    else by its index, and of two items only by one that is of the right type.
+    """
 
     def __init__(self) -> None:
         self._all: list[Item] = []
         self._by_index: dict[int, Item] = {}
         self._by_id: dict[str, Item] = {}
+        self._by_call: dict[str, Item] = {}
+        self._latest: dict[str, Item] = {}
+        """The latest item of each type."""
         self._open = 0
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self._all)
 
-    def begin(self, kind: str = "") -> Item:
+    def begin(self, kind: str = "", index: object = None, item_id: object = None) -> Item:
         """Begin an item.
 
         Raises:
@@ -80,49 +110,57 @@ class Items:
         if self._open == MAX_OPEN_ITEMS or len(self._all) == _MAX_ITEMS:
             raise ValueError(f"It has begun {len(self._all):,} items, {self._open:,} of which have not ended.")
         self._open += 1
-        self._all.append(Item(kind))
-        return self._all[-1]
+        item = Item(kind)
+        self._all.append(item)
+        return self._known_by(index, item_id, item, kind)
 
     def of(self, index: object, item_id: object, kind: str = "") -> Item:
         """Return the item that an event is of; one that is not known begins.
 
-        Some servers give no index, some no id, some neither; some give an item another id in each event.
-
         Raises:
             ValueError: There are too many.
         """
-        item = self._by_index.get(index) if isinstance(index, int) else None
-        if item is None or not item.can_be(kind):
-            item = self._by_id.get(item_id) if isinstance(item_id, str) else None
-        if item is None and not isinstance(index, int) and not isinstance(item_id, str):
-            item = self.last_open
-        return self._known_by(index, item_id, item or self.begin(), kind)
+        item = self._found(index, item_id, kind)
+        if item is None:
+            return self._continued(index, item_id, kind) or self.begin(kind, index, item_id)
+        if not (item.kind and item.item_id):
+            self._known_by(index, item_id, item, kind)
+        return item
+
+    def growing(self, index: object, item_id: object, kind: str) -> Item:
+        """Return the item that a fragment is of: one that has ended does not go on."""
+        item = self.of(index, item_id, kind)
+        return self.begin(kind, index, item_id) if item.is_done else item
 
     def added(self, index: object, said: Mapping[str, Any]) -> Item:
         """Return the item that begins: a new one, unless a delta or a repetition by the same id has come before."""
         kind, item_id = str(said.get("type")), said.get("id")
-        item = self._by_id.get(item_id) if isinstance(item_id, str) else None
-        if item is None or not item.can_be(kind, said.get("call_id")):
+        item: Item | None = self._by_id.get(item_id) if isinstance(item_id, str) else None
+        is_other = item is not None and isinstance(index, int) and item.index not in {None, index}
+        if item is None or is_other or not item.can_be(kind, said.get("call_id")):
             item = self._by_index.get(index) if isinstance(index, int) else None
-            if item is not None and (item.is_added or item.is_done):
+            if item is not None and (item.begun is not None or item.is_done or not item.can_be(kind)):
                 item = None
-        item = item or self.begin()
-        item.is_added = True
+        item = item or self.begin(kind)
+        item.begun = said
         return self._known_by(index, item_id, item, kind)
 
     def ended(self, index: object, said: Mapping[str, Any]) -> Item:
-        """Return the item that has come as a whole. Some servers give all items one index."""
+        """Return the item that has come as a whole."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
-        known = self._by_id.get(item_id) if isinstance(item_id, str) else None
-        item = self._by_index.get(index) if isinstance(index, int) else known or self.last_open
-        if item is None or not item.can_be(kind, call_id) or (item.is_done and item is not known):
-            item = known if known and known.can_be(kind, call_id) else None
-        return self._known_by(index, item_id, item or self.begin(), kind)
+        item = self._found(index, item_id, kind) or self._continued(index, item_id, kind)
+        if item is not None and not item.can_be(kind, call_id):
+            # A server that makes up the id of the call anew is known by the id of the item.
+            is_same = item.item_id == item_id and not item.is_done
+            item = self._of_call(call_id) or (item if is_same else None)
+        if item and item.is_done and not (item_id and item.item_id == item_id):
+            item = None
+        return self._known_by(index, item_id, item or self.begin(kind), kind)
 
-    @property
-    def last_open(self) -> Item | None:
-        """The last item, if it has not ended."""
-        return self._all[-1] if self._all and not self._all[-1].is_done else None
+    def called(self, item: Item, call_id: str) -> None:
+        """Note the id of a call."""
+        if call_id:
+            self._by_call[call_id] = item
 
     def close(self, item: Item) -> None:
         """Note that an item has come as a whole."""
@@ -133,26 +171,54 @@ class Items:
     def matched(self, output: Sequence[object]) -> Iterator[tuple[Item | None, object]]:
         """Yield what a whole response repeats, each thing with the item that it is: by its id, else by its turn."""
         things = [(members(thing), thing) for thing in output]
-        known = [self._known(said) for said, _ in things]
-        left = [item for item in self._all if item not in known]
-        for (said, thing), item in zip(things, known, strict=True):
-            match = item or next((each for each in left if each.kind == said.get("type")), None)
-            if match in left:
-                left.remove(match)
-            yield match, thing
+        known = [self._repeated(said) for said, _ in things]
+        taken = set(known)
+        left: defaultdict[object, deque[Item]] = defaultdict(deque)
+        for item in self._all:
+            if item not in taken:
+                left[item.kind].append(item)
+        for (said, thing), match in zip(things, known, strict=True):
+            turn = left[str(said.get("type"))]
+            yield match or (turn.popleft() if turn else None), thing
+
+    def _found(self, index: object, item_id: object, kind: str) -> Item | None:
+        at = self._by_index.get(index) if isinstance(index, int) else None
+        if at is not None and at.kind == kind and at.item_id == item_id:
+            return at
+        named = self._by_id.get(item_id) if isinstance(item_id, str) else None
+        if named is not None and (at is None or at.item_id != item_id):
+            at, named = named, at
+        if at is not None and at.can_be(kind):
+            return at
+        return named if named is not None and named.can_be(kind) else None
+
+    def _continued(self, index: object, item_id: object, kind: str) -> Item | None:
+        """Return the latest item of a type if an event may be of it that tells it by nothing that is known."""
+        item = self._latest.get(kind) if kind else self._all[-1] if self._all else None
+        if item is None or item.is_done:
+            return None
+        if isinstance(index, int):
+            # Other items have this index too, so it tells nothing.
+            return item if index in self._by_index and item.begun is not None else None
+        return item if item.begun is not None or not isinstance(item_id, str) else None
 
     def _known_by(self, index: object, item_id: object, item: Item, kind: str) -> Item:
         if isinstance(index, int):
             self._by_index[index] = item
+            item.index = index if item.index is None else item.index
         if isinstance(item_id, str):
             self._by_id[item_id] = item
+            item.item_id = item.item_id or item_id
         item.kind = item.kind or kind
+        self._latest[item.kind] = item
         return item
 
-    def _known(self, said: Mapping[str, Any]) -> Item | None:
-        item_id, call_id = said.get("id"), said.get("call_id")
-        if isinstance(item_id, str) and item_id in self._by_id:
-            return self._by_id[item_id]
-        if not call_id:
-            return None
-        return next((item for item in self._all if item.call and item.call.call_id == call_id), None)
+    def _of_call(self, call_id: object) -> Item | None:
+        return self._by_call.get(call_id) if isinstance(call_id, str) else None
+
+    def _repeated(self, said: Mapping[str, Any]) -> Item | None:
+        if item := self._of_call(said.get("call_id")):
+            return item
+        item_id = said.get("id")
+        item = self._by_id.get(item_id) if isinstance(item_id, str) else None
+        return item if item and item.can_be(str(said.get("type")), said.get("call_id")) else None

@@ -18,7 +18,7 @@ class Numbered(Struct):
     sequence_number: Any = None
 
 
-class OfItem(Struct):
+class OfItem(Numbered):
     """An event that is of one of the items. Some servers give no index, some give the item another id each time."""
 
     output_index: Any = None
@@ -85,49 +85,45 @@ class PartDone(OfItem, tag="response.content_part.done"):
     part: Any = None
 
 
-class ItemAdded(Struct, tag="response.output_item.added"):
-    item: Any
+class ItemAdded(Numbered, tag="response.output_item.added"):
+    item: Any = None
     output_index: Any = None
 
 
-class ItemDone(Struct, tag="response.output_item.done"):
-    item: Any
+class ItemDone(Numbered, tag="response.output_item.done"):
+    item: Any = None
     output_index: Any = None
-
-
-class IncompleteDetails(Struct, frozen=True):
-    reason: Any = None
 
 
 class Response(Struct, frozen=True):
     """A whole response; at the end of a stream it says how that ended."""
 
     status: Any = None
-    output: list[Any] | None = None
+    output: Any = None
     usage: Any = None
-    incomplete_details: IncompleteDetails | None = None
+    incomplete_details: Any = None
     error: Any = None
 
 
-class Completed(Struct, tag="response.completed"):
+class Completed(Numbered, tag="response.completed"):
     response: Response = Response()
 
 
-class Done(Struct, tag="response.done"):
+class Done(Numbered, tag="response.done"):
     """Not of OpenAI's HTTP API: the end by the name that it has over WebSockets."""
 
-    response: Response
+    response: Response = Response()
 
 
-class Incomplete(Struct, tag="response.incomplete"):
-    response: Response
+class Incomplete(Numbered, tag="response.incomplete"):
+    response: Response = Response()
 
 
-class Failed(Struct, tag="response.failed"):
-    response: Response
+class Failed(Numbered, tag="response.failed"):
+    response: Response = Response()
 
 
-class Error(Struct, tag="error"):
+class Error(Numbered, tag="error"):
     """Seen with the error inside, and documented with its fields beside the type."""
 
     error: Any = None
@@ -150,11 +146,15 @@ class OutputText(Struct, tag="output_text"):
     text: str = ""
 
 
+class PlainText(OutputText, tag="text"):
+    """The same, by the name that it has in Chat Completions."""
+
+
 class OutputRefusal(Struct, tag="refusal"):
     refusal: str = ""
 
 
-PARTS: Final = Vocabulary(OutputText, OutputRefusal)
+PARTS: Final = Vocabulary(OutputText, PlainText, OutputRefusal, silent="reasoning_text|summary_text")
 
 
 class Item(Struct, kw_only=True):
@@ -164,7 +164,7 @@ class Item(Struct, kw_only=True):
 
 
 class Message(Item, kw_only=True, tag="message"):
-    content: list[Any] = []
+    content: Any = None
 
 
 class ReasoningText(Struct):
@@ -179,14 +179,14 @@ class Reasoning(Item, kw_only=True, tag="reasoning"):
 
 
 class FunctionCall(Item, kw_only=True, tag="function_call"):
-    name: str
-    call_id: str | None = None
+    name: Any = None
+    call_id: Any = None
     arguments: Any = None
 
 
 class CustomToolCall(Item, kw_only=True, tag="custom_tool_call"):
-    name: str
-    call_id: str | None = None
+    name: Any = None
+    call_id: Any = None
     input: Any = None
 
 
