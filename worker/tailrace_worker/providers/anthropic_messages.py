@@ -1,26 +1,27 @@
 """Anthropic's Messages."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, cast
 
 import httpx2
 import msgspec
 from anthropic import AsyncAnthropic, AsyncStream
-from msgspec import Struct
 
 from tailrace.events import FinishReason, Reasoning, Refusal
 from tailrace.request import GenerationRequest
 from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Alive, Finish, Piece, text_delta
 from tailrace_worker.providers import anthropic_wire as wire
+from tailrace_worker.providers.anthropic_blocks import Block, Blocks
 from tailrace_worker.providers.anthropic_input import REDACTED, UNSIGNED, body
 from tailrace_worker.providers.anthropic_turn import Turn
 from tailrace_worker.providers.endpoint import Body, Endpoint
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.fragments import Fragments
+from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.token_counts import Places, used
-from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, server_tool
+from tailrace_worker.providers.tool_calls import ToolCalls, as_text, server_tool
 from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_WORDS: Final[Mapping[str, FinishReason]] = {"tool_use": "tool_calls"}
@@ -73,19 +74,11 @@ class _Answer:
         self._stop = wire.Stop()
         self._has_content = False
         self._calls = ToolCalls()
-        self._places: dict[int, Call] = {}
-        """The calls, by the index of their block."""
-        self._open: Struct | None = None
-        """The block that has begun and not ended."""
-        self._asked = ""
-        """What the server's own tool in it is asked, as JSON."""
-        self._text = Fragments()
-        self._thinking = Fragments()
-        """The text and the thinking of that block."""
-        self._is_signed = False
+        self._blocks = Blocks()
 
     def whole(self, body: bytes) -> Iterable[Piece]:
-        return self.pieces(body)
+        # The type of an answer that is not streamed goes without saying.
+        return self.pieces(body, b"message")
 
     def done(self) -> None:
         self.is_whole = self.is_whole or self._has_content
@@ -97,8 +90,8 @@ class _Answer:
                 return self._delta(place, delta)
             case wire.BlockStart(index=place, content_block=block):
                 return self._begin(place, block)
-            case wire.BlockStop():
-                return self._end_block()
+            case wire.BlockStop(index=place):
+                return self._stop_block(place)
             case wire.MessageStart(message=message):
                 return self._begin_message(message)
             case wire.MessageDelta(delta=stop, usage=usage):
@@ -120,119 +113,139 @@ class _Answer:
         word = str(self._stop.stop_reason or "")
         reason = finish_reason(word, _FINISH_WORDS)
         self.finished = True
-        yield from self._end_block()
+        for block in self._blocks:
+            yield from self._end_block(block)
         yield from self._calls.end()
         if reason != "refusal" and self._calls.are_complete:
             # Servers say `end_turn` of a turn that calls tools.
             reason = "tool_calls"
         if self._turn and word == "pause_turn" and (signature := self._turn.signature()):
             yield Reasoning(text="", signature=signature)
-        details = self._stop.stop_details
-        if details and isinstance(details.explanation, str) and details.explanation:
-            yield Refusal(text=details.explanation)
+        explanation = members(self._stop.stop_details).get("explanation")
+        if isinstance(explanation, str) and explanation:
+            yield Refusal(text=explanation)
         yield Finish(reason=reason, provider_reason=word)
 
     def _begin_message(self, said: object) -> Iterator[Piece]:
-        message = wire.MESSAGES.known(said, self._skipped) if said else None
-        if isinstance(message, wire.Message):
-            yield from self._blocks(message)
-            yield from used(message.usage, _COUNTS_AT_BEGINNING)
+        message = members(said)
+        if not self._has_content:
+            # Gateways send the beginning twice.
+            yield from self._whole_blocks(message.get("content"))
+        yield from used(message.get("usage"), _COUNTS_AT_BEGINNING)
 
     def _message(self, message: wire.Message) -> Iterator[Piece]:
         self._stop = message
-        self.is_whole = self.is_over = True
-        yield from self._blocks(message)
+        self.is_over = True
+        yield from self._whole_blocks(message.content)
+        self.is_whole = bool(self._has_content or message.stop_reason)
         yield from used(message.usage, _COUNTS)
 
-    def _blocks(self, message: wire.Message) -> Iterator[Piece]:
-        for place, block in enumerate(message.content):
+    def _whole_blocks(self, content: object) -> Iterator[Piece]:
+        if isinstance(content, str):
+            content = [{"type": "text", "text": content}]
+        for place, block in enumerate(cast("list[object]", content) if isinstance(content, list) else ()):
             yield from self._begin(place, block)
-        yield from self._end_block()
+            yield from self._stop_block(place)
 
-    def _begin(self, place: int, said: object) -> Iterator[Piece]:
-        yield from self._end_block()
+    def _begin(self, place: object, said: object) -> Iterator[Piece]:
+        for before in (self._blocks.last, self._blocks.at(place)):
+            if before:
+                yield from self._end_thought(before)
+        known = wire.BLOCKS.known(said, self._skipped) if said else None
+        self._has_content = True
+        if isinstance(known, wire.ToolUse) and (again := self._blocks.calling(known.id)):
+            # A server that begins a call with each of its fragments.
+            again.said = known if known.input else again.said
+            return
+        yield from self._stop_block(place)
         if self._turn:
             self._turn.begin(said)
-        block = self._open = wire.BLOCKS.known(said, self._skipped)
-        self._has_content = True
-        match block:
+        block = self._blocks.begin(place, known)
+        match known:
             case wire.Text(text=text):
-                yield from self._say(text)
+                yield from self._say(block, text)
             case wire.Thinking(thinking=text, signature=signature):
-                yield from self._think(text)
-                yield from self._sign(signature)
+                yield from self._think(block, text)
+                block.signature = signature
             case wire.RedactedThinking(data=data):
                 yield Reasoning(text="", signature=f"{REDACTED}{data}")
             case wire.ToolUse(id=call_id, name=name):
-                call = self._places[place] = self._calls.begin()
-                yield from call.named(call_id, name)
+                block.call = self._calls.begin()
+                yield from block.call.named(as_text(call_id), as_text(name))
             case _:
                 return
 
-    def _delta(self, place: int, said: object) -> Iterable[Piece]:
-        if self._turn:
-            self._turn.add(said)
+    def _delta(self, place: object, said: object) -> Iterable[Piece]:
         self._has_content = True
-        match wire.DELTAS.known(said, self._skipped):
+        delta = wire.DELTAS.known(said, self._skipped)
+        is_input = type(delta) is wire.InputDelta
+        block = self._blocks.asking(place) if is_input else self._blocks.growing(place)
+        if self._turn:
+            self._turn.add(block.number, said)
+        match delta:
             case wire.TextDelta(text=text):
-                return self._say(text)
+                return self._say(block, text)
             case wire.ThinkingDelta(thinking=text):
-                return self._think(text)
+                return self._think(block, text)
             case wire.SignatureDelta(signature=signature):
-                return self._sign(signature)
+                block.signature = signature or block.signature
+                return ()
             case wire.InputDelta(partial_json=json):
-                return self._input(place, json)
+                return self._input(block, json)
             case _:
                 return ()
 
-    def _say(self, text: str) -> Iterable[Piece]:
-        told = self._text.add(text)
-        return (text_delta(told),) if told else ()
+    def _say(self, block: Block, text: str) -> Iterable[Piece]:
+        told = block.text.add(text)
+        if not told:
+            return ()
+        # Gateways put the thinking into the block of the text.
+        return (text_delta(told),) if block.thinking is None else (*self._end_thought(block), text_delta(told))
 
-    def _think(self, text: str) -> Iterable[Piece]:
-        told = self._thinking.add(text)
+    def _think(self, block: Block, text: str) -> Iterable[Piece]:
+        if block.thinking is None:
+            block.thinking = Fragments()
+        told = block.thinking.add(text)
         return (Reasoning(text=told),) if told else ()
 
-    def _sign(self, signature: str) -> Iterable[Piece]:
-        self._is_signed = self._is_signed or bool(signature)
-        return (Reasoning(text="", signature=signature),) if signature else ()
-
-    def _input(self, place: int, json: object) -> Iterable[Piece]:
-        if call := self._places.get(place):
-            return call.fragment(json)
-        if len(self._asked) < _MAX_ASKED:
-            self._asked += as_text(json)[:_MAX_ASKED]
+    def _input(self, block: Block, json: object) -> Iterable[Piece]:
+        if block.call:
+            return block.call.fragment(json)
+        if len(block.asked) < _MAX_ASKED:
+            block.asked += as_text(json)[:_MAX_ASKED]
         return ()
 
-    def _end_block(self) -> Iterator[Piece]:
-        """Tell what is left of the block that is open."""
-        if half := self._thinking.end():
+    def _end_thought(self, block: Block) -> Iterator[Piece]:
+        """Tell what is left of its thinking, and what gives it back."""
+        thinking, signature = block.thinking, block.signature
+        block.thinking, block.signature = None, ""
+        if thinking and (half := thinking.end()):
             yield Reasoning(text=half)
-        if self._thinking and not self._is_signed:
-            yield Reasoning(text="", signature=UNSIGNED)
-        if half := self._text.end():
+        if signature or thinking:
+            yield Reasoning(text="", signature=signature or UNSIGNED)
+
+    def _stop_block(self, place: object) -> Iterator[Piece]:
+        if block := self._blocks.at(place):
+            yield from self._end_block(block)
+
+    def _end_block(self, block: Block) -> Iterator[Piece]:
+        """Tell what is left of a block."""
+        self._blocks.end(block)
+        yield from self._end_thought(block)
+        if half := block.text.end():
             yield text_delta(half)
-        block, self._open = self._open, None
-        match block:
-            case wire.ToolUse(input=given) if given and (call := self._last_call) and call.arguments.is_blank:
+        match block.said:
+            case wire.ToolUse(input=given) if given and block.call and block.call.arguments.is_blank:
                 # Input that did not come in fragments.
-                yield from call.fragment(given)
+                yield from block.call.fragment(given)
             case wire.ServerToolUse(name=name, input=given):
-                yield server_tool(name, given or _parsed(self._asked))
+                yield server_tool(name, given or _parsed(block.asked))
             case _:
                 pass
-        self._asked = ""
-        self._is_signed = False
-        if self._text or self._thinking:
-            self._text, self._thinking = Fragments(), Fragments()
-
-    @property
-    def _last_call(self) -> Call | None:
-        return self._calls.at(-1)
 
 
 def _parsed(json: str) -> object:
     try:
         return msgspec.json.decode(json)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

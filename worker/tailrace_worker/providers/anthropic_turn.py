@@ -6,13 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from tailrace_worker.providers.anthropic_input import PAUSED
+from tailrace_worker.providers.fragments import paired
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.tool_calls import as_text
 
 _MAX_CHARS: Final = 1024 * 1024
 """How long a turn may be that is recorded."""
-_GROWING: Final = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
-_INPUT: Final = "partial_json"
+_GROWING: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 
 class Turn:
@@ -22,41 +22,26 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self._blocks: list[dict[str, Any]] = []
-        self._grown: list[dict[str, list[str]]] = []
-        """What was added to the members of each block."""
+        self._blocks: list[_Block] = []
         self._chars = 0
 
     def begin(self, block: object) -> None:
         """Take a block as it begins."""
         if self._has_room(block):
-            self._blocks.append(dict(members(block)))
-            self._grown.append({})
+            self._blocks.append(_Block(dict(members(block))))
 
-    def add(self, delta: object) -> None:
-        """Take more of the last block."""
-        said = members(delta)
-        if not (self._blocks and self._has_room(said)):
-            return
-        block, grown = self._blocks[-1], self._grown[-1]
-        match said.get("type"):
-            case "citations_delta":
-                block["citations"] = [*(block.get("citations") or ()), said.get("citation")]
-            case "input_json_delta":
-                grown.setdefault(_INPUT, []).append(as_text(said.get(_INPUT)))
-            case str() as kind if kind in _GROWING:
-                grown.setdefault(_GROWING[kind], []).append(as_text(said.get(_GROWING[kind])))
-            case _:
-                pass
+    def add(self, number: int, delta: object) -> None:
+        """Take more of the block that was the so-manieth to begin."""
+        if self._has_room(delta) and number < len(self._blocks):
+            self._blocks[number].add(members(delta))
 
     def signature(self) -> str | None:
         """Return what a later request gives the turn back by; `None` if it is too long, or was cut."""
         if self._chars > _MAX_CHARS:
             return None
         try:
-            blocks = [_whole(block, grown) for block, grown in zip(self._blocks, self._grown, strict=True)]
-            return PAUSED + msgspec.json.encode(blocks).decode()
-        except ValueError:
+            return PAUSED + msgspec.json.encode([block.whole() for block in self._blocks]).decode()
+        except (ValueError, RecursionError):
             return None
 
     def _has_room(self, said: object) -> bool:
@@ -64,8 +49,27 @@ class Turn:
         return self._chars <= _MAX_CHARS
 
 
-def _whole(block: Mapping[str, Any], grown: Mapping[str, list[str]]) -> Mapping[str, Any]:
-    whole = {**block, **{name: (block.get(name) or "") + "".join(parts) for name, parts in grown.items()}}
-    if json := whole.pop(_INPUT, ""):
-        whole["input"] = msgspec.json.decode(json)
-    return whole
+class _Block:
+    def __init__(self, said: dict[str, Any]) -> None:
+        self._said = said
+        self._grown: dict[str, list[str]] = {}
+        """What was added to its members."""
+        self._citations: list[Any] = []
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        kind = delta.get("type")
+        if kind == "citations_delta":
+            self._citations.append(delta.get("citation"))
+        elif kind == "signature_delta":
+            self._said["signature"] = delta.get("signature")
+        elif name := _GROWING.get(str(kind)):
+            self._grown.setdefault(name, []).append(as_text(delta.get(name)))
+
+    def whole(self) -> Mapping[str, Any]:
+        grown = {name: paired(as_text(self._said.get(name)) + "".join(parts)) for name, parts in self._grown.items()}
+        whole = {**self._said, **grown}
+        if self._citations:
+            whole["citations"] = [*(self._said.get("citations") or ()), *self._citations]
+        if json := whole.pop("partial_json", ""):
+            whole["input"] = msgspec.json.decode(json)
+        return whole

@@ -21,17 +21,17 @@ class Thinking(Struct, tag="thinking"):
 
 
 class RedactedThinking(Struct, tag="redacted_thinking"):
-    data: str
+    data: str = ""
 
 
 class ToolUse(Struct, tag="tool_use"):
-    id: str | None = None
-    name: str | None = None
+    id: Any = None
+    name: Any = None
     input: Any = None
 
 
 class ServerToolUse(Struct, tag="server_tool_use"):
-    name: str
+    name: str = ""
     input: Any = None
 
 
@@ -46,15 +46,15 @@ BLOCKS: Final = Vocabulary(
 
 
 class TextDelta(Struct, tag="text_delta"):
-    text: str
+    text: str = ""
 
 
 class ThinkingDelta(Struct, tag="thinking_delta"):
-    thinking: str
+    thinking: str = ""
 
 
 class SignatureDelta(Struct, tag="signature_delta"):
-    signature: str
+    signature: str = ""
 
 
 class InputDelta(Struct, tag="input_json_delta"):
@@ -65,21 +65,14 @@ class InputDelta(Struct, tag="input_json_delta"):
 DELTAS: Final = Vocabulary(TextDelta, ThinkingDelta, SignatureDelta, InputDelta, silent="citations_delta")
 
 
-class StopDetails(Struct):
-    explanation: Any = None
-
-
-class Stop(Struct):
+class Stop(Struct, frozen=True):
     stop_reason: Any = None
-    stop_details: StopDetails | None = None
+    stop_details: Any = None
 
 
-class Message(Stop, tag="message"):
-    content: list[Any] = []
+class Message(Stop, frozen=True, tag="message"):
+    content: Any = None
     usage: Any = None
-
-
-MESSAGES: Final = Vocabulary(Message)
 
 
 class MessageStart(Struct, tag="message_start"):
@@ -87,21 +80,21 @@ class MessageStart(Struct, tag="message_start"):
 
 
 class BlockStart(Struct, tag="content_block_start"):
-    content_block: Any
-    index: int = 0
+    content_block: Any = None
+    index: Any = None
 
 
 class BlockDelta(Struct, tag="content_block_delta"):
     delta: Any
-    index: int = 0
+    index: Any = None
 
 
 class BlockStop(Struct, tag="content_block_stop"):
-    pass
+    index: Any = None
 
 
 class MessageDelta(Struct, tag="message_delta"):
-    delta: Stop
+    delta: Stop = Stop()
     usage: Any = None
 
 
