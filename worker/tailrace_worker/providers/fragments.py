@@ -8,6 +8,7 @@ from typing import Final
 from tailrace_worker.providers.failures import ErrorEvent
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_BLANKS: Final = re.compile(r"\s*")
 _BRACKETS: Final = re.compile(r'[][{}"\\]')
 
 
@@ -22,14 +23,21 @@ class Fragments:
     half waits for the second.
     """
 
-    __slots__ = ("_half", "_told")
+    __slots__ = ("_half", "_joined", "_told")
 
     def __init__(self) -> None:
         self._told = StringIO()
+        self._joined = ""
+        """What was told when somebody last asked."""
         self._half = ""
 
     def __str__(self) -> str:
-        return self._told.getvalue()
+        if len(self._joined) != len(self):
+            self._joined = self._told.getvalue()
+        return self._joined
+
+    def __len__(self) -> int:
+        return self._told.tell()
 
     def __bool__(self) -> bool:
         """Whether any of it was told."""
@@ -38,7 +46,7 @@ class Fragments:
     def add(self, fragment: str) -> str:
         """Add a fragment, and return what is known now: without half a pair at its end, with the one from before."""
         if self._half or not (fragment.isascii() or _SURROGATE.search(fragment) is None):
-            fragment = self._joined(fragment)
+            fragment = self._with_half(fragment)
         self._told.write(fragment)
         return fragment
 
@@ -48,12 +56,14 @@ class Fragments:
         Raises:
             Differs: It is another text. White space at its ends does not count: servers strip it.
         """
+        if not whole:
+            return ""
         whole = paired(whole)
         told = str(self)
         if whole.startswith(told):
             self._half = ""
             return self.add(whole[len(told) :])
-        if whole.strip() == told.strip() or not whole:
+        if _is_but_for_blanks(told, whole.strip()):
             return ""
         raise Differs({"message": "the text that it repeats is not the text that it streamed"})
 
@@ -62,7 +72,7 @@ class Fragments:
         half, self._half = self._half, ""
         return "\ufffd" if half else ""
 
-    def _joined(self, fragment: str) -> str:
+    def _with_half(self, fragment: str) -> str:
         text = self._half + fragment
         self._half = ""
         if "\ud800" <= text[-1:] <= "\udbff":
@@ -115,6 +125,12 @@ class Arguments(Fragments):
             elif mark == "\\" and self._is_string:
                 escaped_at = at + 1
         self._is_escaped = escaped_at == len(fragment)
+
+
+def _is_but_for_blanks(text: str, stripped: str) -> bool:
+    """Whether `text.strip() == stripped`, without a copy of a long text for each of many short ones."""
+    begin = found.end() if (found := _BLANKS.match(text)) else 0
+    return text.startswith(stripped, begin) and _BLANKS.fullmatch(text, begin + len(stripped)) is not None
 
 
 def paired(text: str) -> str:

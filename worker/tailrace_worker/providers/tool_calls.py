@@ -46,7 +46,7 @@ class Call:
             Differs: They are other arguments.
         """
         text = as_text(arguments)
-        if self.arguments.is_complete and _value(text) == _value(str(self.arguments)):
+        if text and self.arguments.is_complete and _value(text) == _value(str(self.arguments)):
             return
         if rest := self.arguments.rest(text):
             yield ToolCall(index=self.index, arguments=rest)

@@ -81,7 +81,7 @@ class Vocabulary:
         if not (isinstance(said.get("type"), str) or said.get("error")):
             if is_other or thing == {}:
                 return None
-            if named:
+            if named and isinstance(thing, dict):
                 thing = {**said, "type": named}
         return self.known(thing, skipped)
 
