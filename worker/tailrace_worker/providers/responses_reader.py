@@ -158,6 +158,8 @@ class ItemReader:
     def _thought(self, item: Item, block: wire.Reasoning) -> Iterator[Piece]:
         if not item.last_thought and (text := text_of(block)):
             yield Reasoning(text=text)
+        if item.is_done:
+            return
         kinds: tuple[TextKind, TextKind] = ("summary", "content")
         for kind, parts in zip(kinds, (block.summary or (), block.content or ()), strict=True):
             told, whole = item.told(kind), "".join(part.text for part in parts)
