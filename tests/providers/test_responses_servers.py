@@ -307,6 +307,21 @@ PLACES = [
         **GOOD_DAY,
     ),
     case(
+        "a message that ends once more after the calls (transformers)",
+        *(*TOLD, ended(message("Good day"), output_index=0)),
+        *(ended(call(PARIS), output_index=1), ended(call('{"city":"Rome"}', "call_2", "fc_2"), output_index=2)),
+        *(added(message(), output_index=2), event("output_text.done", text="Good day", **{**M1, "output_index": 2})),
+        *(ended(message("Good day"), output_index=2), completed(message("Good day"), call(PARIS))),
+        text="Good day",
+        tools=[LOOKED, ROME],
+    ),
+    case(
+        "a call that begins once more at another index",
+        *(added(call(), output_index=0), asked(PARIS, **F1), ended(call(PARIS), output_index=0)),
+        *(added(call(PARIS), output_index=1), ended(call(PARIS), output_index=1), completed(call(PARIS))),
+        tools=[LOOKED],
+    ),
+    case(
         "two messages by one id at two indices",
         *(added(message(), output_index=0), said("Good", **M1), added(message(), output_index=1)),
         *(said(" day", item_id="msg_1", output_index=1), ended(message("Good"), output_index=0)),

@@ -35,6 +35,8 @@ class Item:
     """What the server said of it as it began; `None` if it has not told that it begins."""
     is_done: bool = False
     """Whether it has come as a whole."""
+    repeats: "Item | None" = None
+    """The item that it has the id of, and maybe no more than its text: transformers ends a message twice."""
 
     def can_be(self, kind: str, call_id: object = None) -> bool:
         """Whether it may be the item of this type and, for a call, of this id."""
@@ -62,6 +64,8 @@ class Item:
             Differs: It is another text.
         """
         text = self.text(kind, number)
+        if self._is_repeated(kind, whole):
+            return ""
         if len(self.texts) > 1 and len(text) < len(whole) == self.told_chars(kind) and self.told(kind) == whole:
             # The fragments count the parts otherwise, or count themselves.
             return ""
@@ -73,13 +77,19 @@ class Item:
         Raises:
             Differs: It is another text.
         """
-        if not whole:
+        if not whole or self._is_repeated(kind, whole):
             return ""
         *before, last = [text for (each, _), text in sorted(self.texts.items()) if each == kind] or [self.text(kind, 0)]
         told = "".join(map(str, before))
         if not whole.startswith(told):
             raise Differs({"message": "the message that it repeats is not the message that it streamed"})
         return last.rest(whole[len(told) :])
+
+    def _is_repeated(self, kind: TextKind, whole: str) -> bool:
+        other = self.repeats
+        if other is None or self.told_chars(kind) or other.told_chars(kind) != len(whole):
+            return False
+        return other.told(kind) == whole
 
     @property
     def is_told(self) -> bool:
@@ -140,14 +150,18 @@ class Items:
 
     def added(self, index: object, said: Mapping[str, Any]) -> Item:
         """Return the item that begins: a new one, unless a delta or a repetition by the same id has come before."""
-        kind, item_id = str(said.get("type")), said.get("id")
-        item: Item | None = self._by_id.get(item_id) if isinstance(item_id, str) else None
-        is_other = item is not None and isinstance(index, int) and item.index not in {None, index}
-        if item is None or is_other or not item.can_be(kind, said.get("call_id")):
-            item = self._by_index.get(index) if isinstance(index, int) else None
-            if item is not None and (item.begun is not None or item.is_done or not item.can_be(kind)):
-                item = None
-        item = item or self.begin(kind)
+        kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
+        named = self._by_id.get(item_id) if isinstance(item_id, str) else None
+        if named is not None and not named.can_be(kind, call_id):
+            named = None
+        is_elsewhere = named is not None and isinstance(index, int) and named.index not in {None, index}
+        if named is not None and (not is_elsewhere or named is self._of_call(call_id)):
+            item = named
+        else:
+            at = self._by_index.get(index) if isinstance(index, int) else None
+            is_known = at is not None and at.begun is None and not at.is_done and at.can_be(kind)
+            item = at if at is not None and is_known else self.begin(kind)
+            item.repeats = named
         item.begun = said
         return self._known_by(index, item_id, item, kind)
 
