@@ -105,7 +105,7 @@ def _end_without_thinking(blocks: list[Body]) -> None:
 
 def _plain(blocks: list[Body]) -> list[Body] | str:
     match blocks:
-        case [{"type": "text", "text": str() as text}]:
+        case [{"type": "text", "text": str() as text, **other}] if not other:
             return text
         case _:
             return blocks
