@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.errors import FailureCode
+from tailrace_worker.provider import Alive
+from tests.providers.wire import sent, sse
 from tests.providers.wire_case import WireCase, plain, streamed
-from tests.providers.wire_reading import cut, reading, wrong
+from tests.providers.wire_reading import cut, reading, signs, wrong
 
 BOOM = "\N{COLLISION SYMBOL}"
 USAGE = {"input_tokens": 9, "output_tokens": 1}
@@ -822,3 +824,30 @@ def test_how_a_message_is_cut_into_chunks_does_not_matter(case: WireCase, places
         assert (answer, error and error.code) == (right, failed and failed.code)
 
     asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b": waiting\n\n",
+        b"event: ping\ndata: {}\n\n",
+        b"data:\n\n",
+        sse(said("")),
+        b"da",
+    ],
+)
+async def test_whatever_comes_is_a_sign_of_life(event: bytes) -> None:
+    assert await signs("anthropic", event) == [Alive(is_whole=False)]
+
+
+@pytest.mark.parametrize("case", [case for case in PAUSES if case.right.get("blocks")], ids=str)
+async def test_a_paused_turn_goes_back_as_it_came(case: WireCase) -> None:
+    answer, _ = await reading(case, [case.body()])
+    past = {"role": "assistant", "content": answer.text, "reasoning": answer.blocks}
+
+    body = await sent("anthropic", messages=[{"role": "user", "content": "Hi"}, past])
+
+    (_, signature), *_ = case.right["blocks"]
+    content = body["messages"][-1]["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    assert blocks == json.loads(signature.removeprefix("turn:"))

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.errors import FailureCode
+from tailrace_worker.provider import Alive
+from tests.providers.wire import sse
 from tests.providers.wire_case import WireCase, plain, streamed
-from tests.providers.wire_reading import cut, reading, wrong
+from tests.providers.wire_reading import cut, reading, signs, wrong
 
 BOOM = "\N{COLLISION SYMBOL}"
 
@@ -610,3 +612,17 @@ def test_how_a_response_is_cut_into_chunks_does_not_matter(case: WireCase, place
         assert (answer, error and error.code) == (right, failed and failed.code)
 
     asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b": waiting\n\n",
+        b"event: ping\ndata: {}\n\n",
+        b"data:\n\n",
+        sse(said("", **M1)),
+        b"da",
+    ],
+)
+async def test_whatever_comes_is_a_sign_of_life(event: bytes) -> None:
+    assert await signs("openai-responses", event) == [Alive(is_whole=False)]

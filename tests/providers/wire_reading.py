@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tailrace.errors import ProviderError
-from tests.providers.wire import EVENT_STREAM, Client, adapter, pieces_of
+from tailrace.support import ApiKind
+from tailrace_worker.provider import Alive, Piece
+from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, pieces_of
 from tests.providers.wire_case import WireCase
 from tests.recorded.folded import Folded, folded
 
@@ -21,6 +23,12 @@ async def reading(case: WireCase, chunks: Sequence[bytes]) -> tuple[Folded, Prov
     except ProviderError as error:
         return folded(pieces), error
     return folded(pieces), None
+
+
+async def signs(kind: ApiKind, event: bytes) -> list[Piece | Alive]:
+    """Return what an adapter says of this one event, which is no end."""
+    pieces = adapter(kind, Client([event])).stream(asking(kind))
+    return [await anext(pieces)]
 
 
 async def wrong(case: WireCase) -> list[str]:
