@@ -11,9 +11,11 @@ import httpx2
 from tailrace.messages import Document, Image
 from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.provider import Alive, Piece, Usage
+from tailrace_worker.providers.error_body import is_error
 from tailrace_worker.providers.event_stream import EventStreamDecoder, ServerSentEvent
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.inflow import Inflow, open_inflow
+from tailrace_worker.providers.json_decoder import loaded
 from tailrace_worker.providers.vocabulary import Skipped
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -27,6 +29,7 @@ _MAX_REST_BYTES: Final = 1024 * 1024
 _MAX_BLANK_BYTES: Final = 1024
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 """White space, and the bytes of a byte order mark: neither tells what a body is."""
+_OPENING: Final = _BLANK + b"["
 
 Body: TypeAlias = dict[str, Any]
 """A request as the provider takes it."""
@@ -165,9 +168,9 @@ class _Stream:
             return ()
         if name == b"error":
             raise ErrorEvent.of(data)
-        if not data.strip():
+        if not (said := data.strip()):
             return ()
-        if data.startswith(b"[DONE]"):
+        if said == b"[DONE]":
             self._answer.done()
             return ()
         return self._answer.pieces(data, name)
@@ -210,7 +213,7 @@ def data_url(source: Image | Document) -> str:
 async def _beginning(inflow: Inflow) -> bytes:
     """What the body begins with, as far as it tells what it is."""
     beginning = chunk = await inflow.read()
-    while chunk and not beginning.strip(_BLANK) and len(beginning) < _MAX_BLANK_BYTES:
+    while chunk and not beginning.strip(_OPENING) and len(beginning) < _MAX_BLANK_BYTES:
         chunk = await inflow.read()
         beginning += chunk
     return beginning
@@ -218,9 +221,9 @@ async def _beginning(inflow: Inflow) -> bytes:
 
 def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
     # There are servers that stream nothing, some that stream whatever is asked, and such as tell an error as JSON with
-    # the status of success: no event stream begins with a brace.
+    # the status of success: no event stream begins with a brace. Google's errors are in a list.
     if streams:
-        return beginning.lstrip(_BLANK).startswith(b"{")
+        return beginning.lstrip(_OPENING).startswith(b"{")
     return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
@@ -237,7 +240,10 @@ async def _joined(beginning: bytes, inflow: Inflow) -> bytes:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
-    return bytes(body.lstrip(_BLANK))
+    whole = bytes(body.lstrip(_BLANK))
+    if whole.startswith(b"[") and is_error(errors := loaded(whole)):
+        raise ErrorEvent(errors)
+    return whole
 
 
 async def _drain(inflow: Inflow) -> None:

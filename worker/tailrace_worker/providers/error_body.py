@@ -107,7 +107,7 @@ class _Reader:
         except (ValueError, RecursionError):
             return text
         inner = _Reader()
-        if _is_error(value):
+        if is_error(value):
             inner.take(value, depth - 1)
         if not (words := inner.words()):
             return text
@@ -121,11 +121,11 @@ def _is_term(value: object) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
-def _is_error(value: object) -> bool:
-    """Whether JSON in a text is an error, and not part of a request that the text quotes."""
+def is_error(value: object) -> bool:
+    """Whether JSON is an error: one in a text may be part of a request that the text quotes."""
     if isinstance(value, list):
         first = cast("list[object]", value)[:1]
-        return bool(first) and _is_error(first[0])
+        return bool(first) and is_error(first[0])
     if not isinstance(value, Mapping):
         return False
     names = cast("Mapping[str, object]", value).keys()

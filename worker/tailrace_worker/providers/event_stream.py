@@ -101,6 +101,10 @@ class EventStreamDecoder:
                     # llama.cpp tells an error by a field of its own, in place of an event.
                     self._event = name
                     self._data += value.removeprefix(b" ") + b"\n"
+                elif name == b'{"error"':
+                    # Gateways that fail in the midst of a stream write the body of their error into it.
+                    self._event = b"error"
+                    self._data += line + b"\n"
             else:
                 if self._data:
                     del self._data[-1]
