@@ -37,11 +37,8 @@ class Fragments:
         return self._joined
 
     def __len__(self) -> int:
+        """How long it is, as far as it was told."""
         return self._told.tell()
-
-    def __bool__(self) -> bool:
-        """Whether any of it was told."""
-        return self._told.tell() > 0
 
     def add(self, fragment: str) -> str:
         """Add a fragment, and return what is known now: without half a pair at its end, with the one from before."""

@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from msgspec import DecodeError, ValidationError, convert
+import msgspec
+from msgspec import DecodeError, ValidationError, convert, to_builtins
 from msgspec.json import Decoder
 
 _T = TypeVar("_T")
@@ -33,7 +34,7 @@ def loaded(data: bytes) -> Any:
 
 
 def fitted(value: object, kind: type[_T]) -> _T:
-    """Convert a JSON value. Empty members of a wrong type count as missing: PHP writes `[]` for `{}`, Go `""`.
+    """Convert a JSON value. What is empty and of a wrong type counts as missing: PHP writes `[]` for `{}`, Go `""`.
 
     Raises:
         ValidationError: The value has another shape.
@@ -42,6 +43,15 @@ def fitted(value: object, kind: type[_T]) -> _T:
         return convert(value, kind)
     except ValidationError:
         return convert(_without_empty(value), kind)
+
+
+def encoded(value: object) -> str:
+    """Return a value as JSON. Half of a surrogate pair, which UTF-8 cannot say, becomes a replacement character."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def members(value: object) -> Mapping[str, Any]:
@@ -54,7 +64,7 @@ def _without_empty(value: object) -> object:
         members = cast("dict[str, object]", value).items()
         return {name: _without_empty(member) for name, member in members if member or type(member) in {int, float}}
     if isinstance(value, list):
-        return [_without_empty(each) for each in cast("list[object]", value)]
+        return [_without_empty(each) for each in cast("list[object]", value) if each is not None]
     return value
 
 
