@@ -69,13 +69,13 @@ async def test_a_chat_completion_is_read_whatever_else_comes(events: list[object
         (
             [
                 {"index": 7, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}},
-                {"index": 7, "function": {"arguments": "{}"}},
+                {"index": 7, "function": {"arguments": "[]"}},
                 {"index": 9, "id": "b", "function": {"name": "g"}},
                 {"index": 7, "id": "", "function": {"name": "", "arguments": " "}},
             ],
             [
                 ToolCall(index=0, call_id="a", name="f"),
-                ToolCall(index=0, arguments="{}"),
+                ToolCall(index=0, arguments="[]"),
                 ToolCall(index=1, call_id="b", name="g"),
                 ToolCall(index=0, arguments=" "),
                 ToolCall(index=1, arguments="{}"),

@@ -12,11 +12,14 @@ import pytest
 
 from tailrace import GenerationRequest
 from tailrace.answer import Answer
+from tailrace.errors import ProviderError
 from tailrace.events import Completed, Failed
 from tailrace.support import ApiKind
 from tailrace_worker.provider import Provider
 from tailrace_worker.providers.json_decoder import members
 from tests.providers.raw_server import Peer, raw_providers
+from tests.providers.wire import EVENT_STREAM, Client, adapter, pieces_of
+from tests.recorded.folded import Folded
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
@@ -106,9 +109,42 @@ async def serving(
         yield server, providers
 
 
+async def heard(case: WireCase, chunks: Sequence[bytes]) -> Mapping[str, Any]:
+    """Return what an adapter reads from the body of the first response, cut into these chunks."""
+    head, answer = case.answers[0].partition(b"\r\n\r\n")[0], Folded()
+    is_json = b"application/json" in head
+    client = Client(chunks, content_type="application/json" if is_json else EVENT_STREAM)
+    failure: ProviderError | None = None
+    try:
+        async for piece in pieces_of(adapter(case.kind, client), case.asking()):
+            answer.add(piece)
+    except ProviderError as error:
+        failure = error
+    finish = answer.finishes[0] if answer.finishes else None
+    calls = answer.calls.values()
+    return {
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "refusal": answer.refusal,
+        "finish": finish.reason if finish else "BROKEN",
+        "word": finish.provider_reason if finish else None,
+        "ending": "failed" if failure else "completed",
+        "code": str(failure.code) if failure else None,
+        "retryable": failure.retryable if failure else None,
+        "says": str(failure) if failure else "",
+        "usage": [answer.usage.input_tokens, answer.usage.output_tokens],
+        "tools": [[call.call_id, call.name, _parsed(call.arguments)] for call in calls],
+        "signed": [block.get("signature") for block in answer.blocks],
+    }
+
+
 def problems(case: WireCase, answer: Answer, server: CaseServer) -> list[str]:
     """Say what is not right with an answer that a job has read."""
-    read = _read(answer, server)
+    return wrong(case, _read(answer, server))
+
+
+def wrong(case: WireCase, read: Mapping[str, Any]) -> list[str]:
+    """Say what of the right values was not read."""
     wrong: list[str] = []
     for name, right in case.right.items():
         found: Any = read[name]
@@ -143,6 +179,7 @@ def _read(answer: Answer, server: CaseServer) -> Mapping[str, Any]:
         "retryable": failed.retryable if failed else None,
         "says": failed.message if failed else "",
         "usage": [answer.input_tokens, answer.output_tokens],
+        "refusal": answer.refusal,
         "tools": [[call.call_id, call.name, _parsed(call.arguments)] for call in calls],
         "ntools": len(calls),
         "names": [call.name for call in calls],

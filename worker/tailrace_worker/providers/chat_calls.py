@@ -1,70 +1,154 @@
 """Which tool call a fragment of Chat Completions belongs to, however its server numbers and names the calls."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from tailrace.events import ToolCall
 from tailrace_worker.providers import chat_wire as wire
 from tailrace_worker.providers.chat_reasoning import GivenBack
-from tailrace_worker.providers.fragments import Arguments
+from tailrace_worker.providers.fragments import Arguments, paired
 from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text
+
+_EMPTY: Final = "{}"
+_NONE: Final = "null"
+"""What some servers say if there are no arguments."""
+
+
+@dataclass(slots=True, eq=False)
+class _Repeat:
+    """Fragments that seem to repeat a complete call, as far as they have come."""
+
+    call: Call
+    arguments: str
+    is_elsewhere: bool
+    """Whether they come at another index than the call."""
+    is_named: bool = False
+    length: int = 0
+
+    def fits(self, call_id: str | None, name: str | None) -> bool:
+        """Whether a fragment may be of the same call."""
+        return call_id in {None, self.call.call_id} and name in {None, self.call.name}
+
+    def goes_on(self, name: str | None, text: str) -> bool:
+        """Take a fragment; `False` if it is no repeat."""
+        self.is_named = self.is_named or name is not None
+        if not self.arguments.startswith(text, self.length):
+            return not text.strip()
+        self.length += len(text)
+        return True
+
+    def is_other(self, text: str) -> bool:
+        """Whether what came is another call of the same name; else it goes on with the first one."""
+        return self.is_elsewhere or (self.is_named and text.lstrip().startswith(("{", "[")))
 
 
 class ChatCalls:
     """The calls of one answer.
 
     OpenAI gives each call an index, and its first fragment an id and a name. Other servers leave out the index or the
-    id, give one index to all calls or two to one, give every fragment the name or an id of its own, or count fragments.
+    id, give one index to all calls or two to one, give every fragment the name or an id of its own, count fragments,
+    or send a complete call again.
     """
 
     def __init__(self, calls: ToolCalls, given_back: GivenBack) -> None:
         self._calls = calls
         self._given_back = given_back
+        self._place = 0
+        """The index of the latest fragment."""
         self._places: dict[int, Call] = {}
         """The latest call at each index."""
         self._shared: dict[int, str] = {}
         """The id that the call at an index shares with another call, which keeps it."""
-        self._repeats: dict[int, tuple[Call, str]] = {}
-        """The indices at which a complete call seems to come again, and what of its arguments has come again."""
+        self._repeats: dict[int, _Repeat] = {}
+        """The indices at which a complete call seems to come again."""
+        self._empty: set[int] = set()
+        """The calls whose arguments are `{}`, which is not told yet: Bedrock's gateways begin all arguments so."""
 
-    def fragment(self, number: int, said: wire.ToolCall) -> Iterator[ToolCall]:
-        """Take the fragment of this number in its chunk."""
-        place = said.index if isinstance(said.index, int) else number
+    def fragment(self, number: int | None, said: wire.ToolCall) -> Iterator[ToolCall]:
+        """Take the fragment of this number in its chunk; `None` if it is the only one."""
         call_id, name, text = _told(said)
+        index = _index(said.index)
+        place = index if index is not None else self._place if number is None else number
+        self._place = place
+        here = self._places.get(place)
+        if here and not (name or call_id or place in self._repeats or self._is_complete(here)):
+            # Nearly every fragment.
+            self._given_back.call(here.index, said.extra_content, said.provider_specific_fields)
+            yield from here.fragment(self._held(here, text))
+            return
         if self._shared.get(place) == call_id:
             call_id = None
         known = self._calls.of_id(call_id)
-        if known and known is not self._places.get(place) and isinstance(said.index, int):
-            if known.arguments.is_complete and place not in self._repeats:
-                self._repeats[place] = (known, "")
-            elif not known.arguments.is_complete:
-                text = _without_repeat(known, text)
-        if place in self._repeats:
-            repeated, came = self._repeats[place]
-            text = came + text
-            if name in {None, repeated.name} and str(repeated.arguments).startswith(text):
-                self._repeats[place] = (repeated, text)
-                return
+        if known and call_id and known.name and name not in {None, known.name}:
             # It is another call by the same id.
-            del self._repeats[place]
-            self._places.pop(place, None)
-            self._shared[place] = repeated.call_id or ""
-            call_id, known, name = None, None, name or repeated.name
-        call = known or self._continued(place, call_id, name, text)
+            self._shared[place] = call_id
+            call_id = known = None
+        repeat = self._repeats.pop(place, None)
+        if repeat is None or not repeat.fits(call_id, name):
+            repeat = self._repeat(known or here, here, call_id, name, text)
+        if repeat and repeat.goes_on(name, text):
+            self._repeats[place] = repeat
+            self._given_back.call(repeat.call.index, said.extra_content, said.provider_specific_fields)
+            return
+        if repeat:
+            text = repeat.arguments[: repeat.length] + text
+            call: Call | None = repeat.call
+            if repeat.call.index in self._empty:
+                self._empty.remove(repeat.call.index)
+            elif repeat.is_other(text):
+                self._shared[place] = repeat.call.call_id or ""
+                call, call_id, name = None, None, name or repeat.call.name
+        else:
+            if known and known is not here and index is not None:
+                text = _without_repeat(known, text)
+            call = known or self._continued(place, call_id, name, text)
         if call is None:
+            if not (call_id or name or text.strip()):
+                return
             call = self._calls.begin(is_json=said.custom is None)
         self._places[place] = call
         self._given_back.call(call.index, said.extra_content, said.provider_specific_fields)
-        yield from _merged(call.named(call_id, name), call.fragment(text))
+        yield from _merged(call.named(call_id, name), call.fragment(self._held(call, text)))
 
-    def whole(self, said: Sequence[wire.ToolCall], *, begun: int) -> Iterator[ToolCall]:
-        """Take the calls of a whole message, after the first `begun` calls of the answer came in fragments."""
-        for number, each in enumerate(said):
+    def whole(self, said: Sequence[wire.ToolCall]) -> Iterator[ToolCall]:
+        """Take the calls of a whole message, perhaps after they came in fragments."""
+        streamed = list(self._calls)
+        for each in said:
             call_id, name, text = _told(each)
-            call = self._calls.of_id(call_id, begun=begun) or self._calls.at(number, begun=begun)
-            if call is None or (name and call.name and name != call.name):
+            call = _same(streamed, call_id, name)
+            if call is None:
                 call = self._calls.begin(is_json=each.custom is None)
+            else:
+                streamed.remove(call)
             self._given_back.call(call.index, each.extra_content, each.provider_specific_fields)
-            yield from _merged(call.named(call_id, name), call.whole(text))
+            if call.arguments.is_complete if call.is_json else call.arguments:
+                # Arguments that were edited after they were streamed stay as they were streamed.
+                text = ""
+            yield from _merged(call.named(call_id, name), call.whole("" if text == _NONE else text))
+
+    def _is_complete(self, call: Call) -> bool:
+        return call.is_json and (call.arguments.is_complete or call.index in self._empty)
+
+    def _held(self, call: Call, text: str) -> str:
+        """What of a fragment can be told now. `{}` may be all, or what the arguments begin with by mistake."""
+        if not (call.is_json and call.arguments.is_blank):
+            return text
+        said = text.strip()
+        if said == _EMPTY:
+            self._empty.add(call.index)
+        return "" if said in {_EMPTY, _NONE} else text
+
+    def _repeat(
+        self, call: Call | None, here: Call | None, call_id: str | None, name: str | None, text: str
+    ) -> _Repeat | None:
+        """The repeat of a complete call that a fragment begins; `None` if it begins none."""
+        if call is None or not self._is_complete(call) or call_id not in {None, call.call_id}:
+            return None
+        is_elsewhere = call is not here
+        if is_elsewhere or name == call.name or (name is None and text.strip()):
+            return _Repeat(call, str(call.arguments) or _EMPTY, is_elsewhere)
+        return None
 
     def _continued(self, place: int, call_id: str | None, name: str | None, text: str) -> Call | None:
         """The call that goes on with a fragment, by its index; `None` if the fragment begins a call."""
@@ -74,22 +158,42 @@ class ChatCalls:
             return None if name or call_id else self._calls.at(-1)
         if not name:
             return call
-        is_open = not (call.arguments.is_blank or call.arguments.is_complete)
         if call_id and call.call_id and call_id != call.call_id:
-            return call if name == call.name and is_open else None
+            goes_on = text.strip() if call.arguments.is_blank else not call.arguments.is_complete
+            return call if name == call.name and goes_on and call.index not in self._empty else None
         if not call.name or call_id == call.call_id is not None:
             return call
         return call if name == call.name and not (call.arguments.is_complete and text.strip()) else None
 
 
+def _index(said: object) -> int | None:
+    if type(said) is int:
+        return said
+    if isinstance(said, str) and said.isdecimal():
+        return int(said[:9])
+    return int(said) if isinstance(said, float) and said.is_integer() else None
+
+
 def _told(said: wire.ToolCall) -> tuple[str | None, str | None, str]:
     # Servers repeat empty ids and names with every fragment.
-    call_id = said.id if isinstance(said.id, str) and said.id else None
+    call_id = paired(said.id) if isinstance(said.id, str) and said.id else None
     if said.function:
-        return call_id, said.function.name or None, as_text(said.function.arguments)
+        # PHP's empty object is a list.
+        return call_id, _name(said.function.name), as_text(said.function.arguments or None)
     if said.custom:
-        return call_id, said.custom.name or None, as_text(said.custom.input)
+        return call_id, _name(said.custom.name), as_text(said.custom.input)
     return call_id, None, ""
+
+
+def _name(said: str | None) -> str | None:
+    return paired(said) if said else None
+
+
+def _same(streamed: Sequence[Call], call_id: str | None, name: str | None) -> Call | None:
+    """The call of a whole message among those that came in fragments: by its id, else the first one of its name."""
+    if call_id and (call := next((call for call in streamed if call.call_id == call_id), None)):
+        return call
+    return next((call for call in streamed if not (name and call.name) or call.name == name), None)
 
 
 def _without_repeat(call: Call, text: str) -> str:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tailrace.messages import PastReasoning
 from tailrace_worker.providers import chat_wire as wire
 from tailrace_worker.providers.endpoint import Body
+from tailrace_worker.providers.json_decoder import encoded
 
 MAX_BYTES: Final = 1024 * 1024
 """How long a signature may be."""
@@ -56,14 +57,14 @@ class GivenBack:
         self._calls: dict[int, _CallSignature] = {}
         self._left = MAX_BYTES
 
-    def see(self, message: wire.Message) -> None:
-        """Takes in what a delta, or the message, says."""
+    def see(self, message: wire.Message, *, is_whole: bool = False) -> None:
+        """Takes in what a delta says, or the whole message, which may repeat the deltas."""
         # DeepSeek wants the member back from a turn of its thinking mode even if the model thought nothing.
         if message.reasoning_content is not None:
             self._members.add("reasoning_content")
         if message.reasoning:
             self._members.add("reasoning")
-        if message.reasoning_details and self._left >= 0:
+        if message.reasoning_details and self._left >= 0 and not (is_whole and self._details):
             self._spend(self._details.add(message.reasoning_details))
         if message.extra_content and not _is_thought(message.extra_content):
             self._extra_content = message.extra_content
@@ -78,7 +79,7 @@ class GivenBack:
             provider_specific_fields=provider_specific_fields or before.provider_specific_fields,
         )
         if call != before:
-            self._spend(len(msgspec.json.encode(call)))
+            self._spend(len(encoded(call)))
 
     def signature(self) -> str | None:
         """The signature of the answer's reasoning; `None` if nothing has to go back, or more than `MAX_BYTES`."""
@@ -88,9 +89,10 @@ class GivenBack:
             extra_content=self._extra_content,
             calls=self._calls,
         )
-        encoded = msgspec.json.encode(signature)
-        is_bounded = self._left >= 0 and len(encoded) <= MAX_BYTES
-        return f"{_PREFIX}{encoded.decode()}" if is_bounded and signature != _Signature() else None
+        if self._left < 0 or signature == _Signature():
+            return None
+        text = encoded(signature)
+        return f"{_PREFIX}{text}" if len(text.encode()) <= MAX_BYTES else None
 
     def _spend(self, size: int) -> None:
         self._left -= size
@@ -163,7 +165,7 @@ class _Detail:
                     grown += len(value)
             elif name not in self._fields or (value is not None and value != self._fields[name]):
                 self._fields[name] = value
-                grown += len(name) + len(msgspec.json.encode(value))
+                grown += len(name) + len(encoded(value))
         return grown
 
     def joined(self) -> dict[str, Any]:
@@ -177,6 +179,9 @@ class _Details:
         self._details: list[_Detail] = []
         self._latest: dict[str, _Detail] = {}
         self._message = 0
+
+    def __len__(self) -> int:
+        return len(self._details)
 
     def add(self, fragments: object) -> int:
         """Adds what a delta says; gives by how much they have grown."""

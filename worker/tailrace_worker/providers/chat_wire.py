@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tailrace_worker.providers.json_decoder import decoder
+from tailrace_worker.providers.json_decoder import decoder, fitted
 
 
 class Function(Struct, gc=False):
@@ -31,19 +31,16 @@ class ToolCall(Struct, gc=False):
     provider_specific_fields: Any = None
 
 
-class Part(Struct):
-    text: str | None = None
-    thinking: list["Part"] | str | None = None
-
-
 class Message(Struct, gc=False):
     """What a choice says: a fragment of it, or all."""
 
-    content: str | list[Part] | None = None
-    """Not of OpenAI: parts, of which Mistral's models have one that is thinking."""
-    refusal: str | None = None
-    tool_calls: list[ToolCall] | ToolCall | None = None
-    """Not of OpenAI: one call that is not in a list."""
+    content: Any = None
+    """A text. Not of OpenAI: parts, of which Mistral's models have one that is thinking."""
+    refusal: Any = None
+    tool_calls: list[ToolCall] | dict[str, Any] | None = None
+    """Not of OpenAI: one call that is not in a list, or calls by their numbers."""
+    function_call: Function | None = None
+    """What OpenAI had before `tool_calls`. Some servers send both."""
     reasoning_content: Any = None
     """Not of OpenAI: where DeepSeek and vLLM put the thinking; in OpenRouter it is `reasoning`."""
     reasoning: Any = None
@@ -52,6 +49,19 @@ class Message(Struct, gc=False):
     extra_content: Any = None
     """Not of OpenAI: where Gemini puts the signature of a text."""
 
+    def calls(self) -> list[ToolCall]:
+        """Return the calls, in whichever form they come."""
+        said = self.tool_calls
+        if isinstance(said, dict):
+            is_one = not _CALLS_OWN.isdisjoint(said)
+            return fitted([said] if is_one else list(said.values()), list[ToolCall])
+        if not said and self.function_call:
+            return [ToolCall(function=self.function_call)]
+        return said or []
+
+
+_CALLS_OWN: Final = frozenset({"id", "index", "function", "custom"})
+
 
 class Choice(Struct, gc=False):
     """The answer. Only one is asked for, so its index says nothing."""
@@ -59,6 +69,8 @@ class Choice(Struct, gc=False):
     delta: Message | None = None
     message: Message | None = None
     finish_reason: Any = None
+    usage: Any = None
+    """Not of OpenAI: where Kimi puts it."""
 
 
 class Completion(Struct, gc=False):
@@ -72,12 +84,4 @@ class Completion(Struct, gc=False):
     """Not of OpenAI: MiniMax's verdict."""
 
 
-class Other(Struct, gc=False):
-    """What has no choices; some servers tell an error so."""
-
-    code: Any = None
-    message: Any = None
-
-
 decode: Final = decoder(Completion)
-decode_other: Final = decoder(Other)

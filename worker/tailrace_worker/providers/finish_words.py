@@ -16,10 +16,11 @@ _MEANINGS: Final[Mapping[str, FinishReason | None]] = {
 }
 _HINT: Final = re.compile(
     r"(?P<error>error|fail|malformed|invalid|unexpected|abort|cancel|timeout|timed.?out|interrupt|unavailable|overload"
-    r"|network|insufficient|rate.?limit|quota|too.?many)"
-    r"|(?P<filter>filter|sensitive|safety|moderat|block|prohibit|recitation|spii|polic|violat|harm|guardrail|risk)"
+    r"|network|insufficient|rate.?limit|quota|too.?many|exception|deadline|disconnect|crash|preempt)"
+    r"|(?P<filter>filter|sensitive|safety|moderat|block|prohibit|recitation|spii|polic|violat|harm|guardrail|risk|toxic"
+    r"|unsafe|profan|copyright|forbidden|denied)"
     r"|(?P<refusal>refus)"
-    r"|(?P<length>length|limit|max.?|truncat|context|exceed|budget)"
+    r"|(?P<length>length|limit|max.?|truncat|context|exceed|budget|incomplete)"
     r"|(?P<tool>tool|function)",
     re.IGNORECASE,
 )

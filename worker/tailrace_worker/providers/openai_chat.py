@@ -2,10 +2,9 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, cast
 
 import httpx2
-from msgspec import structs
 from openai import AsyncOpenAI, AsyncStream
 
 from tailrace.events import Delta, FinishReason, Reasoning, Refusal
@@ -17,16 +16,20 @@ from tailrace_worker.providers.chat_calls import ChatCalls
 from tailrace_worker.providers.chat_input import body
 from tailrace_worker.providers.chat_reasoning import GivenBack
 from tailrace_worker.providers.endpoint import Body, Endpoint
+from tailrace_worker.providers.error_body import ErrorBody, is_error
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
-from tailrace_worker.providers.fragments import Differs, Fragments
-from tailrace_worker.providers.json_decoder import members
+from tailrace_worker.providers.fragments import Differs, Fragments, paired
+from tailrace_worker.providers.json_decoder import loaded, members
 from tailrace_worker.providers.token_counts import Places, used
 from tailrace_worker.providers.tool_calls import ToolCalls
 from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_WORDS: Final[Mapping[str, FinishReason]] = {"tool_calls": "tool_calls", "function_call": "tool_calls"}
 """The words whose meaning is not told by what they say."""
+
+_UNFINISHED: Final = ("null", "none", "None", "not_finished", "FINISH_REASON_UNSPECIFIED")
+"""What stands for no word with Alibaba, in Python, with IBM, and with Google."""
 
 _COUNTS: Final[Places] = {
     "input_tokens": [("prompt_tokens",)],
@@ -99,34 +102,47 @@ class _Answer:
     def whole(self, body: bytes) -> Iterable[Piece]:
         pieces = self.pieces(body)
         self.is_whole = self._has_content
+        if not self.is_whole:
+            if not (thing := loaded(body)):
+                raise ValueError("There is no answer in it.")
+            if ErrorBody.of(thing).words:
+                raise ErrorEvent(thing)
         return pieces
 
     def done(self) -> None:
-        self.is_whole = self.is_whole or self._has_content
+        # A gateway says it after an answer that broke off, too: then a call may show it.
+        are_cut = self._calls and not self._calls.are_complete
+        self.is_whole = self.is_whole or (self._has_content and not are_cut)
         self.is_over = True
 
     def pieces(self, data: bytes, name: bytes = b"") -> Iterable[Piece]:
         try:
             said = wire.decode(data)
         except ValueError:
-            if _is_content(name):
+            if not _is_content(name):
+                return ()
+            thing = loaded(data)
+            if is_error(thing):
+                raise ErrorEvent(thing) from None
+            if thing:
                 raise
             return ()
-        if said.error:
+        if said.error and any(members(said.error).values() or [True]):
             raise ErrorEvent(said.error)
-        if said.choices is None and not said.usage:
-            return self._other(data, said)
         pieces: list[Piece] = []
         for choice in said.choices or ():
             self._read(choice, said, pieces)
         if said.usage:
             pieces += used(said.usage, _COUNTS)
+        if said.base_resp and members(said.base_resp).get("status_code") not in (None, 0, "0"):
+            raise ErrorEvent({"base_resp": said.base_resp})
+        if said.choices is None and not said.usage:
+            self._skip(loaded(data), name)
         return pieces
 
     def end(self) -> Iterator[Piece]:
         word = self._finish or ""
         reason = finish_reason(word, _FINISH_WORDS)
-        self.finished = True
         for kind, text in ((Reasoning, self._thinking), (Delta, self._text), (Refusal, self._refusal)):
             if half := text.end():
                 yield kind(text=half)
@@ -136,33 +152,35 @@ class _Answer:
         if reason == "stop":
             # Calls that `tool_choice` has forced are a `stop` on this wire, and so is a refusal.
             reason = "tool_calls" if self._calls else "refusal" if self._refusal else "stop"
+        self.finished = True
         yield Finish(reason=reason, provider_reason=word)
 
     @property
     def _has_content(self) -> bool:
         return self._finish is not None or bool(self._text or self._thinking or self._refusal or self._calls)
 
-    def _other(self, body: bytes, said: wire.Completion) -> Iterable[Piece]:
-        if said.object == "error":
-            other = wire.decode_other(body)
-            raise ErrorEvent({"code": other.code, "message": other.message})
-        if members(said.base_resp).get("status_code"):
-            raise ErrorEvent({"base_resp": said.base_resp})
-        if said.object:
-            self._skipped.add(str(said.object))
-        return ()
+    def _skip(self, thing: object, name: bytes) -> None:
+        """Skip an event that says nothing of an answer, if it is no error."""
+        said = {key: value for key, value in members(thing).items() if value}
+        kind = str(said.get("object", ""))
+        if kind == "error" or (_is_content(name) and _is_complaint(said)):
+            raise ErrorEvent(thing)
+        if kind:
+            self._skipped.add(kind)
 
     def _read(self, choice: wire.Choice, said: wire.Completion, pieces: list[Piece]) -> None:
         word = choice.finish_reason
         if choice.delta:
             self._take(choice.delta, pieces)
         if choice.message:
-            if said.object == "chat.completion" or word:
+            if word or said.object == "chat.completion":
                 self._take_whole(choice.message, pieces)
-            else:
+            elif choice.delta is None:
                 self._take(choice.message, pieces)
-        if word:
-            self._finish = str(word)
+        if choice.usage and not said.usage:
+            pieces += used(choice.usage, _COUNTS)
+        if word and word not in _UNFINISHED:
+            self._finish = paired(str(word))
             self.is_whole = True
 
     def _take(self, message: wire.Message, pieces: list[Piece]) -> None:
@@ -176,39 +194,44 @@ class _Answer:
             if text := self._text.add(content):
                 pieces.append(text_delta(text))
         elif content:
-            pieces += self._parts(content)
-        if message.refusal and (text := self._refusal.add(message.refusal)):
+            for kind, told, part in self._parts(content):
+                if text := told.add(part):
+                    pieces.append(kind(text=text))
+        if message.refusal and isinstance(message.refusal, str) and (text := self._refusal.add(message.refusal)):
             pieces.append(Refusal(text=text))
-        for number, call in enumerate(_listed(message.tool_calls)):
-            pieces += self._fragments.fragment(number, call)
+        if message.tool_calls or message.function_call:
+            calls = message.calls()
+            for number, call in enumerate(calls):
+                pieces += self._fragments.fragment(number if len(calls) > 1 else None, call)
 
     def _take_whole(self, message: wire.Message, pieces: list[Piece]) -> None:
         """The answer has come as a whole, perhaps after its fragments."""
-        begun = len(self._calls)
-        if self._text and isinstance(message.content, list):
-            message.content = "".join(part.text or "" for part in message.content)
-        if self._text or self._thinking or self._refusal:
-            for kind, told, text in (
-                (Reasoning, self._thinking, message.reasoning_content or message.reasoning),
-                (Delta, self._text, message.content),
-                (Refusal, self._refusal, message.refusal),
-            ):
-                # A text that was edited after it was streamed stays as it was streamed.
-                with suppress(Differs):
-                    if isinstance(text, str) and (rest := told.rest(text)):
-                        pieces.append(kind(text=rest))
-        else:
-            self._take(structs.replace(message, tool_calls=None), pieces)
-        pieces += self._fragments.whole(_listed(message.tool_calls), begun=begun)
+        self._given_back.see(message, is_whole=True)
+        parts = list(self._parts(message.content))
+        thought = message.reasoning_content or message.reasoning
+        if not isinstance(thought, str):
+            thought = "".join(text for kind, _, text in parts if kind is Reasoning)
+        content = "".join(text for kind, _, text in parts if kind is Delta)
+        refusal = message.refusal if isinstance(message.refusal, str) else ""
+        for kind, told, text in (
+            (Reasoning, self._thinking, thought),
+            (Delta, self._text, content),
+            (Refusal, self._refusal, refusal),
+        ):
+            # A text that was edited after it was streamed stays as it was streamed.
+            with suppress(Differs):
+                if len(text) > len(told) and (rest := told.rest(text)):
+                    pieces.append(kind(text=rest))
+        pieces += self._fragments.whole(message.calls())
 
-    def _parts(self, parts: Iterable[wire.Part]) -> Iterator[Piece]:
-        for part in parts:
-            if part.text and (text := self._text.add(part.text)):
-                yield text_delta(text)
-            thinking = part.thinking or ()
-            thought = thinking if isinstance(thinking, str) else "".join(each.text or "" for each in thinking)
-            if thought and (text := self._thinking.add(thought)):
-                yield Reasoning(text=text)
+    def _parts(self, content: object) -> Iterator[tuple[type[Delta | Reasoning], Fragments, str]]:
+        """The texts of a content, and what each of them belongs to."""
+        for part in cast("list[object]", content) if isinstance(content, list) else [content]:
+            text, thinking = members(part).get("text", part), members(part).get("thinking")
+            if isinstance(text, str):
+                yield Delta, self._text, text
+            if thinking:
+                yield Reasoning, self._thinking, "".join(text for _, _, text in self._parts(thinking))
 
 
 def _is_content(name: bytes) -> bool:
@@ -216,5 +239,8 @@ def _is_content(name: bytes) -> bool:
     return name in {b"", b"message", b"data", b"delta", b"chunk", b"completion"} or name.startswith(b"chat.completion")
 
 
-def _listed(calls: list[wire.ToolCall] | wire.ToolCall | None) -> list[wire.ToolCall]:
-    return [calls] if isinstance(calls, wire.ToolCall) else calls or []
+def _is_complaint(said: Mapping[str, Any]) -> bool:
+    """Whether an event is an error in the form of FastAPI, Cloudflare, or a gateway that has a code for all it says."""
+    names = said.keys()
+    has_words = not names.isdisjoint({"message", "msg"})
+    return not names.isdisjoint({"detail", "errors"}) or (has_words and said.get("code") not in (None, 200, "200"))

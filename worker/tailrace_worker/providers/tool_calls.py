@@ -8,6 +8,7 @@ import msgspec
 
 from tailrace.events import Notice, ToolCall
 from tailrace_worker.providers.fragments import Arguments
+from tailrace_worker.providers.json_decoder import encoded
 
 MAX_TOOL_CALLS: Final = 1_024
 """In one answer. A provider that counts on for ever is not to fill the memory."""
@@ -72,16 +73,13 @@ class ToolCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def of_id(self, call_id: str | None, *, begun: int | None = None) -> Call | None:
-        """Return the call of this id, among the first `begun`."""
-        if not call_id:
-            return None
-        return next((call for call in self._calls[:begun] if call.call_id == call_id), None)
+    def of_id(self, call_id: str | None) -> Call | None:
+        """Return the call of this id."""
+        return next((call for call in self._calls if call.call_id == call_id), None) if call_id else None
 
-    def at(self, index: int, *, begun: int | None = None) -> Call | None:
-        """Return the call of this number, -1 being the last, among the first `begun`."""
-        calls = self._calls[:begun]
-        return calls[index] if index < len(calls) else None
+    def at(self, index: int) -> Call | None:
+        """Return the call of this number, -1 being the last."""
+        return self._calls[index] if -len(self._calls) <= index < len(self._calls) else None
 
     def begin(self, *, is_json: bool = True) -> Call:
         """Begin a call.
@@ -113,7 +111,7 @@ def as_text(arguments: object) -> str:
     """Return arguments as the text that they are to readers."""
     if isinstance(arguments, str):
         return arguments
-    return "" if arguments is None else msgspec.json.encode(arguments).decode()
+    return "" if arguments is None else encoded(arguments)
 
 
 def server_tool(name: str, said: object) -> Notice:
