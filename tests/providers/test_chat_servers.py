@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 
 from tests.fuzz import event_streams
 from tests.providers.wire_case import HEAD, WireCase, heard, plain, streamed, wrong
@@ -277,6 +279,16 @@ TOOL_CALLS: Rows = {
     ),
     "the complete arguments come again": (
         parallel(call("weather", "", id="a", index=0), call(None, OSLO_TEXT, index=0), call(None, OSLO_TEXT, index=0)),
+        ONE_CALL,
+    ),
+    "the complete call comes again, and again": (
+        parallel(*[call("weather", OSLO_TEXT, id="a", index=0)] * 4),
+        ONE_CALL,
+    ),
+    "the complete call comes again, in another spelling": (
+        parallel(
+            call("weather", OSLO_TEXT, id="a", index=0), call("weather", '{"city": "\\u004fslo"}', id="a", index=0)
+        ),
         ONE_CALL,
     ),
     "the complete call comes again, without index and id": (
@@ -664,6 +676,46 @@ def _cases() -> Iterator[WireCase]:
             yield WireCase(name=f"{table}: {name}", kind="openai", answers=[answer], right=right, request=request)
 
 
+def _fragments(said: str) -> st.SearchStrategy[list[str]]:
+    return event_streams.cut(said.encode()).map(lambda cut: [part.decode("utf-8", "surrogateescape") for part in cut])
+
+
+@st.composite
+def conformant(draw: st.DrawFn) -> list[Any]:
+    """The chunks of an answer as OpenAI streams it, its calls one after the other or side by side."""
+    arguments = ["{}", OSLO_TEXT, '{"a":{"b":[1,{}]}}', '{"q":"}{\\"[\\\\"}', '{"a":"null"}', '{"a":{"a":{}}}', " {} "]
+    said = draw(st.lists(st.tuples(st.sampled_from("fg"), st.sampled_from(arguments)), max_size=4))
+    rest = [
+        [call(None, part, index=number) for part in draw(_fragments(text))] for number, (_, text) in enumerate(said)
+    ]
+    heads = [call(name, "", index=number, id=f"c{number}", type="function") for number, (name, _) in enumerate(said)]
+    if draw(st.booleans()):
+        fragments = [each for head, parts in zip(heads, rest, strict=True) for each in (head, *parts)]
+    else:
+        fragments = heads
+        while left := [parts for parts in rest if parts]:
+            fragments.append(draw(st.sampled_from(left)).pop(0))
+    texts = draw(_fragments("Hello {}"))
+    return [*map(text, texts), *map(calls, fragments), chunk(None, "tool_calls" if said else "stop")]
+
+
+@settings(max_examples=100, deadline=None)
+@given(conformant())
+def test_what_openais_sdk_accumulates_is_read(chunks: list[Any]) -> None:
+    state = ChatCompletionStreamState()
+    for each in chunks:
+        state.handle_chunk(ChatCompletionChunk.model_validate({"id": "x", "created": 1, "model": "m", **each}))
+    message = state.current_completion_snapshot.choices[0].message
+    case = WireCase(name="the SDK's", kind="openai", answers=[streamed(*chunks, done=True)], right={})
+
+    read = asyncio.run(heard(case, [case.body()]))
+
+    assert read["text"] == message.content
+    assert read["tools"] == [
+        [made.id, made.function.name, json.loads(made.function.arguments)] for made in message.tool_calls or ()
+    ]
+
+
 all_cases = pytest.mark.parametrize("case", list(_cases()), ids=str)
 
 
@@ -673,7 +725,7 @@ async def test_an_answer_is_read_as_its_server_meant_it(case: WireCase) -> None:
 
 
 @all_cases
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_how_the_bytes_are_cut_changes_nothing(case: WireCase, data: st.DataObject) -> None:
     body = case.body()

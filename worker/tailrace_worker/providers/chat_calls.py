@@ -8,7 +8,7 @@ from tailrace.events import ToolCall
 from tailrace_worker.providers import chat_wire as wire
 from tailrace_worker.providers.chat_reasoning import GivenBack
 from tailrace_worker.providers.fragments import Arguments, paired
-from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text
+from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, value_of
 
 _EMPTY: Final = "{}"
 _NONE: Final = "null"
@@ -33,8 +33,11 @@ class _Repeat:
     def goes_on(self, name: str | None, text: str) -> bool:
         """Take a fragment; `False` if it is no repeat."""
         self.is_named = self.is_named or name is not None
+        if self.length == len(self.arguments):
+            self.length = 0
         if not self.arguments.startswith(text, self.length):
-            return not text.strip()
+            is_same = not self.length and text.lstrip().startswith("{") and value_of(text) == value_of(self.arguments)
+            return is_same or not text.strip()
         self.length += len(text)
         return True
 
@@ -64,6 +67,8 @@ class ChatCalls:
         """The indices at which a complete call seems to come again."""
         self._empty: set[int] = set()
         """The calls whose arguments are `{}`, which is not told yet: Bedrock's gateways begin all arguments so."""
+        self._spoiled: set[int] = set()
+        """The calls whose arguments went on after their end. Looking for repeats in what follows takes too long."""
 
     def fragment(self, number: int | None, said: wire.ToolCall) -> Iterator[ToolCall]:
         """Take the fragment of this number in its chunk; `None` if it is the only one."""
@@ -77,13 +82,9 @@ class ChatCalls:
             self._given_back.call(here.index, said.extra_content, said.provider_specific_fields)
             yield from here.fragment(self._held(here, text))
             return
+        known = self._by_id(place, call_id, name)
         if self._shared.get(place) == call_id:
             call_id = None
-        known = self._calls.of_id(call_id)
-        if known and call_id and known.name and name not in {None, known.name}:
-            # It is another call by the same id.
-            self._shared[place] = call_id
-            call_id = known = None
         repeat = self._repeats.pop(place, None)
         if repeat is None or not repeat.fits(call_id, name):
             repeat = self._repeat(known or here, here, call_id, name, text)
@@ -99,6 +100,8 @@ class ChatCalls:
             elif repeat.is_other(text):
                 self._shared[place] = repeat.call.call_id or ""
                 call, call_id, name = None, None, name or repeat.call.name
+            else:
+                self._spoiled.add(repeat.call.index)
         else:
             if known and known is not here and index is not None:
                 text = _without_repeat(known, text)
@@ -127,8 +130,19 @@ class ChatCalls:
                 text = ""
             yield from _merged(call.named(call_id, name), call.whole("" if text == _NONE else text))
 
+    def _by_id(self, place: int, call_id: str | None, name: str | None) -> Call | None:
+        if self._shared.get(place) == call_id:
+            return None
+        known = self._calls.of_id(call_id)
+        if known and call_id and known.name and name not in {None, known.name}:
+            # It is another call by the same id.
+            self._shared[place] = call_id
+            return None
+        return known
+
     def _is_complete(self, call: Call) -> bool:
-        return call.is_json and (call.arguments.is_complete or call.index in self._empty)
+        is_complete = call.arguments.is_complete and call.index not in self._spoiled
+        return call.is_json and (is_complete or call.index in self._empty)
 
     def _held(self, call: Call, text: str) -> str:
         """What of a fragment can be told now. `{}` may be all, or what the arguments begin with by mistake."""

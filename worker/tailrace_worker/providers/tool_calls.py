@@ -47,7 +47,7 @@ class Call:
             Differs: They are other arguments.
         """
         text = as_text(arguments)
-        if text and self.arguments.is_complete and _value(text) == _value(str(self.arguments)):
+        if text and self.arguments.is_complete and value_of(text) == value_of(str(self.arguments)):
             return
         if rest := self.arguments.rest(text):
             yield ToolCall(index=self.index, arguments=rest)
@@ -136,7 +136,8 @@ def _asked(said: object) -> str:
     return _asked(asked.get("action"))
 
 
-def _value(text: str) -> object:
+def value_of(text: str) -> object:
+    """Return what arguments say, however they are spelt; a text that is no JSON says itself."""
     try:
         return msgspec.json.decode(text)
     except (ValueError, RecursionError):
