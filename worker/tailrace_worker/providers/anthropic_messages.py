@@ -112,7 +112,6 @@ class _Answer:
     def end(self) -> Iterator[Piece]:
         word = str(self._stop.stop_reason or "")
         reason = finish_reason(word, _FINISH_WORDS)
-        self.finished = True
         for block in self._blocks:
             yield from self._end_block(block)
         yield from self._calls.end()
@@ -124,6 +123,7 @@ class _Answer:
         explanation = members(self._stop.stop_details).get("explanation")
         if isinstance(explanation, str) and explanation:
             yield Refusal(text=explanation)
+        self.finished = True
         yield Finish(reason=reason, provider_reason=word)
 
     def _begin_message(self, said: object) -> Iterator[Piece]:

@@ -107,8 +107,8 @@ class _Answer:
             reason = finish_reason(self._why, _FINISH_WORDS)
             if reason == "stop" and self._why not in _FINISH_WORDS:
                 reason = "length"
-        self.finished = True
         yield from self._items.end()
+        self.finished = True
         yield Finish(reason=reason, provider_reason=self._why or self._status)
 
     def _count(self, number: object) -> None:
