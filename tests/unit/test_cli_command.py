@@ -32,7 +32,11 @@ def extras() -> list[tuple[str, str]]:
         for extra in ("worker", "cli", "demo")
         for requirement in project["optional-dependencies"][extra]
     ]
-    return [(name.removeprefix("google-"), extra) for name, extra in requirements if name != "tailrace"]
+    return [
+        (name.removeprefix("google-").removeprefix("python-"), extra)
+        for name, extra in requirements
+        if name != "tailrace"
+    ]
 
 
 class Verb(ModuleType):
