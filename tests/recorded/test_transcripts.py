@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tailrace import Answer
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import FinishReason
 from tailrace.support import ApiKind
@@ -48,6 +49,23 @@ async def test_an_answer_reads_as_the_sdk_accumulates_it(
     assert await given_back(ours, transcript.kind) == theirs.signed
     assert ours.usage == told(transcript)
     assert transcript.finish in {ours.finishes[0].provider_reason, "incomplete"}
+
+
+@whole_ones
+async def test_every_answer_is_a_message_of_the_next_turn(transcript: Transcript) -> None:
+    answer = Answer()
+    for piece in await wire.read(transcript.kind, transcript.body()):
+        if not isinstance(piece, Usage | Finish):
+            answer.add(piece)
+    message = answer.message
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in message.get("tool_calls", ())
+    ]
+    user = {"role": "user", "content": "Hi"}
+
+    body = await wire.sent(transcript.kind, messages=[user, message, *results, user])
+
+    assert len(body["input" if transcript.kind == "openai-responses" else "messages"]) >= len(results)
 
 
 @whole_ones

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tailrace import Tailrace
+from tailrace import GenerationRequest, Tailrace
 from tailrace.keys import arq_retry
 from tailrace_worker import calls
 from tailrace_worker.calls import Calls
@@ -58,3 +58,9 @@ async def test_an_answer_is_neither_lost_nor_doubled_cut_or_called_again(
             await real.run(job.id, 1)
             answer = await job.answer()
     assert problems(case, answer, server) == []
+    message = answer.message
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in message.get("tool_calls", ())
+    ]
+    messages = [*case.asking().messages, message, *results, {"role": "user", "content": "Go on."}]
+    assert GenerationRequest.model_validate({**case.asking().model_dump(), "messages": messages})
