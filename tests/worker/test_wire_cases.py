@@ -63,4 +63,4 @@ async def test_an_answer_is_neither_lost_nor_doubled_cut_or_called_again(
         {"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in message.get("tool_calls", ())
     ]
     messages = [*case.asking().messages, message, *results, {"role": "user", "content": "Go on."}]
-    assert GenerationRequest.model_validate({**case.asking().model_dump(), "messages": messages})
+    GenerationRequest.model_validate({**case.asking().model_dump(), "messages": messages})
