@@ -302,9 +302,9 @@ async def authenticated(
     [
         (None, "is not set"),
         ("", "is not set"),
-        ("a-secret\nof-acme", "has a blank at an end, or more than printable ASCII"),
-        ("a-secret-of-acme\n", "has a blank at an end, or more than printable ASCII"),
-        ("a-secrét-of-acme", "has a blank at an end, or more than printable ASCII"),
+        ("a-secret\nof-acme", "has white space at an end, or is not printable ASCII"),
+        ("a-secret-of-acme\n", "has white space at an end, or is not printable ASCII"),
+        ("a-secrét-of-acme", "has white space at an end, or is not printable ASCII"),
     ],
 )
 async def test_a_named_provider_without_a_secret_header_says_which_variable_to_set(

@@ -16,15 +16,15 @@ from tailrace_worker.providers.endpoint import Body, with_extra
 from tailrace_worker.providers.past_turn import answered_calls, fitting_id, in_order
 
 DEFAULT_MAX_TOKENS: Final = 4_096
-"""Messages needs a limit; this one holds where the request gives none."""
+"""Messages requires a limit; this is the one for requests that give none."""
 
-# What stands in place of a signature, where a block has none. Signatures are base64, and have no colon.
+# What is stored in place of a signature if a block has none. Signatures are base64, so none of them has a colon.
 REDACTED: Final = "redacted_thinking:"
-"""Before the data of a block of thinking that is encrypted."""
+"""The prefix of the data of an encrypted block of thinking."""
 UNSIGNED: Final = "thinking:"
-"""Of a block of thinking that ended without a signature: Kimi, DeepSeek and GLM want those back too."""
+"""Marks a block of thinking that ended without a signature: Kimi, DeepSeek and GLM want those back too."""
 PAUSED: Final = "turn:"
-"""Before the blocks, as JSON, of a turn that the provider has paused: it goes on only from the same blocks."""
+"""The prefix of the blocks, as JSON, of a turn that the provider paused: it continues only from the same blocks."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _THINKING: Final = frozenset({"thinking", "redacted_thinking"})
@@ -85,7 +85,7 @@ def _tool(tool: Tool) -> Body:
 
 
 def _turns(messages: Sequence[Message]) -> list[Body]:
-    """Messages that belong to one turn in one: the results of all tools have to come at once, before anything else."""
+    """Merge the messages of one turn: Messages wants the results of all tools in one message, before anything else."""
     turns: list[Body] = []
     spoken = [each for each in zip(messages, answered_calls(messages), strict=True) if each[0]["role"] != "system"]
     for role, together in groupby(spoken, lambda each: "assistant" if each[0]["role"] == "assistant" else "user"):
@@ -98,7 +98,7 @@ def _turns(messages: Sequence[Message]) -> list[Body]:
 
 
 def _end_without_thinking(blocks: list[Body]) -> None:
-    # A conversation may end with a turn of the model's, to be gone on with, but not with its thinking.
+    # A conversation may end with an assistant turn that the model continues, but not with thinking.
     while blocks and blocks[-1]["type"] in _THINKING:
         blocks.pop()
 
@@ -126,7 +126,7 @@ def _blocks(message: Message, answered: AbstractSet[str]) -> Iterator[Body]:
 
 
 def _paused(message: AssistantMessage) -> list[Body]:
-    """The blocks of a turn that the provider has paused, unless the text has been changed since, as by a guard."""
+    """Return the blocks of a paused turn; none if its text was changed after it was recorded."""
     for block in message.get("reasoning", ()):
         signature = block.get("signature", "")
         if signature.startswith(PAUSED):
@@ -147,7 +147,7 @@ def _said(message: AssistantMessage, answered: AbstractSet[str]) -> Iterator[Bod
             case "reasoning", block:
                 yield block
             case "text", text:
-                # A block of white space alone is refused.
+                # Anthropic rejects a text block that is only white space.
                 if not text.isspace():
                     yield {"type": "text", "text": text}
             case "call", call:

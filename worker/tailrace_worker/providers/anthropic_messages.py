@@ -25,7 +25,7 @@ from tailrace_worker.providers.tool_calls import ToolCalls, as_text, server_tool
 from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_WORDS: Final[Mapping[str, FinishReason]] = {"tool_use": "tool_calls"}
-"""The words whose meaning is not told by what they say."""
+"""The words with a fixed meaning; `finish_reason` interprets all others."""
 
 _COUNTS: Final[Places] = {
     "input_tokens": [("input_tokens",)],
@@ -35,10 +35,10 @@ _COUNTS: Final[Places] = {
     "reasoning_tokens": [("output_tokens_details", "thinking_tokens")],
 }
 _COUNTS_AT_BEGINNING: Final[Places] = {field: paths for field, paths in _COUNTS.items() if field != "output_tokens"}
-"""At the beginning, the output tokens are those of the first piece at most."""
+"""The output tokens of `message_start` are left out: they count the first piece at most."""
 
 _MAX_ASKED: Final = 4_096
-"""How much is gathered of what a server's own tool is asked, to find the query in it."""
+"""How many characters are kept of the input of a provider's own tool, to find the query in it."""
 
 
 class AnthropicMessages:
@@ -52,7 +52,8 @@ class AnthropicMessages:
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, as `Provider` says."""
-        # Tools that the provider runs itself are in `extra`. What guards have not seen is not recorded.
+        # The provider pauses only for tools that it runs itself, which are in `extra`. With guards nothing is recorded,
+        # because the record would hold what they have not seen.
         may_pause = bool(request.extra.keys() & {"tools", "mcp_servers"}) and not request.guards
         return self._endpoint.call(body(request), _Answer(self._endpoint.skipped, Turn() if may_pause else None))
 
@@ -65,7 +66,7 @@ class AnthropicMessages:
 
 class _Answer:
     def __init__(self, skipped: Skipped, turn: Turn | None = None) -> None:
-        """`turn` records the answer, to be given back as it came where the provider pauses it."""
+        """`turn` records the answer, so that a later request can return it unchanged if the provider pauses it."""
         self.is_whole = False
         self.is_over = False
         self.finished = False
@@ -77,7 +78,7 @@ class _Answer:
         self._blocks = Blocks()
 
     def whole(self, body: bytes) -> Iterable[Piece]:
-        # The type of an answer that is not streamed goes without saying.
+        # An answer that is not streamed may omit its type.
         return self.pieces(body, b"message")
 
     def done(self) -> None:
@@ -116,7 +117,7 @@ class _Answer:
             yield from self._end_block(block)
         yield from self._calls.end()
         if reason != "refusal" and self._calls.are_complete:
-            # Servers say `end_turn` of a turn that calls tools.
+            # Some servers say `end_turn` for a turn that calls tools.
             reason = "tool_calls"
         if self._turn and word == "pause_turn" and (signature := self._turn.signature()):
             yield Reasoning(text="", signature=signature)
@@ -129,7 +130,7 @@ class _Answer:
     def _begin_message(self, said: object) -> Iterator[Piece]:
         message = members(said)
         if not self._has_content:
-            # Gateways send the beginning twice.
+            # Some gateways send `message_start` twice.
             yield from self._whole_blocks(message.get("content"))
         yield from used(message.get("usage"), _COUNTS_AT_BEGINNING)
 
@@ -154,7 +155,7 @@ class _Answer:
         known = wire.BLOCKS.known(said, self._skipped) if said else None
         self._has_content = True
         if isinstance(known, wire.ToolUse) and (again := self._blocks.calling(known.id)):
-            # A server that begins a call with each of its fragments.
+            # Some servers begin the call again with each fragment.
             again.said = known if known.input else again.said
             return
         yield from self._stop_block(place)
@@ -199,7 +200,7 @@ class _Answer:
         told = block.text.add(text)
         if not told:
             return ()
-        # Gateways put the thinking into the block of the text.
+        # Some gateways put the thinking into the text block.
         return (text_delta(told),) if block.thinking is None else (*self._end_thought(block), text_delta(told))
 
     def _think(self, block: Block, text: str) -> Iterable[Piece]:
@@ -216,7 +217,7 @@ class _Answer:
         return ()
 
     def _end_thought(self, block: Block) -> Iterator[Piece]:
-        """Tell what is left of its thinking, and what gives it back."""
+        """Yield what is left of a block's thinking, and the signature that gives it back."""
         thinking, signature = block.thinking, block.signature
         block.thinking, block.signature = None, ""
         if thinking and (half := thinking.end()):
@@ -229,14 +230,14 @@ class _Answer:
             yield from self._end_block(block)
 
     def _end_block(self, block: Block) -> Iterator[Piece]:
-        """Tell what is left of a block."""
+        """End a block, and yield what is left of it."""
         self._blocks.end(block)
         yield from self._end_thought(block)
         if half := block.text.end():
             yield text_delta(half)
         match block.said:
             case wire.ToolUse(input=given) if given and block.call and block.call.arguments.is_blank:
-                # Input that did not come in fragments.
+                # The input came with the block, not in fragments.
                 yield from block.call.fragment(given)
             case wire.ServerToolUse(name=name, input=given):
                 yield server_tool(name, given or _parsed(block.asked))

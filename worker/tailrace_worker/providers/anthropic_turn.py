@@ -1,4 +1,4 @@
-"""`Turn`: a turn of Messages as it came, block by block, for a provider that paused it and wants it back to go on."""
+"""`Turn`: records an answer of Messages block by block; a provider that paused it continues only from all of it."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,12 +11,12 @@ from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.tool_calls import as_text
 
 _MAX_CHARS: Final = 1024 * 1024
-"""How long a turn may be that is recorded."""
+"""The longest turn that is recorded."""
 _GROWING: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 
 class Turn:
-    """Records the blocks of one turn, among them those that readers do not get: what a provider's own tools found.
+    """Records the blocks of one turn, including what readers do not get, such as the results of a provider's own tools.
 
     https://docs.anthropic.com/en/api/handling-stop-reasons
     """
@@ -26,17 +26,17 @@ class Turn:
         self._chars = 0
 
     def begin(self, block: object) -> None:
-        """Take a block as it begins."""
+        """Record the beginning of a block."""
         if self._has_room(block):
             self._blocks.append(_Block(dict(members(block))))
 
     def add(self, number: int, delta: object) -> None:
-        """Take more of the block that was the so-manieth to begin."""
+        """Record a delta of the block with this number, counted from 0 in the order in which blocks began."""
         if self._has_room(delta) and number < len(self._blocks):
             self._blocks[number].add(members(delta))
 
     def signature(self) -> str | None:
-        """Return what a later request gives the turn back by; `None` if it is too long, or was cut."""
+        """Return the turn as a signature for a later request; `None` if the turn is too long, or was cut."""
         if self._chars > _MAX_CHARS:
             return None
         try:
@@ -53,7 +53,7 @@ class _Block:
     def __init__(self, said: dict[str, Any]) -> None:
         self._said = said
         self._grown: dict[str, list[str]] = {}
-        """What was added to its members."""
+        """The fragments of each member that grows."""
         self._citations: list[Any] = []
 
     def add(self, delta: Mapping[str, Any]) -> None:

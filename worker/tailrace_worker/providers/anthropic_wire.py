@@ -1,7 +1,6 @@
-"""What Anthropic's Messages says: as much of it as a job carries.
+"""The events and objects of Anthropic's Messages, with the fields that a job carries.
 
-A field is `Any` if a server may say anything there and the answer is read all the same, or if its kind is told apart
-later.
+A field is `Any` if no value of it fails the answer, or if its type is decided later.
 """
 
 from typing import Any, Final
@@ -36,7 +35,7 @@ class ServerToolUse(Struct, tag="server_tool_use"):
 
 
 class McpToolUse(ServerToolUse, tag="mcp_tool_use"):
-    """The same, on an MCP server."""
+    """The same, for a tool of an MCP server."""
 
 
 BLOCKS: Final = Vocabulary(
@@ -59,7 +58,7 @@ class SignatureDelta(Struct, tag="signature_delta"):
 
 class InputDelta(Struct, tag="input_json_delta"):
     partial_json: Any = None
-    """A fragment of JSON; some servers give an object."""
+    """A fragment of JSON; some servers send an object."""
 
 
 DELTAS: Final = Vocabulary(TextDelta, ThinkingDelta, SignatureDelta, InputDelta, silent="citations_delta")

@@ -1,4 +1,4 @@
-"""Which tool call a fragment of Chat Completions belongs to, however its server numbers and names the calls."""
+"""`ChatCalls`: assigns fragments of tool calls in Chat Completions to calls, whatever indices and ids a server uses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, value
 
 _EMPTY: Final = "{}"
 _NONE: Final = "null"
-"""What some servers say if there are no arguments."""
+"""What some servers send if there are no arguments."""
 
 
 @dataclass(slots=True, eq=False)
 class _Repeat:
-    """Fragments that seem to repeat a complete call, as far as they have come."""
+    """Fragments that seem to repeat a complete call."""
 
     call: Call
     arguments: str
     is_elsewhere: bool
-    """Whether they come at another index than the call."""
+    """Whether the fragments have another index than the call."""
     is_named: bool = False
     length: int = 0
 
     def fits(self, call_id: str | None, name: str | None) -> bool:
-        """Whether a fragment may be of the same call."""
+        """Whether a fragment with this id and name may belong to the same call."""
         return call_id in {None, self.call.call_id} and name in {None, self.call.name}
 
     def goes_on(self, name: str | None, text: str) -> bool:
-        """Take a fragment; `False` if it is no repeat."""
+        """Take a fragment; return `False` if it does not repeat the call."""
         self.is_named = self.is_named or name is not None
         if self.length == len(self.arguments):
             self.length = 0
@@ -42,16 +42,16 @@ class _Repeat:
         return True
 
     def is_other(self, text: str) -> bool:
-        """Whether what came is another call of the same name; else it goes on with the first one."""
+        """Whether the fragments are another call with the same name; otherwise they continue the first one."""
         return self.is_elsewhere or (self.is_named and text.lstrip().startswith(("{", "[")))
 
 
 class ChatCalls:
     """The calls of one answer.
 
-    OpenAI gives each call an index, and its first fragment an id and a name. Other servers leave out the index or the
-    id, give one index to all calls or two to one, give every fragment the name or an id of its own, count fragments,
-    or send a complete call again.
+    OpenAI gives each call an index, and an id and a name in its first fragment. Other servers omit the index or the id,
+    give all calls the same index or one call two, repeat the name or send a new id with every fragment, number the
+    fragments instead of the calls, or send a complete call again.
     """
 
     def __init__(self, calls: ToolCalls, given_back: GivenBack) -> None:
@@ -62,23 +62,23 @@ class ChatCalls:
         self._places: dict[int, Call] = {}
         """The latest call at each index."""
         self._shared: dict[int, str] = {}
-        """The id that the call at an index shares with another call, which keeps it."""
+        """By index: an id that an earlier call has too, and keeps."""
         self._repeats: dict[int, _Repeat] = {}
-        """The indices at which a complete call seems to come again."""
+        """By index: a complete call that seems to be repeated there."""
         self._empty: set[int] = set()
-        """The calls whose arguments are `{}`, which is not told yet: Bedrock's gateways begin all arguments so."""
+        """The calls whose arguments are `{}` so far. It is held back: gateways to Bedrock begin arguments with it."""
         self._spoiled: set[int] = set()
-        """The calls whose arguments went on after their end. Looking for repeats in what follows takes too long."""
+        """The calls whose arguments went on after they were complete: looking for repeats would take too long."""
 
     def fragment(self, number: int | None, said: wire.ToolCall) -> Iterator[ToolCall]:
-        """Take the fragment of this number in its chunk; `None` if it is the only one."""
+        """Take a fragment; `number` is its position in the chunk, or `None` if it is the only one there."""
         call_id, name, text = _told(said)
         index = _index(said.index)
         place = index if index is not None else self._place if number is None else number
         self._place = place
         here = self._places.get(place)
         if here and not (name or call_id or place in self._repeats or self._is_complete(here)):
-            # Nearly every fragment.
+            # The fast path, for nearly every fragment.
             self._given_back.call(here.index, said.extra_content, said.provider_specific_fields)
             yield from here.fragment(self._held(here, text))
             return
@@ -115,7 +115,7 @@ class ChatCalls:
         yield from _merged(call.named(call_id, name), call.fragment(self._held(call, text)))
 
     def whole(self, said: Sequence[wire.ToolCall]) -> Iterator[ToolCall]:
-        """Take the calls of a whole message, perhaps after they came in fragments."""
+        """Take the calls of a whole message, which may have come in fragments before."""
         streamed = list(self._calls)
         for each in said:
             call_id, name, text = _told(each)
@@ -126,7 +126,7 @@ class ChatCalls:
                 streamed.remove(call)
             self._given_back.call(call.index, each.extra_content, each.provider_specific_fields)
             if call.arguments.is_complete if call.is_json else call.arguments:
-                # Arguments that were edited after they were streamed stay as they were streamed.
+                # The server may have edited the arguments since. Readers keep what was streamed.
                 text = ""
             yield from _merged(call.named(call_id, name), call.whole("" if text == _NONE else text))
 
@@ -135,7 +135,7 @@ class ChatCalls:
             return None
         known = self._calls.of_id(call_id)
         if known and call_id and known.name and name not in {None, known.name}:
-            # It is another call by the same id.
+            # It is another call with the same id.
             self._shared[place] = call_id
             return None
         return known
@@ -145,7 +145,7 @@ class ChatCalls:
         return call.is_json and (is_complete or call.index in self._empty)
 
     def _held(self, call: Call, text: str) -> str:
-        """What of a fragment can be told now. `{}` may be all, or what the arguments begin with by mistake."""
+        """Return what can be passed on now: `{}` may be all of the arguments, or precede them by mistake."""
         if not (call.is_json and call.arguments.is_blank):
             return text
         said = text.strip()
@@ -156,7 +156,7 @@ class ChatCalls:
     def _repeat(
         self, call: Call | None, here: Call | None, call_id: str | None, name: str | None, text: str
     ) -> _Repeat | None:
-        """The repeat of a complete call that a fragment begins; `None` if it begins none."""
+        """Return the repeat of a complete call that a fragment begins; `None` if it begins none."""
         if call is None or not self._is_complete(call) or call_id not in {None, call.call_id}:
             return None
         is_elsewhere = call is not here
@@ -165,10 +165,10 @@ class ChatCalls:
         return None
 
     def _continued(self, place: int, call_id: str | None, name: str | None, text: str) -> Call | None:
-        """The call that goes on with a fragment, by its index; `None` if the fragment begins a call."""
+        """Return the call that a fragment continues, by its index; `None` if the fragment begins a call."""
         call = self._places.get(place)
         if call is None:
-            # A server that counts its fragments.
+            # The server may number its fragments instead of its calls.
             return None if name or call_id else self._calls.at(-1)
         if not name:
             return call
@@ -189,10 +189,10 @@ def _index(said: object) -> int | None:
 
 
 def _told(said: wire.ToolCall) -> tuple[str | None, str | None, str]:
-    # Servers repeat empty ids and names with every fragment.
+    # Some servers send an empty id and name with every fragment.
     call_id = paired(said.id) if isinstance(said.id, str) and said.id else None
     if said.function:
-        # PHP's empty object is a list.
+        # PHP encodes an empty object as a list.
         return call_id, _name(said.function.name), as_text(said.function.arguments or None)
     if said.custom:
         return call_id, _name(said.custom.name), as_text(said.custom.input)
@@ -204,21 +204,21 @@ def _name(said: str | None) -> str | None:
 
 
 def _same(streamed: Sequence[Call], call_id: str | None, name: str | None) -> Call | None:
-    """The call of a whole message among those that came in fragments: by its id, else the first one of its name."""
+    """Return the streamed call that a whole message repeats: by its id, else the first one with its name."""
     if call_id and (call := next((call for call in streamed if call.call_id == call_id), None)):
         return call
     return next((call for call in streamed if not (name and call.name) or call.name == name), None)
 
 
 def _without_repeat(call: Call, text: str) -> str:
-    """What a fragment adds to a call that goes on at another index, where it may come from its beginning."""
+    """Return what a fragment adds to a call that continues at another index, where the server may start it again."""
     whole = Arguments()
     whole.add(text)
     return text.removeprefix(str(call.arguments)) if whole.is_complete else text
 
 
 def _merged(named: Iterator[ToolCall], told: Iterator[ToolCall]) -> Iterator[ToolCall]:
-    """Tell of one fragment in one piece."""
+    """Merge the pieces of one fragment into one."""
     names, arguments = next(named, None), next(told, None)
     if names and arguments:
         yield ToolCall(index=names.index, call_id=names.call_id, name=names.name, arguments=arguments.arguments)

@@ -12,17 +12,17 @@ from tailrace_worker.providers.endpoint import Body, data_url, with_extra
 from tailrace_worker.providers.past_turn import answered_calls, fitting_id, sent_calls
 
 _OPENAI_ID: Final = re.compile(".{1,40}", re.DOTALL)
-"""LiteLLM's ids of Gemini's calls are longer, since they hold a signature."""
+"""LiteLLM's ids for Gemini's calls are longer, because they hold a signature."""
 
 
 def body(request: GenerationRequest, *, limit: str, is_openais: bool) -> Body:
     """The request's body; `extra` comes last.
 
     Args:
-        request: What is asked.
-        limit: The server's name for the most tokens that it may give.
-        is_openais: Whether the server is OpenAI's own. It refuses members of a message that it does not know, and gets
-            no reasoning back.
+        request: The generation request.
+        limit: The field's name for the maximum of output tokens.
+        is_openais: Whether the server is OpenAI's own, which rejects unknown members of a message and gets no reasoning
+            back.
     """
     said: Body = {
         "model": request.model,

@@ -1,8 +1,8 @@
-"""What a server of Chat Completions wants back with a turn, beside its text and its calls: reasoning and signatures.
+"""The reasoning and the signatures that servers of Chat Completions want back with an assistant turn.
 
-Nothing of it is OpenAI's own. Gemini signs its calls and its text in `extra_content`, LiteLLM hands such a signature on
-in `provider_specific_fields`, DeepSeek and Kimi refuse a turn that calls tools without its `reasoning_content`, and
-OpenRouter wants its `reasoning_details` as they came.
+OpenAI itself has none of these. Gemini signs its calls and its text in `extra_content`, LiteLLM passes such a signature
+on in `provider_specific_fields`, DeepSeek and Kimi reject a turn with tool calls but without its `reasoning_content`,
+and OpenRouter wants its `reasoning_details` back unchanged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,13 +17,13 @@ from tailrace_worker.providers.endpoint import Body
 from tailrace_worker.providers.json_decoder import encoded
 
 MAX_BYTES: Final = 1024 * 1024
-"""How long a signature may be."""
+"""The size of the largest signature."""
 
 _PREFIX: Final = "chat:"
 _DETAIL_BYTES: Final = 256
-"""What one of `reasoning_details` takes of the memory at least."""
+"""How much memory each of `reasoning_details` takes at least."""
 _JOINED: Final = frozenset({"text", "summary", "data"})
-"""What a fragment of `reasoning_details` adds to; of all else, it tells the latest."""
+"""The members of `reasoning_details` whose fragments are joined; of any other member the latest value counts."""
 
 _Member: TypeAlias = Literal["reasoning_content", "reasoning"]
 
@@ -34,21 +34,21 @@ class _CallSignature(Struct, omit_defaults=True):
 
 
 class _Signature(Struct, omit_defaults=True):
-    """What the text of the block does not say."""
+    """What goes back besides the text of the block."""
 
     members: list[_Member] = []
-    """The members of the message that the text came in."""
+    """The members of the message that held the text."""
     reasoning_details: list[dict[str, Any]] = []
     extra_content: Any = None
     calls: dict[int, _CallSignature] = {}
-    """By the numbers of the calls."""
+    """By the index of the call."""
 
 
 _decode: Final = msgspec.json.Decoder(_Signature).decode
 
 
 class GivenBack:
-    """Gathers it from the deltas of an answer, or from its whole message."""
+    """Collects reasoning and signatures from the deltas of an answer, or from its whole message."""
 
     def __init__(self) -> None:
         self._members: set[_Member] = set()
@@ -58,8 +58,8 @@ class GivenBack:
         self._left = MAX_BYTES
 
     def see(self, message: wire.Message, *, is_whole: bool = False) -> None:
-        """Takes in what a delta says, or the whole message, which may repeat the deltas."""
-        # DeepSeek wants the member back from a turn of its thinking mode even if the model thought nothing.
+        """Takes a delta, or the whole message, which may repeat the deltas."""
+        # In its thinking mode, DeepSeek wants the member back even if it was empty.
         if message.reasoning_content is not None:
             self._members.add("reasoning_content")
         if message.reasoning:
@@ -70,7 +70,7 @@ class GivenBack:
             self._extra_content = message.extra_content
 
     def call(self, number: int, extra_content: object, provider_specific_fields: object = None) -> None:
-        """Takes in what a fragment of a call says beside its function; `number` is the `index` of its events."""
+        """Takes the other members of a call's fragment; `number` is the `index` of the call's events."""
         if not (extra_content or provider_specific_fields) or self._left < 0:
             return
         before = self._calls.get(number, _CallSignature())
@@ -82,7 +82,7 @@ class GivenBack:
             self._spend(len(encoded(call)))
 
     def signature(self) -> str | None:
-        """The signature of the answer's reasoning; `None` if nothing has to go back, or more than `MAX_BYTES`."""
+        """Return the signature of the answer's reasoning; `None` if it is empty, or exceeds `MAX_BYTES`."""
         signature = _Signature(
             members=sorted(self._members),
             reasoning_details=self._details.joined(),
@@ -102,7 +102,7 @@ class GivenBack:
 
 
 def members_of(blocks: Iterable[PastReasoning]) -> tuple[Body, Mapping[int, Body]]:
-    """The members of an assistant's message that give its reasoning back, and those of its calls, by their numbers."""
+    """Return what gives reasoning back: members of the assistant message, and, by call index, members of its calls."""
     message: Body = {}
     calls: dict[int, Body] = {}
     for block in blocks:
@@ -129,7 +129,7 @@ def _read(signature: str) -> _Signature | None:
 
 
 def _is_thought(extra_content: object) -> bool:
-    """Whether Gemini says by it that this delta is thinking, which the whole message is not."""
+    """Whether Gemini marks a delta as thinking with it. Such a mark does not apply to the whole message."""
     if not isinstance(extra_content, dict):
         return False
     vendors = cast("Mapping[str, object]", extra_content).values()
@@ -137,16 +137,16 @@ def _is_thought(extra_content: object) -> bool:
 
 
 class _Detail:
-    """One of OpenRouter's `reasoning_details`, as far as its fragments have come."""
+    """One of OpenRouter's `reasoning_details`, joined from its fragments."""
 
     __slots__ = ("_fields", "_texts", "message")
 
     def __init__(self, message: int) -> None:
         self.message = message
-        """The number of the delta that it came with first."""
+        """The number of the delta that began it."""
         self._fields: dict[str, object] = {}
         self._texts: dict[str, list[str]] = {}
-        """Joined once, at the end: joining at each fragment would cost the square of their length."""
+        """Joined once, at the end: joining at each fragment would take quadratic time."""
 
     def has_id(self, detail_id: object) -> bool:
         """Whether a fragment with this id can belong to it."""
@@ -154,12 +154,12 @@ class _Detail:
         return known is None or detail_id is None or known == detail_id
 
     def add(self, fragment: Mapping[str, object]) -> int:
-        """Adds a fragment; gives by how much it has grown."""
+        """Adds a fragment, and returns by how much the detail has grown."""
         grown = 0
         for name, value in fragment.items():
             if name in _JOINED and isinstance(value, str):
                 texts = self._texts.setdefault(name, [])
-                # Encrypted data that comes once more is no further part of it.
+                # Encrypted data that is repeated is not a further part.
                 if name != "data" or texts != [value]:
                     texts.append(value)
                     grown += len(value)
@@ -173,7 +173,7 @@ class _Detail:
 
 
 class _Details:
-    """All of them, in their order."""
+    """All `reasoning_details` of an answer, in order."""
 
     def __init__(self) -> None:
         self._details: list[_Detail] = []
@@ -184,7 +184,7 @@ class _Details:
         return len(self._details)
 
     def add(self, fragments: object) -> int:
-        """Adds what a delta says; gives by how much they have grown."""
+        """Adds the details of a delta, and returns by how much all details have grown."""
         self._message += 1
         told = cast("list[object]", fragments) if isinstance(fragments, list) else []
         return sum(self._add(cast("dict[str, object]", each)) for each in told if isinstance(each, dict))
@@ -207,5 +207,5 @@ class _Details:
         return _DETAIL_BYTES + detail.add(fragment)
 
     def _goes_on(self, detail: _Detail) -> bool:
-        """Whether a fragment without index and id belongs to it: it was the last thing that an earlier delta told."""
+        """Whether a fragment without index and id continues a detail: it was the last one of an earlier delta."""
         return detail is self._details[-1] and detail.message < self._message

@@ -1,6 +1,6 @@
-"""What OpenAI's Chat Completions says: as much of it as a job carries.
+"""The objects of OpenAI's Chat Completions, with the fields that a job carries.
 
-A field is `Any` if a server may say anything there and the answer is read all the same.
+A field is `Any` if no value of it fails the answer. "Not OpenAI's" marks the fields of other servers.
 """
 
 from typing import Any, Final
@@ -13,7 +13,7 @@ from tailrace_worker.providers.json_decoder import decoder, fitted
 class Function(Struct, gc=False):
     name: str | None = None
     arguments: Any = None
-    """A fragment of JSON; some servers give an object."""
+    """A fragment of JSON; some servers send an object."""
 
 
 class Custom(Struct, gc=False):
@@ -27,30 +27,30 @@ class ToolCall(Struct, gc=False):
     function: Function | None = None
     custom: Custom | None = None
     extra_content: Any = None
-    """Not of OpenAI: where Gemini puts the signature of a call; in LiteLLM it is `provider_specific_fields`."""
+    """Not OpenAI's: Gemini's signature of a call. LiteLLM puts it into `provider_specific_fields`."""
     provider_specific_fields: Any = None
 
 
 class Message(Struct, gc=False):
-    """What a choice says: a fragment of it, or all."""
+    """A delta, or a whole message."""
 
     content: Any = None
-    """A text. Not of OpenAI: parts, of which Mistral's models have one that is thinking."""
+    """A text. Not OpenAI's: a list of parts, as Mistral sends for models that think."""
     refusal: Any = None
     tool_calls: list[ToolCall] | dict[str, Any] | None = None
-    """Not of OpenAI: one call that is not in a list, or calls by their numbers."""
+    """A list. Not OpenAI's: one call outside a list, or calls by their numbers."""
     function_call: Function | None = None
-    """What OpenAI had before `tool_calls`. Some servers send both."""
+    """The predecessor of `tool_calls`. Some servers send both."""
     reasoning_content: Any = None
-    """Not of OpenAI: where DeepSeek and vLLM put the thinking; in OpenRouter it is `reasoning`."""
+    """Not OpenAI's: where DeepSeek and vLLM put the thinking. OpenRouter puts it into `reasoning`."""
     reasoning: Any = None
     reasoning_details: Any = None
-    """Not of OpenAI: the blocks of the reasoning with OpenRouter, a list of objects."""
+    """Not OpenAI's: OpenRouter's list of reasoning blocks."""
     extra_content: Any = None
-    """Not of OpenAI: where Gemini puts the signature of a text."""
+    """Not OpenAI's: Gemini's signature of a text."""
 
     def calls(self) -> list[ToolCall]:
-        """Return the calls, in whichever form they come."""
+        """Return the calls, in whichever form they came."""
         said = self.tool_calls
         if isinstance(said, dict):
             is_one = not _CALLS_OWN.isdisjoint(said)
@@ -64,13 +64,13 @@ _CALLS_OWN: Final = frozenset({"id", "index", "function", "custom"})
 
 
 class Choice(Struct, gc=False):
-    """The answer. Only one is asked for, so its index says nothing."""
+    """An answer. Only one is requested, so its index is not needed."""
 
     delta: Message | None = None
     message: Message | None = None
     finish_reason: Any = None
     usage: Any = None
-    """Not of OpenAI: where Kimi puts it."""
+    """Not OpenAI's: where Kimi puts the usage."""
 
 
 class Completion(Struct, gc=False):
@@ -81,7 +81,7 @@ class Completion(Struct, gc=False):
     error: Any = None
     object: Any = None
     base_resp: Any = None
-    """Not of OpenAI: MiniMax's verdict."""
+    """Not OpenAI's: MiniMax's status."""
 
 
 decode: Final = decoder(Completion)

@@ -1,4 +1,4 @@
-"""How the SDK's client of a provider is made: its key, its address, its headers, and the environment behind them."""
+"""`ClientOptions`: the key, address and headers of a provider's SDK client, from the settings and the environment."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ from tailrace_worker.settings import HEADER_VALUE_PATTERN, ProviderEntry
 _logger = logging.getLogger(__name__)
 
 NO_KEY: Final = "no-key-is-sent"
-"""Stands for the key of a server that asks for none: without one, an SDK makes no request."""
+"""The key of a server that needs none: without a key, an SDK makes no request. It is not sent as `Authorization`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
-    """What a client is made with; what is `None` its SDK reads from the environment."""
+    """The options of a client. For an option that is `None`, the SDK reads the environment."""
 
     key: str | None = None
     url: str | None = None
@@ -28,7 +28,7 @@ class ClientOptions:
 
 
 def read_entry(name: str, entry: ProviderEntry) -> tuple[ClientOptions, Failures]:
-    """Reads the variables that an entry of the settings names, and warns of those that are of no use."""
+    """Reads the environment variables that an entry names, and warns of each that is not set or not usable."""
     uses = {variable: f"header {header}" for header, variable in entry.header_variables.items()}
     if entry.key_variable:
         uses = {entry.key_variable: "key", **uses}
@@ -44,7 +44,7 @@ def read_entry(name: str, entry: ProviderEntry) -> tuple[ClientOptions, Failures
     )
     failures = Failures(
         name,
-        # The advice names the first.
+        # The advice in an error names the first variable: one with a problem, if any.
         key_variables=tuple(sorted(uses, key=lambda variable: variable not in problems)),
         url="its base_url in TAILRACE_PROVIDERS",
         headers=_values(entry.headers),
@@ -53,15 +53,15 @@ def read_entry(name: str, entry: ProviderEntry) -> tuple[ClientOptions, Failures
 
 
 def _problem(variable: str) -> str:
-    """What is wrong with a variable whose value goes into a header, if anything is."""
+    """Return what is wrong with a variable whose value goes into a header, or an empty text."""
     value = os.environ.get(variable, "")
     if not value:
         return "is not set"
-    return "" if re.fullmatch(HEADER_VALUE_PATTERN, value) else "has a blank at an end, or more than printable ASCII"
+    return "" if re.fullmatch(HEADER_VALUE_PATTERN, value) else "has white space at an end, or is not printable ASCII"
 
 
 def _values(headers: Mapping[str, str]) -> Iterator[str]:
-    """The values, and the credentials of an `authorization`, which a server echoes without their scheme."""
+    """Yield the values, and the credentials of an `authorization`: a server may echo them without the scheme."""
     for name, value in headers.items():
         yield value
         if name.lower() == "authorization":

@@ -22,13 +22,12 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """How large an answer may be that is not streamed."""
 
 _SETTLE_SECONDS: Final = 10.0
-"""How long an answer whose provider has said why it ended may stay silent before it counts as whole. Most servers close
-the stream at once; some go on with the usage, or with more text."""
+"""How long to wait for more after the finish reason. Most servers then close the stream; some send usage, or text."""
 _REST_SECONDS: Final = 2.0
 _MAX_REST_BYTES: Final = 1024 * 1024
 _MAX_BLANK_BYTES: Final = 1024
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
-"""White space, and the bytes of a byte order mark: neither tells what a body is."""
+"""White space and the byte order mark: any kind of body may begin with them."""
 _OPENING: Final = _BLANK + b"["
 
 Body: TypeAlias = dict[str, Any]
@@ -49,14 +48,14 @@ class Answer(Protocol):
     """Reads an answer of the provider's protocol."""
 
     is_whole: bool
-    """Whether the provider has said why the answer ended. It may go on all the same."""
+    """Whether the provider has said that the answer is complete. More may follow nevertheless."""
     is_over: bool
-    """Whether the protocol's last word was read: nothing that comes after it counts."""
+    """Whether the protocol's last event was read. Everything after it is ignored."""
     finished: bool
-    """Whether all of the answer was told."""
+    """Whether all pieces of the answer were yielded."""
 
     def pieces(self, data: bytes, name: bytes) -> Iterable[Piece]:
-        """Read an event of the stream, and the name that the stream gives it."""
+        """Read the data of an event; `name` is the name that the stream gives the event."""
         ...
 
     def done(self) -> None:
@@ -68,7 +67,7 @@ class Answer(Protocol):
         ...
 
     def end(self) -> Iterable[Piece]:
-        """Tell what is left of an answer that is whole, once nothing more comes; the `Finish` is the last of it."""
+        """Yield what is left of a whole answer once nothing more comes; the `Finish` is last."""
         ...
 
 
@@ -98,7 +97,7 @@ class Endpoint:
                             for heard in stream.pieces(chunk):
                                 yield heard
                             if stream.is_behind:
-                                # What finds much at once must not starve the other tasks.
+                                # A stream that always has data must not starve the other tasks.
                                 await asyncio.sleep(0)
                             chunk = await stream.next()
                         for piece in stream.last_pieces():
@@ -119,24 +118,24 @@ class _Stream:
 
     def __init__(self, inflow: Inflow, answer: Answer) -> None:
         self.is_one = False
-        """Whether there was an event."""
+        """Whether it had any event, so that it is an event stream."""
         self.is_behind = False
-        """Whether the last chunk had several."""
+        """Whether the last chunk had several events."""
         self._decoder = EventStreamDecoder()
         self._inflow = inflow
         self._answer = answer
         self._goes_on = False
-        """Whether content came after the provider said why the answer ended: then its word is worth less."""
+        """Whether content came after the finish reason: from then on, an error fails the answer again."""
         self._settled_at = math.inf
-        """When the answer counts as whole though its stream is still open."""
+        """When to stop reading an answer that is whole if its stream is still open."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether the answer is whole, whatever goes wrong from here on."""
+        """Whether the answer stays whole whatever goes wrong from here on."""
         return self._answer.is_whole and not self._goes_on
 
     def pieces(self, chunk: bytes) -> Iterator[Piece | Alive]:
-        """Yield what a chunk says; at least that the provider is alive."""
+        """Yield the pieces of a chunk, and `Alive` if there are none or if the answer is whole."""
         is_heard = False
         answer, inflow = self._answer, self._inflow
         events = self._decoder.feed(chunk)
@@ -150,13 +149,13 @@ class _Stream:
                 if was_whole:
                     self._hear_more(piece)
                 elif not inflow.is_patient:
-                    # A reader who sees nothing yet waits for the first piece.
+                    # The first piece is delivered without delay; for those after it, wake-ups are batched.
                     inflow.is_patient = not isinstance(piece, Usage)
         if answer.is_whole or not is_heard:
             yield Alive(is_whole=answer.is_whole)
 
     def last_pieces(self) -> Iterator[Piece]:
-        """Yield what the event says that no blank line has ended. One that was cut is not JSON, and says nothing."""
+        """Yield the pieces of a last event that no blank line ended. One that was cut is not JSON, and is ignored."""
         for event in self._decoder.end():
             self.is_one = True
             with suppress(ValueError):
@@ -176,7 +175,7 @@ class _Stream:
         return self._answer.pieces(data, name)
 
     def _hear_more(self, piece: Piece) -> None:
-        """A piece has come after the provider said why the answer ended."""
+        """Note a piece that came after the finish reason."""
         if not isinstance(piece, Usage):
             self._goes_on = True
             self._settled_at = math.inf
@@ -200,7 +199,7 @@ class _Stream:
 
 
 def with_extra(body: Body, extra: Mapping[str, Any]) -> Body:
-    """The body with what is passed through; of an object that both have, with the members of both."""
+    """Return the body with `extra` in it; an object that both have gets the members of both."""
     both = [name for name, value in extra.items() if isinstance(value, dict) and isinstance(body.get(name), dict)]
     return {**body, **extra, **{name: {**body[name], **extra[name]} for name in both}}
 
@@ -211,7 +210,7 @@ def data_url(source: Image | Document) -> str:
 
 
 async def _beginning(inflow: Inflow) -> bytes:
-    """What the body begins with, as far as it tells what it is."""
+    """Read the beginning of the body, as far as it takes to tell an event stream from JSON."""
     beginning = chunk = await inflow.read()
     while chunk and not beginning.strip(_OPENING) and len(beginning) < _MAX_BLANK_BYTES:
         chunk = await inflow.read()
@@ -220,15 +219,15 @@ async def _beginning(inflow: Inflow) -> bytes:
 
 
 def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
-    # There are servers that stream nothing, some that stream whatever is asked, and such as tell an error as JSON with
-    # the status of success: no event stream begins with a brace. Google's errors are in a list.
+    # Some servers never stream, some always do, and some send an error as JSON with a status of success. No event
+    # stream begins with a brace. Google puts its errors into a list.
     if streams:
         return beginning.lstrip(_OPENING).startswith(b"{")
     return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 def _look_at(response: httpx2.Response) -> None:
-    """Raises what it is in which there was no event."""
+    """Raises `NoEventStream` if a body without events says that it is something else."""
     content_type = response.headers.get("content-type", "")
     if content_type and not content_type.lower().startswith("text/event-stream"):
         raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
@@ -249,7 +248,7 @@ async def _joined(beginning: bytes, inflow: Inflow) -> bytes:
 async def _drain(inflow: Inflow) -> None:
     """Read to the end of the body: without it the connection cannot be used again.
 
-    An answer that was told waits for no server that keeps its stream open.
+    A finished answer does not wait for a server that keeps its stream open.
     """
     inflow.is_patient = False
     rest_bytes = 0

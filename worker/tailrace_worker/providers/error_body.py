@@ -1,4 +1,4 @@
-"""What the body of an error says, in any of the forms that servers and gateways have for one."""
+"""`ErrorBody`: what the body of an error says, in any of the forms that servers and gateways use."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ _HOLDERS: Final = (
     "metadata",
     "raw",
 )
-"""Members that hold words, or an object or a list in which there are some.
+"""Members that hold the words of an error, or an object or a list with such members.
 
 `base_resp` and `status_msg` are MiniMax's, `detail` and `msg` FastAPI's, `details` Google's and Anthropic's. `metadata`
-and its `raw` are OpenRouter's: the answer of the provider behind it.
+and its `raw` are OpenRouter's: the answer of the provider that it called.
 """
 _TERMS: Final = ("code", "type", "status", "status_code", "reason", "error_code", "error_type")
 """Members that tell the kind of the error."""
@@ -39,11 +39,11 @@ _raw_decode: Final = JSONDecoder().raw_decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorBody:
-    """The words of an error for people, and those for programs."""
+    """The words of an error, for people, and its terms, for programs."""
 
     words: str = ""
     terms: tuple[str, ...] = ()
-    """Codes, types and statuses. A code of MiniMax is written `base_resp:1008`: others use its numbers too."""
+    """Codes, types and statuses. MiniMax's are written `base_resp:1008`: other servers use the same numbers."""
     retry_after_seconds: float | None = None
     """The delay of a `google.rpc.RetryInfo`."""
 
@@ -62,13 +62,13 @@ class _Reader:
         self._phrases: list[str] = []
 
     def words(self) -> str:
-        """Every phrase once, or else the terms that are words."""
+        """Each phrase once; if there are none, the terms that are words."""
         phrases = self._phrases or [term for term in self.terms if not term.isdecimal() and term != "error"]
         once = dict.fromkeys(phrase.strip().rstrip(".") for phrase in phrases)
         return "; ".join(phrase for phrase in once if not any(phrase in other for other in once if other != phrase))
 
     def take(self, said: object, depth: int) -> None:
-        """Reads what is found, at most so many levels deep."""
+        """Reads a value, at most `depth` levels deep."""
         if isinstance(said, str):
             self._say(self._unwrapped(said, depth))
         elif isinstance(said, list) and depth:
@@ -81,7 +81,7 @@ class _Reader:
         terms = [str(said[name]) for name in _TERMS if _is_term(said.get(name))]
         if "status_msg" in said:
             if not said.get("status_code"):
-                # MiniMax says `success` so, beside an answer or an error of another form.
+                # MiniMax's `success`, which it sends with an answer, or with an error in another form.
                 return
             terms = [f"base_resp:{term}" for term in terms]
         self.terms += terms
@@ -98,7 +98,7 @@ class _Reader:
             self._phrases.append(phrase)
 
     def _unwrapped(self, text: str, depth: int) -> str:
-        """The text, with only the words of an error's JSON in it: gateways pass bodies on as text."""
+        """Replace the JSON of an error in a text by its words: gateways pass bodies on as text."""
         begin = _JSON_BEGIN.search(text)
         if not (begin and depth):
             return text
@@ -122,7 +122,7 @@ def _is_term(value: object) -> bool:
 
 
 def is_error(value: object) -> bool:
-    """Whether JSON is an error: one in a text may be part of a request that the text quotes."""
+    """Whether a JSON value is an error. JSON inside a text may also be a part of the request that the text quotes."""
     if isinstance(value, list):
         first = cast("list[object]", value)[:1]
         return bool(first) and is_error(first[0])

@@ -14,7 +14,7 @@ _OWN_WORDS: Final[Mapping[str, FailureCode]] = {
     "model_not_found": FailureCode.MODEL_NOT_FOUND,
     "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
 }
-"""Words that say more than the status they come with: of Google (with a 400), Groq (498), Moonshot (429), OpenAI and
+"""Words that are more precise than their status: of Google (with a 400), Groq (498), Moonshot (429), OpenAI and
 Anthropic."""
 
 _QUOTA_WORDS: Final = frozenset(
@@ -51,7 +51,7 @@ _EMPTY_BALANCE: Final = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""The sentences for it: they pass through gateways, codes often do not.
+"""Sentences for the same: they pass through gateways, while codes often do not.
 
 Anthropic (400, "credit balance is too low", "specified API usage limits"), DeepSeek (402), MiniMax (1008), OpenRouter
 (402, "requires more credits"), SiliconFlow and Novita (403), xAI (403 and 429, "all available credits"), Google
@@ -59,7 +59,7 @@ Anthropic (400, "credit balance is too low", "specified API usage limits"), Deep
 """
 
 _OF_A_RATE: Final = re.compile(r"\bper[ -](?:second|minute|hour|day)\b|\bfor metric\b|#token-limit\b", re.IGNORECASE)
-"""A quota that fills up again by itself. `#token-limit` is a link of Alibaba's, who calls its limit of tokens a minute
+"""A quota that refills by itself. `#token-limit` is in a link of Alibaba's, which calls its limit of tokens per minute
 `insufficient_quota` (https://www.alibabacloud.com/help/en/model-studio/error-code)."""
 
 _STATUS_OF_WORD: Final[Mapping[str, int]] = {
@@ -96,10 +96,10 @@ _STATUS_OF_WORD: Final[Mapping[str, int]] = {
     **dict.fromkeys(("base_resp:1000", "base_resp:1013", "base_resp:1024", "base_resp:1033"), 500),
     "base_resp:1001": 504,
 }
-"""What the status would have been, had the error not come inside the stream or with a 200.
+"""The status that stands for a word in an error that came inside a stream, or with a 200.
 
-The `type` of Anthropic's (https://docs.anthropic.com/en/api/errors), the `code` of those of Responses, the `status` of
-Google's (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto), and MiniMax's numbers
+The words are the `type` of Anthropic's errors (https://docs.anthropic.com/en/api/errors), the `code` of Responses', the
+`status` of Google's (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto), and MiniMax's numbers
 (https://platform.minimax.io/docs/api-reference/errorcode).
 """
 
@@ -122,7 +122,7 @@ _ERROR_STATUS: Final = re.compile(r"[45]\d\d", re.ASCII)
 
 
 def code_of(body: ErrorBody, status: int) -> FailureCode | None:
-    """Returns the code of an error with this HTTP status (0: it had none), or `None` if neither tells one."""
+    """Returns the failure code of an error; `status` is its HTTP status or 0. `None` if neither tells one."""
     if _needs_money(body):
         return FailureCode.PROVIDER_QUOTA_EXCEEDED
     if own := next((_OWN_WORDS[term] for term in body.terms if term in _OWN_WORDS), None):

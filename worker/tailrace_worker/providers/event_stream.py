@@ -32,9 +32,9 @@ _made: Final[Callable[[tuple[bytes, bytes]], ServerSentEvent]] = partial(tuple._
 class EventStreamDecoder:
     """Decodes one stream, whose chunks may be cut anywhere, in time linear in its bytes.
 
-    To a browser, an event that no blank line has ended is none; here `end` returns it. `id` and `retry` are skipped: a
-    generation cannot be reconnected to. `max_event_bytes` counts all that stands between two blank lines, names and
-    comments too, and each line end as one byte: whether a stream can be read does not depend on how it was cut.
+    A browser drops an event that no blank line ended; here `end` returns it. `id` and `retry` are skipped: a generation
+    cannot be reconnected to. `max_event_bytes` counts all that stands between two blank lines, names and comments too,
+    and each line end as one byte: whether a stream can be read does not depend on how it was cut.
     """
 
     __slots__ = ("_data", "_event", "_event_bytes", "_line", "_max_event_bytes", "_optional", "_room")
@@ -79,7 +79,7 @@ class EventStreamDecoder:
         return self._feed_lines(chunk)
 
     def end(self) -> list[ServerSentEvent]:
-        """The event that the stream has begun and no blank line has ended. It may have been cut."""
+        """The last event, if no blank line ended it. It may have been cut."""
         return self._feed_lines(b"\n\n")
 
     def _feed_lines(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -98,11 +98,11 @@ class EventStreamDecoder:
                 elif name == b"event":
                     self._event = value.removeprefix(b" ")
                 elif name == b"error":
-                    # llama.cpp tells an error by a field of its own, in place of an event.
+                    # llama.cpp sends an error in a field named `error` instead of an event.
                     self._event = name
                     self._data += value.removeprefix(b" ") + b"\n"
                 elif name == b'{"error"':
-                    # Gateways that fail in the midst of a stream write the body of their error into it.
+                    # Gateways that fail in mid-stream write the body of their error into the stream.
                     self._event = b"error"
                     self._data += line + b"\n"
             else:

@@ -1,4 +1,4 @@
-"""How what goes wrong with a provider is told: which code it has, whether to try again, and never a key."""
+"""`Failures`: turns what goes wrong with a provider into a `ProviderError`, with a code and advice, without any key."""
 
 import math
 import os
@@ -38,7 +38,7 @@ _decode: Final = decoder(object)
 
 
 class ErrorEvent(Exception):
-    """The provider said inside its stream, or in place of an answer, what went wrong."""
+    """The provider reported an error inside its stream, or instead of an answer."""
 
     def __init__(self, body: object) -> None:
         super().__init__("an error without a message")
@@ -46,7 +46,7 @@ class ErrorEvent(Exception):
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """The error that is JSON, or else text."""
+        """Make the error from the data of an event: JSON, or else text."""
         try:
             return cls(_decode(data))
         except ValueError:
@@ -82,19 +82,18 @@ class Finishing(Protocol):
 class Failures:
     """Tells the failures of one provider: by its name, and with advice that names what an operator can set.
 
-    The first of `key_variables` is the one that is advised. What any of them holds never gets into an error's text, nor
-    does a value of `headers`.
+    The advice names the first of `key_variables`. No error's text has the value of any of them, or of `headers`.
     """
 
     def __init__(self, name: str, *, key_variables: tuple[str, ...], url: str, headers: Iterable[str] = ()) -> None:
         self.name = name
         self._advised = {"key": key_variables[0] if key_variables else "its key_variable", "url": url}
         keys = [os.environ.get(variable, "").strip() for variable in key_variables]
-        # A server echoes the credentials of a header without their scheme, such as `Bearer`.
+        # A server may echo the credentials of a header without their scheme, such as `Bearer`.
         credentials = [part for key in keys for part in key.split()]
         # A local server's stand-in for a key, such as "x", is no secret, and may be part of any word.
         secrets = {secret for secret in (*keys, *credentials, *headers) if len(secret) >= 8}
-        # A secret may be part of a longer one.
+        # The longest first: a secret may be part of a longer one.
         self._secrets = sorted(secrets, key=len, reverse=True)
 
     @contextmanager
@@ -107,7 +106,7 @@ class Failures:
 
     @contextmanager
     def reading(self, answer: Finishing) -> Generator[None]:
-        """Around the reading of the answer: ends well if it was finished, whatever happens after that."""
+        """Wraps the reading of an answer. What goes wrong after it was finished is ignored."""
         try:
             yield
         except Exception as error:
@@ -122,12 +121,12 @@ class Failures:
         reason = _reason(error)
         body = _body(reason)
         code = _code(reason, body, reading=reading)
-        # A gateway leaves halves of a surrogate pair if it cuts a text inside an emoji: no UTF-8 has them.
+        # A gateway that cuts a text inside an emoji leaves half of a surrogate pair, which UTF-8 cannot encode.
         words = (body.words or str(reason) or type(reason).__name__).encode(errors="replace").decode()
-        # What is cut off first may be the part of a key by which it is known.
+        # Redact before cutting: a key that was cut would not be recognised.
         words = " ".join(self.redacted(words).split())[:_MAX_WORDS]
         for each in _chain(error):
-            # The SDK's error stays behind ours as its cause, and tracebacks get logged.
+            # The SDK's error stays the cause of ours, and tracebacks are logged.
             each.args = tuple(self.redacted(part) if isinstance(part, str) else part for part in each.args)
         if code is FailureCode.PROVIDER_NOT_CONFIGURED:
             happened = "cannot be called"
@@ -157,14 +156,14 @@ class Failures:
 
 
 def _reason(error: Exception) -> Exception:
-    """What lies behind an SDK's `Connection error.`, which says nothing."""
+    """The cause of an SDK's `Connection error.`, which says nothing itself."""
     if isinstance(error, openai.APIConnectionError | anthropic.APIConnectionError):
         return error.__cause__ if isinstance(error.__cause__, Exception) else error
     return error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what is behind it."""
+    """The error and its causes."""
     seen: set[int] = set()
     behind: BaseException | None = error
     while behind is not None and id(behind) not in seen:
@@ -182,14 +181,14 @@ def _code(reason: Exception, body: ErrorBody, *, reading: bool) -> FailureCode:
 
 
 def _status(reason: Exception) -> int:
-    """The HTTP status, or 0 where the answer itself had none that tells a failure."""
+    """The HTTP status of the error, or 0 if the answer had none of 400 or more."""
     if isinstance(reason, openai.APIStatusError | anthropic.APIStatusError) and reason.status_code >= 400:
         return reason.status_code
     return 0
 
 
 def _retry_after_seconds(reason: Exception, body: ErrorBody) -> float | None:
-    """What a header says, or else the body."""
+    """How long to wait, from a header, or else from the body."""
     if not isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
         return body.retry_after_seconds
     seconds = _retry_after_header(reason.response.headers)
@@ -216,9 +215,9 @@ def _seconds_until(date: str) -> float | None:
 
 
 def _body(reason: Exception) -> ErrorBody:
-    """What the provider says of the error."""
+    """The body of the error, if the provider sent one."""
     if isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
-        # OpenAI's SDK keeps only the `error` of a body, and the words may stand beside it.
+        # OpenAI's SDK keeps only the `error` of a body, but the words may be in another member.
         with suppress(ValueError, RecursionError, httpx2.StreamError):
             return ErrorBody.of(_decode(reason.response.content))
     if isinstance(reason, openai.APIError | anthropic.APIError | ErrorEvent):

@@ -28,13 +28,13 @@ _ORDER: Final = tuple(_MEANINGS)
 
 
 def finish_reason(word: str, words: Mapping[str, FinishReason]) -> FinishReason:
-    """Return the reason for a word of the provider's: by the table of its API, else by what the word says.
+    """Return the finish reason for a provider's word: from the table of its API, else from a hint in the word.
 
     The words of Gemini (`MALFORMED_FUNCTION_CALL`), Zhipu (`sensitive`, `network_error`), vLLM (`abort`), DeepSeek
-    (`insufficient_system_resource`) and others pass through compatible servers. A word that says nothing is a `stop`.
+    (`insufficient_system_resource`) and others pass through compatible servers. Any other word is a `stop`.
 
     Raises:
-        ErrorEvent: The word says that the server gave the answer up.
+        ErrorEvent: The word says that the server gave up on the answer.
     """
     if reason := words.get(word):
         return reason

@@ -1,4 +1,4 @@
-"""`Fragments`: one text of an answer, put together as it comes."""
+"""`Fragments`: one text of an answer, joined from its fragments."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _BRACKETS: Final = re.compile(r'[][{}"\\]')
 
 
 class Differs(ErrorEvent):
-    """The provider repeats a text, and it is not the text that came in fragments: some of them were lost."""
+    """A text that the provider repeats as a whole differs from its fragments: some of them were lost."""
 
 
 class Fragments:
     """A text that comes in fragments, and may come again as a whole.
 
-    A server that counts in UTF-16 may cut inside of a character, between the two halves of a surrogate pair: the first
-    half waits for the second.
+    A server that counts in UTF-16 may cut a character between the two halves of a surrogate pair. The first half is
+    held until the second one comes.
     """
 
     __slots__ = ("_half", "_joined", "_told")
@@ -28,7 +28,7 @@ class Fragments:
     def __init__(self) -> None:
         self._told = StringIO()
         self._joined = ""
-        """What was told when somebody last asked."""
+        """The text at the last call of `str`."""
         self._half = ""
 
     def __str__(self) -> str:
@@ -37,21 +37,21 @@ class Fragments:
         return self._joined
 
     def __len__(self) -> int:
-        """How long it is, as far as it was told."""
+        """How many characters of it were returned."""
         return self._told.tell()
 
     def add(self, fragment: str) -> str:
-        """Add a fragment, and return what is known now: without half a pair at its end, with the one from before."""
+        """Add a fragment, and return what can be passed on: half of a pair at its end is held."""
         if self._half or not (fragment.isascii() or _SURROGATE.search(fragment) is None):
             fragment = self._with_half(fragment)
         self._told.write(fragment)
         return fragment
 
     def rest(self, whole: str) -> str:
-        """Take the text as a whole, and return what the fragments have not told of it.
+        """Take the text as a whole, and return what the fragments did not have.
 
         Raises:
-            Differs: It is another text. White space at its ends does not count: servers strip it.
+            Differs: It is another text. White space at its ends does not count, because servers strip it.
         """
         if not whole:
             return ""
@@ -62,10 +62,10 @@ class Fragments:
             return self.add(whole[len(told) :])
         if _is_but_for_blanks(told, whole.strip()):
             return ""
-        raise Differs({"message": "the text that it repeats is not the text that it streamed"})
+        raise Differs({"message": "the whole text differs from the text that it streamed"})
 
     def end(self) -> str:
-        """Return what is left: the replacement character for a half whose other half did not come."""
+        """Return what is left: a replacement character if half of a pair is held."""
         half, self._half = self._half, ""
         return "\ufffd" if half else ""
 
@@ -78,7 +78,7 @@ class Fragments:
 
 
 class Arguments(Fragments):
-    """The arguments of a tool call: JSON that knows when it is complete."""
+    """The arguments of a tool call: JSON, of which it is known whether it is complete."""
 
     __slots__ = ("_depth", "_is_escaped", "_is_string", "_last")
 
@@ -91,7 +91,7 @@ class Arguments(Fragments):
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing but white space came."""
+        """Whether there is only white space, or nothing."""
         return not self._last
 
     @property
@@ -108,7 +108,7 @@ class Arguments(Fragments):
         return fragment
 
     def _marks(self, fragment: str) -> Iterator[str]:
-        """Yield the brackets that are outside of strings."""
+        """Yield the brackets outside of strings."""
         escaped_at = 0 if self._is_escaped else -1
         self._is_escaped = False
         for found in _BRACKETS.finditer(fragment):
@@ -125,7 +125,7 @@ class Arguments(Fragments):
 
 
 def _is_but_for_blanks(text: str, stripped: str) -> bool:
-    """Whether `text.strip() == stripped`, without a copy of a long text for each of many short ones."""
+    """Return `text.strip() == stripped` without copying the text, which may be long and compared often."""
     begin = found.end() if (found := _BLANKS.match(text)) else 0
     return text.startswith(stripped, begin) and _BLANKS.fullmatch(text, begin + len(stripped)) is not None
 

@@ -1,4 +1,4 @@
-"""JSON of a known shape, as leniently as the providers' SDKs read it: they use Python's `json`."""
+"""Decodes JSON as leniently as the providers' SDKs, which use Python's `json`."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def decoder(kind: type[_T]) -> Callable[[bytes], _T]:
-    """Return what decodes things of this kind. It raises `ValueError` for other JSON, and for what is not JSON."""
+    """Return a decoder for values of this type. It raises `ValueError` for other JSON, and for what is not JSON."""
     decode = Decoder(kind).decode
 
     def decode_leniently(data: bytes) -> _T:
@@ -25,16 +25,16 @@ def decoder(kind: type[_T]) -> Callable[[bytes], _T]:
 
 
 def loaded(data: bytes) -> Any:
-    """Read JSON as Python does: half of a surrogate pair is a character, `NaN` and `Infinity` are null.
+    """Decode JSON as Python does: half of a surrogate pair is a character. But `NaN` and `Infinity` become null.
 
     Raises:
-        ValueError: Python does not read it either.
+        ValueError: It is not JSON for Python either.
     """
     return json.loads(data.decode(), parse_constant=_null)
 
 
 def fitted(value: object, kind: type[_T]) -> _T:
-    """Convert a JSON value. What is empty and of a wrong type counts as missing: PHP writes `[]` for `{}`, Go `""`.
+    """Convert a JSON value. An empty value of a wrong type counts as missing: PHP writes `[]` for `{}`, Go `""`.
 
     Raises:
         ValidationError: The value has another shape.
@@ -46,7 +46,7 @@ def fitted(value: object, kind: type[_T]) -> _T:
 
 
 def encoded(value: object) -> str:
-    """Return a value as JSON. Half of a surrogate pair, which UTF-8 cannot say, becomes a replacement character."""
+    """Return a value as JSON. Half of a surrogate pair, which UTF-8 cannot encode, becomes a replacement character."""
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
@@ -55,7 +55,7 @@ def encoded(value: object) -> str:
 
 
 def members(value: object) -> Mapping[str, Any]:
-    """Return the members of a JSON object, and none of any other value."""
+    """Return the members of a JSON object; any other value has none."""
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 

@@ -26,10 +26,10 @@ from tailrace_worker.providers.tool_calls import ToolCalls
 from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_WORDS: Final[Mapping[str, FinishReason]] = {"tool_calls": "tool_calls", "function_call": "tool_calls"}
-"""The words whose meaning is not told by what they say."""
+"""The words with a fixed meaning; `finish_reason` interprets all others."""
 
 _UNFINISHED: Final = ("null", "none", "None", "not_finished", "FINISH_REASON_UNSPECIFIED")
-"""What stands for no word with Alibaba, in Python, with IBM, and with Google."""
+"""Placeholders for a missing finish reason: Alibaba's, two that Python servers send, IBM's, and Google's."""
 
 _COUNTS: Final[Places] = {
     "input_tokens": [("prompt_tokens",)],
@@ -57,11 +57,11 @@ class OpenAIChat:
         """Make the adapter of a server.
 
         Args:
-            client: The SDK's.
-            failures: Tells what goes wrong.
-            coalescer: Wakes who reads.
-            limit: The server's name for the most tokens that it may give.
-            is_openais: Whether it is OpenAI's own.
+            client: The SDK's client.
+            failures: Describes what goes wrong.
+            coalescer: Batches the wake-ups of the tasks that read answers.
+            limit: The field's name for the maximum of output tokens.
+            is_openais: Whether the server is OpenAI's own.
         """
         self._client = client
         self._limit = limit
@@ -85,13 +85,13 @@ class OpenAIChat:
 
 class _Answer:
     def __init__(self, skipped: Skipped, past_calls: int = 0) -> None:
-        """`past_calls` were made in earlier turns."""
+        """`past_calls` is the number of tool calls in earlier turns."""
         self.is_whole = False
         self.is_over = False
         self.finished = False
         self._skipped = skipped
         self._finish: str | None = None
-        """The provider's last word on why it stopped."""
+        """The last finish reason that the provider gave."""
         self._text = Fragments()
         self._thinking = Fragments()
         self._refusal = Fragments()
@@ -104,13 +104,13 @@ class _Answer:
         self.is_whole = self._has_content
         if not self.is_whole:
             if not (thing := loaded(body)):
-                raise ValueError("There is no answer in it.")
+                raise ValueError("The body has no answer.")
             if ErrorBody.of(thing).words:
                 raise ErrorEvent(thing)
         return pieces
 
     def done(self) -> None:
-        # A gateway says it after an answer that broke off, too: then a call may show it.
+        # A gateway may also say `[DONE]` after an answer that broke off; a call that was cut shows that.
         are_cut = self._calls and not self._calls.are_complete
         self.is_whole = self.is_whole or (self._has_content and not are_cut)
         self.is_over = True
@@ -150,7 +150,7 @@ class _Answer:
         if signature := self._given_back.signature():
             yield Reasoning(text="", signature=signature)
         if reason == "stop":
-            # Calls that `tool_choice` has forced are a `stop` on this wire, and so is a refusal.
+            # In this protocol, calls that `tool_choice` forced end with `stop`, and so does a refusal.
             reason = "tool_calls" if self._calls else "refusal" if self._refusal else "stop"
         self.finished = True
         yield Finish(reason=reason, provider_reason=word)
@@ -160,7 +160,7 @@ class _Answer:
         return self._finish is not None or bool(self._text or self._thinking or self._refusal or self._calls)
 
     def _skip(self, thing: object, name: bytes) -> None:
-        """Skip an event that says nothing of an answer, if it is no error."""
+        """Skip an event without an answer; raise it if it is an error."""
         said = {key: value for key, value in members(thing).items() if value}
         kind = str(said.get("object", ""))
         if kind == "error" or (_is_content(name) and _is_complaint(said)):
@@ -184,7 +184,7 @@ class _Answer:
             self.is_whole = True
 
     def _take(self, message: wire.Message, pieces: list[Piece]) -> None:
-        """A fragment of the answer has come."""
+        """Take a fragment of the answer."""
         self._given_back.see(message)
         thought = message.reasoning_content or message.reasoning
         if isinstance(thought, str) and (text := self._thinking.add(thought)):
@@ -205,7 +205,7 @@ class _Answer:
                 pieces += self._fragments.fragment(number if len(calls) > 1 else None, call)
 
     def _take_whole(self, message: wire.Message, pieces: list[Piece]) -> None:
-        """The answer has come as a whole, perhaps after its fragments."""
+        """Take the answer as a whole, perhaps after its fragments."""
         self._given_back.see(message, is_whole=True)
         parts = list(self._parts(message.content))
         thought = message.reasoning_content or message.reasoning
@@ -218,14 +218,14 @@ class _Answer:
             (Delta, self._text, content),
             (Refusal, self._refusal, refusal),
         ):
-            # A text that was edited after it was streamed stays as it was streamed.
+            # The server may have edited the text since. Readers keep what was streamed.
             with suppress(Differs):
                 if len(text) > len(told) and (rest := told.rest(text)):
                     pieces.append(kind(text=rest))
         pieces += self._fragments.whole(message.calls())
 
     def _parts(self, content: object) -> Iterator[tuple[type[Delta | Reasoning], Fragments, str]]:
-        """The texts of a content, and what each of them belongs to."""
+        """Yield each text of a content, with its type of event and the fragments that it continues."""
         for part in cast("list[object]", content) if isinstance(content, list) else [content]:
             text, thinking = members(part).get("text", part), members(part).get("thinking")
             if isinstance(text, str):
@@ -235,12 +235,12 @@ class _Answer:
 
 
 def _is_content(name: bytes) -> bool:
-    """Whether an event of this name is a part of the answer. OpenAI gives its events no name."""
+    """Whether an event with this name is a part of the answer. OpenAI gives its events no name."""
     return name in {b"", b"message", b"data", b"delta", b"chunk", b"completion"} or name.startswith(b"chat.completion")
 
 
 def _is_complaint(said: Mapping[str, Any]) -> bool:
-    """Whether an event is an error in the form of FastAPI, Cloudflare, or a gateway that has a code for all it says."""
+    """Whether an event is an error in the form of FastAPI, of Cloudflare, or of a gateway that always sends a code."""
     names = said.keys()
     has_words = not names.isdisjoint({"message", "msg"})
     return not names.isdisjoint({"detail", "errors"}) or (has_words and said.get("code") not in (None, 200, "200"))

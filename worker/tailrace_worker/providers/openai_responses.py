@@ -23,7 +23,7 @@ from tailrace_worker.providers.tool_calls import as_text
 from tailrace_worker.providers.vocabulary import Skipped
 
 _FINISH_WORDS: Final[Mapping[str, FinishReason]] = {"steered": "stop"}
-"""The words whose meaning is not told by what they say."""
+"""The words with a fixed meaning; `finish_reason` interprets all others."""
 
 _COUNTS: Final[Places] = {
     "input_tokens": [("input_tokens",)],
@@ -64,13 +64,14 @@ class _Answer:
         self._number: int | None = None
         """The number of the last event."""
         self._status = ""
-        """How the response has ended,"""
+        """How the response ended."""
         self._why = ""
-        """and why, if it is incomplete."""
+        """Why the response is incomplete, if it is."""
 
     def whole(self, body: bytes) -> Iterator[Piece]:
         response = wire.decode_response(body)
-        # The status may be left out, or be a word of the server's own; what is not there yet has no output either.
+        # The status may be missing, or a word of the server's own: a response with output counts as completed, unless
+        # it is queued or in progress.
         status = as_text(response.status)
         yield from self._last("completed" if response.output and status not in _NOT_YET else status, response)
 
@@ -114,12 +115,12 @@ class _Answer:
     def _count(self, number: object) -> None:
         if isinstance(number, int):
             if self._number is not None and number > self._number + 1:
-                raise ErrorEvent({"message": f"event {number} came after event {self._number}, those between are lost"})
+                raise ErrorEvent({"message": f"event {number} came after event {self._number}, so some were lost"})
             self._number = number
 
     def _last(self, status: str, response: wire.Response) -> Iterator[Piece]:
         if (said := as_text(response.status)) in {"incomplete", "failed", "cancelled"}:
-            # Servers end the stream by one event, whatever has happened.
+            # Some servers end every stream with the same event, whatever happened.
             status = said
         if response.error and any(members(response.error).values() or (True,)):
             raise ErrorEvent(response.error)
@@ -138,7 +139,7 @@ _NOT_YET: Final = frozenset({"queued", "in_progress"})
 
 
 def _number_of(data: bytes) -> object:
-    """The number of an event of a kind that is skipped: it may be no JSON at all."""
+    """The number of an event that is skipped, which need not be JSON."""
     with suppress(ValueError):
         return wire.decode_numbered(data).sequence_number
     return None

@@ -1,4 +1,4 @@
-"""A turn of the model as a later request gives it back: in its order, and with calls that providers accept."""
+"""An assistant turn as a later request gives it back: its parts in order, with calls that providers accept."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ class SentCall(NamedTuple):
     """A call of a tool as it goes out."""
 
     number: int
-    """Its place among the calls of the message."""
+    """Its index among the calls of the message."""
     id: str
     name: str
     arguments: str
     """JSON."""
     value: object
-    """What `arguments` says."""
+    """The value of `arguments`."""
 
     @property
     def as_object(self) -> Mapping[str, Any]:
@@ -37,11 +37,11 @@ class SentCall(NamedTuple):
 
 PastPart: TypeAlias = tuple[Literal["text"], str] | tuple[Literal["reasoning"], Body] | tuple[Literal["call"], SentCall]
 GiveBack: TypeAlias = Callable[[PastReasoning], Body | None]
-"""Makes of a block of reasoning what goes out; `None` for one that is another provider's, or nobody's."""
+"""Converts a block of reasoning to the provider's form; `None` if the block is not one of that provider."""
 
 
 def answered_calls(messages: Sequence[Message]) -> list[AbstractSet[str]]:
-    """For each message, the ids of those of its calls that a tool's result follows."""
+    """Return for each message the ids of its calls that a tool's result follows."""
     results: set[str] = set()
     answered: list[AbstractSet[str]] = []
     for message in reversed(messages):
@@ -49,24 +49,24 @@ def answered_calls(messages: Sequence[Message]) -> list[AbstractSet[str]]:
             results.add(message["tool_call_id"])
         calls = message.get("tool_calls", ()) if message["role"] == "assistant" else ()
         answered.append(results & {call["id"] for call in calls})
-        # A later call of the same id has its own result.
+        # An earlier call with the same id needs a result of its own.
         results -= answered[-1]
     return answered[::-1]
 
 
 def sent_calls(message: AssistantMessage, answered: AbstractSet[str]) -> list[SentCall]:
-    """Its calls, as far as they go out: one whose arguments were cut only if it is `answered`.
+    """Return the calls to send: one whose arguments were cut is sent only if it is `answered`.
 
-    No provider accepts a call that has neither JSON nor a result.
+    No provider accepts a call with neither valid JSON nor a result.
     """
     return [call for call in _calls(message, answered) if call]
 
 
 def in_order(message: AssistantMessage, answered: AbstractSet[str], give_back: GiveBack) -> Iterator[PastPart]:
-    """Its parts: each block of reasoning after as much of the text, and as many calls, as came before it.
+    """Yield the parts of a message: each block of reasoning after the text and the calls that came before it.
 
-    The reasoning that led to a call that does not go out stays away too: Responses refuses a block of reasoning without
-    the item that it was about.
+    If a call is left out, so is the reasoning that led to it: Responses rejects reasoning without the item that it led
+    to.
     """
     reasoning: list[PastPart] = []
     for part in _parts(message, answered, give_back):
@@ -82,14 +82,14 @@ def in_order(message: AssistantMessage, answered: AbstractSet[str], give_back: G
 
 
 def fitting_id(call_id: str, allowed: re.Pattern[str]) -> str:
-    """The id of a call, or one made of it if the provider takes no such; a call and its result get the same."""
+    """Return a call's id, or a hash of it if the provider does not accept the id; its result gets the same one."""
     if allowed.fullmatch(call_id):
         return call_id
     return f"call_{hashlib.blake2s(call_id.encode(), digest_size=16).hexdigest()}"
 
 
 def _parts(message: AssistantMessage, answered: AbstractSet[str], give_back: GiveBack) -> Iterator[PastPart | None]:
-    """Its parts; `None` in place of a call that does not go out."""
+    """Yield the parts of a message, and `None` in place of a call that is left out."""
     text, calls = message.get("content", ""), _calls(message, answered)
     told_chars = told_calls = 0
     for block in message.get("reasoning", ()):
@@ -117,7 +117,7 @@ def _sent(number: int, call: PastToolCall, answered: AbstractSet[str]) -> SentCa
     arguments = call["arguments"] if call["arguments"].strip() else "{}"
     try:
         value = from_json(arguments, allow_inf_nan=False)
-        # A number that is too large for a float has become infinite, and JSON has no word for that.
+        # A number that is too large for a float has become infinite, which JSON cannot express.
         json.dumps(value, allow_nan=False)
     except ValueError:
         if call["id"] not in answered:

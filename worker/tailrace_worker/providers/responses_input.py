@@ -17,7 +17,7 @@ def body(request: GenerationRequest) -> Body:
 
     Encrypted reasoning is not asked for: models that do not reason refuse the whole request then.
     """
-    # What is stored nowhere cannot be told by its id alone.
+    # OpenAI finds reasoning by its id only if the response was stored.
     is_stored = request.extra.get("store") is not False
     turns = zip(request.messages, answered_calls(request.messages), strict=True)
     said: Body = {
@@ -70,7 +70,7 @@ def _said(message: AssistantMessage, answered: AbstractSet[str], *, is_stored: b
             case "reasoning", item:
                 yield item
             case "text", text:
-                # llama.cpp knows an assistant's message only by its type.
+                # llama.cpp recognises an assistant message only by its type.
                 yield {"type": "message", "role": "assistant", "content": text}
             case "call", call:
                 yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}

@@ -1,4 +1,4 @@
-"""`Items`: the items of a response, by whichever index or id a server tells them by."""
+"""`Items`: finds the item that an event belongs to, whatever indices and ids the server gives its items."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from tailrace_worker.providers.responses_reasoning import Part
 from tailrace_worker.providers.tool_calls import Call
 
 MAX_OPEN_ITEMS: Final = 1_024
-"""How many may have begun and not ended: one is usual."""
+"""How many items may be open at once. One is usual."""
 _MAX_ITEMS: Final = 65_536
 
 TextKind: TypeAlias = Literal["text", "refusal", "summary", "content"]
@@ -19,27 +19,27 @@ TextKind: TypeAlias = Literal["text", "refusal", "summary", "content"]
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One item, as far as it has come."""
+    """One item, as far as it has been received."""
 
     kind: str = ""
     """Its `type`."""
     index: int | None = None
     item_id: str | None = None
-    """The index and the id that it was first told by."""
+    """The index and the id that the server gave it first."""
     texts: dict[tuple[TextKind, int], Fragments] = field(default_factory=dict[tuple[TextKind, int], Fragments])
-    """Its texts, by what they are and the number of their part."""
+    """Its texts, by their kind and the number of their part."""
     call: Call | None = None
     last_thought: Part | None = None
-    """The part that its reasoning was last told of."""
+    """The part of its reasoning that was passed on last."""
     begun: Mapping[str, Any] | None = None
-    """What the server said of it as it began; `None` if it has not told that it begins."""
+    """The item as the server announced it; `None` if it was not announced."""
     is_done: bool = False
-    """Whether it has come as a whole."""
+    """Whether the whole item was received."""
     repeats: "Item | None" = None
-    """The item that it has the id of, and maybe no more than its text: transformers ends a message twice."""
+    """An earlier item with the same id, whose text this one may only repeat: transformers ends a message twice."""
 
     def can_be(self, kind: str, call_id: object = None) -> bool:
-        """Whether it may be the item of this type and, for a call, of this id."""
+        """Whether it may be an item of this type and, if it is a call, with this id of a call."""
         is_kind = not (kind and self.kind) or kind == self.kind
         return is_kind and not (call_id and self.call and self.call.call_id and self.call.call_id != call_id)
 
@@ -50,15 +50,15 @@ class Item:
         return text
 
     def told(self, kind: TextKind) -> str:
-        """Return what was told of all parts of a kind."""
+        """Return the text of all parts of a kind, as far as it was passed on."""
         return "".join(str(text) for (each, _), text in sorted(self.texts.items()) if each == kind)
 
     def told_chars(self, kind: TextKind) -> int:
-        """Return how many characters that has."""
+        """Return the length of `told(kind)`, without joining the parts."""
         return sum(len(text) for (each, _), text in self.texts.items() if each == kind)
 
     def rest_of_part(self, kind: TextKind, number: int, whole: str) -> str:
-        """Take the text of a part, and return what the fragments have not told of it.
+        """Take the whole text of a part, and return what the fragments did not have.
 
         Raises:
             Differs: It is another text.
@@ -67,12 +67,12 @@ class Item:
         if self._is_repeated(kind, whole):
             return ""
         if len(self.texts) > 1 and len(text) < len(whole) == self.told_chars(kind) and self.told(kind) == whole:
-            # The fragments count the parts otherwise, or count themselves.
+            # The fragments number the parts differently, or number themselves.
             return ""
         return text.rest(whole)
 
     def rest(self, kind: TextKind, whole: str) -> str:
-        """Take the text of all parts of a kind, and return what the fragments have not told of it.
+        """Take the whole text of all parts of a kind, and return what the fragments did not have.
 
         Raises:
             Differs: It is another text.
@@ -82,7 +82,7 @@ class Item:
         *before, last = [text for (each, _), text in sorted(self.texts.items()) if each == kind] or [self.text(kind, 0)]
         told = "".join(map(str, before))
         if not whole.startswith(told):
-            raise Differs({"message": "the message that it repeats is not the message that it streamed"})
+            raise Differs({"message": "the whole message differs from the message that it streamed"})
         return last.rest(whole[len(told) :])
 
     def _is_repeated(self, kind: TextKind, whole: str) -> bool:
@@ -93,16 +93,16 @@ class Item:
 
     @property
     def is_told(self) -> bool:
-        """Whether anything of it was told."""
+        """Whether any of its text or arguments was passed on."""
         return any(self.texts.values()) or (self.call is not None and not self.call.arguments.is_blank)
 
 
 class Items:
     """The items of one response, in the order in which they begin.
 
-    OpenAI gives an item one index and one id. Other servers leave either out, or both, give several items one index or
-    one id, or an item another id in each event. So an item is known by both if they agree, else by an id that is known,
-    else by its index, and of two items only by one that is of the right type.
+    OpenAI gives an item one index and one id. Other servers omit one or both, give several items the same index or the
+    same id, or give an item a new id in each event. So an event belongs to the item that its index and its id agree on,
+    else to the item with its id, else to the item with its index. An item of another type does not count.
     """
 
     def __init__(self) -> None:
@@ -121,17 +121,17 @@ class Items:
         """Begin an item.
 
         Raises:
-            ValueError: There are too many.
+            ValueError: There are too many items.
         """
         if self._open == MAX_OPEN_ITEMS or len(self._all) == _MAX_ITEMS:
-            raise ValueError(f"It has begun {len(self._all):,} items, {self._open:,} of which have not ended.")
+            raise ValueError(f"The answer has {len(self._all):,} items, {self._open:,} of them open.")
         self._open += 1
         item = Item(kind)
         self._all.append(item)
         return self._known_by(index, item_id, item, kind)
 
     def of(self, index: object, item_id: object, kind: str = "") -> Item:
-        """Return the item that an event is of; one that is not known begins.
+        """Return the item that an event belongs to; begin one if no known item fits.
 
         Raises:
             ValueError: There are too many.
@@ -144,12 +144,12 @@ class Items:
         return item
 
     def growing(self, index: object, item_id: object, kind: str) -> Item:
-        """Return the item that a fragment is of: one that has ended does not go on."""
+        """Return the item that a fragment belongs to; an item that has ended is not continued."""
         item = self.of(index, item_id, kind)
         return self.begin(kind, index, item_id) if item.is_done else item
 
     def added(self, index: object, said: Mapping[str, Any]) -> Item:
-        """Return the item that begins: a new one, unless a delta or a repetition by the same id has come before."""
+        """Return the item that is announced: a new one, unless an earlier event was about the same item."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
         named = self._by_id.get(item_id) if isinstance(item_id, str) else None
         if named is not None and not named.can_be(kind, call_id):
@@ -166,11 +166,11 @@ class Items:
         return self._known_by(index, item_id, item, kind)
 
     def ended(self, index: object, said: Mapping[str, Any]) -> Item:
-        """Return the item that has come as a whole."""
+        """Return the item that comes as a whole."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
         item = self._found(index, item_id, kind) or self._continued(index, item_id, kind)
         if item is not None and not item.can_be(kind, call_id):
-            # A server that makes up the id of the call anew is known by the id of the item.
+            # The server may have changed the id of the call; then the id of the item tells.
             is_same = item.item_id == item_id and not item.is_done
             item = self._of_call(call_id) or (item if is_same else None)
         if item and item.is_done and not (item_id and item.item_id == item_id):
@@ -178,18 +178,18 @@ class Items:
         return self._known_by(index, item_id, item or self.begin(kind), kind)
 
     def called(self, item: Item, call_id: str) -> None:
-        """Note the id of a call."""
+        """Note the id of the call that an item is."""
         if call_id:
             self._by_call[call_id] = item
 
     def close(self, item: Item) -> None:
-        """Note that an item has come as a whole."""
+        """Note that the whole item was received."""
         if not item.is_done:
             item.is_done = True
             self._open -= 1
 
     def matched(self, output: Sequence[object]) -> Iterator[tuple[Item | None, object]]:
-        """Yield what a whole response repeats, each thing with the item that it is: by its id, else by its turn."""
+        """Yield each output of a whole response, with the item that it repeats: by its id, else by its order."""
         things = [(members(thing), thing) for thing in output]
         known = [self._repeated(said) for said, _ in things]
         taken = set(known)
@@ -213,12 +213,12 @@ class Items:
         return named if named is not None and named.can_be(kind) else None
 
     def _continued(self, index: object, item_id: object, kind: str) -> Item | None:
-        """Return the latest item of a type if an event may be of it that tells it by nothing that is known."""
+        """Return the latest item of a type if an event with an unknown index and id may belong to it."""
         item = self._latest.get(kind) if kind else self._all[-1] if self._all else None
         if item is None or item.is_done:
             return None
         if isinstance(index, int):
-            # Other items have this index too, so it tells nothing.
+            # Other items have this index too, so it says nothing.
             return item if index in self._by_index and item.begun is not None else None
         return item if item.begun is not None or not isinstance(item_id, str) else None
 

@@ -1,4 +1,4 @@
-"""`ItemReader`: what readers get of the items of a response, which come in fragments, as a whole, or both."""
+"""`ItemReader`: makes pieces of the items of a response, which come in fragments, as a whole, or both."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
@@ -14,7 +14,7 @@ from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, serve
 from tailrace_worker.providers.vocabulary import Skipped, kind_of
 
 _MAX_PARTS: Final = 1_024
-"""How many parts of an item are told apart."""
+"""How many parts of an item are distinguished."""
 _ITEM_KINDS: Final[Mapping[TextKind, str]] = {
     "text": "message",
     "refusal": "message",
@@ -24,9 +24,9 @@ _ITEM_KINDS: Final[Mapping[TextKind, str]] = {
 
 
 class ItemReader:
-    """Reads the items of one response, and tells each text and each argument once.
+    """Reads the items of one response, and yields each text and each argument once.
 
-    Every method that takes a whole text, item or response raises `Differs` if that is not what the fragments said.
+    Every method that takes a whole text, item or response raises `Differs` if it contradicts the fragments.
     """
 
     def __init__(self, skipped: Skipped) -> None:
@@ -56,7 +56,7 @@ class ItemReader:
         return (self._piece(item, kind, number, text),) if text else ()
 
     def text(self, event: wire.OfItem) -> Iterable[Piece]:
-        """Read a text, or arguments, that the fragments have told of."""
+        """Read a whole text, or the whole arguments of a call, after its fragments."""
         match event:
             case wire.ArgumentsDone(arguments=whole):
                 return self._arguments_done(event, "function_call", whole)
@@ -89,7 +89,7 @@ class ItemReader:
         yield from self._call(item).whole(whole)
 
     def beginning(self, index: object, said: object) -> Iterator[Piece]:
-        """Read that an item begins."""
+        """Read the announcement of an item."""
         item = self._items.added(index, members(said))
         match wire.CALLS.known(said, self._skipped):
             case wire.FunctionCall() | wire.CustomToolCall() as call:
@@ -98,7 +98,7 @@ class ItemReader:
                 return
 
     def item(self, index: object, thing: object) -> Iterator[Piece]:
-        """Read an item as a whole."""
+        """Read a whole item."""
         kind, said = kind_of(thing), members(thing)
         item = self._items.ended(index, said)
         try:
@@ -106,7 +106,7 @@ class ItemReader:
         except Differs:
             if not item.is_done:
                 raise
-            # Another item by the same id.
+            # It is another item with the same id.
             yield from self._done(self._items.begin(kind, index, said.get("id")), said)
 
     def response(self, output: object) -> Iterator[Piece]:
@@ -119,7 +119,7 @@ class ItemReader:
                 yield from self._only_begun(item, item.begun)
 
     def end(self) -> Iterator[Piece]:
-        """Tell what is left once nothing more comes."""
+        """Yield what is left once nothing more comes."""
         for item in self._items:
             for (kind, number), text in item.texts.items():
                 if half := text.end():
@@ -127,7 +127,7 @@ class ItemReader:
         yield from self.calls.end()
 
     def _only_begun(self, item: Item, said: Mapping[str, Any]) -> Iterator[Piece]:
-        """Tell of an item that nothing was said of after it began: it may have begun as a whole."""
+        """Yield an item that was announced and then not mentioned: the announcement may be the whole item."""
         match wire.ITEMS.known(said, self._skipped):
             case wire.Message() | wire.FunctionCall() | wire.CustomToolCall():
                 yield from self._done(item, said)
@@ -135,7 +135,7 @@ class ItemReader:
                 return
 
     def _done(self, item: Item, said: object) -> Iterator[Piece]:
-        """Tell what the fragments have not told of an item that is whole."""
+        """Yield what the fragments of a whole item did not have."""
         match wire.ITEMS.known(said, self._skipped):
             case wire.Message(content=content):
                 yield from self._message(item, content)
@@ -148,7 +148,7 @@ class ItemReader:
                 yield from self._call(item).named(as_text(call.id), None)
                 yield from self._call(item).whole(arguments)
                 if not self._call(item).name:
-                    raise ValueError("It calls a tool without a name.")
+                    raise ValueError("A tool call has no name.")
             case _:
                 kind, end, _ = kind_of(said).rpartition("_call")
                 if end and not item.is_done:
@@ -184,7 +184,7 @@ class ItemReader:
             yield self._piece(item, "refusal", 0, rest)
 
     def _rest(self, item: Item, kind: TextKind, number: int, whole: str) -> Iterator[Piece]:
-        """Tell what the fragments have not told of a text that is whole."""
+        """Yield what the fragments of a whole text did not have."""
         try:
             rest = item.rest_of_part(kind, number, whole)
         except Differs:
@@ -218,7 +218,7 @@ class ItemReader:
 
 
 def _place(event: wire.OfItem) -> tuple[TextKind, int]:
-    """The kind of text that an event is of, and the number of its part."""
+    """Return the kind of the text that an event is about, and the number of its part."""
     match event:
         case wire.SummaryDelta(summary_index=number) | wire.SummaryDone(summary_index=number):
             return "summary", _number(number)
@@ -235,5 +235,5 @@ def _listed(said: object) -> list[object]:
 
 
 def _number(said: object) -> int:
-    """The number of a part; those beyond the last one that is told apart count as one."""
+    """Return the number of a part, at most `_MAX_PARTS`."""
     return max(0, min(said, _MAX_PARTS)) if isinstance(said, int) else 0

@@ -1,7 +1,6 @@
-"""What OpenAI's Responses says: as much of it as a job carries.
+"""The events and objects of OpenAI's Responses, with the fields that a job carries.
 
-A field is `Any` if a server may say anything there and the answer is read all the same, or if its kind is told apart
-later.
+A field is `Any` if no value of it fails the answer, or if its type is decided later.
 """
 
 from typing import Any, Final
@@ -19,7 +18,7 @@ class Numbered(Struct):
 
 
 class OfItem(Numbered):
-    """An event that is of one of the items. Some servers give no index, some give the item another id each time."""
+    """An event about one item. Some servers give no index, some give the item a new id in each event."""
 
     output_index: Any = None
     item_id: Any = None
@@ -96,7 +95,7 @@ class ItemDone(Numbered, tag="response.output_item.done"):
 
 
 class Response(Struct, frozen=True):
-    """A whole response; at the end of a stream it says how that ended."""
+    """A whole response; at the end of a stream it says how the stream ended."""
 
     status: Any = None
     output: Any = None
@@ -110,7 +109,7 @@ class Completed(Numbered, tag="response.completed"):
 
 
 class Done(Numbered, tag="response.done"):
-    """Not of OpenAI's HTTP API: the end by the name that it has over WebSockets."""
+    """Not in OpenAI's HTTP API: the last event, with the name that it has over WebSockets."""
 
     response: Response = Response()
 
@@ -124,7 +123,7 @@ class Failed(Numbered, tag="response.failed"):
 
 
 class Error(Numbered, tag="error"):
-    """Seen with the error inside, and documented with its fields beside the type."""
+    """Seen with an `error` object, and documented with the fields of the error beside the type."""
 
     error: Any = None
     code: Any = None
@@ -147,7 +146,7 @@ class OutputText(Struct, tag="output_text"):
 
 
 class PlainText(OutputText, tag="text"):
-    """The same, by the name that it has in Chat Completions."""
+    """The same, with the name that it has in Chat Completions."""
 
 
 class OutputRefusal(Struct, tag="refusal"):

@@ -1,4 +1,4 @@
-"""How many tokens a provider says were used, in whichever form it says so."""
+"""Reads how many tokens a provider counted, in whichever form it says so."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -8,11 +8,11 @@ from tailrace_worker.providers.json_decoder import members
 
 Path: TypeAlias = tuple[str, ...]
 Places: TypeAlias = Mapping[str, Sequence[Path]]
-"""Where a count may stand in what the provider says, by the fields of `Usage`: the first that is there counts."""
+"""For each field of `Usage`, the paths of the provider's members; the first one that holds a count is used."""
 
 
 def used(said: object, places: Places) -> Iterator[Usage]:
-    """Yield what the counts say. They never fail an answer: what is not a count is left out."""
+    """Yield the counts. They never fail an answer: what is not a count is left out."""
     counts = {field: _first(said, paths) for field, paths in places.items()}
     if any(count is not None for count in counts.values()):
         yield Usage(**counts)

@@ -1,4 +1,4 @@
-"""Calls of tools: those that the caller has to answer are numbered, of a provider's own people are told."""
+"""Tool calls: those that the caller answers get a number, those that the provider answers become notices."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from tailrace_worker.providers.fragments import Arguments
 from tailrace_worker.providers.json_decoder import encoded
 
 MAX_TOOL_CALLS: Final = 1_024
-"""In one answer. A provider that counts on for ever is not to fill the memory."""
+"""How many one answer may have. The limit bounds the memory that an endless answer can take."""
 
 _MAX_WORDS: Final = 300
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call, as far as it has come."""
+    """One call, as far as it has been received."""
 
     index: int
     call_id: str | None = None
@@ -28,7 +28,7 @@ class Call:
     arguments: Arguments = field(default_factory=Arguments)
 
     def named(self, call_id: str | None, name: str | None) -> Iterator[ToolCall]:
-        """Take the id and the name, and tell what of them is new."""
+        """Take the id and the name, and yield what is new of them."""
         new_id = call_id if call_id and not self.call_id else None
         new_name = name if name and not self.name else None
         self.call_id, self.name = self.call_id or call_id, self.name or name
@@ -36,12 +36,12 @@ class Call:
             yield ToolCall(index=self.index, call_id=new_id, name=new_name)
 
     def fragment(self, arguments: object) -> Iterator[ToolCall]:
-        """Take a fragment of the arguments, and tell it. Servers of some models give them as an object."""
+        """Take a fragment of the arguments, and yield it. Some servers send an object."""
         if text := self.arguments.add(as_text(arguments)):
             yield ToolCall(index=self.index, arguments=text)
 
     def whole(self, arguments: object) -> Iterator[ToolCall]:
-        """Take all the arguments, and tell what the fragments have not told of them.
+        """Take the whole arguments, and yield what the fragments did not have.
 
         Raises:
             Differs: They are other arguments.
@@ -53,7 +53,7 @@ class Call:
             yield ToolCall(index=self.index, arguments=rest)
 
     def end(self, generated_id: str) -> Iterator[ToolCall]:
-        """Tell what a caller needs and the provider did not say: an id to answer to, and the arguments `{}`."""
+        """Yield what a caller needs and the provider did not send: an id for the result, and the arguments `{}`."""
         yield from self.named(generated_id, None)
         if text := self.arguments.end() or ("{}" if self.is_json and self.arguments.is_blank else ""):
             yield from self.fragment(text)
@@ -63,7 +63,7 @@ class ToolCalls:
     """The calls of one answer, numbered from 0 on, in the order in which they begin."""
 
     def __init__(self, past_calls: int = 0) -> None:
-        """Begin an answer to a conversation in which so many calls were made before."""
+        """Begin an answer; `past_calls` is the number of calls in earlier turns."""
         self._calls: list[Call] = []
         self._past_calls = past_calls
 
@@ -74,7 +74,7 @@ class ToolCalls:
         return len(self._calls)
 
     def of_id(self, call_id: str | None) -> Call | None:
-        """Return the call of this id."""
+        """Return the call with this id."""
         return next((call for call in self._calls if call.call_id == call_id), None) if call_id else None
 
     def at(self, index: int) -> Call | None:
@@ -94,13 +94,13 @@ class ToolCalls:
 
     @property
     def are_complete(self) -> bool:
-        """Whether there are any, and no arguments of theirs were cut."""
+        """Whether there are calls, and none of them was cut."""
         return bool(self._calls) and all(
             call.arguments.is_complete or call.arguments.is_blank or not call.is_json for call in self._calls
         )
 
     def end(self) -> Iterator[ToolCall]:
-        """Tell what is missing of the calls once nothing more comes."""
+        """Yield what is missing of the calls once nothing more comes."""
         taken = {call.call_id for call in self._calls}
         for call in self._calls:
             generated = f"call_{self._past_calls + call.index}"
@@ -108,14 +108,14 @@ class ToolCalls:
 
 
 def as_text(arguments: object) -> str:
-    """Return arguments as the text that they are to readers."""
+    """Return arguments as the text that readers get."""
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else encoded(arguments)
 
 
 def server_tool(name: str, said: object) -> Notice:
-    """Tells of a call that the provider answers itself; `said` is what it asks its tool, as JSON."""
+    """Return a notice of a call that the provider answers itself; `said` is the input of its tool."""
     asked = _asked(said)
     words = " ".join(f"{name}: {asked}".split()) if asked else name
     return Notice(code="server_tool", message=words[:_MAX_WORDS])
@@ -137,7 +137,7 @@ def _asked(said: object) -> str:
 
 
 def value_of(text: str) -> object:
-    """Return what arguments say, however they are spelt; a text that is no JSON says itself."""
+    """Return the value of arguments, whatever their spelling; the value of a text that is not JSON is the text."""
     try:
         return msgspec.json.decode(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a provider may say: the kinds of things that this version knows, and the others, which are skipped."""
+"""`Vocabulary`: the types of events and objects that this version knows; all others are skipped and counted."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _MAX_KIND_LENGTH: Final = 100
 
 
 class Skipped:
-    """Counts what a provider sends that this version does not know, by its kind; a kind is logged when it is new."""
+    """Counts by kind what a provider sends and this version does not know; each new kind is logged."""
 
     def __init__(self, provider: str, redacted: Callable[[str], str]) -> None:
         self._provider = provider
@@ -28,7 +28,7 @@ class Skipped:
 
     def add(self, kind: str) -> None:
         """Counts one more; beyond a hundred kinds, all others are one."""
-        # What is cut off first may be the part of a key by which it is known.
+        # Redact before cutting: a key that was cut would not be recognised.
         kind = self._redacted(kind)[:_MAX_KIND_LENGTH]
         if kind not in self.counts and len(self.counts) >= _MAX_KINDS:
             kind = "others"
@@ -38,9 +38,9 @@ class Skipped:
 
 
 class Vocabulary:
-    """Decodes things that say by their `type` what they are: each of `kinds` is tagged with one.
+    """Decodes objects that have a `type`: each of `kinds` is tagged with one.
 
-    `silent` is a pattern of those that say nothing that a job carries. All others are new, and counted.
+    `silent` is a pattern of types that a job carries nothing of. All others are new, and counted.
     """
 
     def __init__(self, *kinds: type[Struct], silent: str = "") -> None:
@@ -86,7 +86,7 @@ class Vocabulary:
         return self.known(thing, skipped)
 
     def known(self, thing: object, skipped: Skipped) -> Struct | None:
-        """Convert a thing that is a part of an event. Otherwise as `read`."""
+        """Convert a part of an event; otherwise as `read`."""
         try:
             return cast("Struct", convert(thing, self._union))
         except ValidationError:
@@ -103,7 +103,7 @@ def kind_of(thing: object) -> str:
 
     Raises:
         ValidationError: It has none.
-        ErrorEvent: It is an error without a type: a gateway's own, from before the provider.
+        ErrorEvent: It is an error without a type: one of a gateway, not of the provider.
     """
     said = members(thing)
     kind = said.get("type")
