@@ -144,12 +144,12 @@ class _Said:
             self.break_off_thought()
 
     def break_off_thought(self) -> None:
-        """What is thought from here on belongs to another block."""
+        """Begin another block with what is thought from here on."""
         self.unsigned, self.unsigned_after = _Text(), None
 
 
 def _among(calls: list[PastToolCall | None], block: PastReasoning) -> PastReasoning:
-    """The block, if it counts the calls that are left out too, without those."""
+    """Return the block with an `after_calls` that does not count the calls that are left out (`None`)."""
     after_calls = block.get("after_calls", 0)
     left = sum(call is not None for call in calls[:after_calls])
     return block if left == after_calls else {**block, "after_calls": left}
@@ -223,10 +223,10 @@ class Answer:
 
     @property
     def message(self) -> AssistantMessage:
-        """The answer as a message of the conversation, for the request of the next turn: with the tool calls, and with
-        the reasoning and the signatures that the provider may want back.
+        """The answer as a message for the request of the next turn, with the tool calls, and with the reasoning and the
+        signatures that the provider may want back.
 
-        A call that never got a name or an id is left out: nobody can answer it.
+        A call without a name or an id is left out, because no result can refer to it.
         """
         message = AssistantMessage(role="assistant", content=self.text or self.refusal)
         calls = [

@@ -97,10 +97,10 @@ class Box(_Event):
     start: int
     end: int
     scale: int | None = None
-    """What the width and the height of the image count as: `x1 / scale * width` is in pixels.
+    """The number for the full width or height of the image: `x1 / scale * width` is in pixels.
 
-    It is 1 for fractions, and 999, 1000 or 1024 for the notations of models that always count so. `None` says that the
-    numbers are pixels, or that the text does not tell: Qwen writes `bbox_2d` in either.
+    It is 1 for fractions, and 999, 1000 or 1024 for models with such a notation. `None` means that the numbers are
+    pixels, or that the text does not tell: Qwen writes `bbox_2d` either way.
     """
 
 
@@ -121,9 +121,9 @@ class _Ending(_Event):
     output_tokens: int | None = None
     """With those of the reasoning."""
     cached_input_tokens: int | None = None
-    """What the provider had read before, and charges less for."""
+    """Tokens that the provider read from its cache, at a lower price."""
     cache_write_input_tokens: int | None = None
-    """What the provider stored for later requests, and charges more for."""
+    """Tokens that the provider wrote to its cache for later requests, at a higher price."""
     reasoning_tokens: int | None = None
     queued_ms: int | None = None
     """From enqueue to the beginning of the attempt that ended."""

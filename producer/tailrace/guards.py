@@ -11,8 +11,8 @@ from tailrace.problems import Problem, refusal
 
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
 """E-mail addresses; telephone numbers; payment cards, by issuer, length and check digit; IBANs, by country and check
-digits; addresses of IPv4 and IPv6; keys and tokens of known shapes, passwords in URLs, and what is called a key, a
-token or a password and looks random."""
+digits; addresses of IPv4 and IPv6; keys and tokens of known shapes, passwords in URLs, and random-looking values that
+are named as a key, a token or a password."""
 
 MAX_SOUGHT_CHARS: Final = 8_192
 """How long the words and patterns of a guard may be together: a worker takes a tenth of a second to compile so much."""
@@ -82,13 +82,13 @@ class Clean(TypedDict):
 class _Sought(TypedDict):
     kinds: NotRequired[Annotated[list[Kind], Field(min_length=1)]]
     regions: NotRequired[Annotated[list[_RegionCode], Field(min_length=1, max_length=MAX_REGIONS)]]
-    """Where telephone numbers are written as they are dialled there, as two capital letters of ISO 3166 (default:
-    twenty common ones). With a country code they are found of any region."""
+    """Whose national telephone numbers are found, as two capital letters of ISO 3166 (default: twenty common ones).
+    Numbers with a country code are found for every region."""
     words: NotRequired[Annotated[list[_Word], Field(min_length=1, max_length=256)]]
     """Found in upper and lower case, and as whole words: no letter, digit or _ goes on at their ends. Where letters
-    have no case (Arabic, Chinese, Thai …) they are found within others too. A space stands for any white space, the end
-    of a line among it; typographic apostrophes and hyphens stand for plain ones and the other way round, and so do
-    letters with an accent for the letter and the accent by themselves."""
+    have no case (Arabic, Chinese, Thai …) they are found within others too. A space stands for any white space, line
+    ends too. Typographic and plain apostrophes and hyphens stand for each other, and so do the composed and decomposed
+    forms of accented letters."""
     patterns: NotRequired[Annotated[list[_Pattern], Field(min_length=1, max_length=64)]]
     r"""Regular expressions in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax), without `\C` and `\Q`, and
     with flags at the beginning, or in groups of their own: `(?i)mill`, `(?i:mill)race`. A match has at most 8,192 bytes
@@ -97,8 +97,8 @@ class _Sought(TypedDict):
 
 @with_config(ConfigDict(extra="forbid"))
 class Redact(_Sought):
-    """Each match is replaced by `[email redacted]` and the like; the name before a secret stays. A `notice` per
-    kind (`word`, `pattern`) has the count.
+    """Each match is replaced by `[email redacted]` and the like; the name before a secret stays. A `notice` for each
+    kind (also for `word` and `pattern`) has the count.
 
     Matches do not overlap: the one that begins first counts, and of those that begin together that of `kinds`, then of
     `words`, then of `patterns`. Arguments of tool calls are passed on as they are.

@@ -11,7 +11,7 @@ from tailrace.problems import Problem, refusal
 _Words: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
 _Id: TypeAlias = _Words
-"""Of any length: LiteLLM's ids of Gemini's calls hold a signature. The whole request is bounded."""
+"""Of any length, because LiteLLM's ids for Gemini's calls hold a signature. Only the whole request is bounded."""
 
 _BASE64_LETTERS: Final = (string.ascii_letters + string.digits + "+/").encode()
 
@@ -129,8 +129,9 @@ class PastToolCall(TypedDict):
     id: _Id
     name: _Words
     arguments: str
-    """JSON, joined as it came; where a tool takes none it may be empty. What is no JSON, since the answer was cut, goes
-    out inside of an object (`{"INVALID_JSON": …}`) if a result follows, and else not at all."""
+    """JSON, as the model wrote it; it may be empty if the tool takes no arguments. If it is not valid JSON, because the
+    answer was cut, it is sent inside an object (`{"INVALID_JSON": …}`) if a result follows; otherwise the call is left
+    out."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -139,9 +140,9 @@ class PastReasoning(TypedDict):
 
     text: str
     signature: NotRequired[str]
-    """What the `reasoning` event that closed the block carried: an opaque token, by which a provider of the same kind
-    gets the block back as it came, with what it has signed elsewhere in the turn, such as its tool calls. Without it a
-    block is left out."""
+    """The `signature` of the `reasoning` event that closed the block: an opaque token. With it, a provider of the same
+    kind gets the block back unchanged, and also what it signed elsewhere in the turn, such as tool calls. A block
+    without one is left out."""
     after_chars: NotRequired[_Count]
     """How many characters of the `content` came before it."""
     after_calls: NotRequired[_Count]
@@ -150,7 +151,7 @@ class PastReasoning(TypedDict):
 
 @with_config(ConfigDict(extra="forbid"))
 class AssistantMessage(TypedDict):
-    """A turn of the model: it has text, calls tools, or thinks, or all of these. One without any does not go out."""
+    """A turn of the model, with text, tool calls, reasoning, or all of these. An empty one is not sent."""
 
     role: Literal["assistant"]
     content: NotRequired[str]
@@ -177,7 +178,7 @@ Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessag
 
 
 def says_something(message: Message) -> bool:
-    """Whether anything is in it. An answer may be empty, and is a message of the next turn nevertheless."""
+    """Whether a message has any content. An empty answer may be part of a conversation, but is not sent."""
     return message["role"] != "assistant" or any(
         (message.get("content"), message.get("tool_calls"), message.get("reasoning"))
     )

@@ -57,9 +57,9 @@ class GenerationRequest(BaseModel):
     model: _Model
     """The model, by the provider's own name."""
     messages: Conversation
-    """The conversation so far, oldest first; the model's turns are the `answer.message` of their jobs. Chat Completions
-    takes documents as data alone, and text alone from tools; OpenAI's own server gets no reasoning back. Anthropic gets
-    all system messages as one, before the others."""
+    """The conversation so far, oldest first; use `answer.message` for the turns of the model. Chat Completions takes
+    documents only as data, and only text from tools; OpenAI's own server gets no reasoning back. Anthropic gets all
+    system messages as one, before the others."""
     max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     """Where the provider stops (finish reason `length`), its thinking included. Anthropic needs one: 4,096 where this
     is not given."""

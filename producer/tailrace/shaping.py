@@ -13,10 +13,10 @@ class Timeouts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     first_token_seconds: float = Field(default=300, gt=0, le=YEAR_SECONDS)
-    """From the provider call to its first content, of which reasoning is some; a comment or a ping is not content.
-    Models that think are silent for minutes. For a plain call (`stream=False`) only the total counts."""
+    """From the provider call to its first content. Reasoning is content; comments and pings are not. Models that think
+    may be silent for minutes. For a plain call (`stream=False`) only the total counts."""
     idle_seconds: float = Field(default=120, gt=0, le=YEAR_SECONDS)
-    """From one sign of life to the next, after the first content. A comment, a ping and an empty piece are signs of
+    """From one sign of life to the next, after the first content. Comments, pings and empty pieces are signs of
     life."""
     total_seconds: float = Field(default=600, gt=0, le=YEAR_SECONDS)
     """From the provider call to the end."""

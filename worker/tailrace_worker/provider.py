@@ -34,11 +34,11 @@ class Finish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
-    """The provider sent something that readers do not get: a comment, a ping, an empty delta."""
+    """The provider sent something that readers do not get, such as a comment, a ping or an empty delta."""
 
     is_whole: bool = False
-    """It has said why the answer ended, and may go on all the same. Until it does, its silence is not idleness: the
-    adapter bounds the wait for the end of the stream."""
+    """The provider has given the finish reason, but may send more. Until it does, its silence does not count as idle:
+    the adapter bounds the wait for the end of the stream."""
 
 
 _set_id, _set_text = (getattr(Delta, field).__set__ for field in ("id", "text"))
@@ -61,8 +61,8 @@ class Provider(Protocol):
 
     The pieces of `stream` come as the provider sends them: content is never empty, and exactly one `Finish` comes, as
     the last piece, because a stream that ends without its protocol's last word raises `PROVIDER_INTERRUPTED`. Whatever
-    goes wrong is raised as `ProviderError`, nothing else. Closing the generator, or cancelling who waits for it, closes
-    the connection to the provider at once. There are no retries in here: who calls knows the job.
+    goes wrong is raised as `ProviderError`, nothing else. Closing the generator, or cancelling the task that waits for
+    it, closes the connection to the provider at once. There are no retries in here: the caller knows the job.
     """
 
     @property
@@ -71,5 +71,5 @@ class Provider(Protocol):
         ...
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
-        """Makes one call; where the request asks for no stream, the whole text comes in one piece."""
+        """Makes one call; if the request asks for no stream, the whole text comes in one piece."""
         ...

@@ -37,4 +37,4 @@ _NUMBERED: Final = """
     рис табл см
 """
 BEFORE_NUMBERS: Final = frozenset(_NUMBERED.split())
-"""What is an abbreviation before a number, and else a word: `No. 5`, but `No. I do not.`"""
+"""Abbreviations only before a number, and otherwise words: `No. 5`, but `No. I do not.`"""

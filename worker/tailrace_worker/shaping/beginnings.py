@@ -55,8 +55,8 @@ def taken_apart(pattern: str, longest: int | None = None) -> Form:
 
     Args:
         pattern: The expression.
-        longest: How many bytes the texts have at most. Those that are longer are matched by neither form as they
-            should be, and both are smaller: RE2 repeats in its program what is counted.
+        longest: The most bytes that a text has. Neither form matches longer texts correctly. Both forms are smaller,
+            because RE2 unrolls counted repetitions.
 
     Raises:
         Unsupported: It sets flags from some place on, or has a `\\Q`, a `\\C`, or a repetition of nothing.

@@ -16,7 +16,7 @@ _TAGGED: Final = r"<(?:p|phrase|label)>(?P<label>[^<>\[\n]{1,80})</[a-z]{1,8}>"
 _REFERRED: Final = (
     r"<(?:ref|\|ref\||\|object_ref_start\|)>(?P<label>[^<>\[\n]{1,80})<(?:/ref|\|/ref\||\|object_ref_end\|)>"
 )
-"""What these tags hold is always about the boxes that follow."""
+"""The content of these tags always names the boxes that follow."""
 _QUOTES: Final = r"(?:[\"\u201c\u201d\u00ab\u00bb]|\*\*?|__?|`)"
 _MARKED: Final = rf"{_QUOTES}(?P<label>[^{_MARKS}\n]{{1,80}}){_QUOTES}"
 
@@ -40,7 +40,7 @@ _GENERIC: Final = regex.compile(
 _LEADING: Final = regex.compile(
     r"(?i)an?|and|are|around|as|at|be|by|for|from|has|have|in|inside|is|near|of|on|or|see|that|the|to|was|with"
 )
-"""Where such a word stands next to the box, it is the middle of a sentence, which names nothing."""
+"""If such a word stands next to the box, the box is in the middle of a sentence, which names nothing."""
 
 
 def is_generic(words: str) -> bool:

@@ -34,22 +34,22 @@ _NAME: Final = rf"""["'](?:label|name|class|category)["']\s{{0,16}}:\s{{0,16}}(?
 
 TOKEN: Final = regex.compile(rf"(?P<box>{_LIST}|{_TAG}|{_LOCATIONS})|(?P<ticks>{TICKS})|{_NAME}")
 EDGE: Final = regex.compile(rf"(?P<opening>{_OPENING})|{_CLOSING}")
-"""Where a tag begins or ends that is no token, because it does not hold just one box.
+"""The beginning or end of a tag that is not a token, because it does not hold exactly one box.
 
-Both are bounded in length, so that what is held of a text is.
+Both patterns are bounded in length, so the text that is held back is bounded too.
 """
 _DOUBLE_LIST: Final = re.compile(r"\s*\[\s*\[")
 _GEMINI_KEY: Final = "box_2d"
 
 
 def read_box(token: regex.Match[str], start: int, *, key: str | None, tag_scale: int | None) -> Box | None:
-    """The box of a token, without its label; `None` where its corners are no box.
+    """Return the box of a token, without its label; `None` if its corners are no box.
 
     Args:
         token: A match of `TOKEN` with the group `box`.
-        start: Where in all the text it begins.
-        key: The JSON key under which it stands.
-        tag_scale: What numbers go up to in the tag around it.
+        start: The position of the token in the whole text.
+        key: The JSON key of the box.
+        tag_scale: The scale of the tag around the box.
     """
     numbers = [float(number) for number in token.captures("number")]
     if token["locations"] or key == _GEMINI_KEY:
@@ -71,7 +71,7 @@ def read_box(token: regex.Match[str], start: int, *, key: str | None, tag_scale:
 
 
 def scale_of(tag: regex.Match[str]) -> int | None:
-    """What the numbers in a tag go up to, where what it is tells."""
+    """Return the scale of the numbers in a tag, if the tag implies one."""
     match tag["opening"]:
         case "<|det|>":
             return 999
@@ -84,7 +84,7 @@ def scale_of(tag: regex.Match[str]) -> int | None:
 
 
 def read_name(token: regex.Match[str]) -> str | None:
-    """The label that a token with the group `name` gives to the boxes of its JSON object."""
+    """Return the label that a token with the group `name` gives the boxes of its JSON object."""
     quoted: str = token["name"]
     try:
         label: str = json.loads(quoted) if quoted.startswith('"') else quoted[1:-1]

@@ -25,17 +25,17 @@ _KEY: Final = re.compile(r"""["']([^"'\n]{1,80})["']\s*:[\s\[]*$""")
 _LINE_CHARS: Final = 160
 """How far back before a box its label can begin."""
 _OBJECT_CHARS: Final = 300
-"""How far behind a box the label can be that its JSON object gives it."""
+"""How far after a box the label in its JSON object can be."""
 
 
 async def boxes(pieces: AsyncGenerator[Piece, None], *, said: str = "") -> AsyncGenerator[Piece, None]:
-    """Passes all on, and says of each box in the answer's text what it is, right behind the piece that makes it known.
+    """Passes all pieces on, and yields each box in the answer's text right after the piece that completes it.
 
-    That is the one with its last bracket, or with the label that follows. A box is `[x1, y1, x2, y2]`, or the same in
-    the tags of models (see `box_notations`), with x2 and y2 not below x1 and y1; not one is in code, which is what
-    stands behind backticks in a line, or in a fence that is not one of JSON.
+    That piece has the last bracket of the box, or the label that follows it. A box is `[x1, y1, x2, y2]`, or the same
+    in the tags of models (see `box_notations`), with x1 <= x2 and y1 <= y2. Code has no boxes: neither text between
+    backticks in a line, nor a fence, unless it is one of JSON.
 
-    Characters are counted from the beginning of the text; `said` is what an earlier attempt has said of it.
+    Characters are counted from the beginning of the text; `said` is the part of it that an earlier attempt wrote.
     """
     scanner = _Scanner()
     scanner.feed(said)
@@ -54,36 +54,36 @@ async def boxes(pieces: AsyncGenerator[Piece, None], *, said: str = "") -> Async
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """A tag of boxes that is open."""
+    """An open tag around boxes."""
 
     label: str | None
     scale: int | None
 
 
 class _Scanner:
-    """Reads a text piece by piece, each part of it once, but for what may be the beginning of a token."""
+    """Reads a text piece by piece. Only what may be the beginning of a token is read again."""
 
     def __init__(self) -> None:
         self._found: list[Box] = []
         self._text = ""
         """What is not read yet."""
         self._start = 0
-        """Where in all the text that begins."""
+        """The position in the whole text at which that begins."""
         self._line = ""
         """What was read of the line, from the last box on."""
         self._code = Code()
         self._tag: _Tag | None = None
         self._tag_label: str | None = None
-        """The label of the last box, if it is in a tag; the tag that follows directly is about the same."""
+        """The label of the last box, if that was in a tag; a tag that follows directly has the same label."""
         self._depth = 0
         self._key: str | None = None
         self._name: str | None = None
         """The label that the innermost JSON object has given."""
         self._nameless: list[Box] = []
-        """Boxes to which it may still give one."""
+        """The boxes that this object may still give a label."""
 
     def feed(self, text: str) -> list[Box]:
-        """The boxes that this makes known."""
+        """Take more text, and return the boxes that it completes."""
         self._text += text
         self._read(partial=True)
         if self._nameless and self._start - self._nameless[0].end > _OBJECT_CHARS:
@@ -91,7 +91,7 @@ class _Scanner:
         return self._take()
 
     def end(self) -> list[Box]:
-        """The boxes that are known because the text ends, or is interrupted."""
+        """End or interrupt the text, and return the boxes that this completes."""
         self._text += "\n"
         self._read(partial=False)
         self._start -= 1
@@ -129,7 +129,7 @@ class _Scanner:
         return _IN_SPAN if self._code.is_span else _IN_TEXT
 
     def _read_mark(self, text: str, at: int, partial: bool) -> int | None:
-        """Reads what begins there, and returns its end; `None` where it takes more text to know."""
+        """Reads what begins at a position, and returns its end; `None` if it takes more text to know."""
         match text[at]:
             case "\n":
                 if self._code.end_line(self._line):
@@ -216,7 +216,7 @@ class _Scanner:
         return end
 
     def _label_before(self, token: regex.Match[str]) -> str | None:
-        """The label that stands before a box or a tag of boxes, or in the tag."""
+        """Return the label before a box or a tag of boxes, or in the tag."""
         if token["opening"]:
             attribute = _ATTRIBUTE.search(token["opening"])
             if attribute:
@@ -235,7 +235,7 @@ class _Scanner:
         return not self._line.strip(" \t\r,[]")
 
     def _end_object(self, at: int) -> None:
-        """The innermost JSON object ends there, or another begins."""
+        """Note that the innermost JSON object ends, or another one begins."""
         self._give_name(None, at)
         self._name = self._key = None
 

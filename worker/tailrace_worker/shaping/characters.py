@@ -2,14 +2,14 @@
 
 from typing import Final
 
-# Models write numbers with spaces and hyphens at which lines do not break. These stand in classes of RE2.
+# Models also write numbers with non-breaking spaces and hyphens. Both are parts of character classes of RE2.
 SPACE: Final = r" \x{A0}\x{2009}\x{202F}"
 HYPHEN: Final = r"\x{2010}\x{2011}-"
 
 
 def character_before(text: bytes, place: int) -> str:
     """The character that ends at a place, or nothing where the text begins."""
-    # A lone surrogate is a character, too: to look past it would take more text than may have come.
+    # A lone surrogate is a character, too: looking past it would take more text than there may be yet.
     return text[max(0, place - 4) : place].decode(errors="replace")[-1:]
 
 

@@ -1,4 +1,4 @@
-"""The shapes of keys, tokens and passwords that programs prove themselves with."""
+"""The shapes of the keys, tokens and passwords with which programs authenticate."""
 
 import re
 from collections import Counter
@@ -60,7 +60,7 @@ _KEYS: Final = (
     r"\b(?:lin_api_[A-Za-z0-9]{40}|ntn_[A-Za-z0-9]{43,}|secret_[A-Za-z0-9]{43}|rdme_[a-z0-9]{70}|pat[A-Za-z0-9]{14}\.[a-f0-9]{64})",
     r"\b(?:tfp_[A-Za-z0-9_.=-]{59}|fio-u-[A-Za-z0-9_=-]{64}|p8e-[A-Za-z0-9]{32}|dnkey-[A-Za-z0-9_=-]{70,}|sm_[aps]at_[A-Za-z0-9]{16})",
     r"\b(?:[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk|4b1d[A-Za-z0-9]{38})\b",
-    # Of no one's own
+    # Of no single vendor
     r"\beyJ[A-Za-z0-9_-]{8,}=*\.[A-Za-z0-9_-]{8,}(?:\.{1,2}[A-Za-z0-9_-]+){0,3}",  # a JSON Web Token
     (
         r"-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}"
@@ -86,9 +86,9 @@ _IS: Final = r"(?:\\?[\"'`]|\])* {0,3}(?:::|:?=>?| |:) {0,3}(?:\\?[\"'`])?(?:(?:
 _NAMED: Final = rf"(?i:(?:{_NAME}){_IS})[A-Za-z0-9_/+~-]{{16,}}={{0,2}}{KNOWN_NEXT}"
 _UP_TO_VALUE: Final = re.compile(rb".*[=:>\"'` ](?=[\w/+~-])", re.DOTALL)
 _NO_END: Final = re.compile(r"[\w/+~=([{@-]", re.ASCII)
-"""Behind a value they make it a longer one, or a call."""
+"""After a value, such a character means that the value goes on, or that it is code."""
 _FEWEST_BITS: Final = 3.0
-"""Of entropy a character."""
+"""The least entropy per character of a value that looks random."""
 
 
 def _is_random(text: bytes, start: int, end: int) -> bool:
@@ -107,4 +107,4 @@ SECRETS: Final = (
     Rule("secret", [_IN_SETTING], lead=re.compile(rb"[^=]*= ?[\"']?")),
     Rule("secret", [_IN_URL], lead=re.compile(rb"://")),
 )
-"""What is shown of them is how they are named."""
+"""The rules for the kind `secret`. The name of a secret, which is its `lead`, stays visible."""

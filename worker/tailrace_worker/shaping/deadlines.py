@@ -12,8 +12,8 @@ from tailrace.shaping import Timeouts
 from tailrace_worker.provider import Alive, Finish, Piece, Usage
 
 _TURNS: Final = 3
-"""How many turns of the loop pass between a deadline and the cut. A worker that was held up reads its sockets in one,
-and its readers run in the next."""
+"""How many iterations of the event loop pass between a deadline and the cut. A worker that was blocked reads its
+sockets in one iteration, and its readers run in the next."""
 
 
 async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
@@ -36,10 +36,11 @@ async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch")
 class Watch:
     """Cancels the wait for a piece once its deadline has passed, and says which it was.
 
-    To be entered by who reads the pieces; again, by who goes on reading them. One timer serves all pieces: it looks at
-    what is due when it rings, and is set again. Only waiting is cut, and nobody is called idle who is not waited for.
+    The task that reads the pieces enters it; a task that reads on enters it again. One timer serves all pieces: it
+    checks what is due when it fires, and is set again. Only a wait is cut, and a provider is idle only while a task
+    waits for it.
 
-    Leaving it raises `ProviderError` where a deadline has passed; but an answer that is finished only ends then.
+    Leaving it raises `ProviderError` if a deadline has passed, unless the answer is finished.
     """
 
     __slots__ = (
@@ -58,7 +59,7 @@ class Watch:
     )
 
     def __init__(self, timeouts: Timeouts) -> None:
-        """The provider is called now."""
+        """Start the clocks: the provider is called now."""
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
@@ -67,10 +68,10 @@ class Watch:
         self._has_token = False
         self._is_finished = False
         self._is_whole = False
-        """Whether the provider may end its answer now: then only the total counts."""
+        """Whether the provider has given the finish reason: then only the total counts."""
         self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
-        """Who waits now."""
+        """The task that waits now."""
         self._cancelling = 0
         self._cut: ProviderError | None = None
 
@@ -91,7 +92,7 @@ class Watch:
         return False
 
     def wait(self) -> None:
-        """The next piece is asked for now."""
+        """Note that the task waits for the next piece from now on."""
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
         now = self._since = self._loop.time()
@@ -101,7 +102,7 @@ class Watch:
             raise self._passed(now)
 
     def hear(self, piece: Piece | Alive) -> None:
-        """A piece has come, and the next is waited for."""
+        """Note that a piece has arrived, and that the task waits for the next one."""
         if self._cut is not None and not self._is_finished:
             # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
             raise self._cut
@@ -115,12 +116,12 @@ class Watch:
             self._set()
         if type(piece) is Finish:
             self._is_finished = True
-        # Pieces that are there at once never let a timer find anybody who waits.
+        # If pieces are always ready, the timer never finds a task that waits.
         if now >= self._total_by and not self._is_finished:
             raise self._passed(now)
 
     def rest(self) -> None:
-        """Nobody waits, until `wait`."""
+        """Note that no task waits until the next `wait`."""
         self._task = None
 
     def _stop(self) -> None:

@@ -18,7 +18,7 @@ from tailrace_worker.shaping.words import words_rule
 PATTERN: Final = "pattern"
 
 _LETTER: Final = r"A-Za-z\x{C0}-\x{24F}\x{370}-\x{52F}"
-"""Of Latin, Greek and Cyrillic: other scripts do not divide an address from the words around it."""
+"""Latin, Greek and Cyrillic letters. Other scripts put no space between an address and the words around it."""
 
 _EMAIL: Final = rf"[{_LETTER}0-9._%+-]{{1,64}}@(?:[{_LETTER}0-9-]+\.)+(?:[{_LETTER}]{{2,24}}|xn--[a-z0-9-]{{2,59}})"
 _IBAN: Final = rf"(?i)\b[A-Z]{{2}}[0-9]{{2}}(?:[{SPACE}{HYPHEN}]?[A-Z0-9]){{11,29}}\b"
@@ -47,17 +47,17 @@ _TIMESTAMP: Final = re.compile(rf"2\d{_MONTH_DAY}{_TIME}|30(?:0[1-9]|1[0-2])(?:1
 
 
 def is_card_number(number: str) -> bool:
-    """Whether an issuer of payment cards has such numbers, and its check digit is right. No time stamp is one."""
+    """Whether a number has the prefix and length of an issuer and a valid check digit, and is not a time stamp."""
     return bool(_ISSUED.fullmatch(number)) and not _TIMESTAMP.match(number) and luhn.is_valid(number)
 
 
 def _compact(check: Callable[[str], bool]) -> Callable[[bytes, int, int], bool]:
-    """A check of a match by its letters and digits alone."""
+    """Return a check that gets only the letters and digits of a match."""
     return lambda text, start, end: check(re.sub(rb"[^0-9A-Za-z]", b"", text[start:end]).decode())
 
 
 def _iban_reach(text: bytes, start: int, end: int) -> int:
-    """All numbers of a country have one length."""
+    """Return where a match reaches the length that all IBANs of its country have; `start` if it does not."""
     most = _iban_length(text[start : start + 2].decode().upper())
     symbols = [symbol.end() for symbol in re.finditer(rb"[0-9A-Za-z]", text[start:end])]
     return start + symbols[most - 1] if 0 < most <= len(symbols) else start
@@ -65,7 +65,7 @@ def _iban_reach(text: bytes, start: int, end: int) -> int:
 
 @lru_cache(maxsize=676)
 def _iban_length(country: str) -> int:
-    """How many letters and digits a number of a country has, 0 if it has none."""
+    """How many letters and digits an IBAN of a country has, 0 if there are none."""
     _, properties = numdb.get("iban").info(country)[0]
     structure = properties.get("bban", "")
     return 4 + sum(map(int, re.findall("([0-9]+)!", structure))) if structure else 0
@@ -73,7 +73,7 @@ def _iban_length(country: str) -> int:
 
 def _is_ipv6(text: bytes, start: int, end: int) -> bool:
     address = text[start:end].decode()
-    # C++ and Rust write a::b.
+    # `a::b` is also a name in C++ and Rust.
     if text[start - 1 : start] == b":" or text[end : end + 1].isalnum() or not re.search("[0-9]", address):
         return False
     try:
@@ -93,7 +93,7 @@ _RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
 
 
 def rules_of(guard: Redact | Block) -> Rules:
-    """The rules of a guard, ready for use. Those of the last few are kept: to compile them takes milliseconds.
+    """Return the compiled rules of a guard. Those of recent guards are cached, because compiling takes milliseconds.
 
     Raises:
         InvalidRequest: RE2 does not take one of its patterns.
@@ -116,7 +116,7 @@ def _compiled(
 def sought(
     kinds: Collection[Kind], words: Sequence[str], patterns: Sequence[str], regions: Iterable[str] = COMMON_REGIONS
 ) -> list[Rule]:
-    """The rules in the order in which they count where their matches begin together."""
+    """Return the rules by precedence: of matches that begin together, that of the first rule counts."""
     rules = [rule for kind, of_kind in _RULES.items() if kind in kinds for rule in of_kind]
     if "phone" in kinds:
         plans = NumberingPlans(regions)

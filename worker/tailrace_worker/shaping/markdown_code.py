@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 TICKS: Final = r"`{1,64}+(?=[^`])|~{3,64}+(?=[^~])"
-"""What may begin or end code, to be handed to `Code.see`."""
+"""What may begin or end code; each match goes to `Code.see`."""
 
 _BEFORE_FENCE: Final = re.compile(r"[\s>]*(?:(?:[-+*]|\d+[.)])\s+)?")
 _END_OF_FENCE: Final = re.compile(r"[\s>]*(`{3,}|~{3,})\s*")
@@ -12,46 +12,46 @@ _JSON: Final = re.compile(r"(?i)\s*json[5cl]?(?![\w-])")
 
 
 class Code:
-    """Code is what stands in a fence, and what stands in a line between backticks, as many as before and behind it.
+    """Code is what is in a fence, and what is in a line between two runs of backticks of the same length.
 
-    Where those behind are missing, it is the rest of the line. An indented line is none: answers indent lists and JSON.
-    A fence of JSON is told from the others by its language, or where it has none by what it begins with.
+    Without the second run, it is the rest of the line. An indented line is not code, because answers indent lists and
+    JSON. A fence of JSON is recognised by its language or, if it has none, by its first character.
     """
 
     def __init__(self) -> None:
         self._fence = ""
         """What has opened the fence."""
         self._opening = ""
-        """What opens one if its line goes on as the first of a fence may."""
+        """What opens a fence, unless more backticks follow in its line."""
         self._span = ""
         self._has_json: bool | None = None
-        """Whether the fence is one of JSON; `None` where what it begins with has to tell."""
+        """Whether the fence is one of JSON; `None` until its first character decides."""
 
     @property
     def is_fence(self) -> bool:
-        """Whether nothing before the end of the line matters."""
+        """Whether only the end of the line matters."""
         return (bool(self._fence) and self._has_json is False) or self._opening.startswith("~")
 
     @property
     def is_span(self) -> bool:
-        """Whether nothing but backticks matters before that."""
+        """Whether only backticks and the end of the line matter."""
         return bool(self._span)
 
     @property
     def is_json(self) -> bool:
-        """Whether it is a fence of JSON, in which backticks mean nothing before they end it."""
+        """Whether it is a fence of JSON, in which backticks mean nothing unless they end it."""
         return bool(self._fence) and self._has_json is True
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it is a fence whose first character is to be handed to `begin`; a `>` of a quote is none."""
+        """Whether it is a fence whose first character has to go to `begin`; a `>` of a quote does not count."""
         return bool(self._fence) and self._has_json is None
 
     def see(self, ticks: str, line: str) -> None:
-        """Ticks have come, outside of a fence, and the line up to them was this."""
+        """Take ticks outside of a fence; `line` is what came before them in their line."""
         begins = not self._span
         may_open = begins and len(ticks) >= 3 and _BEFORE_FENCE.fullmatch(line)
-        # What is behind the backticks of a fence, in their line, has none itself.
+        # No backticks may follow those of a fence in the same line.
         self._opening = ticks if may_open else ""
         if begins and ticks.startswith("`"):
             self._span = ticks
@@ -59,11 +59,11 @@ class Code:
             self._span = ""
 
     def begin(self, character: str) -> None:
-        """A fence that names no language begins with this."""
+        """Take the first character of a fence without a language."""
         self._has_json = character in "[{"
 
     def end_line(self, line: str) -> bool:
-        """The line has ended; it, or the last of it, was this. Says whether a fence begins or ends with it."""
+        """Take the end of a line; `line` is all or the last part of it. Return whether a fence begins or ends there."""
         was = self._fence
         if self._fence:
             end = _END_OF_FENCE.fullmatch(line)
@@ -71,7 +71,7 @@ class Code:
                 self._fence = ""
         elif self._opening:
             self._fence = self._opening
-            # Where the ticks are not in what is left of a long line, what followed them was no language.
+            # If the ticks are not in the last part of a long line, what followed them was too long for a language.
             _, ticks, language = line.partition(self._opening)
             self._has_json = None if ticks and not language.strip() else bool(ticks and _JSON.match(language))
         self._opening = self._span = ""

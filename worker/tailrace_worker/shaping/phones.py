@@ -43,15 +43,15 @@ _OTHER: Final = re.compile(
 _LETTERS: Final = re.compile(rb"[A-Za-z#;,]")
 _ISBN: Final = re.compile(rb"97[89]\d{10}")
 _FEWEST_BARE_DIGITS: Final = 10
-"""A shorter number without anything between its digits counts anything but telephones."""
-# Of a price, a share, a path or a longer number.
+"""A shorter number without anything between its digits is hardly ever a telephone number."""
+# Parts of a price, a percentage, a path or a longer number.
 _NOT_BEFORE: Final = frozenset("-./\u2010\u2011$€£¥₩#")
 _NOT_AFTER: Final = frozenset("-/\u2010\u2011%€£¥")
 
 
 _DIGIT: Final = re.compile(rb"[0-9]")
 _LAST_DIGIT: Final = re.compile(rb"(?<=[0-9])[0-9](?![0-9A-Za-z_])")
-"""A number may end with it: what ends with a single digit is a list, or an ISBN."""
+"""A digit with which a number may end: what ends with a single digit is a list, or an ISBN."""
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _NOTHING: Final = r"[^\x{0}-\x{10FFFF}]"
 
@@ -77,14 +77,14 @@ _compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyrig
 
 
 class NumberingPlans:
-    """How telephone numbers are dialled within some regions.
+    """Tells which candidates are telephone numbers: with a country code, or as dialled within some regions.
 
-    phonenumbers decides. It takes 30 microseconds or more for a candidate in a region, and most candidates are numbers
-    of none: expressions over the digits tell beforehand what it refuses.
+    phonenumbers decides. It takes 30 microseconds or more for each candidate and region, and most candidates are not
+    telephone numbers: expressions over the digits sort out beforehand most of what it would reject.
     """
 
     def __init__(self, regions: Iterable[str]) -> None:
-        """Regions without telephones of their own are allowed, and add nothing."""
+        """Regions without a numbering plan are allowed, and add nothing."""
         plans = {region: metadata for region in regions if (metadata := PhoneMetadata.metadata_for_region(region))}
         self._regions = tuple(plans)
         self._bare = [_BareNumbers(plan) for plan in plans.values()]
@@ -92,7 +92,7 @@ class NumberingPlans:
         self._dialled = _set_of(forms)
 
     def reach(self, text: bytes, start: int, end: int) -> int:
-        """The last place in a candidate where a number that begins it can end, or `start` if none can."""
+        """Return the last position where a number at the start of a candidate can end, or `start` if there is none."""
         if character_before(text, start) in _NOT_BEFORE:
             return start
         number, digits = _parts(text[start:end])
@@ -118,7 +118,7 @@ class NumberingPlans:
             return _is_number(f"+{candidate[2:]}", None, Leniency.VALID)
         number, digits = _parts(text[start:end])
         if b"+" in number:
-            # Who writes a country code and gaps means a telephone, though its number be given to nobody.
+            # A number with a country code and gaps is meant as a telephone number, even if it is not assigned.
             is_spaced = number != b"+" + digits
             return _is_number(candidate, None, Leniency.POSSIBLE if is_spaced else Leniency.VALID)
         return not _counts_other(number, digits) and any(
@@ -136,7 +136,7 @@ class NumberingPlans:
 
 
 def _parts(candidate: bytes) -> tuple[bytes, bytes]:
-    """Its number without an extension, and the digits of that."""
+    """Return the number without its extension, and the digits of that."""
     number = _LETTERS.split(candidate, maxsplit=1)[0]
     return number, number.translate(None, _NO_DIGITS)
 
@@ -164,14 +164,14 @@ class _BareNumbers:
         self._prefix = re.compile((main.national_prefix_for_parsing or "(?!)").encode())
 
     def are_dialled(self, digits: bytes) -> bool:
-        """Whether the format for these digits goes without the prefix, or the prefix is there all the same."""
+        """Whether the format of these digits needs no national prefix, or they have it."""
         matched = set(self._formats.Match(digits) or ())
         needed = next((need for i, need in enumerate(self._need_prefix) if {2 * i, 2 * i + 1} <= matched), False)
         return not needed or bool(self._prefix.match(digits))
 
 
 def _prefixed(plan: PhoneMetadata) -> str:
-    """What the digits of a region's valid numbers match with a prefix, and some others."""
+    """Return an expression that matches the digits of all valid numbers of a region with a prefix, and some others."""
     country_code, prefix = plan.country_code, plan.national_prefix_for_parsing
     begin = f"(?:{country_code})?(?:{prefix})|{country_code}" if prefix else f"{country_code}"
     return f"(?:{begin})(?:{_national(plan)})|(?:{plan.international_prefix})[0-9]{{7,15}}"
@@ -197,7 +197,7 @@ def _needs_prefix(form: NumberFormat) -> bool:
 
 
 def _most_digits(digits: bytes, start: int) -> int:
-    """How many digits may be a valid number that begins with a country code at a place, or 0."""
+    """Return how many digits a valid number whose country code begins at `start` can have, or 0."""
     for length in (1, 2, 3):
         code = int(digits[start : start + length] or b"0")
         if code in COUNTRY_CODE_TO_REGION_CODE:
@@ -208,13 +208,13 @@ def _most_digits(digits: bytes, start: int) -> int:
 
 @lru_cache(maxsize=512)
 def _abroad(country_code: int) -> _Compiled:
-    """What follows a country code in valid numbers, and in some others."""
+    """Return an expression that matches what follows a country code in all valid numbers, and in some others."""
     plans = [
         PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
         for region in COUNTRY_CODE_TO_REGION_CODE[country_code]
     ]
     return _longest(
-        # What is written of them in place of the prefix may be a part of the number.
+        # With such a rule, the digits parsed as the prefix may be a part of the number.
         "[0-9]+"
         if plan.national_prefix_transform_rule
         else f"(?:{plan.national_prefix_for_parsing or ''})?(?:{plan.general_desc.national_number_pattern})"

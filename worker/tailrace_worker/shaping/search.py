@@ -14,19 +14,19 @@ MAX_MATCH_BYTES: Final = 8_192
 """What is longer is no match, so that no more than this is ever held back. Private keys of RSA with 8,192 bits fit."""
 
 KNOWN_NEXT: Final = r"(?:\b|\B)"
-"""Holds everywhere, but a match that ends with it waits for the character behind it."""
+"""Holds everywhere, but a match that ends with it waits for the character after it."""
 
 _CONTEXT_BYTES: Final = 4
 """How much stays of what was let go, for the assertions that look back: one character."""
 _PART_CHARS: Final = 4_096
 _MAX_MEMORY_BYTES: Final = 16 * 1024 * 1024
-"""Of one compiled expression. What fills twice of it takes seconds to compile."""
-# RE2 keeps states of all rules in a program together. Of too many rules they are too many for its memory, and each
-# piece takes 100 times as long. Each program takes two microseconds a piece, though.
+"""The limit for one compiled expression. One that fills twice as much takes seconds to compile."""
+# A program caches states for all of its rules together. With too many rules, the states exceed its memory, and each
+# piece takes 100 times as long. But each program takes two microseconds for a piece.
 _PROGRAM_CHARS: Final = 16_000
 _SHORT_PROGRAM_CHARS: Final = 24_000
 _SHORT_BYTES: Final = 24
-"""What a piece and what is held back before it have together, as a rule."""
+"""How long a piece is as a rule, with what is held back before it."""
 
 
 class Rule(NamedTuple):
@@ -36,17 +36,17 @@ class Rule(NamedTuple):
     patterns: Sequence[str]
     """In RE2's syntax. Of those that match at a place the one named first counts."""
     accepts: Callable[[bytes, int, int], bool] = lambda _text, _start, _end: True
-    """Looks closer at a match: at the text from a start to an end, and at one character before and after it. Where it
-    does not accept one, a shorter one at the same start is tried. Who looks behind a match needs patterns that end
-    with an assertion, such as `KNOWN_NEXT`."""
+    """Checks a match: the text from a start to an end, and one character before and after it. If it rejects a match, a
+    shorter one at the same start is tried. A check of the character after the match needs patterns that end with an
+    assertion, such as `KNOWN_NEXT`."""
     reach: Callable[[bytes, int, int], int] = lambda _text, _start, end: end
-    """Tells from a match that is none yet how far the longest one that is accepted can go: a place up to the end, or
-    the start if none is. It saves trying one end after another."""
+    """Returns where the longest acceptable match in an unchecked one can end: a position up to the end, or the start if
+    there is none. It saves trying one end after another."""
     lead: re.Pattern[bytes] = re.compile(b"")
-    """What a match begins with, and what is not to be hidden with it: the name of a secret."""
+    """The beginning of a match that is not hidden, such as the name of a secret."""
 
     def hidden_from(self, text: bytes, start: int, end: int) -> int:
-        """Where in a match that begins which is to be hidden."""
+        """Return where the hidden part of a match begins."""
         lead = self.lead.match(text, start, end)
         return lead.end() if lead else start
 
@@ -84,7 +84,7 @@ class Rules:
         """Raises `InvalidRequest` for a pattern that cannot be used."""
         rules = tuple(rules)
         forms = [_form(rule) for rule in rules]
-        # The largest first: what is too large for RE2 is to be refused soon.
+        # The largest first, so that a pattern that is too large for RE2 is rejected early.
         self._begun = _begun(forms, _PROGRAM_CHARS)
         self._short_begun = _begun([_form(rule, _SHORT_BYTES) for rule in rules], _SHORT_PROGRAM_CHARS)
         groups = _together([f"({form.whole})" for form in forms], _PROGRAM_CHARS)
@@ -93,7 +93,7 @@ class Rules:
         self._rules = [(rule, _compiled(form.whole)) for rule, form in zip(rules, forms, strict=True)]
 
     def open_from(self, text: bytes, start: int) -> int:
-        """The first place from `start` on where more text could make a match, or make another one of it."""
+        """Return the first position from `start` on where more text could make a match, or change one."""
         start = max(start, len(text) - MAX_MATCH_BYTES)
         place = len(text)
         for program in self._short_begun if place - start <= _SHORT_BYTES else self._begun:
@@ -111,7 +111,7 @@ class Rules:
         firsts = [_first(group, text, start) for group in self._any]
         while (first := min(firsts))[0] < stop:
             start, index, end = first
-            # Those before the one that has matched do not match here.
+            # The rules before the one that has matched do not match here.
             for rule, compiled in self._rules[index:]:
                 if end := _end(text, start, rule, compiled, end):
                     return rule.hidden_from(text, start, end), end, rule.kind
@@ -123,7 +123,7 @@ class Rules:
 
 
 class Search:
-    """Looks at one text. What may be the beginning of a match is kept until that is known."""
+    """Searches one text. What may be the beginning of a match is held until that is known."""
 
     def __init__(self, rules: Rules, said: str = "") -> None:
         """`said` stands before the text, and was looked at."""
@@ -164,13 +164,13 @@ def _form(rule: Rule, longest: int | None = None) -> Form:
 
 
 def _begun(forms: Iterable[Form], most_chars: int) -> list[_Compiled]:
-    # The shortest first: addresses of mail, which any word may begin, are among them, and save asking the others.
+    # The shortest first: any word may begin an e-mail address, and then the others need not be searched for.
     groups = _together(sorted((form.begun for form in forms), key=len), most_chars)
     return [_compiled(f"(?:{'|'.join(group)})\\z") for group in groups]
 
 
 def _together(patterns: Iterable[str], most_chars: int) -> list[list[str]]:
-    """Patterns in groups of so many characters, or of one pattern that has more."""
+    """Group patterns, each group with at most so many characters, or with one pattern that has more."""
     groups: list[list[str]] = []
     chars = most_chars
     for pattern in patterns:
@@ -190,7 +190,7 @@ def _first(group: tuple[_Compiled, int], text: bytes, start: int) -> tuple[int, 
 
 
 def _end(text: bytes, start: int, rule: Rule, compiled: _Compiled, end: int) -> int:
-    """Where the longest match ends that is accepted, or 0. `end` is where the rule's first one does, if not 0."""
+    """Return where the longest accepted match ends, or 0. `end` is where the rule's first match ends, 0 if unknown."""
     stop = min(len(text), start + MAX_MATCH_BYTES)
     if not start < end <= stop:
         end = _match_end(compiled, text, start, stop)

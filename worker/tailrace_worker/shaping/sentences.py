@@ -1,4 +1,4 @@
-"""Where sentences end, in text that is still on its way."""
+"""Finds where sentences end in text that is still coming."""
 
 from typing import Final
 
@@ -11,17 +11,17 @@ _WIDE: Final = r"\u3002\uff01\uff1f"
 _STOP: Final = f"[{_NARROW}{_WIDE}]"
 _CLOSING: Final = r"\p{Pe}\p{Pf}\"'*_`"
 _OPENING: Final = r"\p{Pi}"
-"""What closes as well before a space, and opens directly behind a full-width stop."""
+"""What also closes before a space, but opens directly after a full-width stop."""
 _BEFORE_WORD: Final = r"\p{Ps}\p{Pi}\p{Pf}\p{Pd}\"'*_"
 _MARK: Final = r"\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SM}"
 
 _LINE_ENDS: Final = r"[^\S\n]*+\n"
 _NEXT_WORD: Final = rf"\s++[{_BEFORE_WORD}]*+(?P<next>[^\s{_BEFORE_WORD}{_NARROW}{_WIDE}\p{{Ll}}])"
-"""A small letter goes on with the sentence, and a stop with an ellipsis that is spaced."""
+"""Before a small letter the sentence goes on, and before a stop an ellipsis with spaces."""
 
 _END: Final = regex.compile(
     rf"(?<!{_STOP}|\.[^\S\n])(?:"
-    # A sentence goes on behind a title or brackets, and in Japanese with と behind what somebody says.
+    # A sentence goes on after a title or brackets, and in Japanese with と after direct speech.
     rf"[{_NARROW}]*[{_WIDE}]{_STOP}*+(?<!\.)"
     rf"(?:[{_CLOSING}]++(?<![\u3009\u300b\uff09])(?=[^{_MARK}\u3068])|(?=[^{_MARK}{_CLOSING}]))"
     rf"|(?:(?P<ellipsis>\.{{2,}}+)|(?P<dot>\.)|{_STOP}++)[{_CLOSING}{_OPENING}]*+"
@@ -31,7 +31,7 @@ _ANY_STOP: Final = regex.compile(_STOP)
 _SETTLED: Final = regex.compile(rf"(?r)[^\s{_NARROW}{_WIDE}{_CLOSING}{_OPENING}{_BEFORE_WORD}]")
 
 _UNSETTLED_CHARS: Final = 100
-"""How many stops, closing and opening marks, and spaces are looked at again at most, so that a run of them is cheap."""
+"""How many stops, marks and spaces at the end are searched again at most, so that a long run of them is cheap."""
 
 _BETWEEN_WORDS: Final = rf"\s{_WIDE}\p{{Ps}}\p{{Pe}}\p{{Pi}}\p{{Pf}}\"'*_\u2014\u2022\u2043"
 _WORD: Final = regex.compile(rf"(?r)(?<![^{_BETWEEN_WORDS}])[^{_BETWEEN_WORDS}]{{1,16}}")
@@ -53,14 +53,14 @@ _SINGLE_QUOTE: Final = regex.compile(
 
 
 def last_sentence_end(text: str, seen: int) -> int:
-    """The end of the last sentence, with its closing quotes and brackets; 0 where none ends but those seen before.
+    """Return the end of the last sentence, with its closing quotes and brackets; 0 if no sentence ends after `seen`.
 
-    It takes a space behind a stop to tell one from `3.14` or a URL, and the word behind the space, which is small if
-    the sentence goes on; a line break or a full-width stop takes no word. So of the text that was `seen`, in which no
-    sentence ended, the last characters are looked at again.
+    A stop ends a sentence only if a space follows, unlike in `3.14` or a URL, and then a word that does not begin with
+    a small letter. Before a line break, or if the stop is full-width, no word is needed. So the last of the `seen`
+    characters, in which no sentence ended, are searched again.
 
-    A cut in the middle of a sentence is worse than a missing one, because what is held goes soon anyway. So none is at
-    an abbreviation, a small number, a letter, or dots, or before what was quoted or put in brackets is over.
+    A cut in the middle of a sentence is worse than a missing one, because text is not held for long anyway. So there is
+    none at an abbreviation, a small number, a single letter or dots, and none inside a quote or brackets.
     """
     start = seen
     if seen and not text[seen - 1].isalnum():

@@ -12,7 +12,7 @@ from tailrace_worker.provider import Piece, Usage
 Text: TypeAlias = Delta | Reasoning | Refusal
 
 _TURN_CHARS: Final = 1_024
-"""Dense numbers take all kinds of a guard up to 20 microseconds a character, and prose less than one."""
+"""A guard with all kinds takes up to 20 microseconds a character of dense numbers, and less than one of prose."""
 
 
 class Watch(Protocol):
@@ -33,7 +33,7 @@ class Watch(Protocol):
 
 
 async def in_turns(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
-    """Cuts a large piece of text, as a whole answer may be one: other tasks have their turn after each part."""
+    """Cuts large pieces of text, such as a whole answer, so that other tasks can run after each part."""
     async with aclosing(pieces):
         async for piece in pieces:
             if isinstance(piece, Delta | Reasoning | Refusal) and len(piece.text) > _TURN_CHARS:
@@ -51,12 +51,12 @@ async def watched(
 ) -> AsyncGenerator[Piece, None]:
     """Watches each text with a watch of its own, up to a tool call or the end.
 
-    `first` watches what is said first: it goes on from what earlier attempts have said. Usage and notices are no part
-    of a text, and end none: there are providers that tell the usage with every chunk.
-    Where the provider breaks off, what was held back is not shown: nobody knows what it would have become.
+    `first` watches what is said first: it goes on from what earlier attempts have said. Usage and notices end no text,
+    because some providers send the usage with every chunk. If the provider breaks off, what was held back is not shown:
+    nobody knows what it would have become.
     """
     watches: dict[type[Text], Watch] = {Delta: first} if first else {}
-    # A block of reasoning may be signed long after it, with tool calls between them.
+    # A block of reasoning may be signed long after its text, with tool calls in between.
     has_altered = False
     async with aclosing(pieces):
         async for piece in pieces:
@@ -65,7 +65,7 @@ async def watched(
                     block = watches.pop(Reasoning, None) or watch()
                     for text in chain(block.feed(piece.text), block.end()):
                         yield Reasoning(text=text)
-                    # What was altered would not be taken back with its signature, and is left out without one.
+                    # The provider would reject an altered block with its signature. Without one, the block is left out.
                     if not (has_altered or block.has_altered):
                         yield Reasoning(text="", signature=signature)
                     has_altered = False

@@ -11,23 +11,23 @@ from tailrace_worker.shaping.search import KNOWN_NEXT, Rule
 WORD: Final = "word"
 
 _SAME: Final = {
-    # Between two words the line may end, or must not.
+    # Any white space, a line end and non-breaking spaces too.
     " ": rf"[\s{SPACE}]",
     **dict.fromkeys("'\u2019\u02bc", r"['\x{2019}\x{2BC}]"),
     **dict.fromkeys("-\u2010\u2011", f"[{HYPHEN}]"),
 }
-"""Characters that one writes for each other."""
+"""Characters that are written for each other."""
 
 
 def words_rule(words: Sequence[str]) -> Rule:
     """The rule that finds any of the words."""
-    # Of words that begin with each other the longest counts; where it goes on in the text, the next one is tried.
+    # Of words that begin alike the longest counts; if it does not end in the text, the next one is tried.
     longest_first = sorted(words, key=len, reverse=True)
     return Rule(WORD, list(map(_bounded, longest_first)), _is_whole)
 
 
 def _bounded(word: str) -> str:
-    # RE2 knows the boundaries of words of ASCII alone, but knows them already when a match may begin.
+    # RE2 knows word boundaries only for ASCII, but checks those before it begins a match.
     letters = list(_letters(word))
     left = r"\b" if re.fullmatch(r"\w", letters[0], re.ASCII) else ""
     right = r"\b" if re.fullmatch(r"\w", letters[-1], re.ASCII) else KNOWN_NEXT
@@ -56,7 +56,7 @@ def _written(letter: str) -> str:
         form = unicodedata.normalize("NFC", first + mark) + marks[:index] + marks[index + 1 :]
         if unicodedata.normalize("NFD", form) == decomposed:
             forms.add(form)
-    # The longest first: a letter is not to be found without its marks.
+    # The longest first, so that no letter is found without its marks.
     spelled = "|".join(map(re.escape, sorted(forms, key=lambda form: (-len(form), form))))
     return spelled if len(forms) == 1 else f"(?:{spelled})"
 
@@ -68,7 +68,7 @@ def _is_whole(text: bytes, start: int, end: int) -> bool:
 
 
 def _joins(character: str) -> bool:
-    """Whether it makes one word with a neighbour that does so too."""
+    """Whether a character forms one word with a neighbour that does so too."""
     return (
         character.isdigit()
         or character == "_"
