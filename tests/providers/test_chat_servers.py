@@ -12,7 +12,8 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from tests.fuzz import event_streams
-from tests.providers.wire_case import HEAD, WireCase, heard, plain, streamed, wrong
+from tests.providers.wire_case import HEAD, WireCase, plain, streamed, wrong
+from tests.providers.wire_reading import heard
 
 Rows: TypeAlias = dict[str, tuple[bytes, dict[str, Any]]]
 """By its name, what a server sends, and what is right to read from it."""

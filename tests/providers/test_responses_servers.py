@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tailrace.errors import FailureCode
 from tailrace_worker.provider import Alive
 from tests.providers.wire import sse
-from tests.providers.wire_case import WireCase, plain, streamed
-from tests.providers.wire_reading import cut, reading, signs, wrong
+from tests.providers.wire_case import WireCase, plain, streamed, wrong
+from tests.providers.wire_reading import cut, heard, reading, signs
 
 BOOM = "\N{COLLISION SYMBOL}"
 
@@ -596,22 +596,19 @@ CASES = [*WHOLE, *CALLS, *PLACES, *ENDS, *HALVES, *COUNTS, *SKIPPED]
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_a_response_is_neither_lost_nor_doubled_split_or_called_whole_if_it_is_not(case: WireCase) -> None:
-    assert await wrong(case) == []
+    assert wrong(case, await heard(case, [case.body()])) == []
 
 
 @settings(max_examples=300, deadline=None)
 @given(case=st.sampled_from(CASES), places=st.lists(st.integers(0, 4_000), max_size=8), crlf=st.booleans())
 def test_how_a_response_is_cut_into_chunks_does_not_matter(case: WireCase, places: list[int], crlf: bool) -> None:
-    async def both() -> None:
-        body = case.body()
-        chunks = cut(body.replace(b"\n", b"\r\n") if crlf else body, places)
+    body = case.body()
+    chunks = cut(body.replace(b"\n", b"\r\n") if crlf else body, places)
 
-        answer, error = await reading(case, chunks)
-        right, failed = await reading(case, [body])
+    answer, error = asyncio.run(reading(case, chunks))
+    right, failed = asyncio.run(reading(case, [body]))
 
-        assert (answer, error and error.code) == (right, failed and failed.code)
-
-    asyncio.run(both())
+    assert (answer, error and error.code) == (right, failed and failed.code)
 
 
 @pytest.mark.parametrize(

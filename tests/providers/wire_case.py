@@ -1,25 +1,15 @@
 """An answer of a compatible server, byte for byte, and what is right to read from it."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from tailrace import GenerationRequest
-from tailrace.answer import Answer
-from tailrace.errors import ProviderError
-from tailrace.events import Completed, Failed
+from tailrace.answer import CalledTool
 from tailrace.support import ApiKind
-from tailrace_worker.provider import Provider
 from tailrace_worker.providers.json_decoder import members
-from tests.providers.raw_server import Peer, raw_providers
-from tests.providers.wire import EVENT_STREAM, Client, adapter, pieces_of
-from tests.recorded.folded import Folded
+from tests.recorded.folded import Call
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 
@@ -75,72 +65,9 @@ def _event(event: object) -> bytes:
     return f"{name}data: {json.dumps(event)}".encode()
 
 
-class CaseServer:
-    """Answers each request of a case; `called_at` has the times, by the loop's clock."""
-
-    def __init__(self, case: WireCase) -> None:
-        self.called_at: list[float] = []
-        self._case = case
-
-    async def serve(self, peer: Peer) -> None:
-        """Serve a connection."""
-        with suppress(asyncio.IncompleteReadError):
-            while True:
-                await peer.request()
-                self.called_at.append(asyncio.get_running_loop().time())
-                response = self._case.answer(len(self.called_at) - 1)
-                if not self._case.seconds_between_events:
-                    await peer.say(response)
-                    continue
-                *events, last = response.split(b"\n\n")
-                for event in events:
-                    await peer.say(event + b"\n\n")
-                    await asyncio.sleep(self._case.seconds_between_events)
-                await peer.say(last)
-
-
-@asynccontextmanager
-async def serving(
-    case: WireCase, monkeypatch: pytest.MonkeyPatch
-) -> AsyncGenerator[tuple[CaseServer, Mapping[str, Provider]]]:
-    """Open the adapters, pointed at a server that answers as the case says."""
-    server = CaseServer(case)
-    async with raw_providers(server.serve, monkeypatch) as providers:
-        yield server, providers
-
-
-async def heard(case: WireCase, chunks: Sequence[bytes]) -> Mapping[str, Any]:
-    """Return what an adapter reads from the body of the first response, cut into these chunks."""
-    head, answer = case.answers[0].partition(b"\r\n\r\n")[0], Folded()
-    is_json = b"application/json" in head
-    client = Client(chunks, content_type="application/json" if is_json else EVENT_STREAM)
-    failure: ProviderError | None = None
-    try:
-        async for piece in pieces_of(adapter(case.kind, client), case.asking()):
-            answer.add(piece)
-    except ProviderError as error:
-        failure = error
-    finish = answer.finishes[0] if answer.finishes else None
-    calls = answer.calls.values()
-    return {
-        "text": answer.text,
-        "reasoning": answer.reasoning,
-        "refusal": answer.refusal,
-        "finish": finish.reason if finish else "BROKEN",
-        "word": finish.provider_reason if finish else None,
-        "ending": "failed" if failure else "completed",
-        "code": str(failure.code) if failure else None,
-        "retryable": failure.retryable if failure else None,
-        "says": str(failure) if failure else "",
-        "usage": [answer.usage.input_tokens, answer.usage.output_tokens],
-        "tools": [[call.call_id, call.name, _parsed(call.arguments)] for call in calls],
-        "signed": [block.get("signature") for block in answer.blocks],
-    }
-
-
-def problems(case: WireCase, answer: Answer, server: CaseServer) -> list[str]:
-    """Say what is not right with an answer that a job has read."""
-    return wrong(case, _read(answer, server))
+def called(calls: Iterable[Call | CalledTool]) -> list[list[object]]:
+    """Return the id, the name and the value of the arguments of each call."""
+    return [[call.call_id, call.name, _parsed(call.arguments)] for call in calls]
 
 
 def wrong(case: WireCase, read: Mapping[str, Any]) -> list[str]:
@@ -164,28 +91,6 @@ def wrong(case: WireCase, read: Mapping[str, Any]) -> list[str]:
         if not is_right:
             wrong.append(f"{name}: read {found!r}, right is {right!r}")
     return wrong
-
-
-def _read(answer: Answer, server: CaseServer) -> Mapping[str, Any]:
-    ending, calls = answer.ending, answer.tool_calls
-    failed = ending if isinstance(ending, Failed) else None
-    gaps = [after - before for before, after in pairwise(server.called_at)]
-    return {
-        "text": answer.text,
-        "reasoning": answer.reasoning,
-        "finish": ending.finish_reason if isinstance(ending, Completed) else "BROKEN",
-        "ending": ending.type if ending else None,
-        "code": failed.code if failed else None,
-        "retryable": failed.retryable if failed else None,
-        "says": failed.message if failed else "",
-        "usage": [answer.input_tokens, answer.output_tokens],
-        "refusal": answer.refusal,
-        "tools": [[call.call_id, call.name, _parsed(call.arguments)] for call in calls],
-        "ntools": len(calls),
-        "names": [call.name for call in calls],
-        "calls": len(server.called_at),
-        "mingap": min(gaps, default=None),
-    }
 
 
 def _parsed(arguments: str) -> object:

@@ -1,19 +1,14 @@
 """A handful of answers of compatible servers, run as jobs, and what they refuse a call with."""
 
-import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tailrace import Tailrace
-from tailrace.keys import arq_retry
-from tailrace_worker import calls
-from tailrace_worker.calls import Calls
 from tailrace_worker.generation import Generations
-from tailrace_worker.throttle import Throttle
 from tests.providers.test_chat_servers import HI, STOP, TABLES
-from tests.providers.wire_case import WireCase, plain, problems, serving, streamed
+from tests.providers.wire_case import WireCase, plain, streamed
+from tests.worker.case_job import problems
 
 READ = [
     ("whole", "[DONE] without a finish reason"),
@@ -86,15 +81,4 @@ def case_of(table: str, name: str) -> WireCase:
 async def test_a_job_ends_as_the_server_meant_it(
     case: WireCase, tailrace: Tailrace, generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(calls, "_JITTER_SECONDS", 0.001)
-    async with serving(case, monkeypatch) as (server, providers):
-        throttle = Throttle(generations.broker, generations.keys)
-        real = replace(generations, calls=Calls(providers, throttle, generations.settings))
-        job = await tailrace.enqueue(case.asking())
-        # What arq counts when it starts the first attempt.
-        await generations.broker.call("SET", arq_retry(job.id), 1)
-        async with asyncio.timeout(30):
-            await real.run(job.id, 1)
-            answer = await job.answer()
-    assert problems(case, answer, server) == []
+    assert await problems(case, tailrace, generations, monkeypatch) == []

@@ -1,18 +1,15 @@
 """A few of the answers of compatible servers, run as jobs: one call each, and the right ending."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
 from tailrace import Tailrace
-from tailrace.keys import arq_retry
-from tailrace_worker.calls import Calls
 from tailrace_worker.generation import Generations
-from tailrace_worker.throttle import Throttle
 from tests.providers import test_messages_servers as messages
 from tests.providers import test_responses_servers as responses
-from tests.providers.wire_case import WireCase, problems, serving
+from tests.providers.wire_case import WireCase
+from tests.worker.case_job import problems
 
 NAMES = {
     "no last event",
@@ -37,14 +34,4 @@ async def test_a_job_reads_the_answer_in_one_call(
 ) -> None:
     right = {name: value for name, value in case.right.items() if name in SEEN_BY_READERS}
     case = replace(case, right={**right, "ending": "completed", "calls": 1})
-    async with serving(case, monkeypatch) as (server, providers):
-        throttle = Throttle(generations.broker, generations.keys)
-        real = replace(generations, calls=Calls(providers, throttle, generations.settings))
-        job = await tailrace.enqueue(case.asking())
-        # What arq counts when it starts the first attempt.
-        await generations.broker.call("SET", arq_retry(job.id), 1)
-        async with asyncio.timeout(30):
-            await real.run(job.id, 1)
-            answer = await job.answer()
-
-    assert problems(case, answer, server) == []
+    assert await problems(case, tailrace, generations, monkeypatch) == []

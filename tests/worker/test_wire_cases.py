@@ -1,19 +1,14 @@
 """Answers as compatible servers really send them, run as jobs."""
 
-import asyncio
 import json
-from dataclasses import replace
 
 import pytest
 
-from tailrace import GenerationRequest, Tailrace
-from tailrace.keys import arq_retry
-from tailrace_worker import calls
-from tailrace_worker.calls import Calls
+from tailrace import Tailrace
 from tailrace_worker.generation import Generations
-from tailrace_worker.throttle import Throttle
-from tests.providers.wire_case import WireCase, problems, serving, streamed
+from tests.providers.wire_case import WireCase, streamed
 from tests.recorded.replay import SHARED
+from tests.worker.case_job import problems
 
 FOLDER = SHARED / "wire-cases"
 if not FOLDER.exists():
@@ -46,21 +41,4 @@ async def test_an_answer_is_neither_lost_nor_doubled_cut_or_called_again(
     generations: Generations,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(calls, "_JITTER_SECONDS", 0.001)
-    async with serving(case, monkeypatch) as (server, providers):
-        throttle = Throttle(generations.broker, generations.keys)
-        real = replace(generations, calls=Calls(providers, throttle, generations.settings))
-        job = await tailrace.enqueue(case.asking())
-        # What arq counts when it starts the first attempt.
-        await generations.broker.call("SET", arq_retry(job.id), 1)
-        async with asyncio.timeout(30):
-            await real.run(job.id, 1)
-            answer = await job.answer()
-    assert problems(case, answer, server) == []
-    message = answer.message
-    results = [
-        {"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in message.get("tool_calls", ())
-    ]
-    messages = [*case.asking().messages, message, *results, {"role": "user", "content": "Go on."}]
-    GenerationRequest.model_validate({**case.asking().model_dump(), "messages": messages})
+    assert await problems(case, tailrace, generations, monkeypatch) == []
