@@ -6,7 +6,8 @@ What is named here is loaded when it is first asked for: the import itself costs
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tailrace.answer import Answer, CalledTool, Snapshot, Usage
+    from tailrace.answer import Answer, Snapshot, Usage
+    from tailrace.attempt_content import CalledTool
     from tailrace.attempts import CancelOutcome
     from tailrace.client import Tailrace
     from tailrace.endings import JobEnding
@@ -54,7 +55,7 @@ else:
     # From the ground up, so that a name is looked for in what its own module imports anyway.
     _FLOORS = (
         *("errors", "keys", "settings", "messages", "shaping", "tools", "request", "events", "timing"),
-        *("attempts", "endings", "fleet", "answer", "job", "client"),
+        *("attempts", "endings", "fleet", "attempt_content", "answer", "job", "client"),
     )
 
     def __getattr__(name: str) -> object:

@@ -1,15 +1,14 @@
 """Folds the events of a job into the answer so far."""
 
-import json
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
+from tailrace.attempt_content import AttemptContent, CalledTool
 from tailrace.events import (
     Box,
     Cancelled,
     Completed,
-    Delta,
     Ending,
     Event,
     Failed,
@@ -17,71 +16,12 @@ from tailrace.events import (
     Gap,
     Notice,
     Queued,
-    Reasoning,
-    Refusal,
     Started,
-    ToolCall,
 )
 from tailrace.keys import BEGINNING, EntryId
 from tailrace.messages import AssistantMessage, PastReasoning, PastToolCall
 from tailrace.settings import Settings
 from tailrace.timing import Timing
-
-_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Notice
-
-
-class _Text:
-    """A text that grows. In pieces until it is read: joining at each would cost the square of its length."""
-
-    __slots__ = ("_pieces",)
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-
-    def __str__(self) -> str:
-        if len(self._pieces) > 1:
-            self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
-
-    def add(self, piece: str) -> None:
-        self._pieces.append(piece)
-
-
-class CalledTool:
-    """A tool call, as far as its fragments have come."""
-
-    __slots__ = ("_arguments", "call_id", "name")
-
-    def __init__(self) -> None:
-        self.call_id: str | None = None
-        self.name: str | None = None
-        self._arguments = _Text()
-
-    def __repr__(self) -> str:
-        return f"CalledTool(call_id={self.call_id!r}, name={self.name!r}, arguments={self.arguments!r})"
-
-    def add(self, fragment: ToolCall) -> None:
-        """Adds the next fragment of this call."""
-        self.call_id = fragment.call_id or self.call_id
-        self.name = fragment.name or self.name
-        self._arguments.add(fragment.arguments)
-
-    @property
-    def arguments(self) -> str:
-        """JSON, complete once the answer has ended."""
-        return str(self._arguments)
-
-    @property
-    def parsed_arguments(self) -> Any:
-        """The value of `arguments`: `{}` where there are none.
-
-        Raises:
-            ValueError: They are no JSON, as long as they are not complete.
-        """
-        try:
-            return json.loads(self.arguments or "{}")
-        except RecursionError:
-            raise ValueError(f"The arguments of {self.name!r} are nested too deeply.") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,59 +33,6 @@ class Usage:
     cached_input_tokens: int | None
     cache_write_input_tokens: int | None
     reasoning_tokens: int | None
-
-
-@dataclass(slots=True)
-class _Said:
-    """What one attempt said."""
-
-    text: _Text = field(default_factory=_Text)
-    reasoning: _Text = field(default_factory=_Text)
-    thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
-    """The blocks of the reasoning that were signed."""
-    unsigned: _Text = field(default_factory=_Text)
-    """What was thought since the last of them,"""
-    unsigned_after: tuple[int, int] | None = None
-    """and behind how many characters of the text and how many tool calls that began."""
-    refusal: _Text = field(default_factory=_Text)
-    tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
-    boxes: list[Box] = field(default_factory=list[Box])
-    notices: list[Notice] = field(default_factory=list[Notice])
-    complete: bool = True
-
-    def add(self, piece: _Piece) -> None:
-        match piece:
-            case Delta():
-                self.text.add(piece.text)
-            case Reasoning():
-                self.reasoning.add(piece.text)
-                self._think(piece)
-            case Refusal():
-                self.refusal.add(piece.text)
-            case ToolCall():
-                self.tool_calls.setdefault(piece.index, CalledTool()).add(piece)
-            case Box():
-                self.boxes.append(piece)
-            case Notice():
-                self.notices.append(piece)
-
-    def _think(self, piece: Reasoning) -> None:
-        if self.unsigned_after is None:
-            self.unsigned_after = len(str(self.text)), len(self.tool_calls)
-        self.unsigned.add(piece.text)
-        if piece.signature:
-            block = PastReasoning(text=str(self.unsigned), signature=piece.signature)
-            chars, calls = self.unsigned_after
-            if chars:
-                block["after_chars"] = chars
-            if calls:
-                block["after_calls"] = calls
-            self.thoughts.append(block)
-            self.break_off_thought()
-
-    def break_off_thought(self) -> None:
-        """Begin another block with what is thought from here on."""
-        self.unsigned, self.unsigned_after = _Text(), None
 
 
 def _among(calls: list[PastToolCall | None], block: PastReasoning) -> PastReasoning:
@@ -161,7 +48,7 @@ class Answer:
     def __init__(self, settings: Settings | None = None) -> None:
         """The settings, by default the environment's, have the thresholds of `timing`."""
         self._settings = settings
-        self._said = _Said()
+        self._said = AttemptContent()
         self.attempt = 0
         """The attempt that is speaking; 0 while none has begun."""
         self.cursor: EntryId = BEGINNING
@@ -182,7 +69,7 @@ class Answer:
                 if event.continues:
                     self._said.break_off_thought()
                 else:
-                    self._said = _Said()
+                    self._said = AttemptContent()
             case Completed() | Failed() | Cancelled():
                 self.ending = event
             case Gap():
@@ -197,7 +84,7 @@ class Answer:
                 if self.attempt < event.id.attempt:
                     if self.attempt:
                         # Its `started` is missing, and nobody knows whether it continued.
-                        self._said = _Said(complete=False)
+                        self._said = AttemptContent(complete=False)
                     self.attempt = event.id.attempt
                 self._said.add(event)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tailrace import GenerationRequest
-from tailrace.answer import CalledTool
+from tailrace.attempt_content import CalledTool
 from tailrace.support import ApiKind
 from tailrace_worker.providers.json_decoder import members
 from tests.recorded.folded import Call

@@ -1,0 +1,118 @@
+"""`AttemptContent`: what one attempt has said, joined from its events."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.messages import PastReasoning
+
+_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Notice
+
+
+class _Text:
+    """A text that grows. In pieces until it is read: joining at each would cost the square of its length."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def __str__(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+
+
+class CalledTool:
+    """A tool call, as far as its fragments have come."""
+
+    __slots__ = ("_arguments", "call_id", "name")
+
+    def __init__(self) -> None:
+        self.call_id: str | None = None
+        self.name: str | None = None
+        self._arguments = _Text()
+
+    def __repr__(self) -> str:
+        return f"CalledTool(call_id={self.call_id!r}, name={self.name!r}, arguments={self.arguments!r})"
+
+    def add(self, fragment: ToolCall) -> None:
+        """Adds the next fragment of this call."""
+        self.call_id = fragment.call_id or self.call_id
+        self.name = fragment.name or self.name
+        self._arguments.add(fragment.arguments)
+
+    @property
+    def arguments(self) -> str:
+        """JSON, complete once the answer has ended."""
+        return str(self._arguments)
+
+    @property
+    def parsed_arguments(self) -> Any:
+        """The value of `arguments`: `{}` where there are none.
+
+        Raises:
+            ValueError: They are no JSON, as long as they are not complete.
+        """
+        try:
+            return json.loads(self.arguments or "{}")
+        except RecursionError:
+            raise ValueError(f"The arguments of {self.name!r} are nested too deeply.") from None
+
+
+@dataclass(slots=True)
+class AttemptContent:
+    """What one attempt said."""
+
+    text: _Text = field(default_factory=_Text)
+    reasoning: _Text = field(default_factory=_Text)
+    thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
+    """The blocks of the reasoning that were signed."""
+    unsigned: _Text = field(default_factory=_Text)
+    """What was thought since the last of them,"""
+    unsigned_after: tuple[int, int] | None = None
+    """and behind how many characters of the text and how many tool calls that began."""
+    refusal: _Text = field(default_factory=_Text)
+    tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
+    boxes: list[Box] = field(default_factory=list[Box])
+    notices: list[Notice] = field(default_factory=list[Notice])
+    complete: bool = True
+
+    def add(self, piece: _Piece) -> None:
+        """Adds the next event of the attempt."""
+        match piece:
+            case Delta():
+                self.text.add(piece.text)
+            case Reasoning():
+                self.reasoning.add(piece.text)
+                self._think(piece)
+            case Refusal():
+                self.refusal.add(piece.text)
+            case ToolCall():
+                self.tool_calls.setdefault(piece.index, CalledTool()).add(piece)
+            case Box():
+                self.boxes.append(piece)
+            case Notice():
+                self.notices.append(piece)
+
+    def _think(self, piece: Reasoning) -> None:
+        if self.unsigned_after is None:
+            self.unsigned_after = len(str(self.text)), len(self.tool_calls)
+        self.unsigned.add(piece.text)
+        if piece.signature:
+            block = PastReasoning(text=str(self.unsigned), signature=piece.signature)
+            chars, calls = self.unsigned_after
+            if chars:
+                block["after_chars"] = chars
+            if calls:
+                block["after_calls"] = calls
+            self.thoughts.append(block)
+            self.break_off_thought()
+
+    def break_off_thought(self) -> None:
+        """Begin another block with what is thought from here on."""
+        self.unsigned, self.unsigned_after = _Text(), None
