@@ -1,4 +1,4 @@
-"""What `redact` finds of what is to be found, and what others find.
+"""How much `redact` finds of what it should find, compared with other tools.
 
     python -m benchmarks.redaction                      # telephone numbers
     python -m benchmarks.redaction --detect-secrets DIR # secrets too, of the tests in a checkout of detect-secrets
@@ -25,13 +25,13 @@ LOCALES: Final = ("en_US", "es_MX", "sv_SE", "pt_BR", "pl_PL", "en_AU", "zh_CN",
 
 
 def found(text: str, kind: Kind) -> list[str]:
-    """What is found of a kind in a text."""
+    """Return what `redact` finds of a kind in a text."""
     search = Search(rules_of({"type": "redact", "kinds": [kind]}))
     return [passage.text for passage in (*search.feed(text), *search.end()) if passage.kind]
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package is there; where it is not, this is said."""
+    """Whether a package is installed; prints a line if it is not."""
     if importlib.util.find_spec(package):
         return True
     print(f"{package} is not installed: what needs it is left out.")
@@ -78,7 +78,7 @@ def secrets(directory: Path) -> None:
 
 
 def samples_of(path: Path) -> Iterator[str]:
-    """What the tests of a module expect to be found: the first of their parameters, unless the other one is false."""
+    """Return what the tests of a module expect to be found: their first parameter, unless the second one is false."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -101,7 +101,7 @@ def samples_of(path: Path) -> Iterator[str]:
 
 
 def functions(module: ModuleType) -> Iterable[Any]:
-    """The functions of a module and of its classes."""
+    """Yield the functions of a module and of its classes."""
     for value in vars(module).values():
         yield value
         if isinstance(value, type) and value.__module__ == module.__name__:
@@ -109,7 +109,7 @@ def functions(module: ModuleType) -> Iterable[Any]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--numbers", type=int, default=200, help="a locale (default: %(default)s)")
     parser.add_argument("--detect-secrets", type=Path, metavar="DIR", help="its tests/plugins")

@@ -44,7 +44,7 @@ def _rule(node: ast.expr) -> Rule | None:
 
 
 def cuts(text: str) -> list[int]:
-    """Where a text is cut that comes character by character."""
+    """Return where a text that comes character by character is cut."""
     found: list[int] = []
     start = 0
     for at in range(1, len(text) + 1):
@@ -55,12 +55,12 @@ def cuts(text: str) -> list[int]:
 
 
 def _solid(text: str) -> str:
-    """The text without its white space, of which rules differ in whose it is."""
+    """Return the text without white space, because rules differ in which sentence it belongs to."""
     return "".join(text.split())
 
 
 def compare(text: str, sentences: list[str]) -> tuple[list[str], int, int]:
-    """The early cuts in their context, how many ends are missed, and how many there are."""
+    """Return the early cuts in their context, how many ends are missed, and how many there are."""
     *inner, _ = accumulate(len(_solid(sentence)) for sentence in sentences)
     ends = set(inner)
     came = {len(_solid(text[:cut])): cut for cut in cuts(text) if _solid(text[cut:])}
@@ -73,7 +73,7 @@ def compare(text: str, sentences: list[str]) -> tuple[list[str], int, int]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path, help="Python files with golden rules")
     rows: list[list[object]] = []

@@ -11,7 +11,7 @@ _Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Notice
 
 
 class _Text:
-    """A text that grows. In pieces until it is read: joining at each would cost the square of its length."""
+    """A text that grows. It is joined when it is read: joining at each piece would take quadratic time."""
 
     __slots__ = ("_pieces",)
 
@@ -28,7 +28,7 @@ class _Text:
 
 
 class CalledTool:
-    """A tool call, as far as its fragments have come."""
+    """A tool call, as far as its fragments have been received."""
 
     __slots__ = ("_arguments", "call_id", "name")
 
@@ -53,10 +53,10 @@ class CalledTool:
 
     @property
     def parsed_arguments(self) -> Any:
-        """The value of `arguments`: `{}` where there are none.
+        """The value of `arguments`: `{}` if there are none.
 
         Raises:
-            ValueError: They are no JSON, as long as they are not complete.
+            ValueError: They are not JSON, because they are not complete yet.
         """
         try:
             return json.loads(self.arguments or "{}")
@@ -71,11 +71,11 @@ class AttemptContent:
     text: _Text = field(default_factory=_Text)
     reasoning: _Text = field(default_factory=_Text)
     thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
-    """The blocks of the reasoning that were signed."""
+    """The blocks of reasoning that are signed."""
     unsigned: _Text = field(default_factory=_Text)
-    """What was thought since the last of them,"""
+    """The reasoning since the last of them."""
     unsigned_after: tuple[int, int] | None = None
-    """and behind how many characters of the text and how many tool calls that began."""
+    """How many characters of the text and how many tool calls came before that reasoning."""
     refusal: _Text = field(default_factory=_Text)
     tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
     boxes: list[Box] = field(default_factory=list[Box])

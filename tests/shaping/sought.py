@@ -18,7 +18,7 @@ class Found(NamedTuple):
     """A match."""
 
     start: int
-    """Where that begins which is to be hidden."""
+    """Return where the hidden part begins."""
     end: int
     kind: str
 

@@ -8,11 +8,11 @@ HYPHEN: Final = r"\x{2010}\x{2011}-"
 
 
 def character_before(text: bytes, place: int) -> str:
-    """The character that ends at a place, or nothing where the text begins."""
+    """Return the character before a position, or an empty text at the beginning."""
     # A lone surrogate is a character, too: looking past it would take more text than there may be yet.
     return text[max(0, place - 4) : place].decode(errors="replace")[-1:]
 
 
 def character_after(text: bytes, place: int) -> str:
-    """The character that begins at a place, or nothing where the text ends."""
+    """Return the character after a position, or an empty text at the end."""
     return text[place : place + 4].decode(errors="replace")[:1]

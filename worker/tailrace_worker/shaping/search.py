@@ -183,7 +183,7 @@ def _together(patterns: Iterable[str], most_chars: int) -> list[list[str]]:
 
 
 def _first(group: tuple[_Compiled, int], text: bytes, start: int) -> tuple[int, int, int]:
-    """Where a group's first match begins, the index of its rule, and where it ends."""
+    """Return where a group's first match begins, the index of its rule, and where the match ends."""
     compiled, index = group
     match = compiled.search(text, start)
     return (match.start(), index + (match.lastindex or 1) - 1, match.end()) if match else (len(text), 0, 0)
