@@ -19,6 +19,8 @@ class Proxy:
         self._replies = b""
         self._heard = asyncio.Condition()
         self.hold_replies = False
+        self.refuses = False
+        """Whether new connections are closed at once."""
         self.trap: bytes | None = None
         """Once a request holds this, no reply passes any more: who sent it is caught between request and reply."""
 
@@ -65,6 +67,9 @@ class Proxy:
         self.hold_replies = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         try:
             up_reader, up_writer = await asyncio.open_connection(self._target.hostname, self._target.port)

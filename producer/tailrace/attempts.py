@@ -4,16 +4,25 @@ The id of an entry is the fence, so what decides about ids is decided in Redis, 
 attempt above the last one, and which `SEQ` comes next.
 """
 
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from tailrace.broker import Broker, ms, script, text
+from tailrace.broker import Broker, Command, ms, script, text
 from tailrace.errors import JobNotFound
-from tailrace.events import Ending, encode
+from tailrace.events import Ending, encode, pairs
+from tailrace.history import HISTORY
 from tailrace.keys import EntryId, Keys
 
+_MAX_PASSED_OVER: Final = 2**24
+"""Among how many numbers the next attempt's is drawn in another history: two lost starts never have the same."""
+
 # KEYS: events, record, cancel, regenerated. Leaves `last` nil where there is no stream.
-_READ_LAST = """
+_READ_LAST = (
+    HISTORY
+    + """
 local events, record, cancel = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -33,43 +42,56 @@ local function append(attempt, fields)
   redis.call('XADD', events, id, unpack(fields))
   return id
 end
+local function is_of_another_history()
+  local known = redis.call('HGET', record, 'history')
+  return known and known ~= history()
+end
 -- By who does not run the job. Far above: that an attempt has begun may be what a crash of Redis took, and its worker
--- will put that back, unless it finds itself fenced.
+-- will put that back, unless it finds itself fenced. In another history the lost attempt may have had a high number.
 local function append_from_outside(fields)
-  return append(last.attempt + 1000, fields)
+  return append(last.attempt + (is_of_another_history() and 4294967296 or 1000), fields)
 end
 local function live(ms)
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ms) end
 end
 read_last()
 """
+)
 
 # ARGV: attempt, life in ms, time to keep in ms, worker, reason, how many workers may be lost, '1' where it continues,
-# provider and model where these are not the record's, the last SEQ that the worker knows of, then only from a body that
-# carries its request: request, provider, model, queue.
+# provider and model where these are not the record's, the last SEQ that the worker knows of, the token of the start,
+# how many numbers are passed over in another history, then only from a body that carries its request: request,
+# provider, model, queue.
 _BEGIN = (
     _READ_LAST
     + """
-local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[11]
+local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[13]
 if not last then
   if not request then return {'gone'} end
-  redis.call('HSET', record, 'request', request, 'provider', ARGV[12], 'model', ARGV[13], 'tenant', 'default',
-             'queue', ARGV[14], 'queued_at', now)
-  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[14])
+  redis.call('HSET', record, 'request', request, 'provider', ARGV[14], 'model', ARGV[15], 'tenant', 'default',
+             'queue', ARGV[16], 'queued_at', now, 'history', history())
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[16])
   last = {attempt = 0, seq = 1}
 end
-local known = redis.call('HMGET', record, 'tenant', 'request', 'provider', 'model', 'queued_at', 'expires_at')
-local tenant = known[1] or ''
+local stored = redis.call('HGETALL', record)
+local known = {}
+for i = 1, #stored, 2 do known[stored[i]] = stored[i + 1] end
+local tenant = known.tenant or ''
 local function over(...)
   append(attempt, {...})
   live(ARGV[3])
   return {'ended', (select(2, ...)), tenant}
 end
 if last.ended then return {'ended', last.type, tenant} end
+if is_of_another_history() then
+  -- Of this number another start may have been lost, whose entries readers and its worker still hold.
+  redis.call('HSET', record, 'history', history())
+  return {'behind', last.attempt + ARGV[12]}
+end
 if attempt <= last.attempt or last.seq < tonumber(ARGV[10]) then return {'behind', last.attempt} end
 local wanted = redis.call('GET', cancel)
 if wanted then return over('type', 'cancelled', 'at', now, 'reason', wanted) end
-if last.type == 'queued' and now > (tonumber(known[6] or '') or now) then
+if last.type == 'queued' and now > (tonumber(known.expires_at or '') or now) then
   return over('type', 'failed', 'at', now, 'code', 'expired_in_queue', 'retryable', '1', 'message',
               'The job waited in its queue for longer than it was allowed to.')
 end
@@ -90,8 +112,8 @@ if reason == 'worker_lost' and last.attempt > 0 then
   end
 end
 local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1],
-                'provider', ARGV[8] ~= '' and ARGV[8] or known[3] or '',
-                'model', ARGV[9] ~= '' and ARGV[9] or known[4] or '', 'worker', ARGV[4]}
+                'provider', ARGV[8] ~= '' and ARGV[8] or known.provider or '',
+                'model', ARGV[9] ~= '' and ARGV[9] or known.model or '', 'worker', ARGV[4], 'token', ARGV[11]}
 if attempt > 1 then
   table.insert(fields, 'reason')
   table.insert(fields, reason)
@@ -102,7 +124,7 @@ if ARGV[7] == '1' then
 end
 local id = append(attempt, fields)
 live(ARGV[2])
-return {'began', id, fields, tenant, known[2] or '', now, tonumber(known[5] or '') or now}
+return {'began', id, fields, now, stored}
 """
 )
 
@@ -121,6 +143,14 @@ live(ARGV[2])
 return {'cancelled', 'cancelled', known[1] or '', known[2] or '', now}
 """
 )
+
+# KEYS: events, record. ARGV: life in ms, time of the enqueue, queue, then the fields of the record.
+_RESTORE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return end
+redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+redis.call('XADD', KEYS[1], '0-1', 'type', 'queued', 'at', ARGV[2], 'queue', ARGV[3])
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+"""
 
 # ARGV: time to keep in ms, then the fields of the ending.
 _END = (
@@ -145,11 +175,32 @@ class Began:
     started: EntryId
     fields: tuple[bytes, ...]
     """The fields of `started` as they were appended, to be sent again should Redis lose them."""
-    tenant: str
-    request: bytes
+    token: bytes
+    """Tells this start from another one of the same number, should Redis have lost either."""
+    record: tuple[bytes, ...]
+    """The fields of the job's record, to be written again should Redis lose the job."""
     at: int
     """The server's time of `started`, Unix ms."""
-    queued_at: int
+
+    @property
+    def tenant(self) -> str:
+        """Whose job it is."""
+        return text(self._stored.get(b"tenant", b""))
+
+    @property
+    def request(self) -> bytes:
+        """What is asked, as JSON."""
+        return self._stored.get(b"request", b"")
+
+    @property
+    def queued_at(self) -> int:
+        """The server's time of the enqueue, Unix ms."""
+        queued_at = self._stored.get(b"queued_at", b"")
+        return int(queued_at) if queued_at.isdigit() else self.at
+
+    @property
+    def _stored(self) -> dict[bytes, bytes]:
+        return pairs(self.record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +263,7 @@ async def begin(
     `reason` says why there is another attempt; where it is `worker_lost` for the `max_lost`th time, the job fails.
     Only `carried` may create a stream that is not there.
     """
+    token = secrets.token_hex(8).encode()
     reply = await broker.call(
         *script(
             _BEGIN,
@@ -223,18 +275,15 @@ async def begin(
             reason,
             max_lost,
             *_resumed(resumed),
+            token,
+            1 + secrets.randbelow(_MAX_PASSED_OVER),
             *((carried.request, carried.provider, carried.model, carried.queue) if carried else ()),
         )
     )
     match reply:
-        case [b"began", started, fields, tenant, request, at, queued_at]:
+        case [b"began", started, fields, at, record]:
             return Began(
-                started=EntryId.decode(started),
-                fields=tuple(fields),
-                tenant=text(tenant),
-                request=request,
-                at=at,
-                queued_at=queued_at,
+                started=EntryId.decode(started), fields=tuple(fields), token=token, record=tuple(record), at=at
             )
         case [b"ended", ending, tenant]:
             return Over(ending=ending.decode(), tenant=text(tenant))
@@ -242,6 +291,19 @@ async def begin(
             return Behind(last_attempt=last_attempt)
         case _:
             return Gone()
+
+
+def restore_command(keys: Keys, job_id: str, record: Sequence[bytes], *, life_seconds: float) -> Command:
+    """Make a job anew that Redis has lost whole: its record, and its stream up to `queued`, byte for byte."""
+    stored = pairs(record)
+    return script(
+        _RESTORE,
+        (keys.events(job_id), keys.record(job_id)),
+        ms(life_seconds),
+        stored.get(b"queued_at", b""),
+        stored.get(b"queue", b""),
+        *record,
+    )
 
 
 class CancelOutcome(StrEnum):

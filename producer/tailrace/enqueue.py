@@ -9,6 +9,7 @@ from typing import Self
 from tailrace.attempts import no_stream
 from tailrace.broker import Broker, Command, ms, script, text
 from tailrace.errors import IdempotencyConflict, QueueFull
+from tailrace.history import HISTORY
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
 from tailrace.request import GenerationRequest
 from tailrace.settings import Settings
@@ -32,7 +33,9 @@ end
 """
 
 # KEYS: events, record. ARGV: life in ms, queue, request, how long it may wait in ms, then the record's other fields.
-_JOB_SIDE = """
+_JOB_SIDE = (
+    HISTORY
+    + """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local known = redis.call('HGET', KEYS[2], 'request')
@@ -40,27 +43,31 @@ if known then
   if known ~= ARGV[3] then return 'conflict' end
 else
   redis.call('HSET', KEYS[2], 'queued_at', now, 'expires_at', now + ARGV[4], 'queue', ARGV[2], 'request', ARGV[3],
-             unpack(ARGV, 5))
+             'history', history(), unpack(ARGV, 5))
   redis.call('XADD', KEYS[1], '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[2])
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
 end
 if redis.call('XLEN', KEYS[1]) > 1 then return 'begun' end
 return 'queued'
 """
+)
 
-# KEYS: queue, doorbell, queues, then the body of each job. ARGV: limit, queue, then of each job: job, body, life in ms,
-# deferral in ms. Returns the depth of a queue that has no room for all of them.
+# KEYS: queue, doorbell, queues, history, then the body of each job. ARGV: limit, queue, then of each job: job, body,
+# life in ms, deferral in ms. Returns the depth of a queue that has no room for all of them.
 # A body is there from here to the release: who comes second, with the same jobs, changes nothing.
 _QUEUE_SIDE = (
     RING
+    + HISTORY
     + """
-for i = 4, #KEYS do
+for i = 5, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then return false end
 end
 local depth, limit = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1])
-if limit > 0 and depth + #KEYS - 3 > limit then return depth end
-for i = 4, #KEYS do
-  local at = 4 * i - 13
+if limit > 0 and depth + #KEYS - 4 > limit then return depth end
+-- It has to be there before the first claim, which may get lost.
+if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], history() .. ' 0', 'PX', 604800000) end
+for i = 5, #KEYS do
+  local at = 4 * i - 17
   local deferral = tonumber(ARGV[at + 3])
   redis.call('SET', KEYS[i], ARGV[at + 1], 'PX', ARGV[at + 2])
   -- One step of a double apart, so that the jobs keep their order; back from now, so that all are due.
@@ -234,7 +241,7 @@ def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: in
     body = json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": round(time.time() * 1000)})
     return script(
         _QUEUE_SIDE,
-        (keys.queue(queue), keys.doorbell(queue), keys.queues, *map(arq_job, jobs)),
+        (keys.queue(queue), keys.doorbell(queue), keys.queues, keys.history, *map(arq_job, jobs)),
         limit,
         queue,
         *(

@@ -42,6 +42,8 @@ class Started(_Event):
     provider: str
     model: str
     worker: str
+    token: str | None = None
+    """Tells this start from another one of the same number, should Redis have lost either."""
     reason: str | None = None
     """Why there is another attempt, from the second one on."""
     continues: bool = False

@@ -111,6 +111,11 @@ class Keys:
         return f"{self.prefix}:queues"
 
     @property
+    def history(self) -> str:
+        """The history of the queues' data, and since when it lasts (Unix ms; 0: always): see `history.py`."""
+        return f"{self.prefix}:history"
+
+    @property
     def workers(self) -> str:
         """The names of the workers, scored by their last beat (Unix ms)."""
         return f"{self.prefix}:workers"

@@ -6,6 +6,7 @@ rung for a second is looked at all the same, because a ring may get lost.
 
 import asyncio
 import logging
+import math
 import time
 from itertools import chain
 from typing import Any
@@ -28,6 +29,8 @@ _logger = logging.getLogger(__name__)
 
 _SILENCE_SECONDS = 30.0
 _RETRY_SECONDS = 0.2
+_RESTORE_SECONDS = 5.0
+"""How long after an outage a stream that is gone is waited for."""
 _GRACE_SECONDS = 1.0
 """A Redis that was killed comes back without its last second, which publishers send again once they are connected."""
 
@@ -45,6 +48,7 @@ class Reader:
         """Where each inbox is, or was before it was full or over."""
         self._rota = Rota()
         self._away_since: float | None = None
+        self._reconnected_at = -math.inf
         self._bells: Bells
         self._abandoned: Abandoned
         self._running: asyncio.Task[None] | None = None
@@ -130,6 +134,8 @@ class Reader:
             try:
                 if not wire.is_connected:
                     await wire.connect()
+                    if self._away_since is not None:
+                        self._reconnected_at = time.monotonic()
                 await self._look(wire, called, resting)
             except BrokerUnavailable as error:
                 for cohort in (*called, *resting):
@@ -153,7 +159,8 @@ class Reader:
                 self._rota.rest(cohort)
         if resting:
             for cohort in await find_gone(wire, resting):
-                self._lose(cohort.stream)
+                if not self._may_be_restored:
+                    self._lose(cohort.stream)
             self._suspect_silent(resting)
 
     def _suspect_silent(self, cohorts: list[Cohort]) -> None:
@@ -193,7 +200,8 @@ class Reader:
     def _check_in(self, cohort: Cohort, newest: list[Any]) -> None:
         """Is there a stream, and does it reach as far as the cursor?"""
         if not newest:
-            self._lose(cohort.stream)
+            if not self._may_be_restored:
+                self._lose(cohort.stream)
             return
         ((raw_id, flat),) = newest
         newest_id, is_over = EntryId.decode(raw_id), _is_ending(flat)
@@ -204,6 +212,11 @@ class Reader:
             self._wait_or_refuse(cohort, newest_id, is_over=is_over)
         elif is_over and newest_id == cohort.cursor:
             self._close_all(cohort)
+
+    @property
+    def _may_be_restored(self) -> bool:
+        """Whether a stream that is gone may come back: what a restarted Redis has lost, its worker makes anew."""
+        return time.monotonic() - self._reconnected_at < _RESTORE_SECONDS
 
     def _wait_or_refuse(self, cohort: Cohort, newest_id: EntryId, *, is_over: bool) -> None:
         """The cursor is ahead: it is a wrong one, or what it has seen is not there again yet."""

@@ -151,7 +151,7 @@ async def test_a_deleted_job_leaves_nothing(tailrace: Tailrace, broker: Broker, 
     await other.delete()
     ours = keys.prefix.encode(), job.id.encode()
     left = {key.decode() for key in await broker.call("KEYS", "*") if any(part in key for part in ours)}
-    assert left == {keys.endings, keys.queues, keys.doorbell("default")}
+    assert left == {keys.endings, keys.queues, keys.history, keys.doorbell("default")}
     with pytest.raises(JobNotFound, match=job.id):
         await job.delete()
     with pytest.raises(JobNotFound):

@@ -128,7 +128,9 @@ async def running_worker(generations: Generations) -> AsyncGenerator[StreamWorke
     """A worker that claims jobs; at the exit it hands back what it still runs."""
     settings = generations.settings
     redis = open_redis(settings.redis_url)
-    async with Leases(settings.redis_url, generations.keys, lease_seconds=settings.lease_seconds) as leases:
+    async with Leases(
+        settings.redis_url, generations.keys, lease_seconds=settings.lease_seconds, life_seconds=60
+    ) as leases:
         worker = StreamWorker(generations, arq_function(settings), redis, leases)
         running = asyncio.create_task(worker.async_run())
         yield worker

@@ -19,6 +19,7 @@ from tailrace_worker.claims import (
     claim_command,
     new_token,
     read_claimed,
+    read_renewed,
     release_command,
     renew_command,
 )
@@ -52,9 +53,10 @@ class Side:
         )
         return read_claimed(await self.broker.call(*command), names, token).claims
 
-    async def renew(self, *claims: Claim, lease_seconds: float = 60) -> list[bytes]:
-        lost: list[bytes] = await self.broker.call(*renew_command(self.keys, claims, lease_seconds=lease_seconds))
-        return lost
+    async def renew(self, *claims: Claim, lease_seconds: float = 60) -> list[str]:
+        """Renews leases; returns the jobs that are not this worker's any more."""
+        renewed = read_renewed(await self.broker.call(*renew_command(self.keys, claims, lease_seconds=lease_seconds)))
+        return [*renewed.taken, *renewed.missing]
 
     async def release(self, claim: Claim, what: str, due: int = 0) -> bool:
         return bool(await self.broker.call(*release_command(self.keys, claim, what, due=due)))  # type: ignore[arg-type]
@@ -148,7 +150,7 @@ async def test_only_the_holder_of_the_token_renews_and_releases(
     await side.expire(zombie)
     (successor,) = await side.claim()
     running = await side.running()
-    assert await side.renew(zombie, lease_seconds=999) == [job.id.encode()]
+    assert await side.renew(zombie, lease_seconds=999) == [job.id]
     for what in ("finish", "retry", "hand_back"):
         assert not await side.release(zombie, what)
     assert await side.running() == running
@@ -166,7 +168,7 @@ async def test_a_renewal_that_comes_after_the_release_brings_nothing_back(
     await enqueue(tailrace, request_, 1)
     (claim,) = await side.claim()
     await side.release(claim, "finish")
-    assert await side.renew(claim) == [claim.job_id.encode()]
+    assert await side.renew(claim) == [claim.job_id]
     assert await side.running() == {}
 
 
@@ -180,7 +182,7 @@ async def test_thousands_of_leases_are_renewed_in_one_command(
     before = await side.running("batch")
     lost = claims.pop()
     await side.broker.call("SET", arq_in_progress(lost.job_id), "another's")
-    assert await side.renew(*claims, lost, lease_seconds=999) == [lost.job_id.encode()]
+    assert await side.renew(*claims, lost, lease_seconds=999) == [lost.job_id]
     after = await side.running("batch")
     assert {job for job in before if before[job] == after[job]} == {lost.job_id.encode()}
 
@@ -292,7 +294,9 @@ async def test_a_lost_claim_stops_a_silent_job_which_writes_nothing_more(
         successors: list[Claim] = []
 
         async def is_taken_over() -> bool:
-            await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1))
+            await side.expire(
+                Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1, body=b"", history="")
+            )
             # The worker may have renewed its lease in between.
             successors.extend(await side.claim())
             return bool(successors)
@@ -312,7 +316,9 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
         worker._standing._since -= 10
-        await side.expire(Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1))
+        await side.expire(
+            Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1, body=b"", history="")
+        )
         await tailrace.enqueue(request_.model_copy(update={"model": "rings"}), queue="default")
 
         async def renewed() -> bool:

@@ -232,7 +232,9 @@ async def test_a_second_attempt_goes_on_with_the_next_seq_and_says_why(
 async def lose(generations: Generations, job: Job, attempt: int, puppet: Puppet, reason: str) -> None:
     """Runs an attempt, and loses it."""
     puppet.called.clear()
-    claim = Claim(job_id=job.id, queue="default", token="t", due=0, reason=reason, attempt=attempt)
+    claim = Claim(
+        job_id=job.id, queue="default", token="t", due=0, reason=reason, attempt=attempt, body=b"", history=""
+    )
     running = asyncio.create_task(generations.run(job.id, attempt, claim=claim))
     await puppet.called.wait()
     running.cancel()
@@ -246,7 +248,9 @@ async def test_a_job_that_lost_as_many_workers_as_it_may_fails(
     for attempt, reason in enumerate(["retry", "worker_lost", "worker_shutdown", "worker_shutdown", "worker_lost"], 1):
         await lose(generations, job, attempt, puppet, reason)
     puppet.called.clear()
-    claim = Claim(job_id=job.id, queue="default", token="t", due=0, reason="worker_lost", attempt=6)
+    claim = Claim(
+        job_id=job.id, queue="default", token="t", due=0, reason="worker_lost", attempt=6, body=b"", history=""
+    )
     await generations.run(job.id, 6, claim=claim)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)

@@ -116,6 +116,7 @@ class StreamWorker(Worker):
         if not self._wire.is_connected:
             await self._wire.connect()
             self._standing.begin()
+        self._standing.failed(self._leases.failed_at)
         token = new_token(self._generations.worker)
         queues = self._settings.queues
         command = claim_command(
@@ -140,6 +141,7 @@ class StreamWorker(Worker):
         (reply,) = await self._wire.exchange(packed(*command), 1)
         self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
         if isinstance(reply, Exception):
+            self._standing.failed(time.monotonic())
             raise BrokerRefused(f"Redis refused: {reply}")
         return reply
 

@@ -1,4 +1,14 @@
-"""Claims on the queue's side: taken, renewed and released by scripts that act only where the token is still ours."""
+"""Claims on the queue's side: taken, renewed and released by scripts that act only where the token is still ours.
+
+A restart or a failover of Redis may take back a claim that it had acknowledged: the job waits in the queue again, or
+the deadline of its lease is an old one, while the worker that holds it is well. After each of them the history of the
+data is another one (`history.py`), and for one lease from then on nobody claims what may have been claimed before. In
+that time each worker that lives asserts its claims: it renews its leases three times a lease, learns of the new history
+by the reply, and puts back what is missing. What was enqueued since then was never claimed, and does not wait.
+
+A worker that cannot reach Redis for longer than a lease loses its claims, as in any other outage. What then keeps two
+starts of a job apart is on the job's side (`attempts.py`).
+"""
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -7,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from tailrace.broker import Command, ms, script
 from tailrace.enqueue import RING
+from tailrace.history import HISTORY
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace_worker.interruption import AttemptLost
 
@@ -33,6 +44,10 @@ class Claim:
     """Why there is another attempt, should this be one: `worker_lost`, `worker_shutdown` or `retry`."""
     attempt: int
     """What arq's counter of tries says next, if nobody else has run the job since: who finds more comes late."""
+    body: bytes
+    """arq's body of the job, to be put back should Redis lose it."""
+    history: str
+    """The history of the queue's data in which the claim was last confirmed."""
     is_over: bool = False
     """Lost, or released: who runs the job is on the way out, and does nothing more by its token."""
     _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
@@ -59,22 +74,34 @@ class Claimed:
     """The server's time, Unix ms."""
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What a renewal brought."""
+
+    taken: frozenset[str]
+    """The jobs that somebody else holds."""
+    missing: frozenset[str]
+    """The jobs that nobody holds."""
+    history: str
+    """The history of the queue's data."""
+
+
 def claim_command(
     keys: Keys, queues: Sequence[str], token: str, *, places: int, lease_seconds: float, takes_over_until: int
 ) -> Command:
     """Claims as many jobs as there are places: expired leases first, then what is due, queue by queue.
 
     Later than `takes_over_until` (the server's time, ms) the only leases that count as expired are those of jobs that
-    were handed back.
+    were handed back. For one lease from the beginning of a history on, only what was due since then is claimed.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
-    return script(_CLAIM, tuple(names), places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until)
+    return script(_CLAIM, (keys.history, *names), places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until)
 
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
-    claims: list[tuple[bytes, int, int, bytes, int]]
-    claims, next_due, at = reply
+    claims: list[tuple[bytes, int, int, bytes, int, bytes]]
+    claims, next_due, at, history = reply
     return Claimed(
         [
             Claim(
@@ -84,8 +111,10 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
                 due=due,
                 reason=reason.decode(),
                 attempt=attempt,
+                body=body,
+                history=history.decode(),
             )
-            for job_id, index, due, reason, attempt in claims
+            for job_id, index, due, reason, attempt, body in claims
             # Nobody can hold a stream of such a name; it stays where it is, and whoever put it there may see it.
             if job_id.isascii()
         ],
@@ -100,7 +129,7 @@ def new_token(worker: str) -> str:
 
 
 def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) -> Command:
-    """Renews leases, all in one command; replies with the jobs whose token is not ours any more."""
+    """Renews leases, all in one command; `read_renewed` reads the reply."""
     held = list(claims)
     queues = sorted({claim.queue for claim in held})
     places = {queue: place for place, queue in enumerate(queues)}
@@ -109,6 +138,29 @@ def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) 
         tuple(keys.running(queue) for queue in queues),
         ms(lease_seconds),
         *(part for claim in held for part in (places[claim.queue] + 1, claim.job_id, claim.token)),
+    )
+
+
+def read_renewed(reply: Any) -> Renewed:
+    """The reply to a `renew_command`."""
+    taken, missing, history = reply
+    return Renewed(
+        frozenset(job_id.decode() for job_id in taken),
+        frozenset(job_id.decode() for job_id in missing),
+        history.decode(),
+    )
+
+
+def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_seconds: float) -> Command:
+    """Puts back a claim that Redis has lost, with all that belongs to it; replies 0 if somebody else holds the job."""
+    job_id, queue = claim.job_id, claim.queue
+    return script(
+        _ASSERT,
+        (
+            *(keys.queue(queue), keys.running(queue)),
+            *(arq_in_progress(job_id), arq_job(job_id), arq_retry(job_id)),
+        ),
+        *(job_id, claim.token, ms(lease_seconds), ms(MARK_SECONDS), claim.attempt, claim.body, ms(life_seconds)),
     )
 
 
@@ -130,60 +182,79 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, due: int = 0) ->
     )
 
 
-# KEYS: for each queue, in the order of precedence: queue, running, bell.
+# KEYS: history, then for each queue, in the order of precedence: queue, running, bell.
 # ARGV: free places, lease in ms, token, life of the token in ms, until when leases that ran out are taken over: later,
 # those of jobs that were handed back alone.
 _CLAIM = (
     RING
+    + HISTORY
     + """
+local here, known = history(), redis.call('GET', KEYS[1])
+local id, since = string.match(known or '', '^(.*) (%d+)$')
+if id ~= here then
+  -- If none is known nothing was claimed before: whatever is enqueued leaves the history in which it was.
+  since = known and math.floor(now) or 0
+  redis.call('SET', KEYS[1], string.format('%s %.0f', here, since), 'PX', 604800000)
+end
+local settled_at = since + ARGV[2]
+local settles = now < settled_at
 local left = tonumber(ARGV[1])
-local takes_over = now <= tonumber(ARGV[5])
+local takes_over = now <= tonumber(ARGV[5]) and not settles
 local expired_until = takes_over and now or 0
+local due_from = settles and since or '-inf'
 local claimed, next_due = {}, -1
 local function claim(at, job, due, reason)
   redis.call('ZADD', KEYS[at + 1], now + ARGV[2], job)
   redis.call('SET', 'arq:in-progress:' .. job, ARGV[3], 'PX', ARGV[4])
   local tries = tonumber(redis.call('GET', 'arq:retry:' .. job) or 0) or 0
-  table.insert(claimed, {job, math.floor((at - 1) / 3), due, reason, tries + 1})
+  if #claimed == 0 then redis.call('PEXPIRE', KEYS[1], 604800000) end
+  local body = redis.call('GET', 'arq:job:' .. job) or ''
+  table.insert(claimed, {job, math.floor((at - 2) / 3), due, reason, tries + 1, body})
   left = left - 1
 end
-local function members(key, until_)
-  if left <= 0 then return {} end
-  return redis.call('ZRANGEBYSCORE', key, '-inf', until_, 'WITHSCORES', 'LIMIT', 0, left)
-end
-local function look_ahead(at, key, until_)
-  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not first[2] then return end
-  -- Who leaves jobs behind rings again: the ring that brought us here may have been theirs.
-  if tonumber(first[2]) <= until_ then ring(KEYS[at + 2]) end
-  local wait = math.max(0, tonumber(first[2]) - now)
-  if next_due < 0 or wait < next_due then next_due = wait end
-end
-for at = 1, #KEYS, 3 do
-  local expired = members(KEYS[at + 1], expired_until)
-  for i = 1, #expired, 2 do
-    claim(at, expired[i], now, expired[i + 1] == '0' and 'worker_shutdown' or 'worker_lost')
+local function each(at, key, from, until_, looks_ahead, take)
+  -- One more than there are places: the first that is left says how long to wait.
+  local found = redis.call('ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES', 'LIMIT', 0, left + 1)
+  for i = 1, #found, 2 do
+    local score = tonumber(found[i + 1])
+    if score > until_ or left <= 0 then
+      -- Who leaves jobs behind rings again: the ring that brought us here may have been theirs.
+      if score <= until_ then ring(KEYS[at + 2]) end
+      if looks_ahead then
+        local wait = math.max(0, score - now)
+        if next_due < 0 or wait < next_due then next_due = wait end
+      end
+      return
+    end
+    take(found[i], score)
   end
 end
-for at = 1, #KEYS, 3 do
-  local due = members(KEYS[at], now)
-  for i = 1, #due, 2 do
-    redis.call('ZREM', KEYS[at], due[i])
-    claim(at, due[i], tonumber(due[i + 1]), 'retry')
+if not settles then
+  for at = 2, #KEYS, 3 do
+    each(at, KEYS[at + 1], '-inf', expired_until, takes_over, function(job, score)
+      claim(at, job, now, score == 0 and 'worker_shutdown' or 'worker_lost')
+    end)
   end
-  look_ahead(at, KEYS[at], now)
-  if takes_over or left <= 0 then look_ahead(at, KEYS[at + 1], expired_until) end
 end
-return {claimed, next_due, now}
+for at = 2, #KEYS, 3 do
+  each(at, KEYS[at], due_from, now, true, function(job, score)
+    redis.call('ZREM', KEYS[at], job)
+    claim(at, job, score, 'retry')
+  end)
+end
+if settles and (next_due < 0 or settled_at - now < next_due) then next_due = settled_at - now end
+return {claimed, next_due, now, here}
 """
 )
 
 # KEYS: running sets. ARGV: lease in ms, then for each claim: the place of its running set, job, token.
 # One MGET and one ZADD a thousand jobs: what costs Redis is the number of commands.
-_RENEW = """
+_RENEW = (
+    HISTORY
+    + """
 local time = redis.call('TIME')
 local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
-local lost = {}
+local taken, missing = {}, {}
 for first = 2, #ARGV, 3000 do
   local marks, renewed = {}, {}
   local last = math.min(first + 2999, #ARGV)
@@ -196,12 +267,28 @@ for first = 2, #ARGV, 3000 do
       table.insert(renewed[running], deadline)
       table.insert(renewed[running], ARGV[i + 1])
     else
-      table.insert(lost, ARGV[i + 1])
+      table.insert(tokens[(i - first) / 3 + 1] and taken or missing, ARGV[i + 1])
     end
   end
   for running, members in pairs(renewed) do redis.call('ZADD', running, 'XX', unpack(members)) end
 end
-return lost
+return {taken, missing, history()}
+"""
+)
+
+# KEYS: queue, running, mark, body, tries. ARGV: job, token, lease in ms, life of the mark in ms, attempt, body, life of
+# the body in ms.
+_ASSERT = """
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[2] then return 0 end
+local time = redis.call('TIME')
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[4])
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3], ARGV[1])
+if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6], 'NX', 'PX', ARGV[7]) end
+local tries = tonumber(redis.call('GET', KEYS[5]) or 0) or 0
+if tries < tonumber(ARGV[5]) then redis.call('SET', KEYS[5], ARGV[5], 'PX', ARGV[7]) end
+return 1
 """
 
 # KEYS: mark, tries. ARGV: token.

@@ -154,6 +154,8 @@ class Generations:
     async def _next_attempt(self, job_id: str, claim: Claim | None) -> int:
         command = next_attempt_command(claim) if claim else ("INCR", arq_retry(job_id))
         attempt: int = await self.broker.call(*command)
+        if claim is not None:
+            claim.attempt = attempt
         return attempt
 
     async def _run(

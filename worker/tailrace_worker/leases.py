@@ -1,13 +1,15 @@
 """Renews the leases of all the jobs of a worker in one round trip, from a thread of its own.
 
 The event loop may be busy for seconds: that loses no lease. A loop that does not turn at all any more renews none.
+A claim that is missing after a restart or a failover of Redis is put back; a renewal that Redis refuses loses nothing.
 """
 
 import asyncio
 import logging
+import math
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,19 +18,22 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tailrace.keys import Keys
-from tailrace_worker.claims import Claim, renew_command
+from tailrace_worker.claims import Claim, assert_command, read_renewed, renew_command
 
 _logger = logging.getLogger(__name__)
 
 WEDGED_SECONDS: Final = 10.0
 """A loop that has not turned for so long is taken for dead, and its jobs go to others."""
 _TURN_SECONDS: Final = 0.25
+_RETRY_SECONDS: Final = 0.25
+"""The pause after a renewal that failed: the claims have to be there again before others may claim."""
 
 
 class Leases:
     """The claims of a worker, renewed three times in the time of a lease until they are dropped."""
 
-    def __init__(self, redis_url: str, keys: Keys, *, lease_seconds: float) -> None:
+    def __init__(self, redis_url: str, keys: Keys, *, lease_seconds: float, life_seconds: float) -> None:
+        """`life_seconds` is for how long a job's body lives that is put back."""
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             redis_url,
             protocol=2,
@@ -38,6 +43,9 @@ class Leases:
         )
         self._keys = keys
         self._lease_seconds = lease_seconds
+        self._life_seconds = life_seconds
+        self.failed_at = -math.inf
+        """When a renewal failed last (`time.monotonic`): others may be unable to renew their leases as well."""
         self._claims: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -78,24 +86,42 @@ class Leases:
         self._turning = self._loop.call_later(_TURN_SECONDS, self._turn)
 
     def _renew_until_stopped(self) -> None:
-        while not self._stopping.wait(self._lease_seconds / 3):
+        pause_seconds = self._lease_seconds / 3
+        while not self._stopping.wait(pause_seconds):
+            pause_seconds = self._lease_seconds / 3
             with self._lock:
-                claims = list(self._claims.values())
+                claims = [claim for claim in self._claims.values() if not claim.is_over]
             if not claims or time.monotonic() - self._turned > WEDGED_SECONDS:
                 continue
-            # As they go out: a job that we claim anew in the meantime is not lost by a reply about its old token.
-            tokens = [claim.token for claim in claims]
             try:
-                lost = self._redis.execute_command(
-                    *renew_command(self._keys, claims, lease_seconds=self._lease_seconds)
-                )
+                self._renew(claims)
             except (RedisError, OSError) as error:
                 _logger.warning("the leases of %d jobs cannot be renewed: %s", len(claims), error)
-                continue
-            gone = {job_id.decode() for job_id in lost}
-            for claim, token in zip(claims, tokens, strict=True):
-                if claim.job_id in gone:
-                    self._loop.call_soon_threadsafe(self._lose, claim, token)
+                self.failed_at = time.monotonic()
+                pause_seconds = min(_RETRY_SECONDS, pause_seconds)
+                # A server that refuses may be the wrong one by now.
+                self._redis.connection_pool.disconnect()
+
+    def _renew(self, claims: Sequence[Claim]) -> None:
+        # As they go out: a job that we claim anew in the meantime is not lost by a reply about its old token.
+        tokens = [claim.token for claim in claims]
+        renewed = read_renewed(
+            self._redis.execute_command(*renew_command(self._keys, claims, lease_seconds=self._lease_seconds))
+        )
+        for claim, token in zip(claims, tokens, strict=True):
+            is_lost = claim.job_id in renewed.taken
+            if claim.job_id in renewed.missing and not claim.is_over:
+                # In the same history it was deleted; in another one Redis has lost the claim.
+                is_lost = claim.history == renewed.history or not self._assert(claim)
+            if is_lost:
+                self._loop.call_soon_threadsafe(self._lose, claim, token)
+            else:
+                claim.history = renewed.history
+
+    def _assert(self, claim: Claim) -> bool:
+        _logger.warning("Redis has lost the claim on job %s, and gets it back", claim.job_id)
+        command = assert_command(self._keys, claim, lease_seconds=self._lease_seconds, life_seconds=self._life_seconds)
+        return bool(self._redis.execute_command(*command))
 
     def _lose(self, claim: Claim, token: str) -> None:
         # It may have been released, or claimed anew by ourselves, while the reply was on its way.

@@ -8,14 +8,16 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from tailrace.attempts import Began
+from tailrace.attempts import Began, restore_command
 from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.events import pairs
+from tailrace.history import history_of
 from tailrace.keys import EntryId, Keys
 from tailrace.wire import Wire, packed
 from tailrace_worker.settings import WorkerSettings
@@ -26,6 +28,7 @@ _logger = logging.getLogger(__name__)
 _MULTI: Final = packed("MULTI")
 _EXEC: Final = packed("EXEC")
 _PING: Final = packed("PING")
+_INFO: Final = packed("INFO", "server", "replication")
 _MAX_BATCH_BYTES = 1_048_576
 _RECONCILE_AT_ONCE = 500
 _WATCH_SECONDS = 1.0
@@ -40,6 +43,8 @@ class Publisher:
 
     def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
         self._wire = Wire(redis)
+        self._history = ""
+        """The history of the data that the connection reaches."""
         self._keys = keys
         self._settings = settings
         self._max_waiting_bytes = settings.max_waiting_bytes
@@ -59,7 +64,8 @@ class Publisher:
 
     def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
         """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
-        writer = StreamWriter(self, self._keys, job_id, began.started, began.fields, on_lost)
+        writer = StreamWriter(self, self._keys, job_id, began, on_lost)
+        writer.history = self._history
         self._writers[writer] = None
         self._keep(writer.landed, time.monotonic())
         # Who waits for a ring watches nothing: this `started` may be lost before the provider's first word.
@@ -161,6 +167,8 @@ class Publisher:
                 if not self._wire.is_connected:
                     # Before anything else is sent: what a restarted Redis lost can only be put back in order.
                     await self._wire.connect()
+                    (info,) = await self._exchange(_INFO, 1)
+                    self._history = history_of(info)
                     # A job may have two writers: what the earlier attempt lost goes before the later one.
                     self._pending.clear()
                     await self._reconcile(self._writers)
@@ -231,18 +239,53 @@ class Publisher:
         asked = [writer for writer in writers if writer.lost is None]
         for start in range(0, len(asked), _RECONCILE_AT_ONCE):
             some = asked[start : start + _RECONCILE_AT_ONCE]
-            commands = (packed("XREVRANGE", each.stream, "+", "-", "COUNT", 1) for each in some)
-            for writer, reply in zip(some, await self._exchange(b"".join(commands), len(some)), strict=True):
-                if isinstance(reply, Exception):
-                    if _NOT_A_STREAM in str(reply):
-                        writer.lose(StreamLost(f"The stream of job {writer.job_id!r} is none any more."))
-                        continue
-                    # What stays connected counts as reconciled.
-                    await self._wire.disconnect()
-                    raise BrokerRefused(str(reply))
-                found = writer.reconcile(EntryId.decode(reply[0][0]) if reply else None)
+            replies = await self._ask_where_streams_end(some)
+            gone = [writer for writer, (last, _) in zip(some, replies, strict=True) if last == []]
+            # In the same history a stream was deleted, or has expired.
+            lost = [each for each in gone if each.history not in {"", self._history} and each.can_be_restored]
+            if lost:
+                await self._restore(lost)
+                replies = await self._ask_where_streams_end(some)
+            for writer, (last, first) in zip(some, replies, strict=True):
+                if isinstance(last, Exception):
+                    writer.lose(StreamLost(f"The stream of job {writer.job_id!r} is none any more."))
+                    continue
+                token = pairs(first[0][1]).get(b"token", b"") if first else None
+                found = writer.reconcile(EntryId.decode(last[0][0]) if last else None, token)
+                writer.history = self._history
                 self._keep(found, self._heard_at)
                 self._pending[writer] = None
+
+    async def _ask_where_streams_end(self, writers: Sequence[StreamWriter]) -> list[tuple[Any, Any]]:
+        """For each: its last entry, and the first one of its attempt; an error in place of both for another key."""
+        commands = (
+            command
+            for each in writers
+            for command in (
+                packed("XREVRANGE", each.stream, "+", "-", "COUNT", 1),
+                packed("XRANGE", each.stream, f"{each.attempt}-0", str(each.attempt), "COUNT", 1),
+            )
+        )
+        replies = await self._exchange(b"".join(commands), 2 * len(writers))
+        for reply in replies:
+            if isinstance(reply, Exception) and _NOT_A_STREAM not in str(reply):
+                # What stays connected counts as reconciled.
+                await self._wire.disconnect()
+                raise BrokerRefused(str(reply))
+        return list(zip(replies[::2], replies[1::2], strict=True))
+
+    async def _restore(self, writers: Sequence[StreamWriter]) -> None:
+        """Makes jobs anew that Redis has lost whole, though it had acknowledged them; their entries are sent again."""
+        _logger.warning("Redis has lost %d jobs that this worker runs or has run, and gets them back", len(writers))
+        life_seconds = self._settings.running_seconds
+        commands = (
+            packed(*restore_command(self._keys, each.job_id, each.record or (), life_seconds=life_seconds))
+            for each in writers
+        )
+        for reply in await self._exchange(b"".join(commands), len(writers)):
+            if isinstance(reply, Exception):
+                await self._wire.disconnect()
+                raise BrokerRefused(str(reply))
 
     async def _exchange(self, payload: bytes, replies: int) -> list[Any]:
         answered = await self._wire.exchange(payload, replies)
@@ -269,7 +312,6 @@ class Publisher:
             writer = entry.writer
             self._kept_bytes -= ENTRY_BYTES + len(entry.command)
             # Not so where a reconciliation took it back: it lands, and is kept, once more.
-            if writer.landed and writer.landed[0] is entry:
-                writer.landed.popleft()
+            writer.forget(entry)
             if writer.closed:
                 self.release(writer)

@@ -12,8 +12,8 @@ _STALL: Final = 1 / 3
 class Standing:
     """What a worker knows of Redis by its replies, and until when it may therefore take over leases that ran out.
 
-    A connection that was made anew, a reply that came late and a clock that jumped are outages alike: in each of them
-    leases may have run out whose holders are well.
+    A connection that was made anew, a reply that came late, a refusal and a clock that jumped are outages alike: in
+    each of them leases may have run out whose holders are well.
     """
 
     def __init__(self, *, lease_seconds: float) -> None:
@@ -27,6 +27,13 @@ class Standing:
         """The connection was made just now."""
         self._since = time.monotonic()
         self._server_ms = 0
+
+    def failed(self, at: float) -> None:
+        """Redis refused something at this time (`time.monotonic`), or could not be reached for it.
+
+        A server that refuses writes lets nobody renew a lease either.
+        """
+        self._since = max(self._since, at)
 
     def answered(self, *, after_seconds: float, block_seconds: float) -> None:
         """A reply has come, to a command that was to block for so long at most."""

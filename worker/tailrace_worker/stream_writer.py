@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from msgspec import Struct
 
+from tailrace.attempts import Began
 from tailrace.events import Delta, Ending, StreamEvent, encode
 from tailrace.keys import EntryId, Keys
 from tailrace.wire import bulk, packed
@@ -17,6 +18,8 @@ ENTRY_BYTES: Final = 256
 """What an entry takes in memory beside its fields or its command: measured 140 to 350."""
 
 _MAX_ENTRY_BYTES = 65_536
+_FIRST_SEQ: Final = 2
+"""The `SEQ` of the first `started` of a stream, after `queued`."""
 
 _GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
 """Events, and their last fields: they may be joined in one entry where they differ in that field alone."""
@@ -94,12 +97,16 @@ class StreamWriter:
         sender: Sender,
         keys: Keys,
         job_id: str,
-        started: EntryId,
-        fields: Sequence[bytes],
+        began: Began,
         on_lost: Callable[[StreamLost], None],
     ) -> None:
+        started = began.started
         self.job_id = job_id
         self.attempt = started.attempt
+        self.token = began.token
+        """Of this attempt's start. Should Redis have lost it, another one may have been written by the same number."""
+        self.record: Sequence[bytes] | None = began.record if started.seq == _FIRST_SEQ else None
+        """What the job can be made of anew, as long as all entries of the stream are held."""
         self.stream = keys.events(job_id)
         self.ring = packed("PUBLISH", keys.bell(job_id), b"")
         """The command that tells readers that entries were appended."""
@@ -109,6 +116,8 @@ class StreamWriter:
         """What has its id and is not known to be in the stream, in the order of the ids."""
         self.landed: deque[Entry] = deque()
         """What is known to be in the stream, as far as it is kept: a restarted Redis may have lost it."""
+        self.history = ""
+        """The history of Redis' data in which the stream was last seen."""
         self._sender = sender
         self._on_lost = on_lost
         self._seq = started.seq
@@ -119,8 +128,9 @@ class StreamWriter:
         """Of who waits until nothing is unsettled."""
         self._has_spoken = False
         # The begin script appended it, so Redis may lose it like any other.
-        command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *fields)
-        self.landed.append(Entry(self, _NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True))
+        command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *began.fields)
+        self._started = Entry(self, _NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True)
+        self.landed.append(self._started)
 
     def __enter__(self) -> Self:
         return self
@@ -204,6 +214,12 @@ class StreamWriter:
         if self._settled is not None and not self.unsettled and not self._waiting:
             self._wake()
 
+    def forget(self, entry: Entry) -> None:
+        """An entry, the oldest of those that are kept, need not be sent again."""
+        if self.landed and self.landed[0] is entry:
+            self.landed.popleft()
+            self.record = None
+
     def lose(self, why: StreamLost) -> None:
         """Nothing more is written, and whoever runs the attempt is told."""
         if self.lost is not None:
@@ -219,16 +235,30 @@ class StreamWriter:
         else:
             self._on_lost(why)
 
-    def reconcile(self, last: EntryId | None) -> list[Entry]:
+    @property
+    def can_be_restored(self) -> bool:
+        """Whether all entries of the stream are held, from its `started` on."""
+        first = self.landed[0] if self.landed else self.unsettled[0] if self.unsettled else None
+        return self.record is not None and first is not None and first.seq == _FIRST_SEQ
+
+    def reconcile(self, last: EntryId | None, token: bytes | None) -> list[Entry]:
         """Compares what was sent with the last id that Redis has: what is above it is to be sent again, in order.
 
-        Returns the entries that turned out to have landed.
+        Args:
+            last: The last id of the stream; `None` if there is no stream.
+            token: The token of the start that the stream has by this attempt's number.
+
+        Returns:
+            The entries that turned out to have landed.
         """
         if last is None:
             self.lose(StreamDeleted(f"The stream of job {self.job_id!r} is gone."))
             return []
         if last.attempt > self.attempt:
             self.lose(Fenced(f"Attempt {last.attempt} of job {self.job_id!r} has begun."))
+            return []
+        if token not in {None, self.token}:
+            self.lose(Fenced(f"Attempt {self.attempt} of job {self.job_id!r} was started by another worker too."))
             return []
         reached = last.seq if last.attempt == self.attempt else 0
         found: list[Entry] = []
@@ -237,6 +267,10 @@ class StreamWriter:
             self.land(self.unsettled[0])
         while self.landed and self.landed[-1].seq > reached:
             self.unsettled.appendleft(self.landed.pop())
+        is_first = bool(self.unsettled) and self.unsettled[0] is self._started
+        if reached < self._started.seq and not is_first:
+            # It is kept for longer than the entries: an attempt without it has no beginning.
+            self.unsettled.appendleft(self._started)
         return found
 
     def _wake(self) -> None:

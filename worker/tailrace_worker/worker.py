@@ -106,7 +106,12 @@ async def run_worker(settings: WorkerSettings) -> None:
     """
     async with (
         open_generations(settings) as generations,
-        Leases(settings.redis_url, generations.keys, lease_seconds=settings.lease_seconds) as leases,
+        Leases(
+            settings.redis_url,
+            generations.keys,
+            lease_seconds=settings.lease_seconds,
+            life_seconds=settings.running_seconds,
+        ) as leases,
     ):
         redis = open_redis(settings.redis_url)
         worker = StreamWorker(generations, arq_function(settings), redis, leases)
