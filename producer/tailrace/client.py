@@ -8,6 +8,7 @@ from typing import Any, Self
 from redis.asyncio import Redis
 
 from tailrace.broker import Broker, open_redis
+from tailrace.durability import make_durable
 from tailrace.endings import JobEnding, read_endings
 from tailrace.enqueue import NewJob, enqueue, enqueue_many, enqueue_once
 from tailrace.errors import InvalidRequest
@@ -81,8 +82,13 @@ class Tailrace:
         idempotency_key: str | None = None,
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
+        durable: bool | None = None,
     ) -> Job:
         """Hands a request to the workers, and returns at once.
+
+        A crash of Redis may lose what it acknowledged in its last moments, with `appendfsync everysec` up to two
+        seconds. A `durable` job (default: the settings' `durable`) is on a disk or a replica when this returns, which
+        takes up to a second with `everysec`.
 
         With an `idempotency_key` that its tenant used before it returns the first job and starts nothing. The job is
         due after `defer_seconds`; one that then waits for more than `expires_in_seconds` (default: the settings'
@@ -94,7 +100,9 @@ class Tailrace:
             IdempotencyConflict: The key was used for another request.
             QueueFull: `max_queued` jobs wait already; nothing of this one is left behind.
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued all the same.
-            BrokerRefused: Redis is out of memory, say; the job will not run.
+            BrokerRefused: Redis is out of memory, say; the job will not run. Or it is to be durable, and Redis has
+                neither an append-only file nor a replica.
+            NotDurable: The job was enqueued, and is not on a disk or a replica yet.
         """
         job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
         if idempotency_key == "":
@@ -103,6 +111,7 @@ class Tailrace:
             job_id = await enqueue(self._broker, self._keys, job)
         else:
             job_id = await enqueue_once(self._broker, self._keys, job, idempotency_key)
+        await self._settle(queue, durable)
         return self.job(job_id)
 
     async def enqueue_many(
@@ -113,6 +122,7 @@ class Tailrace:
         queue: str = "default",
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
+        durable: bool | None = None,
     ) -> list[Job]:
         """Hands many requests to the workers in one round trip, and returns their jobs in the same order.
 
@@ -122,6 +132,7 @@ class Tailrace:
             InvalidRequest, RequestTooLarge: As `enqueue` does, of any one of them, before anything is written.
             QueueFull: All of them together are more than `max_queued` lets wait; nothing of any is left behind.
             BrokerUnavailable, BrokerRefused: Some of the jobs may have been enqueued all the same.
+            NotDurable: As `enqueue` does.
         """
         jobs = {
             new_job_id(): self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
@@ -129,6 +140,7 @@ class Tailrace:
         }
         if jobs:
             await enqueue_many(self._broker, self._keys, jobs)
+            await self._settle(queue, durable)
         return [self.job(job_id) for job_id in jobs]
 
     def parallel(
@@ -183,6 +195,10 @@ class Tailrace:
             BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`.
         """
         return read_endings(self._broker, self._settings, group, redeliver_seconds=redeliver_seconds)
+
+    async def _settle(self, queue: str, durable: bool | None) -> None:
+        if self._settings.durable if durable is None else durable:
+            await make_durable(self._broker, self._keys, queue)
 
     def _new_job(
         self,

@@ -76,6 +76,10 @@ class BrokerRefused(InfrastructureError):
     """Redis answered, and would not do it: out of memory, read only, no permission."""
 
 
+class NotDurable(InfrastructureError):
+    """Redis has taken the job, and did not write it to a disk or a replica in time: a crash of Redis may lose it."""
+
+
 class QueueFull(InfrastructureError):
     """As many jobs wait in the queue as may; nothing of the job was kept."""
 

@@ -38,6 +38,8 @@ class Settings(BaseModel):
     """How long a job stays readable after its ending."""
     max_queued: int = Field(default=0, ge=0)
     """How many jobs may wait in a queue before `enqueue` raises `QueueFull`; 0: any number."""
+    durable: bool = False
+    """Whether `enqueue` returns only once the job is in the append-only file on the disk, or on a replica."""
     queue_limit_seconds: float = Field(default=86_400, gt=0, le=YEAR_SECONDS)
     """How long a job may wait to be run, from the time at which it is due, unless its own limit is given."""
     total_seconds: float = Field(default=600, gt=0, le=YEAR_SECONDS)
