@@ -1,7 +1,8 @@
 """Claims on the queue's side, and the worker that lives by them."""
 
 import asyncio
-import time
+import os
+import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from signal import Signals
@@ -40,9 +41,14 @@ class Side:
         self.keys = keys
 
     async def claim(
-        self, *queues: str, places: int = 10, lease_seconds: float = 60, takes_over: bool = True
+        self,
+        *queues: str,
+        places: int = 10,
+        lease_seconds: float = 60,
+        takes_over: bool = True,
+        worker: str = "host:0",
     ) -> list[Claim]:
-        names, token = queues or ("default",), new_token("w")
+        names, token = queues or ("default",), new_token(worker)
         command = claim_command(
             self.keys,
             names,
@@ -58,8 +64,9 @@ class Side:
         renewed = read_renewed(await self.broker.call(*renew_command(self.keys, claims, lease_seconds=lease_seconds)))
         return [*renewed.taken, *renewed.missing]
 
-    async def release(self, claim: Claim, what: str, due: int = 0) -> bool:
-        return bool(await self.broker.call(*release_command(self.keys, claim, what, due=due)))  # type: ignore[arg-type]
+    async def release(self, claim: Claim, what: str, delay_seconds: float = 0) -> bool:
+        command = release_command(self.keys, claim, what, delay_seconds=delay_seconds)  # type: ignore[arg-type]
+        return bool(await self.broker.call(*command))
 
     async def expire(self, claim: Claim) -> None:
         await self.broker.call("ZADD", self.keys.running(claim.queue), 1, claim.job_id)
@@ -192,7 +199,7 @@ async def test_a_retry_waits_in_the_queue_until_it_is_due(
 ) -> None:
     (job,) = await enqueue(tailrace, request_, 1)
     (claim,) = await side.claim()
-    await side.release(claim, "retry", due=round(time.time() * 1000) + 60_000)
+    await side.release(claim, "retry", delay_seconds=60)
     assert await side.claim() == []
     assert await side.waiting() == [job.id.encode()]
     assert await side.running() == {}
@@ -534,3 +541,45 @@ async def test_a_renewal_under_the_old_token_does_not_lose_a_job_that_was_claime
         assert not held.is_over
         puppet.finish()
         assert (await events_of(job))[-1].type == "completed"
+
+
+async def test_a_worker_that_was_started_again_takes_over_at_once_from_the_one_that_died_on_its_machine(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    died = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await died.wait()
+    puppet.say("Here")
+    puppet.finish()
+    # Its lease is so long that to wait for Redis to have been well for one would never end.
+    async with open_generations(f"host:{os.getpid()}", lease_seconds=300) as generations:
+        side = Side(generations.broker, generations.keys)
+        job = await tailrace.enqueue(request_)
+        (claim,) = await side.claim(worker=f"host:{died.pid}")
+        await side.expire(claim)
+        async with running_worker(generations):
+            answer = await asyncio.wait_for(job.answer(), 20)
+    assert answer.text == "Here"
+
+
+async def test_a_worker_that_has_just_connected_takes_nothing_from_one_that_lives_on_its_machine(
+    side: Side, tailrace: Tailrace, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    (claim,) = await side.claim(worker="host:1")
+    await side.expire(claim)
+    command = claim_command(
+        side.keys, ["default"], new_token("host:2"), places=9, lease_seconds=60, takes_over_until=0, dead=["host:3"]
+    )
+    claimed = read_claimed(await side.broker.call(*command), ["default"], "host:2:0")
+    assert (claimed.claims, claimed.suspects) == ([], ["host:1"])
+    assert list(await side.running()) == [job.id.encode()]
+
+
+async def test_a_job_that_is_put_back_is_due_by_the_servers_time(
+    side: Side, tailrace: Tailrace, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    (claim,) = await side.claim()
+    await side.release(claim, "retry", delay_seconds=60)
+    (seconds, _), due = await side.broker.pipeline(("TIME",), ("ZSCORE", side.keys.queue("default"), job.id))
+    assert 58_000 < float(due) - 1_000 * int(seconds) < 62_000

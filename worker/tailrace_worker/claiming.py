@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,11 +13,10 @@ from signal import Signals
 from typing import Any, Final
 
 from arq import ArqRedis
-from arq.utils import timestamp_ms
 from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
-from tailrace.broker import Argument, Broker, ms
+from tailrace.broker import Argument, Broker
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 from tailrace.wire import Wire, packed
@@ -66,6 +66,9 @@ class StreamWorker(Worker):
         self._leases = leases
         self._wire = Wire(redis)
         self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
+        self._round_trip_seconds = 0.0
+        self._dead: set[str] = set()
+        """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
 
@@ -95,7 +98,7 @@ class StreamWorker(Worker):
                 claimed = await self._claim_whole(places)
                 for claim in claimed.claims:
                     await self._start(claim)
-                if len(claimed.claims) < places:
+                if len(claimed.claims) < places and not self._dead:
                     await self._wait_for_ring(claimed.next_due_seconds)
             except InfrastructureError as error:
                 _logger.warning("no jobs can be claimed, the next try comes in %.1f s: %s", _RETRY_SECONDS, error)
@@ -116,7 +119,7 @@ class StreamWorker(Worker):
         if not self._wire.is_connected:
             await self._wire.connect()
             self._standing.begin()
-        self._standing.failed(self._leases.failed_at)
+        self._standing.failed(self._leases.refused_at)
         token = new_token(self._generations.worker)
         queues = self._settings.queues
         command = claim_command(
@@ -126,13 +129,32 @@ class StreamWorker(Worker):
             places=places,
             lease_seconds=self._settings.lease_seconds,
             takes_over_until=self._standing.takes_over_until,
+            dead=self._dead,
         )
+        asked_at = time.monotonic()
         claimed = read_claimed(await self._ask(*command), queues, token)
+        self._round_trip_seconds = time.monotonic() - asked_at
         self._standing.tell(claimed.at)
+        self._dead = {name for name in claimed.suspects if self._is_dead(name)}
         return claimed
 
+    def _is_dead(self, name: str) -> bool:
+        """Whether a worker of this machine has died: its process is gone, or its number is ours by now."""
+        if name == self._generations.worker:
+            return not self.tasks
+        try:
+            os.kill(int(name.rpartition(":")[2]), 0)
+        except ProcessLookupError:
+            return True
+        except (ValueError, OSError):
+            return False
+        return False
+
     async def _wait_for_ring(self, next_due_seconds: float | None) -> None:
-        timeout = _POLL_SECONDS if next_due_seconds is None else max(0.001, min(_POLL_SECONDS, next_due_seconds))
+        timeout = _POLL_SECONDS
+        if next_due_seconds is not None:
+            # The claim that follows is to arrive just when it is due.
+            timeout = max(0.001, min(timeout, next_due_seconds - 2 * self._round_trip_seconds))
         bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
         await self._ask("BLPOP", *bells, f"{timeout:.3f}", block_seconds=timeout)
 
@@ -196,7 +218,7 @@ class StreamWorker(Worker):
         if finish:
             await self._release(claim, "finish")
         elif incr_score:
-            await self._release(claim, "retry", due=claim.due + incr_score)
+            await self._release(claim, "retry", delay_seconds=incr_score / 1000)
         else:
             await self._release(claim, "hand_back")
 
@@ -209,15 +231,15 @@ class StreamWorker(Worker):
         await self._generations.refuse(job_id, str(result.get("r", "")))
         await self._release(claim, "finish")
 
-    async def _release(self, claim: Claim, what: Release, *, due: int = 0) -> None:
+    async def _release(self, claim: Claim, what: Release, *, delay_seconds: float = 0) -> None:
         if claim.is_over:
             return
         claim.is_over = True
         with suppress(InfrastructureError):
-            await self._broker.call(*release_command(self._keys, claim, what, due=due))
+            await self._broker.call(*release_command(self._keys, claim, what, delay_seconds=delay_seconds))
 
     async def _put_back(self, claim: Claim) -> None:
-        await self._release(claim, "retry", due=timestamp_ms() + ms(_RETRY_SECONDS))
+        await self._release(claim, "retry", delay_seconds=_RETRY_SECONDS)
 
     def _reap(self) -> None:
         for job_id, task in list(self.tasks.items()):

@@ -8,6 +8,15 @@ by the reply, and puts back what is missing. What was enqueued since then was ne
 
 A worker that cannot reach Redis for longer than a lease loses its claims, as in any other outage. What then keeps two
 starts of a job apart is on the job's side (`attempts.py`).
+
+A lost worker's job begins elsewhere, counted from its last renewal:
+
+- within a lease and 1 s if a worker with a free place has seen Redis be well for a lease; it looks when the lease runs
+  out, less the time of two round trips. A lost job goes before new ones, so that a full worker takes it first;
+- when the next worker is ready, on the machine on which the lost one ran: its process is known to be gone;
+- within a lease and 1 s from the connect of the first worker, on another machine: leases may have run out in an outage;
+- within a lease and 1 s from the end of an outage, that is a restart, a failover, refused writes, or a silence of Redis
+  of more than 0.6 leases. A shorter silence delays it by its own length.
 """
 
 import secrets
@@ -15,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from tailrace.broker import Command, ms, script
+from tailrace.broker import Command, ms, script, text
 from tailrace.enqueue import RING
 from tailrace.history import HISTORY
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
@@ -72,6 +81,8 @@ class Claimed:
     """How long until the next job is due, or the next lease runs out; `None` where nothing is to come."""
     at: int
     """The server's time, Unix ms."""
+    suspects: list[str]
+    """Workers of this machine that let leases run out, while nothing may be taken over yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +98,34 @@ class Renewed:
 
 
 def claim_command(
-    keys: Keys, queues: Sequence[str], token: str, *, places: int, lease_seconds: float, takes_over_until: int
+    keys: Keys,
+    queues: Sequence[str],
+    token: str,
+    *,
+    places: int,
+    lease_seconds: float,
+    takes_over_until: int,
+    dead: Iterable[str] = (),
 ) -> Command:
     """Claims as many jobs as there are places: expired leases first, then what is due, queue by queue.
 
     Later than `takes_over_until` (the server's time, ms) the only leases that count as expired are those of jobs that
-    were handed back. For one lease from the beginning of a history on, only what was due since then is claimed.
+    were handed back, and those of workers that are known to be `dead`. For one lease from the beginning of a history
+    on, only what was due since then is claimed.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
-    return script(_CLAIM, (keys.history, *names), places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until)
+    return script(
+        _CLAIM,
+        (keys.history, *names),
+        *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token)),
+        *dead,
+    )
 
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
     claims: list[tuple[bytes, int, int, bytes, int, bytes]]
-    claims, next_due, at, history = reply
+    claims, next_due, at, history, suspects = reply
     return Claimed(
         [
             Claim(
@@ -120,7 +144,13 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
         ],
         None if next_due < 0 else next_due / 1000,
         at,
+        [text(name) for name in suspects],
     )
+
+
+def machine_of(token: str) -> str:
+    """Where the worker of a token runs, as the names of all workers there begin."""
+    return token.rpartition(":")[0].rpartition(":")[0] + ":"
 
 
 def new_token(worker: str) -> str:
@@ -169,8 +199,8 @@ def next_attempt_command(claim: Claim) -> Command:
     return script(_NEXT_ATTEMPT, (arq_in_progress(claim.job_id), arq_retry(claim.job_id)), claim.token)
 
 
-def release_command(keys: Keys, claim: Claim, what: Release, *, due: int = 0) -> Command:
-    """Ends a claim, if it is still ours: the job is over, waits again from `due` on (Unix ms), or is handed back."""
+def release_command(keys: Keys, claim: Claim, what: Release, *, delay_seconds: float = 0) -> Command:
+    """Ends a claim, if it is still ours: the job is over, is due again after a delay, or is handed back."""
     job_id, queue = claim.job_id, claim.queue
     return script(
         _RELEASE,
@@ -178,13 +208,14 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, due: int = 0) ->
             *(keys.queue(queue), keys.running(queue), keys.doorbell(queue)),
             *(arq_in_progress(job_id), arq_job(job_id), arq_retry(job_id), arq_result(job_id)),
         ),
-        *(job_id, claim.token, what, due),
+        *(job_id, claim.token, what, ms(delay_seconds)),
     )
 
 
 # KEYS: history, then for each queue, in the order of precedence: queue, running, bell.
 # ARGV: free places, lease in ms, token, life of the token in ms, until when leases that ran out are taken over: later,
-# those of jobs that were handed back alone.
+# those of jobs that were handed back, and of dead workers, alone; how the names of this machine's workers begin, then
+# the names of the dead workers.
 _CLAIM = (
     RING
     + HISTORY
@@ -236,6 +267,19 @@ if not settles then
     end)
   end
 end
+-- What may not be taken over yet, because Redis may have been away, may be after all if its holder has died.
+local suspects, dead = {}, {}
+for i = 7, #ARGV do dead[ARGV[i]] = true end
+for at = 2, takes_over and 0 or #KEYS, 3 do
+  for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[at + 1], '(0', now, 'LIMIT', 0, 64)) do
+    local name = string.match(redis.call('GET', 'arq:in-progress:' .. job) or '', '^(.*):%x+$')
+    if name and dead[name] and left > 0 then
+      claim(at, job, now, 'worker_lost')
+    elseif name and string.sub(name, 1, #ARGV[6]) == ARGV[6] then
+      suspects[#suspects + 1] = name
+    end
+  end
+end
 for at = 2, #KEYS, 3 do
   each(at, KEYS[at], due_from, now, true, function(job, score)
     redis.call('ZREM', KEYS[at], job)
@@ -243,7 +287,7 @@ for at = 2, #KEYS, 3 do
   end)
 end
 if settles and (next_due < 0 or settled_at - now < next_due) then next_due = settled_at - now end
-return {claimed, next_due, now, here}
+return {claimed, next_due, now, here, suspects}
 """
 )
 
@@ -298,7 +342,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('INCR', KEYS[2])
 """
 
-# KEYS: queue, running, bell, mark, body, tries, result. ARGV: job, token, what, due in Unix ms.
+# KEYS: queue, running, bell, mark, body, tries, result. ARGV: job, token, what, delay in ms.
 _RELEASE = (
     RING
     + """
@@ -311,8 +355,8 @@ if ARGV[3] == 'hand_back' then
 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[3] == 'retry' then
-  redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
-  if tonumber(ARGV[4]) <= now then ring(KEYS[3]) end
+  redis.call('ZADD', KEYS[1], now + ARGV[4], ARGV[1])
+  if ARGV[4] == '0' then ring(KEYS[3]) end
 else
   redis.call('DEL', KEYS[5], KEYS[6], KEYS[7])
 end

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tailrace.keys import Keys
 from tailrace_worker.claims import Claim, assert_command, read_renewed, renew_command
@@ -44,8 +44,8 @@ class Leases:
         self._keys = keys
         self._lease_seconds = lease_seconds
         self._life_seconds = life_seconds
-        self.failed_at = -math.inf
-        """When a renewal failed last (`time.monotonic`): others may be unable to renew their leases as well."""
+        self.refused_at = -math.inf
+        """When Redis refused a renewal last (`time.monotonic`): it lets nobody else renew a lease either."""
         self._claims: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -97,7 +97,8 @@ class Leases:
                 self._renew(claims)
             except (RedisError, OSError) as error:
                 _logger.warning("the leases of %d jobs cannot be renewed: %s", len(claims), error)
-                self.failed_at = time.monotonic()
+                if isinstance(error, ResponseError):
+                    self.refused_at = time.monotonic()
                 pause_seconds = min(_RETRY_SECONDS, pause_seconds)
                 # A server that refuses may be the wrong one by now.
                 self._redis.connection_pool.disconnect()

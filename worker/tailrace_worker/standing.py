@@ -5,8 +5,9 @@ from typing import Final
 
 from tailrace.broker import ms
 
-_STALL: Final = 1 / 3
-"""The part of a lease for which Redis may be silent: leases are renewed as often."""
+_STALL: Final = 0.6
+"""The part of a lease for which Redis may be silent without an outage: leases are renewed three times a lease, so that
+none runs out in that time whose holder is well, and what is left of it suffices for a renewal."""
 
 
 class Standing:
