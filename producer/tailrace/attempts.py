@@ -12,7 +12,7 @@ from typing import Final
 
 from tailrace.broker import Broker, Command, ms, script, text
 from tailrace.errors import JobNotFound
-from tailrace.events import Ending, encode, pairs
+from tailrace.events import ENDINGS, Ending, EndingType, encode, pairs
 from tailrace.history import HISTORY
 from tailrace.keys import EntryId, Keys
 
@@ -129,6 +129,8 @@ return {'began', id, fields, now, stored}
 )
 
 # ARGV: reason, time to keep in ms. All replies but the first end with the time of the request.
+# The time to keep begins when the ending is announced: should the canceller die before, a worker finds the job when it
+# is due, which may be later than that time, and announces it.
 _CANCEL = (
     _READ_LAST
     + """
@@ -139,7 +141,6 @@ local left = redis.call('PTTL', events)
 redis.call('SET', cancel, ARGV[1], 'PX', left > 0 and left or ARGV[2])
 if last.type ~= 'queued' then return {'requested', '', known[1] or '', known[2] or '', now} end
 append_from_outside({'type', 'cancelled', 'at', now, 'reason', ARGV[1]})
-live(ARGV[2])
 return {'cancelled', 'cancelled', known[1] or '', known[2] or '', now}
 """
 )
@@ -207,7 +208,7 @@ class Began:
 class Over:
     """There is an ending already: nothing is left but to release the job."""
 
-    ending: str
+    ending: EndingType
     tenant: str
 
 
@@ -286,7 +287,7 @@ async def begin(
                 started=EntryId.decode(started), fields=tuple(fields), token=token, record=tuple(record), at=at
             )
         case [b"ended", ending, tenant]:
-            return Over(ending=ending.decode(), tenant=text(tenant))
+            return Over(ending=ENDINGS[ending.decode()], tenant=text(tenant))
         case [b"behind", last_attempt]:
             return Behind(last_attempt=last_attempt)
         case _:
@@ -347,7 +348,7 @@ async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_s
     reply = await broker.call(*script(_END, _keys(keys, job_id), ms(keep_seconds), *encode(ending)))
     if reply[0] == b"gone":
         return Gone()
-    return Over(ending=reply[1].decode(), tenant=text(reply[2]))
+    return Over(ending=ENDINGS[reply[1].decode()], tenant=text(reply[2]))
 
 
 def no_stream(job_id: str) -> JobNotFound:

@@ -188,7 +188,8 @@ StreamEvent: TypeAlias = (
 Event: TypeAlias = StreamEvent | Gap
 """What a tail tells."""
 
-ENDINGS: Final = frozenset({Completed.type, Failed.type, Cancelled.type})
+EndingType: TypeAlias = Literal["completed", "failed", "cancelled"]
+ENDINGS: Final[Mapping[str, EndingType]] = {each: each for each in typing.get_args(EndingType)}
 """The types after which nothing follows."""
 
 

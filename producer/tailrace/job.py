@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from tailrace import attempts, enqueue
 from tailrace.answer import Answer, Snapshot
-from tailrace.attempts import CancelOutcome, no_stream
+from tailrace.attempts import Cancellation, CancelOutcome, no_stream
 from tailrace.broker import Broker, script, text
 from tailrace.endings import JobEnding, close
 from tailrace.enqueue import NewJob
 from tailrace.errors import InvalidRequest, JobNotFound
-from tailrace.events import Ending, Event, decode
+from tailrace.events import ENDINGS, Ending, Event, decode
 from tailrace.keys import BEGINNING, EntryId, Keys, checked_job_id
 from tailrace.problems import described
 from tailrace.reader import Reader
@@ -140,13 +140,19 @@ class Job:
         )
         if done.outcome is not CancelOutcome.ENDED and self._cancel_requested_at is None:
             self._cancel_requested_at = done.at
-        if done.outcome is CancelOutcome.CANCELLED:
+        if done.outcome is CancelOutcome.CANCELLED or await self._waits_after_its_ending(done):
             # The announcement goes before the withdrawal: should we die in between, a worker finds the job and
             # announces its ending again.
-            ended = JobEnding(job_id=self.id, tenant=done.tenant, ending=done.ending)
+            ended = JobEnding(job_id=self.id, tenant=done.tenant, ending=ENDINGS[done.ending])
             await close(self._broker, self._keys, ended, keep_seconds=self._settings.keep_seconds)
             await enqueue.withdraw(self._broker, self._keys, self.id, done.queue)
         return done.outcome
+
+    async def _waits_after_its_ending(self, done: Cancellation) -> bool:
+        """Whether an earlier canceller died half-way: the job is over, and a worker would find it when it is due."""
+        if done.outcome is not CancelOutcome.ENDED:
+            return False
+        return await self._broker.call("ZSCORE", self._keys.queue(done.queue), self.id) is not None
 
     async def regenerate(self, **changes: Any) -> "Job":
         """Enqueues the job's request again, with fields of `GenerationRequest` changed, for its tenant in its queue.

@@ -59,7 +59,7 @@ class Interrupted:
     reason: str
 
 
-_Outcome: TypeAlias = Began | Interrupted | Over | Behind | Gone
+_Outcome: TypeAlias = Began | Interrupted | JobEnding | Over | Behind | Gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +107,11 @@ class Generations:
                 attempt = await self._next_attempt(job_id, claim)
                 outcome = await self._begin(job_id, attempt, outcome.reason, resumed=course.resumed)
         match outcome:
+            case JobEnding() as ended:
+                await self._close(ended)
             case Over() as over:
-                # Also where it was over before: whoever wrote that ending died before the release, and perhaps before
-                # it was announced.
-                await self._close(job_id, over)
+                # Whoever wrote that ending died before the release, and perhaps before it was announced.
+                await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
             case Behind() as behind:
                 await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "EX", _TRIES_SECONDS)
                 raise Retry(defer=0)
@@ -126,7 +127,7 @@ class Generations:
         failed = Failed(at=round(time.time() * 1000), code=code, message=message)
         over = await attempts.end(self.broker, self.keys, job_id, failed, keep_seconds=self.settings.keep_seconds)
         if isinstance(over, Over):
-            await self._close(job_id, over)
+            await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
 
     async def _begin(
         self,
@@ -160,7 +161,7 @@ class Generations:
 
     async def _run(
         self, job_id: str, began: Began, claim: Claim | None, course: Course | None
-    ) -> Over | Interrupted | None:
+    ) -> JobEnding | Interrupted | None:
         """Makes one attempt; `None`: the job is somebody else's."""
         interruptible = Interruptible()
         if claim is not None:
@@ -186,7 +187,7 @@ class Generations:
                         await writer.settled()
                 raise
         # The ending goes out before the release: a reader must never see a free job without one.
-        return Over(ending=said.type, tenant=began.tenant)
+        return JobEnding(job_id=job_id, tenant=began.tenant, ending=said.type, outcome=said)
 
     async def _stream(
         self, job_id: str, began: Began, writer: StreamWriter, interruptible: Interruptible, course: Course | None
@@ -264,8 +265,7 @@ class Generations:
             writer.write(notice)
         return Course(through.request, max_attempts=self.settings.max_attempts, prefills=self.calls.prefills)
 
-    async def _close(self, job_id: str, over: Over) -> None:
-        ended = JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending)
+    async def _close(self, ended: JobEnding) -> None:
         await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)
 
 
