@@ -135,6 +135,9 @@ class _Ending(_Event):
     """From the beginning of the attempt to its ending."""
     tokens_per_second: float | None = None
     """Output tokens over the time from the first token to the ending."""
+    provider: str | None = None
+    """The provider that answered, or was called last: with a fallback not the one that the request names first."""
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

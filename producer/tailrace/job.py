@@ -15,7 +15,7 @@ from tailrace.broker import Broker, script, text
 from tailrace.endings import JobEnding, close
 from tailrace.enqueue import NewJob
 from tailrace.errors import InvalidRequest, JobNotFound
-from tailrace.events import ENDINGS, Ending, Event, decode
+from tailrace.events import ENDINGS, Ending, Event, Failed, Started, decode
 from tailrace.keys import BEGINNING, EntryId, Keys, checked_job_id
 from tailrace.problems import described
 from tailrace.reader import Reader
@@ -60,6 +60,7 @@ class JobStatus:
     tenant: str
     queue: str
     provider: str
+    """The one that answered, once the job has ended; the one that the attempt began with, while it runs."""
     model: str
     queued_at: int
     """Unix ms."""
@@ -71,6 +72,14 @@ class JobStatus:
     """The jobs that ask this one's request again, oldest first."""
     timing: Timing | None = None
     """How long it took, and whether that is good; `None` before the ending."""
+    code: str | None = None
+    """Why it failed: one of `FailureCode`."""
+    message: str | None = None
+    """The same in words."""
+    attempt: int | None = None
+    """The attempt that runs."""
+    worker: str | None = None
+    """The worker that runs it: `host:pid`."""
 
 
 class Job:
@@ -211,20 +220,27 @@ class Job:
             raise no_stream(self.id)
         entry_id, fields = newest[0]
         event = decode(entry_id, fields)
-        said = event.type if event else ""
+        state = JobState(event.type) if event and event.type in _TELLING else JobState.RUNNING
+        started = await self._started(entry_id) if state is JobState.RUNNING else None
+        named = event if isinstance(event, Ending) else started
+        failed = event if isinstance(event, Failed) else None
         tenant, queue, provider, model, queued_at, regenerated_from = (part or b"" for part in record)
         return JobStatus(
             job_id=self.id,
-            state=JobState(said) if said in _TELLING else JobState.RUNNING,
+            state=state,
             tenant=text(tenant),
             queue=text(queue),
-            provider=text(provider),
-            model=text(model),
+            provider=(named and named.provider) or text(provider),
+            model=(named and named.model) or text(model),
             queued_at=_unix_ms(queued_at),
             cursor=EntryId.decode(entry_id),
             regenerated_from=text(regenerated_from) or None,
             regenerated_as=tuple(map(text, regenerated_as)),
             timing=self._timing(event),
+            code=failed.code if failed else None,
+            message=failed.message if failed else None,
+            attempt=started.attempt if started else None,
+            worker=started.worker if started else None,
         )
 
     async def delete(self) -> None:
@@ -234,6 +250,13 @@ class Job:
             JobNotFound: There is nothing of it.
         """
         await enqueue.delete(self._broker, self._keys, self.id)
+
+    async def _started(self, newest: bytes) -> Started | None:
+        """The beginning of the attempt of an entry, unless Redis has lost it."""
+        attempt = EntryId.decode(newest).attempt
+        first = await self._broker.call("XRANGE", self._keys.events(self.id), attempt, attempt, "COUNT", 1)
+        event = decode(*first[0]) if first else None
+        return event if isinstance(event, Started) else None
 
     def _timing(self, event: Event | None) -> Timing | None:
         if not isinstance(event, Ending):

@@ -487,11 +487,25 @@ async def test_cancel_of_a_running_job_is_a_request(job: Job, say: Say, capsys: 
 async def test_status_tells_how_far_a_job_is(job: Job, say: Say, capsys: Capture) -> None:
     await say(job, STARTED)
     assert await command("status", job=job) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, third = capsys.readouterr().out.splitlines()
     assert first == "running, at 1-2 of its stream"
     assert re.fullmatch(
         r"openai m, queued \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+00:00 in 'default' for 'default'", second
     )
+    assert third == "attempt 1, on worker w"
+
+
+async def test_status_tells_who_failed_and_why(job: Job, say: Say, capsys: Capture) -> None:
+    failed = Failed(at=2, code="idle_timeout", message="It fell\nsilent.", provider="anthropic", model="second")
+    await say(job, STARTED, failed)
+    assert await command("status", job=job) == 0
+    _, second, third = capsys.readouterr().out.splitlines()
+    assert second.startswith("anthropic second, queued ")
+    assert third == "idle_timeout: It fell silent."
+    assert await command("status", "--json", job=job) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert {"code": "idle_timeout", "message": "It fell\nsilent."}.items() <= printed.items()
+    assert "worker" not in printed
 
 
 async def test_status_obeys_no_record(job: Job, broker: Broker, settings: Settings, capsys: Capture) -> None:

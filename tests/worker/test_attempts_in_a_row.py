@@ -12,6 +12,7 @@ from tailrace.errors import BrokerUnavailable, FailureCode
 from tailrace.events import Completed, Delta, Failed, Notice, Reasoning, Started
 from tailrace.keys import arq_retry
 from tailrace_worker.generation import Generations
+from tailrace_worker.provider import Finish
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 from tests.worker.streams import begin, ignore, read, texts
@@ -77,6 +78,47 @@ async def test_a_fallback_is_taken_after_a_notice_alone(
         )
         events = await events_of(job)
     assert isinstance(events[-1], Completed), events[-1]
+
+
+@pytest.mark.parametrize("said", [Finish(reason="stop", provider_reason="stop"), CUT], ids=["completed", "failed"])
+async def test_the_ending_and_the_status_name_the_fallback_that_answered(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    said: Finish | ProviderError,
+) -> None:
+    puppet.put(QUOTA)
+    puppet.say("Sunny")
+    puppet.put(said)
+    fallbacks = [{"provider": "openai", "model": "second"}]
+    async with open_generations() as generations, running_worker(generations):
+        job = await tailrace.enqueue(request_.model_copy(update={"fallbacks": fallbacks, "on_interrupt": "fail"}))
+        *_, ending = await events_of(job)
+    assert isinstance(ending, Completed | Failed)
+    assert (ending.provider, ending.model) == ("openai", "second")
+    status = await job.status()
+    assert (status.provider, status.model) == ("openai", "second")
+    assert (status.code, status.message) == ((CUT.code, str(CUT)) if isinstance(said, ProviderError) else (None, None))
+    assert (status.attempt, status.worker) == (None, None)
+
+
+async def test_the_status_of_a_running_job_names_its_worker_and_attempt(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.say("Sunny")
+    puppet.put(CUT)
+    puppet.say("Rainy", " days")
+    async with open_generations("a-worker") as generations, running_worker(generations):
+        job = await tailrace.enqueue(request_)
+        await eventually(lambda: is_at(job, attempt=2))
+        status = await job.status()
+    assert (status.state, status.provider, status.model) == ("running", "openai", "puppet")
+    assert (status.attempt, status.worker, status.code, status.message) == (2, "a-worker", None, None)
+
+
+async def is_at(job: Job, *, attempt: int) -> bool:
+    return (await job.status()).attempt == attempt
 
 
 async def test_text_stands_where_the_provider_is_down_when_it_is_to_go_on(

@@ -24,7 +24,7 @@ from tailrace_worker.claims import Claim, next_attempt_command
 from tailrace_worker.course import Course
 from tailrace_worker.interruption import AttemptLost, Interruptible
 from tailrace_worker.leases import Leases
-from tailrace_worker.meter import Meter
+from tailrace_worker.meter import Measured, Meter
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.relay import Relay
@@ -194,6 +194,10 @@ class Generations:
     ) -> Ending | Interrupted:
         """Streams from the provider into the job's stream; returns how that ended, whatever happens to the provider."""
         meter = Meter(began)
+
+        def measured() -> Measured:
+            return meter.read(course.request if course else None)
+
         total_seconds = self.settings.total_seconds
         try:
             with self.cancel_poll.watch(job_id, on_request=interruptible.interrupt):
@@ -204,26 +208,26 @@ class Generations:
                     # A task of its own is a short way from the socket to here: it wakes for every piece.
                     finish = await asyncio.create_task(self._relay(course, writer, meter, deadline))
         except CancelRequested as request:
-            return Cancelled(reason=request.reason, **meter.read())
+            return Cancelled(reason=request.reason, **measured())
         except ProviderError as error:
             if course is not None and await self._goes_on(course, error):
                 _logger.info("job %s goes on in another attempt: %s", job_id, error)
                 return Interrupted(course, error.code)
             level = logging.WARNING if error.code in _OPERATORS else logging.INFO
             _logger.log(level, "job %s failed: %s", job_id, error)
-            return Failed(code=error.code, message=str(error), retryable=error.retryable, **meter.read())
+            return Failed(code=error.code, message=str(error), retryable=error.retryable, **measured())
         except TimeoutError:
             message = f"The generation took longer than {total_seconds:g} s."
-            return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **meter.read())
+            return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **measured())
         except InvalidRequest as error:
-            return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **meter.read())
+            return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **measured())
         except AttemptLost:
             raise
         except Exception:
             _logger.exception("job %s failed by a defect", job_id)
             message = "The worker met a defect of its own; its log has the traceback."
-            return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **meter.read())
-        return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **meter.read())
+            return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **measured())
+        return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **measured())
 
     async def _relay(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> Finish:
         """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""

@@ -1,10 +1,11 @@
-"""What an ending tells of its attempt: tokens and times."""
+"""What an ending tells of its attempt: who answered, tokens and times."""
 
 import time
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from tailrace.attempts import Began
+from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Usage
 
 
@@ -21,6 +22,8 @@ class Measured(TypedDict):
     ttft_ms: int | None
     duration_ms: int
     tokens_per_second: float | None
+    provider: str | None
+    model: str | None
 
 
 @dataclass(slots=True)
@@ -48,8 +51,8 @@ class Meter:
         """The provider has counted."""
         self._usage = self._usage.updated(usage)
 
-    def read(self) -> Measured:
-        """The measures, were the attempt to end now."""
+    def read(self, called: GenerationRequest | None) -> Measured:
+        """The measures, were the attempt to end now. `called`: what was called last, if anything."""
         now = time.monotonic()
         usage, first = self._usage, self._first_token
         tokens = usage.output_tokens
@@ -66,6 +69,8 @@ class Meter:
             tokens_per_second=round(tokens / (now - first), 1)
             if tokens and self._is_streamed and first is not None and now > first
             else None,
+            provider=called.provider if called else None,
+            model=called.model if called else None,
         )
 
 

@@ -69,6 +69,10 @@ def _told(status: JobStatus) -> Iterable[str]:
     if status.queued_at:
         queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
         yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"
+    if status.attempt is not None:
+        yield f"attempt {status.attempt}, on worker {status.worker}"
+    if status.code is not None:
+        yield f"{status.code}: {status.message}"
     if status.timing is not None and (measures := _measures(status.timing)):
         yield ", ".join(measures)
     if status.regenerated_from is not None:
