@@ -153,18 +153,23 @@ redis.call('XADD', KEYS[1], '0-1', 'type', 'queued', 'at', ARGV[2], 'queue', ARG
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
 """
 
-# ARGV: time to keep in ms, then the fields of the ending.
+# ARGV: time to keep in ms, the queue of a job that may have no stream yet or '', then the fields of the ending.
 _END = (
     _READ_LAST
     + """
-if not last then return {'gone'} end
+if not last then
+  if ARGV[2] == '' then return {'gone'} end
+  redis.call('HSET', record, 'request', 'null', 'tenant', 'default', 'queue', ARGV[2], 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[2])
+  last = {attempt = 0, seq = 1}
+end
 local tenant = redis.call('HGET', record, 'tenant') or ''
 if last.ended then return {'ended', last.type, tenant} end
 local fields = {}
-for i = 2, #ARGV do table.insert(fields, ARGV[i]) end
+for i = 3, #ARGV do table.insert(fields, ARGV[i]) end
 append_from_outside(fields)
 live(ARGV[1])
-return {'ended', ARGV[3], tenant}
+return {'ended', ARGV[4], tenant}
 """
 )
 
@@ -343,9 +348,14 @@ async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_s
     return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue, at=reply[4])
 
 
-async def end(broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float) -> Over | Gone:
-    """Gives a job that its caller does not run its ending, unless it has one: in an attempt far above the last."""
-    reply = await broker.call(*script(_END, _keys(keys, job_id), ms(keep_seconds), *encode(ending)))
+async def end(
+    broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float, queue: str = ""
+) -> Over | Gone:
+    """Gives a job that its caller does not run its ending, unless it has one: in an attempt far above the last.
+
+    With the queue in which a stock arq client has put it, a stream that is not there is made.
+    """
+    reply = await broker.call(*script(_END, _keys(keys, job_id), ms(keep_seconds), queue, *encode(ending)))
     if reply[0] == b"gone":
         return Gone()
     return Over(ending=ENDINGS[reply[1].decode()], tenant=text(reply[2]))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from tailrace.cohort import FEW, Cohort
+from tailrace.keys import arq_job
 from tailrace.wire import Wire, packed
 
 
@@ -52,14 +53,26 @@ async def look(wire: Wire, cohorts: Collection[Cohort], *, one_by_one: bool = Fa
 async def find_gone(wire: Wire, cohorts: Sequence[Cohort]) -> list[Cohort]:
     """Those whose streams have expired, or were deleted: no read tells.
 
+    A job of a stock arq client gets its stream when a worker begins it: until then its body is enough for who is new.
+
     Raises:
         BrokerUnavailable: Nothing is known of any.
     """
     (existing,) = await wire.exchange(_exists(cohorts), 1)
     if existing == len(cohorts):
         return []
-    each = await wire.exchange(b"".join(_exists([cohort]) for cohort in cohorts), len(cohorts))
-    return [cohort for cohort, exists in zip(cohorts, each, strict=True) if exists == 0]
+    # The body first: it goes when the job is over, and the stream stays.
+    commands = (
+        command
+        for cohort in cohorts
+        for command in (packed(b"EXISTS", arq_job(cohort.stream.job_id)), _exists([cohort]))
+    )
+    each = await wire.exchange(b"".join(commands), 2 * len(cohorts))
+    return [
+        cohort
+        for cohort, has_body, has_stream in zip(cohorts, each[::2], each[1::2], strict=True)
+        if has_stream == 0 and not (cohort.is_new and has_body == 1)
+    ]
 
 
 def _found(cohort: Cohort, reply: Any, newest: Any) -> Found:

@@ -149,7 +149,10 @@ class Reader:
 
     async def _look(self, wire: Wire, called: list[Cohort], resting: list[Cohort]) -> None:
         """Hands out what has come for those who have their turn."""
+        unborn: list[Cohort] = []
         for found in await look(wire, [*called, *resting]):
+            if found.cohort.is_new and found.refusal is None and not found.newest:
+                unborn.append(found.cohort)
             await self._settle(found)
             if len(found.entries) > FEW:
                 # Decoding many holds up everybody else.
@@ -157,8 +160,8 @@ class Reader:
         for cohort in chain(called, resting):
             if cohort.inboxes:
                 self._rota.rest(cohort)
-        if resting:
-            for cohort in await find_gone(wire, resting):
+        if doubtful := list(dict.fromkeys([*unborn, *resting])):
+            for cohort in await find_gone(wire, doubtful):
                 if not self._may_be_restored:
                     self._lose(cohort.stream)
             self._suspect_silent(resting)
@@ -198,10 +201,8 @@ class Reader:
             self._go_on(cohort, is_behind=is_behind)
 
     def _check_in(self, cohort: Cohort, newest: list[Any]) -> None:
-        """Is there a stream, and does it reach as far as the cursor?"""
+        """Does the stream reach as far as the cursor, if there is one?"""
         if not newest:
-            if not self._may_be_restored:
-                self._lose(cohort.stream)
             return
         ((raw_id, flat),) = newest
         newest_id, is_over = EntryId.decode(raw_id), _is_ending(flat)

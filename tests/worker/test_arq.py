@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import logging
 import pickle
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -12,7 +13,7 @@ from arq import ArqRedis, Retry
 from arq.connections import RedisSettings, create_pool
 from arq.worker import func
 
-from tailrace import Event, FailureCode, GenerationRequest, Settings, Tailrace
+from tailrace import Event, FailureCode, GenerationRequest, InvalidRequest, JobNotFound, Settings, Tailrace
 from tailrace.events import Failed
 from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
 from tailrace_worker.body import to_json
@@ -21,6 +22,7 @@ from tests.eventually import eventually
 from tests.worker.conftest import Puppet, running_worker
 
 REQUEST: Final = {"provider": "openai", "model": "puppet", "messages": [{"role": "user", "content": "Hi"}]}
+SECRET: Final = {"messages": [{"content": "a secret prompt", "role": "user"}], "provider": "openai", "model": "puppet"}
 BODY: Final[dict[str, Any]] = {"t": None, "f": "generate", "a": [], "k": {}, "et": 1}
 
 
@@ -184,14 +186,13 @@ async def test_a_request_that_does_not_validate_fails_and_the_worker_goes_on(
 @pytest.mark.parametrize(
     ("job_id", "body"),
     [
-        ("x" * 22, pickle.dumps(BODY)),
-        ("x" * 22, to_json({**BODY, "f": "nobody"})),
         ("x" * 22, to_json(BODY)),
         ("x" * 22, None),
         ("short", to_json({**BODY, "a": [REQUEST]})),
+        ("short", pickle.dumps(BODY)),
         ("short", None),
     ],
-    ids=["unreadable", "unknown function", "no request", "expired", "no id", "no id, expired"],
+    ids=["no request", "expired", "no id", "no id, unreadable", "no id, expired"],
 )
 async def test_a_job_that_has_no_stream_is_dropped_and_the_worker_goes_on(
     tailrace: Tailrace,
@@ -209,3 +210,107 @@ async def test_a_job_that_has_no_stream_is_dropped_and_the_worker_goes_on(
         await assert_released(stock, job_id)
         await assert_goes_on(tailrace, puppet, request_)
     assert not await exists(tailrace, job_id)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [pickle.dumps({**BODY, "a": [REQUEST]}), to_json({**BODY, "f": "nobody"})],
+    ids=["pickled", "unknown function"],
+)
+async def test_a_job_of_a_stock_client_that_cannot_be_run_gets_a_stream_that_says_so(
+    tailrace: Tailrace,
+    stock: ArqRedis,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    body: bytes,
+) -> None:
+    job_id = new_job_id()
+    await stock.set(arq_job(job_id), body, px=60_000)
+    async with running_worker(generations):
+        await stock.zadd(stock.default_queue_name, {job_id: 1})
+        events = await events_of(tailrace, job_id)
+        assert [event.type for event in events] == ["queued", "failed"]
+        assert isinstance(events[-1], Failed)
+        assert events[-1].code == FailureCode.INVALID_BODY
+        assert "job_serializer" in events[-1].message
+        await assert_released(stock, job_id)
+        await assert_goes_on(tailrace, puppet, request_)
+    assert (await tailrace.job(job_id).status()).queue == "default"
+    keys = tailrace._keys
+    for key in (keys.events, keys.record):
+        assert await stock.pttl(key(job_id)) > 0
+    with pytest.raises(InvalidRequest, match="no request"):
+        await tailrace.job(job_id).regenerate()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        to_json({**BODY, "a": [SECRET]}),
+        to_json({**BODY, "k": {"request": SECRET}}),
+        to_json({**BODY, "a": ["a secret prompt"]}),
+        to_json({**BODY, "f": "a secret prompt"}),
+        to_json({**BODY, "k": {"a secret prompt": 1}}),
+        pickle.dumps({**BODY, "a": [SECRET]}),
+        b"a secret prompt",
+    ],
+    ids=["by position", "by name", "no request", "unknown function", "unknown argument", "pickled", "no JSON"],
+)
+async def test_nothing_of_a_body_is_logged(
+    tailrace: Tailrace,
+    stock: ArqRedis,
+    generations: Generations,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+    body: bytes,
+) -> None:
+    job_id = new_job_id()
+    await stock.set(arq_job(job_id), body, px=60_000)
+    puppet.finish()
+    with caplog.at_level(logging.DEBUG):
+        async with running_worker(generations):
+            await stock.zadd(stock.default_queue_name, {job_id: 1})
+            await events_of(tailrace, job_id)
+            await assert_released(stock, job_id)
+    assert job_id in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_tail_of_a_job_of_a_stock_client_waits_for_its_stream(
+    tailrace: Tailrace, stock: ArqRedis, generations: Generations, puppet: Puppet
+) -> None:
+    job_id = new_job_id()
+    await stock.enqueue_job("generate", REQUEST, _job_id=job_id)
+    waiting = [
+        asyncio.ensure_future(events_in_time(tailrace.job(job_id).tail())),
+        asyncio.ensure_future(events_in_time(tailrace.job(job_id).tail(snapshot=True))),
+    ]
+    await eventually(lambda: is_heard(tailrace, job_id))
+    puppet.say("Hello")
+    puppet.finish()
+    async with running_worker(generations):
+        events, _ = await asyncio.gather(*waiting)
+    assert [event.type for event in events] == ["queued", "started", "delta", "completed"]
+
+
+async def test_a_tail_of_a_job_of_a_stock_client_ends_when_the_job_is_taken_from_the_queue(
+    tailrace: Tailrace, stock: ArqRedis
+) -> None:
+    job_id = new_job_id()
+    await stock.enqueue_job("generate", REQUEST, _job_id=job_id)
+    waiting = asyncio.ensure_future(events_in_time(tailrace.job(job_id).tail()))
+    await eventually(lambda: is_heard(tailrace, job_id))
+    await stock.delete(arq_job(job_id))
+    with pytest.raises(JobNotFound):
+        await waiting
+
+
+async def events_in_time(tail: AsyncGenerator[Any, None]) -> list[Any]:
+    async with asyncio.timeout(20):
+        return [event async for event in tail]
+
+
+async def is_heard(tailrace: Tailrace, job_id: str) -> bool:
+    _, listeners = await tailrace._broker.call("PUBSUB", "NUMSUB", tailrace._keys.bell(job_id))
+    return bool(listeners)

@@ -2,9 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An argument of a job, which arq would log the beginning of."""
+
+    value: Any = field(repr=False)
 
 
 class _Arguments(BaseModel):
@@ -23,7 +31,7 @@ class _Body(BaseModel):
     """A job's body, by arq's own names: try, function, arguments and time of enqueue."""
 
     t: Annotated[int, Field(ge=0, le=1_000_000)] | None
-    f: str
+    f: Literal["generate"]
     a: Annotated[list[Any], Field(max_length=1)]
     k: _Arguments
     et: Annotated[int, Field(ge=0, le=_YEAR_2100_MS)]
@@ -33,10 +41,6 @@ class _Body(BaseModel):
         if self.a and self.k.model_fields_set:
             raise ValueError("the request is there twice")
         return self
-
-    @field_serializer("k")
-    def _given(self, arguments: _Arguments) -> dict[str, Any]:
-        return arguments.model_dump(exclude_unset=True)
 
 
 def to_json(body: Mapping[str, Any]) -> bytes:
@@ -48,6 +52,17 @@ def from_json(body: bytes) -> dict[str, Any]:
     """How arq's bodies are read. A body whose function could not even be called is as unreadable as one of no JSON.
 
     Raises:
-        ValueError: It is none of ours; arq ends the job, and so its stream is given an ending.
+        ValueError: It is none of ours; arq ends the job, and so its stream is given an ending. arq logs the error,
+            which says nothing of the body.
     """
-    return _Body.model_validate_json(body).model_dump()
+    try:
+        read = _Body.model_validate_json(body)
+    except ValidationError:
+        raise ValueError("it is not JSON that calls 'generate' with one request") from None
+    return sealed({**read.model_dump(exclude={"k"}), "k": read.k.model_dump(exclude_unset=True)})
+
+
+def sealed(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with arguments that are not logged."""
+    named = {name: Sealed(value) for name, value in body["k"].items()}
+    return {**body, "a": [Sealed(value) for value in body["a"]], "k": named}

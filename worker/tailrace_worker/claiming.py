@@ -228,7 +228,7 @@ class StreamWorker(Worker):
         if claim is None:
             return
         result: Mapping[str, Any] = json.loads(result_data or b"{}")
-        await self._generations.refuse(job_id, str(result.get("r", "")))
+        await self._generations.refuse(job_id, str(result.get("r", "")), queue=claim.queue)
         await self._release(claim, "finish")
 
     async def _release(self, claim: Claim, what: Release, *, delay_seconds: float = 0) -> None:

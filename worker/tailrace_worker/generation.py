@@ -18,6 +18,7 @@ from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, Inva
 from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
+from tailrace_worker.body import Sealed
 from tailrace_worker.calls import Calls
 from tailrace_worker.cancellation import CancelPoll, CancelRequested
 from tailrace_worker.claims import Claim, next_attempt_command
@@ -44,6 +45,10 @@ _OPERATORS = frozenset(
     }
 )
 """What an operator has to set right, and no job does."""
+_INVALID_BODY = (
+    "The job's body in arq cannot be run: it has to be JSON that calls 'generate' with one request. "
+    "A client of arq's own needs a job_serializer that writes JSON."
+)
 _TRIES_SECONDS = 88_400
 """How long arq keeps its counter of tries."""
 _REDIS_RETRY_SECONDS = 1
@@ -120,12 +125,25 @@ class Generations:
             case None:
                 pass
 
-    async def refuse(self, job_id: str, why: str) -> None:
+    async def refuse(self, job_id: str, why: str, *, queue: str) -> None:
         """Gives a job that arq ends without running it an ending. `why` is arq's own word."""
-        code = FailureCode.EXPIRED_IN_QUEUE if why == "job expired" else FailureCode.INVALID_BODY
-        message = f"arq would not run the job: {why}."
-        failed = Failed(at=round(time.time() * 1000), code=code, message=message)
-        over = await attempts.end(self.broker, self.keys, job_id, failed, keep_seconds=self.settings.keep_seconds)
+        if not _can_have_stream(job_id):
+            return
+        # A job that has neither body nor stream was deleted; what a stock client enqueued has no stream yet.
+        is_expired = why == "job expired"
+        failed = Failed(
+            at=round(time.time() * 1000),
+            code=FailureCode.EXPIRED_IN_QUEUE if is_expired else FailureCode.INVALID_BODY,
+            message=f"arq would not run the job: {why}." if is_expired else _INVALID_BODY,
+        )
+        over = await attempts.end(
+            self.broker,
+            self.keys,
+            job_id,
+            failed,
+            keep_seconds=self.settings.keep_seconds,
+            queue="" if is_expired else queue,
+        )
         if isinstance(over, Over):
             await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
 
@@ -278,10 +296,7 @@ async def generate(ctx: dict[str, Any], request: object = None) -> None:
     generations: Generations = ctx["generations"]
     leases: Leases | None = ctx.get("leases")
     job_id: str = ctx["job_id"]
-    try:
-        checked_job_id(job_id)
-    except InvalidJobId as error:
-        _logger.warning("a job is dropped, no stream can have its name: %s", error)
+    if not _can_have_stream(job_id):
         return
     claim = leases.get(job_id) if leases else None
     if claim is not None and ctx["job_try"] != claim.attempt:
@@ -289,8 +304,18 @@ async def generate(ctx: dict[str, Any], request: object = None) -> None:
         # holds the claim hands it back, and the one who was suspended meanwhile changes nothing.
         raise Retry(defer=0)
     queue = claim.queue if claim else generations.settings.queues[0]
-    carried = None if request is None else _carried(request, queue)
+    asked = request.value if isinstance(request, Sealed) else request
+    carried = None if asked is None else _carried(asked, queue)
     await generations.run(job_id, ctx["job_try"], claim=claim, carried=carried)
+
+
+def _can_have_stream(job_id: str) -> bool:
+    try:
+        checked_job_id(job_id)
+    except InvalidJobId as error:
+        _logger.warning("a job is dropped, no stream can have its name: %s", error)
+        return False
+    return True
 
 
 def _carried(request: object, queue: str) -> Carried:

@@ -19,7 +19,7 @@ from arq import ArqRedis
 from arq.worker import Function
 
 from tailrace.keys import Keys
-from tailrace_worker.body import to_json
+from tailrace_worker.body import sealed, to_json
 from tailrace_worker.generation import Generations
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.worker import arq_function, open_generations
@@ -29,7 +29,12 @@ _SETTINGS: Final = WorkerSettings.read()
 generate: Final[Function] = arq_function(_SETTINGS)
 """For `functions`."""
 job_serializer: Final[Callable[[dict[str, Any]], bytes]] = to_json
-job_deserializer: Final[Callable[[bytes], dict[str, Any]]] = json.loads
+
+
+def job_deserializer(body: bytes) -> dict[str, Any]:
+    """How bodies are read. arq logs the beginnings of arguments, but not those of `generate`."""
+    read: dict[str, Any] = json.loads(body)
+    return sealed(read) if read["f"] == generate.name else read
 
 
 async def on_startup(ctx: dict[Any, Any]) -> None:
