@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
 
 from tailrace.broker import REPLY_TIMEOUT_SECONDS, Argument, our_errors
+from tailrace.in_process import InProcessTransport
 
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 _error_of = cast("Callable[[str], Exception]", DefaultParser.parse_error)  # pyright: ignore[reportUnknownMemberType]
@@ -55,7 +56,8 @@ class Wire:
             async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
                 await self._connection.connect()
         # The greetings are redis-py's; from here on its streams, which cost more than a batch, are out of the way.
-        self._link = _Link(self._connection._writer.transport)  # noqa: SLF001
+        writer: Any = self._connection._writer  # noqa: SLF001
+        self._link = _Link(getattr(writer, "transport", None) or InProcessTransport(self._connection))
 
     async def exchange(self, payload: bytes, replies: int) -> list[Any]:
         """Sends packed commands and reads their replies; an error that Redis replies with stands in its place.
