@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from tailrace.errors import BrokerRefused, BrokerUnavailable, InvalidSettings
+from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InvalidSettings
 
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
@@ -114,12 +114,12 @@ class PatientBroker:
 
 
 async def patiently(ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: float) -> _Reply:
-    """Asks again while Redis is away. Raises `BrokerUnavailable` after the limit."""
+    """Asks again while Redis is away, or its password is being rotated. Raises `BrokerUnavailable` after the limit."""
     gives_up_at = time.monotonic() + limit_seconds
     while True:
         try:
             return await ask()
-        except BrokerUnavailable:
+        except (BrokerUnavailable, CredentialsRefused):
             if time.monotonic() > gives_up_at:
                 raise
         await asyncio.sleep(_RETRY_SECONDS)
@@ -146,7 +146,7 @@ def our_errors() -> Generator[None]:
     try:
         yield
     except exceptions.AuthenticationError as error:
-        raise BrokerRefused(f"Redis does not accept the user or password: {error}") from error
+        raise CredentialsRefused(f"Redis does not accept the user or password: {error}") from error
     except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError) as error:
         raise BrokerUnavailable(f"Redis cannot be reached: {str(error) or 'no reply in time'}") from error
     except exceptions.RedisError as error:

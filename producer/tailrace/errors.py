@@ -80,6 +80,10 @@ class NotDurable(InfrastructureError):
     """Redis has taken the job, and did not write it to a disk or a replica in time: a crash of Redis may lose it."""
 
 
+class CredentialsRefused(BrokerRefused):
+    """Redis does not accept the user or password. While these are rotated it may, a moment later."""
+
+
 class QueueFull(InfrastructureError):
     """As many jobs wait in the queue as may; nothing of the job was kept."""
 

@@ -16,7 +16,7 @@ from tailrace.attempts import no_stream
 from tailrace.bells import Bells
 from tailrace.broker import Broker
 from tailrace.cohort import FEW, Cohort, TailedStream
-from tailrace.errors import BrokerRefused, BrokerUnavailable, InfrastructureError, InvalidCursor
+from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
 from tailrace.events import ENDINGS, pairs
 from tailrace.inbox import Inbox
 from tailrace.keys import EntryId, Keys
@@ -137,7 +137,8 @@ class Reader:
                     if self._away_since is not None:
                         self._reconnected_at = time.monotonic()
                 await self._look(wire, called, resting)
-            except BrokerUnavailable as error:
+            except (BrokerUnavailable, CredentialsRefused) as error:
+                # Also while a password is rotated: who makes connections may have the new one before Redis, or after.
                 for cohort in (*called, *resting):
                     self._call(cohort)
                 await self._wait_for_redis(error, asked_at)
@@ -283,7 +284,7 @@ class Reader:
             cohort.stream.cohorts.remove(cohort)
             self._rota.remove(cohort)
 
-    async def _wait_for_redis(self, error: BrokerUnavailable, asked_at: float) -> None:
+    async def _wait_for_redis(self, error: InfrastructureError, asked_at: float) -> None:
         if self._away_since is None:
             # A connection that was idle may have been closed on purpose: the first retry is at once.
             self._away_since = asked_at

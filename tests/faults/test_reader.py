@@ -5,8 +5,11 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.credentials import CredentialProvider
 
 from tailrace import BrokerUnavailable, Job, Settings, Tailrace, bells, reader, wire
 from tailrace.bells import Bells
@@ -191,3 +194,40 @@ async def test_a_client_that_may_not_subscribe_reads_all_the_same(
                 if event.type == "queued":
                     await stream.append("1-2", ENDING)
         await tailrace._broker.aclose()
+
+
+class Rotated(CredentialProvider):
+    """A password that its keeper changes."""
+
+    password = "old"
+
+    def get_credentials(self) -> tuple[str, str]:
+        return "ann", self.password
+
+
+async def test_a_rotated_password_ends_no_tail(
+    own_broker: EmbeddedBroker, broker: Broker, job: Job, stream: HandwrittenStream
+) -> None:
+    await broker.call("ACL", "SETUSER", "ann", "on", ">old", "allkeys", "allchannels", "+@all")
+    credentials = Rotated()
+    redis: Any = Redis(port=own_broker.port, credential_provider=credentials, protocol=2)
+
+    async def refused() -> bool:
+        return any(b"ann" in entry for entry in await broker.call("ACL", "LOG"))
+
+    settings = Settings.read(prefix=KEYS.prefix)
+    async with asyncio.timeout(20), redis, Tailrace(redis, settings=settings) as tailrace:
+        tail = tailrace.job(job.id).tail()
+        assert (await anext(tail)).type == "queued"
+        await hears(stream)
+        waiting = asyncio.ensure_future(anext(tail))
+        await broker.call("ACL", "SETUSER", "ann", "resetpass", ">new")
+        await broker.call("CLIENT", "KILL", "USER", "ann")
+        await eventually(refused)
+        # A sweep or two: the connection that reads is refused as well.
+        await asyncio.wait([waiting], timeout=2.5)
+        assert not waiting.done()
+        credentials.password = "new"
+        await stream.append("1-2", STARTED)
+        assert (await waiting).type == "started"
+        await tail.aclose()
