@@ -215,9 +215,9 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
         ("UNLINK", keys.events(job_id), keys.record(job_id), keys.cancel(job_id), keys.regenerated(job_id)),
         *((("UNLINK", idempotency),) if idempotency else ()),
     )
-    if queue is not None:
-        await broker.transaction(("ZREM", keys.running(text(queue)), job_id), ("DEL", arq_in_progress(job_id)))
-        await withdraw(broker, keys, job_id, text(queue))
+    sets = () if queue is None else (keys.queue(text(queue)), keys.running(text(queue)))
+    arq_keys = (arq_job(job_id), arq_in_progress(job_id), arq_retry(job_id), arq_result(job_id))
+    await broker.transaction(*(("ZREM", each, job_id) for each in sets), ("DEL", *arq_keys))
     if not removed:
         raise no_stream(job_id)
 

@@ -158,6 +158,15 @@ async def test_a_deleted_job_leaves_nothing(tailrace: Tailrace, broker: Broker, 
         await job.status()
 
 
+async def test_a_deleted_job_whose_record_is_lost_leaves_no_key_of_arqs(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    job = await tailrace.enqueue(REQUEST)
+    await broker.call("DEL", keys.record(job.id))
+    await job.delete()
+    assert not await broker.call("EXISTS", arq_job(job.id))
+
+
 async def test_a_deleted_jobs_key_may_be_used_again(tailrace: Tailrace) -> None:
     job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
     await job.delete()

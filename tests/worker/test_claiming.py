@@ -13,7 +13,7 @@ import pytest
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker import Broker, open_redis
 from tailrace.events import Event
-from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
+from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace_worker.claims import (
     Claim,
     Claimed,
@@ -583,3 +583,24 @@ async def test_a_job_that_is_put_back_is_due_by_the_servers_time(
     await side.release(claim, "retry", delay_seconds=60)
     (seconds, _), due = await side.broker.pipeline(("TIME",), ("ZSCORE", side.keys.queue("default"), job.id))
     assert 58_000 < float(due) - 1_000 * int(seconds) < 62_000
+
+
+async def test_a_job_that_is_deleted_between_its_claim_and_its_beginning_leaves_no_key_of_arqs(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job, other = await tailrace.enqueue(request_), await tailrace.enqueue(request_)
+    async with running_worker(generations) as worker:
+        run_job = worker.run_job
+
+        async def delete_first(job_id: str, score: int) -> None:
+            if job_id == job.id:
+                await job.delete()
+            await run_job(job_id, score)
+
+        worker.run_job = delete_first  # type: ignore[method-assign]
+        puppet.finish()
+        async with asyncio.timeout(20):
+            await other.answer()
+        await eventually(lambda: not worker.tasks or all(task.done() for task in worker.tasks.values()))
+    keys = (arq_job(job.id), arq_retry(job.id), arq_in_progress(job.id), arq_result(job.id))
+    assert not await generations.broker.call("EXISTS", *keys)

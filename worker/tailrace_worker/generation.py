@@ -146,6 +146,9 @@ class Generations:
         )
         if isinstance(over, Over):
             await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
+        else:
+            # Deleted after it was claimed: since then arq has counted a try.
+            await self.broker.call("DEL", arq_retry(job_id))
 
     async def _begin(
         self,
