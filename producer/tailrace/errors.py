@@ -23,6 +23,10 @@ class InvalidRequest(CallerError):
     """A generation request that no provider could run."""
 
 
+class NewerRequest(InvalidRequest):
+    """A stored request says something that this version does not know."""
+
+
 class RequestTooLarge(InvalidRequest):
     """The request's JSON is larger than `TAILRACE_MAX_REQUEST_BYTES`."""
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from tailrace.errors import InvalidRequest, RequestTooLarge
+from tailrace.errors import InvalidRequest, NewerRequest, RequestTooLarge
 from tailrace.guards import Guards
 from tailrace.json_values import JsonObject
 from tailrace.messages import Conversation
@@ -28,6 +28,10 @@ ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0
 
 _Model = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+_UNKNOWN = frozenset({"extra_forbidden", "union_tag_invalid", "literal_error", "enum"})
+"""Pydantic's words for fields and values that are not on its lists."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -131,12 +135,14 @@ class GenerationRequest(BaseModel):
         """Reads what `to_json` wrote.
 
         Raises:
+            NewerRequest: It has fields, or words in them, that this version does not know.
             InvalidRequest: It does not validate; the message names the fields.
         """
         try:
             return cls.model_validate_json(encoded)
         except ValidationError as error:
-            raise InvalidRequest(described(error)) from None
+            is_newer = any(line["type"] in _UNKNOWN for line in error.errors())
+            raise (NewerRequest if is_newer else InvalidRequest)(described(error)) from None
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:

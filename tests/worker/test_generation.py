@@ -1,6 +1,7 @@
 """One job, from claim to ending."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 
@@ -19,10 +20,11 @@ from tailrace import (
     attempts,
     endings,
 )
+from tailrace.attempts import Carried
 from tailrace.broker import Broker, open_redis
 from tailrace.errors import FailureCode
 from tailrace.events import Cancelled, Completed, Event, Failed
-from tailrace.keys import Keys, arq_retry
+from tailrace.keys import Keys, arq_retry, new_job_id
 from tailrace_worker.claims import Claim
 from tailrace_worker.generation import Generations
 from tailrace_worker.provider import Usage
@@ -330,6 +332,62 @@ async def test_a_request_that_no_longer_validates_fails_with_its_field(
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.INVALID_REQUEST
     assert "messages" in ending.message
+
+
+def of_a_newer_version(request: GenerationRequest) -> list[str]:
+    """What a newer version might have enqueued: a field, a kind of part and a word that this one does not know."""
+    content = [{"type": "hologram", "data": "aaaa"}]
+    fields = ({"seed_text": "x"}, {"messages": [{"role": "user", "content": content}]}, {"on_interrupt": "ask"})
+    return [json.dumps({**request.model_dump(mode="json"), **each}) for each in fields]
+
+
+@pytest.mark.parametrize("number", range(3))
+async def test_a_request_that_only_a_newer_worker_understands_is_handed_back_and_not_failed(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, number: int
+) -> None:
+    job = await tailrace.enqueue(request_)
+    record, queue = generations.keys.record(job.id), generations.keys.queue("default")
+    stored = await generations.broker.call("HGET", record, "request")
+    await generations.broker.call("HSET", record, "request", of_a_newer_version(request_)[number])
+
+    async def waits_again() -> bool:
+        waits = await generations.broker.call("ZSCORE", queue, job.id)
+        return waits is not None and (await job.status()).state == "running"
+
+    async with running_worker(generations):
+        await eventually(waits_again)
+        assert not puppet.requests
+        # A newer worker would understand it.
+        await generations.broker.call("HSET", record, "request", stored)
+        puppet.finish()
+        async with asyncio.timeout(20):
+            types = [event.type async for event in job.tail()]
+    assert types == ["queued", "started", "started", "completed"]
+
+
+async def test_a_request_that_no_worker_has_understood_for_as_long_as_it_may_wait_fails(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(queue_limit_seconds=0.001) as generations:
+        newer, *_ = of_a_newer_version(request_)
+        await generations.broker.call("HSET", generations.keys.record(job.id), "request", newer, "queued_at", 1)
+        await generations.run(job.id, 1)
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    assert (ending.code, "seed_text" in ending.message) == (FailureCode.INVALID_REQUEST, True)
+
+
+async def test_a_request_of_a_stock_client_that_has_an_unknown_field_fails_at_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job_id = new_job_id()
+    newer, *_ = of_a_newer_version(request_)
+    carried = Carried(request=newer, provider="openai", model="puppet", queue="default")
+    await generations.run(job_id, 1, carried=carried)
+    ending = (await tailrace.job(job_id).answer()).ending
+    assert isinstance(ending, Failed)
+    assert ending.code == FailureCode.INVALID_REQUEST
 
 
 async def test_a_generation_over_its_total_time_is_cut_and_keeps_the_text(

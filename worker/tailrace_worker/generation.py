@@ -14,7 +14,7 @@ from tailrace import attempts, endings
 from tailrace.attempts import Began, Behind, Carried, Gone, Over, Resumed
 from tailrace.broker import Broker
 from tailrace.endings import JobEnding
-from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, ProviderError
+from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, NewerRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
@@ -52,6 +52,8 @@ _INVALID_BODY = (
 _TRIES_SECONDS = 88_400
 """How long arq keeps its counter of tries."""
 _REDIS_RETRY_SECONDS = 1
+_LAST_WAIT_SECONDS = 30.0
+"""After which a job that only a newer worker understands is offered again. The first time is a second."""
 _HAND_OVER_SECONDS = 5.0
 """How long an attempt that is stopped with its worker may take to publish what it has."""
 
@@ -106,7 +108,7 @@ class Generations:
         course: Course | None = None
         while isinstance(outcome, Began | Interrupted):
             if isinstance(outcome, Began):
-                outcome = await self._run(job_id, outcome, claim, course)
+                outcome = await self._run(job_id, outcome, claim, course, is_carried=carried is not None)
             else:
                 course = outcome.course
                 attempt = await self._next_attempt(job_id, claim)
@@ -181,7 +183,7 @@ class Generations:
         return attempt
 
     async def _run(
-        self, job_id: str, began: Began, claim: Claim | None, course: Course | None
+        self, job_id: str, began: Began, claim: Claim | None, course: Course | None, *, is_carried: bool
     ) -> JobEnding | Interrupted | None:
         """Makes one attempt; `None`: the job is somebody else's."""
         interruptible = Interruptible()
@@ -189,7 +191,7 @@ class Generations:
             claim.watch(interruptible.interrupt)
         with self.publisher.open(job_id, began, on_lost=interruptible.interrupt) as writer:
             try:
-                said = await self._stream(job_id, began, writer, interruptible, course)
+                said = await self._stream(job_id, began, writer, interruptible, course, is_carried=is_carried)
                 if isinstance(said, Interrupted):
                     # The next attempt must not begin before what this one has said is readable.
                     await writer.settled()
@@ -211,7 +213,14 @@ class Generations:
         return JobEnding(job_id=job_id, tenant=began.tenant, ending=said.type, outcome=said)
 
     async def _stream(
-        self, job_id: str, began: Began, writer: StreamWriter, interruptible: Interruptible, course: Course | None
+        self,
+        job_id: str,
+        began: Began,
+        writer: StreamWriter,
+        interruptible: Interruptible,
+        course: Course | None,
+        *,
+        is_carried: bool,
     ) -> Ending | Interrupted:
         """Streams from the provider into the job's stream; returns how that ended, whatever happens to the provider."""
         meter = Meter(began)
@@ -241,6 +250,11 @@ class Generations:
             message = f"The generation took longer than {total_seconds:g} s."
             return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **measured())
         except InvalidRequest as error:
+            # What our own client has enqueued was valid there. A body of arq's own client was never looked at.
+            if isinstance(error, NewerRequest) and not is_carried and self._may_wait(began):
+                seconds = _newer_wait_seconds(began)
+                _logger.warning("job %s is put back for %g s, for a newer worker: %s", job_id, seconds, error)
+                raise Retry(defer=seconds) from error
             return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **measured())
         except AttemptLost:
             raise
@@ -249,6 +263,9 @@ class Generations:
             message = "The worker met a defect of its own; its log has the traceback."
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **measured())
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **measured())
+
+    def _may_wait(self, began: Began) -> bool:
+        return began.at - began.queued_at < self.settings.queue_limit_seconds * 1_000
 
     async def _relay(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> Finish:
         """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""
@@ -310,6 +327,10 @@ async def generate(ctx: dict[str, Any], request: object = None) -> None:
     asked = request.value if isinstance(request, Sealed) else request
     carried = None if asked is None else _carried(asked, queue)
     await generations.run(job_id, ctx["job_try"], claim=claim, carried=carried)
+
+
+def _newer_wait_seconds(began: Began) -> float:
+    return min(_LAST_WAIT_SECONDS, 2.0 ** min(began.started.attempt - 1, 10))
 
 
 def _can_have_stream(job_id: str) -> bool:
