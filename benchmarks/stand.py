@@ -20,6 +20,12 @@ from tailrace_worker.interruption import Interruptible
 
 SILENT: Final = "demo?first_token_ms=3600000"
 """The model that never says a word: a job that runs, and costs no CPU."""
+PATIENCE: Final = {
+    "TAILRACE_FIRST_TOKEN_SECONDS": "3600",
+    "TAILRACE_TOTAL_SECONDS": "3600",
+    "TAILRACE_MAX_ATTEMPTS": "100",
+}
+"""The settings of workers under which silent jobs outlast the filling, the benchmark and its kills."""
 BRIEF: Final = "demo?pieces=1&interval_ms=0"
 PROMPT: Final = "Hi"
 
@@ -82,9 +88,7 @@ class Stand:
             "TAILRACE_REDIS_URL": self.redis_url,
             "TAILRACE_MAX_JOBS": str(max_jobs),
             "TAILRACE_GRACE_SECONDS": "0",
-            # Silent jobs must outlast the benchmark, and its kills.
-            "TAILRACE_TOTAL_SECONDS": "3600",
-            "TAILRACE_MAX_ATTEMPTS": "100",
+            **PATIENCE,
             "OPENAI_API_KEY": "key-of-the-benchmark",
             "OPENAI_BASE_URL": f"{self.simulator_url}/v1",
             "NO_PROXY": "127.0.0.1",

@@ -10,6 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.stand import PATIENCE, SILENT
+from tailrace_worker.settings import WorkerSettings
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(180)
@@ -56,3 +59,11 @@ async def test_a_benchmark_prints_its_figures_and_leaves_no_process_behind(name:
     assert re.search(figures, text, re.MULTILINE), text
     assert f"python -m benchmarks.{name} {options}" in text
     assert not [left for left in psutil.process_iter(["environ"]) if mark in (left.info["environ"] or {}).values()]
+
+
+def test_silent_jobs_outlast_a_filling_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PATIENCE.items():
+        monkeypatch.setenv(name, value)
+    settings = WorkerSettings.read()
+    silence_seconds = int(SILENT.rpartition("=")[2]) / 1_000
+    assert min(settings.first_token_seconds, settings.total_seconds) >= silence_seconds
