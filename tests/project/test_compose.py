@@ -1,7 +1,11 @@
 """Every command, port and variable of docker-compose.yml exists in the code."""
 
 import argparse
+import asyncio
+import os
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,11 @@ import openai
 import pytest
 import yaml
 
+from tailrace import Settings
 from tailrace.cli.command_line import build_parser
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.simulator import Simulator
+from tests.processes import worker_process
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -69,6 +76,32 @@ def test_what_the_image_copies_is_there() -> None:
     copied = re.findall(r"^COPY (.*) \S+$", dockerfile(SERVICES["worker"]), re.MULTILINE)
     assert copied
     assert all((ROOT / name).exists() for line in copied for name in line.split())
+
+
+async def test_the_recipe_for_the_simulator_works_as_it_is_written(settings: Settings) -> None:
+    recipe = (ROOT / "docker-compose.yml").read_text().partition("services:")[0]
+    exported = dict(re.findall(r"(\w+)=(\S+)", "".join(re.findall(r"export (.*)", recipe))))
+    commands = re.findall(r"docker compose exec worker tailrace (.*)", recipe)
+    assert commands
+    environment = {
+        name: exported.get(name, _default(str(value))) for name, value in SERVICES["worker"]["environment"].items()
+    }
+    assert set(exported) <= set(environment)
+    async with Simulator() as simulator:
+        hosts = {"http://simulator:4080": simulator.url, "redis://redis:6379/0": settings.redis_url}
+        variables = {
+            name: re.sub("|".join(hosts), lambda found: hosts[found[0]], value) for name, value in environment.items()
+        }
+        async with worker_process(settings, simulator, **variables):
+            for command in commands:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "tailrace", *shlex.split(command)),
+                    env={**os.environ, **variables, "TAILRACE_PREFIX": settings.prefix},
+                    stdout=asyncio.subprocess.PIPE,
+                )
+                async with asyncio.timeout(30):
+                    printed, _ = await process.communicate()
+                assert (process.returncode, bool(printed)) == (0, True)
 
 
 def _default(value: str) -> str:
