@@ -1,5 +1,6 @@
 """What a service that uses tailrace can set, each from an argument or from the environment."""
 
+import difflib
 import os
 from typing import Annotated, Any, ClassVar, Self
 
@@ -23,7 +24,7 @@ YEAR_SECONDS = 31_536_000
 class Settings(BaseModel):
     """The settings of the light side: `read` takes fields from `TAILRACE_` and their name in capitals."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, validate_default=True, extra="forbid")
 
     _unquoted: ClassVar[frozenset[str]] = frozenset()
     """Fields whose values may hold secrets, should an operator put them there."""
@@ -70,8 +71,10 @@ class Settings(BaseModel):
         """What was given (`None` stands for: not given), else the environment, else the defaults.
 
         Raises:
-            InvalidSettings: A value breaks its field's rule; the message names the variable.
+            InvalidSettings: A value breaks its field's rule; the message names the variable. Or there is no such field.
         """
+        if strangers := [name for name in given if name not in cls.model_fields]:
+            raise InvalidSettings("; ".join(map(cls._stranger, strangers)))
         values = {name: os.environ[_variable(name)] for name in cls.model_fields if _variable(name) in os.environ}
         values |= {name: value for name, value in given.items() if value is not None}
         try:
@@ -87,6 +90,11 @@ class Settings(BaseModel):
         if bad > good if name.startswith("rate_") else bad < good:
             raise ValueError(f"Input should not be better than {_variable(name)}, which is {good:g}")
         return bad
+
+    @classmethod
+    def _stranger(cls, name: str) -> str:
+        close = difflib.get_close_matches(name, cls.model_fields, n=1)
+        return f"{name}: there is no such setting{f', did you mean {close[0]}?' if close else '.'}"
 
     @property
     def running_seconds(self) -> float:

@@ -1,5 +1,7 @@
 """What can be set, and how a wrong value is told."""
 
+from typing import Any
+
 import pytest
 
 from tailrace import InvalidSettings, Settings, Tailrace
@@ -34,3 +36,18 @@ def test_a_password_is_never_shown() -> None:
     with pytest.raises(InvalidSettings) as caught:
         Tailrace.connect("http://user:s3cret@localhost")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("keep_second", 4, "keep_second: there is no such setting, did you mean keep_seconds?"),
+        ("colour", None, "colour: there is no such setting."),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_refused(name: str, value: Any, says: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Tailrace.connect(**{name: value})
+    assert str(caught.value) == says
+    with pytest.raises(ValueError, match=name):
+        Settings.model_validate({name: value})
