@@ -21,6 +21,16 @@ def terminals_signals() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def terminals_variables() -> Iterator[None]:
+    """What is drawn depends on them, in the processes of the tests too. The tests say what they are."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TERM", "xterm-256color")
+        for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS", "LINES"):
+            environment.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def broker_url() -> Iterator[str]:
     """A real server, the same for all tests."""

@@ -4,13 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from tailrace.cli import command_line, main
+from tailrace.cli.controls import is_dumb
 from tailrace.errors import TailraceError
 
 JOB = "hX3vJ0c2TqK9bWm5yRzA1g"
@@ -32,11 +33,7 @@ def extras() -> list[tuple[str, str]]:
         for extra in ("worker", "cli", "demo")
         for requirement in project["optional-dependencies"][extra]
     ]
-    return [
-        (name.removeprefix("google-").removeprefix("python-"), extra)
-        for name, extra in requirements
-        if name != "tailrace"
-    ]
+    return [(re.sub("^(google|python)-", "", name), extra) for name, extra in requirements if name != "tailrace"]
 
 
 class Verb(ModuleType):
@@ -115,10 +112,9 @@ def test_every_verb_is_on_the_line_of_its_summary(
         assert any(re.match(rf"    {name} +{verb.SUMMARY[:40]}", line) for line in lines)
 
 
-def test_the_package_runs_as_the_command_does() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tailrace.cli", "--version"], capture_output=True, check=True, text=True
-    )
+@pytest.mark.parametrize("package", ["tailrace", "tailrace.cli"])
+def test_the_package_runs_as_the_command_does(package: str) -> None:
+    done = subprocess.run([sys.executable, "-m", package, "--version"], capture_output=True, check=True, text=True)
     assert done.stdout == f"tailrace {version('tailrace')}\n"
 
 
@@ -175,6 +171,21 @@ def test_misuse_is_one_line_that_names_the_field_and_exit_2(
     assert says in err
     assert err.count("\n") == 1
     assert err.startswith("tailrace")
+
+
+@pytest.mark.parametrize("verb", ["", *sorted(each.name for each in entry_points(group="tailrace.commands"))])
+def test_help_fits_eighty_columns(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert command(*verb.split(), "--help") == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(("term", "dumb"), [("xterm", False), ("dumb", True), ("unknown", True), ("", True)])
+def test_a_terminal_that_nobody_knows_is_dumb(term: str, dumb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", term)
+    assert is_dumb() is dumb
 
 
 def test_a_setting_that_breaks_its_rule_is_named(

@@ -32,6 +32,7 @@ _EXTRAS: Final = {
     "stdnum": "worker",
     "regex": "worker",
     "stamina": "worker",
+    "stdnum": "worker",
     "uvloop": "worker",
     "rich": "cli",
     "shtab": "cli",

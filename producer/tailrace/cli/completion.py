@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Keep it where the shell looks for completions:\n\n"
         "  tailrace completion bash > ~/.local/share/bash-completion/completions/tailrace\n"
         "  tailrace completion fish > ~/.config/fish/completions/tailrace.fish\n"
-        "  tailrace completion zsh > ~/.zfunc/_tailrace    # with fpath+=~/.zfunc before compinit\n\n"
+        "  tailrace completion zsh > ~/.zfunc/_tailrace\n\n"
+        "For zsh, fpath+=~/.zfunc has to stand before compinit.\n\n"
         "example: %(prog)s bash"
     )
 

@@ -29,4 +29,4 @@ def visible_line(text: str) -> str:
 
 def is_dumb() -> bool:
     """Whether the terminal shows our own control characters, and does not obey them."""
-    return os.environ.get("TERM") in {None, "", "dumb"}
+    return os.environ.get("TERM") in {None, "", "dumb", "unknown"}

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
-    parser.epilog = 'example: %(prog)s "What is a tailrace?" --provider openai --model gpt-5 --wait'
+    parser.epilog = 'example: %(prog)s "Why tails?" --provider openai --model gpt-5 --wait'
 
 
 def run(arguments: argparse.Namespace) -> int:

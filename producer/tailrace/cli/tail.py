@@ -22,10 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print each event as a line of JSON on stdout")
     add_redis_url(parser)
     parser.epilog = (
-        "On a terminal, with the extra 'cli', the answer is shown as the Markdown that it is, above a status line in\n"
-        "which '~' marks an estimate: a token for 4 bytes. Else, and with --raw, the text goes to stdout and all else\n"
-        "to stderr. Exits 0 when all jobs completed, 1 when one failed or was cancelled. Leaving (Ctrl-C) costs the\n"
-        "jobs nothing; at a terminal it asks whether to cancel them instead.\n\n"
+        "On a terminal, with the extra 'cli', the answer is shown as the Markdown that it\n"
+        "is, above a status line in which '~' marks an estimate: a token for 4 bytes.\n"
+        "Else, and with --raw, the text goes to stdout and all else to stderr. Exits 0\n"
+        "when all jobs completed, 1 when one failed or was cancelled. Leaving (Ctrl-C)\n"
+        "costs the jobs nothing; at a terminal it asks whether to cancel them instead.\n\n"
         "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --after 1-17"
     )
 

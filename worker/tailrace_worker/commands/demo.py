@@ -13,9 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where Redis is; the rest is in the environment."""
     add_redis_url(parser)
     parser.epilog = (
-        "Without a URL a Valkey server is started and ended with the demo. OPENAI_API_KEY and ANTHROPIC_API_KEY, each\n"
-        "for itself, make it call the real provider (at OPENAI_BASE_URL or ANTHROPIC_BASE_URL, where these are set);\n"
-        "without them a simulator answers."
+        "Without a URL a Valkey server is started and ended with the demo. OPENAI_API_KEY\n"
+        "and ANTHROPIC_API_KEY, each for itself, make it call the real provider (at\n"
+        "OPENAI_BASE_URL or ANTHROPIC_BASE_URL, where these are set); without them a\n"
+        "simulator answers."
     )
 
 

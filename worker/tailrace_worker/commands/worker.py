@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how much to tell on stderr (default: %(default)s)",
     )
     parser.epilog = (
-        "SIGTERM or Ctrl-C lets running jobs finish for TAILRACE_GRACE_SECONDS, then hands them back; a second one\n"
-        "hands them back now. With several processes one that ends unasked is started again.\n\n"
+        "SIGTERM or Ctrl-C lets running jobs finish for TAILRACE_GRACE_SECONDS, then\n"
+        "hands them back; a second one hands them back now. With several processes one\n"
+        "that ends unasked is started again.\n\n"
         "example: %(prog)s --queues interactive,batch --processes 4"
     )
 
