@@ -191,6 +191,9 @@ class Tailrace:
         Asking for the next one acknowledges the last. One that is not acknowledged within `redeliver_seconds` is
         given to another reader. A new group begins with the oldest ending that is kept: the last 100,000, for a week.
 
+        The answer can be read for the settings' `keep_seconds` after its ending: what a group lags behind by more than
+        that has its `outcome` left. `XINFO GROUPS` on the stream `PREFIX:endings` tells each group's `lag`.
+
         Raises:
             BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`.
         """

@@ -206,6 +206,13 @@ async def test_an_ending_that_an_older_version_announced_is_told_and_what_is_non
     assert (ended.job_id, ended.ending, ended.outcome, ended.is_readable) == ("x", "failed", None, False)
 
 
+async def test_a_job_whose_stream_is_none_ends_no_reader(tailrace: Tailrace) -> None:
+    first, second = await end_one(tailrace), await end_one(tailrace)
+    await tailrace._broker.call("SET", tailrace._keys.events(first), "no stream", "PX", 60_000)
+    told = await take(tailrace, 2)
+    assert [(ended.job_id, ended.is_readable) for ended in told] == [(first, False), (second, True)]
+
+
 def test_the_ending_of_a_job_is_one_of_three_words() -> None:
     assert get_args(get_type_hints(JobEnding)["ending"]) == ("completed", "failed", "cancelled")
 
