@@ -32,7 +32,6 @@ _EXTRAS: Final = {
     "stdnum": "worker",
     "regex": "worker",
     "stamina": "worker",
-    "stdnum": "worker",
     "uvloop": "worker",
     "rich": "cli",
     "shtab": "cli",
