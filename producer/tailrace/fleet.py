@@ -1,8 +1,8 @@
 """The queues and the workers at one moment, and how a worker says that it lives."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tailrace.broker import Broker, Command, ms, script
@@ -51,6 +51,10 @@ class WorkerStatus:
     max_jobs: int
     beat_age_seconds: float
     """How long ago it said so, which it does every 5 s."""
+    providers: tuple[str, ...] | None = None
+    """The providers that it can call; `None` if it does not say, as workers of older versions do not."""
+    problems: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is wrong with the others that it knows of: the variable that is not set, say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +67,35 @@ class Fleet:
 
 async def read_fleet(broker: Broker, keys: Keys) -> Fleet:
     """Reads it in two round trips."""
-    queues, workers = (
-        sorted(name.decode() for name in names)
-        for names in await broker.pipeline(("ZRANGE", keys.queues, 0, -1), ("ZRANGE", keys.workers, 0, -1))
+    queues, workers = map(
+        _names, await broker.pipeline(("ZRANGE", keys.queues, 0, -1), ("ZRANGE", keys.workers, 0, -1))
     )
     read = [script(_QUEUE, (keys.queue(name), keys.running(name))) for name in queues]
-    read += [(command, keys.worker(name)) for name in workers for command in ("GET", "PTTL")]
+    read += _read_beats(keys, workers)
     replies = await broker.pipeline(*read) if read else []
-    beats = iter(replies[len(queues) :])
     return Fleet(
         queues=tuple(_queue(name, *counts) for name, counts in zip(queues, replies, strict=False)),
-        workers=tuple(
-            _worker(name, said, left_ms) for name, said, left_ms in zip(workers, beats, beats, strict=True) if said
-        ),
+        workers=_workers(workers, replies[len(queues) :]),
     )
+
+
+async def read_workers(broker: Broker, keys: Keys) -> tuple[WorkerStatus, ...]:
+    """Reads the workers only, by name."""
+    workers = _names(await broker.call("ZRANGE", keys.workers, 0, -1))
+    return _workers(workers, await broker.pipeline(*_read_beats(keys, workers)) if workers else [])
+
+
+def _names(reply: list[bytes]) -> list[str]:
+    return sorted(name.decode() for name in reply)
+
+
+def _read_beats(keys: Keys, workers: Sequence[str]) -> list[Command]:
+    return [(command, keys.worker(name)) for name in workers for command in ("GET", "PTTL")]
+
+
+def _workers(names: Sequence[str], replies: Sequence[Any]) -> tuple[WorkerStatus, ...]:
+    beats = iter(replies)
+    return tuple(_worker(name, said, left_ms) for name, said, left_ms in zip(names, beats, beats, strict=True) if said)
 
 
 def _queue(name: str, due: int, deferred: int, running: int, oldest_ms: int) -> QueueStatus:
@@ -98,16 +117,28 @@ def _worker(name: str, said: bytes, left_ms: int) -> WorkerStatus:
         max_jobs=fields["max_jobs"],
         # Counted by Redis: the clock of the worker's machine may differ from ours.
         beat_age_seconds=(ms(_BEAT_LIFE_SECONDS) - left_ms) / 1000,
+        providers=tuple(fields["providers"]) if "providers" in fields else None,
+        problems=fields.get("problems", {}),
     )
 
 
 def beat_commands(
-    keys: Keys, name: str, *, queues: Sequence[str], running: int, max_jobs: int, at: int
+    keys: Keys,
+    name: str,
+    *,
+    queues: Sequence[str],
+    running: int,
+    max_jobs: int,
+    at: int,
+    providers: Sequence[str] | None = None,
+    problems: Mapping[str, str] | None = None,
 ) -> tuple[Command, ...]:
     """What a worker sends every 5 s; `at` is its own time, Unix ms."""
-    said = json.dumps({"queues": queues, "running": running, "max_jobs": max_jobs})
+    said: dict[str, object] = {"queues": queues, "running": running, "max_jobs": max_jobs}
+    if providers is not None:
+        said |= {"providers": providers, "problems": dict(problems or {})}
     return (
-        ("SET", keys.worker(name), said, "PX", ms(_BEAT_LIFE_SECONDS)),
+        ("SET", keys.worker(name), json.dumps(said), "PX", ms(_BEAT_LIFE_SECONDS)),
         ("ZADD", keys.workers, at, name),
         ("PEXPIRE", keys.workers, ms(_FORGOTTEN_SECONDS)),
         ("ZREMRANGEBYSCORE", keys.workers, "-inf", at - ms(_FORGOTTEN_SECONDS)),

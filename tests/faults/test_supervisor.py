@@ -134,7 +134,7 @@ async def test_a_supervisor_that_is_killed_leaves_nothing(
 
 
 async def test_a_worker_that_cannot_start_ends_the_command_with_its_code_and_its_line(settings: Settings) -> None:
-    environment = {**os.environ, "TAILRACE_REDIS_URL": "redis://127.0.0.1:1"}
+    environment = {**os.environ, "TAILRACE_REDIS_URL": "redis://127.0.0.1:1", "OPENAI_API_KEY": "any"}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tailrace.cli", "worker", "--processes", "2"),
         env=environment,

@@ -18,7 +18,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.providers import open_providers, opening
+from tailrace_worker.providers import http_client, open_providers, openai_sdk, opening
 from tests.providers.wire import asking
 from tests.providers.wire_server import CERTIFICATE, SHORTEST, providers_at, serving
 
@@ -170,7 +170,7 @@ async def test_a_request_that_is_not_answered_is_sent_twice_where_that_shows_at_
     kind: ApiKind, closed_seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes its time may have worked on it."""
-    monkeypatch.setattr(opening, "_CLOSED_SECONDS", closed_seconds)
+    monkeypatch.setattr(http_client, "_CLOSED_SECONDS", closed_seconds)
     monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
     doors = Doors(b"")
 
@@ -206,7 +206,7 @@ async def test_only_what_a_closed_connection_swallowed_is_sent_again(cause: Exce
         sent.append(request)
         raise httpx2.ConnectTimeout("") from cause
 
-    async with opening._Client(transport=httpx2.MockTransport(fail), trust_env=False) as client:
+    async with openai_sdk.HttpClient(transport=httpx2.MockTransport(fail), trust_env=False) as client:
         with pytest.raises(httpx2.ConnectTimeout):
             await client.post("http://provider.test/", json={})
 

@@ -14,7 +14,7 @@ from multidict import CIMultiDictProxy
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.provider import Provider
-from tailrace_worker.providers import open_providers, opening
+from tailrace_worker.providers import open_providers, openai_sdk
 from tailrace_worker.settings import ProviderEntry
 from tests.providers.wire import asking
 from tests.providers.wire_server import KEYS, OWNERS, SHORTEST, providers_at, serving
@@ -208,7 +208,7 @@ async def test_a_named_provider_without_its_key_says_which_variable_to_set(
         errors = [await failure(providers["acme"]) for _ in range(2)]
 
     # It is told at the start of the worker as well.
-    assert [record.getMessage() for record in caplog.records] == ["provider acme has no key: ACME_KEY is not set"]
+    assert "acme cannot be called: ACME_KEY is not set" in caplog.messages
     for error in errors:
         assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
         assert str(error).startswith("acme cannot be called")
@@ -327,8 +327,7 @@ async def test_a_named_provider_without_a_secret_header_says_which_variable_to_s
     async with open_providers({"acme": entry}) as providers:
         error = await failure(providers["acme"])
 
-    warning = f"provider acme has no header X-Secret: ACME_SECRET {problem}"
-    assert [record.getMessage() for record in caplog.records] == [warning]
+    assert f"acme cannot be called: ACME_SECRET {problem}" in caplog.messages
     assert (error.code, error.retryable) == (FailureCode.PROVIDER_NOT_CONFIGURED, False)
     assert str(error).startswith(f"acme cannot be called: ACME_SECRET {problem}. Set ACME_SECRET in the worker's")
     assert "of-acme" not in logged(error)
@@ -412,4 +411,4 @@ async def test_a_named_server_gets_the_limit_by_the_name_that_all_of_them_know(m
     ],
 )
 def test_a_server_that_openai_or_azure_runs_is_known_by_its_host(host: str, is_openais: bool) -> None:
-    assert opening._is_openais(httpx2.URL(f"https://{host}/v1")) is is_openais
+    assert openai_sdk._is_openais(httpx2.URL(f"https://{host}/v1")) is is_openais

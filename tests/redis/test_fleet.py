@@ -146,9 +146,29 @@ async def test_status_without_a_job_prints_queues_and_workers(
         "batch    1    0         0        N s",
         "default  0    1         0        -",
         "",
-        "WORKER   RUNNING  MAX JOBS  LAST BEAT  QUEUES",
-        "host:17  3        100       N s      default,batch",
+        "WORKER   RUNNING  MAX JOBS  LAST BEAT  QUEUES         PROVIDERS",
+        "host:17  3        100       N s      default,batch  -",
     ]
+
+
+async def test_status_tells_the_providers_of_each_worker_and_what_is_wrong_with_the_others(
+    settings: Settings,
+    broker: Broker,
+    keys: Keys,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = {"providers": ["openai", "local"], "problems": {"anthropic": "ANTHROPIC_API_KEY is not set"}}
+    await broker.pipeline(
+        *beat_commands(keys, "a:1", queues=["default"], running=0, max_jobs=9, at=round(time.time() * 1000), **said)  # type: ignore[arg-type]
+    )
+    assert await status(settings, monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].endswith("default  openai,local")
+    assert lines[-2:] == ["", "a:1 cannot call anthropic: ANTHROPIC_API_KEY is not set"]
+    assert await status(settings, monkeypatch, "--json") == 0
+    (worker,) = json.loads(capsys.readouterr().out)["workers"]
+    assert {name: worker[name] for name in said} == said
 
 
 async def test_status_without_a_job_prints_the_same_as_json(
@@ -169,5 +189,14 @@ async def test_status_without_a_job_prints_the_same_as_json(
     assert printed["workers"][0].pop("beat_age_seconds") >= 0
     assert printed == {
         "queues": [{"name": "default", "due": 0, "deferred": 1, "running": 0, "oldest_due_seconds": None}],
-        "workers": [{"name": "host:17", "queues": ["default"], "running": 3, "max_jobs": 100}],
+        "workers": [
+            {
+                "name": "host:17",
+                "queues": ["default"],
+                "running": 3,
+                "max_jobs": 100,
+                "providers": None,
+                "problems": {},
+            }
+        ],
     }

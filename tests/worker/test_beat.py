@@ -36,6 +36,7 @@ async def test_a_worker_tells_what_it_does_while_it_lives(
             await eventually(lambda: runs(0))
             (told,) = (await tailrace.fleet()).workers
             assert (told.name, told.max_jobs, told.queues) == ("host:1", 7, ("default", "batch"))
+            assert (told.providers, told.problems) == (("openai",), {})
             assert [queue.name for queue in (await tailrace.fleet()).queues] == ["batch", "default"]
             await tailrace.enqueue(request_)
             await eventually(lambda: runs(1))

@@ -17,6 +17,7 @@ from tailrace_worker.generation import Generations
 _logger = logging.getLogger(__name__)
 
 _BEAT_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 1.0
 _LEAVE_SECONDS: Final = 1.0
 """Nobody waits for a worker to take its name away: the name goes by itself a little later."""
 
@@ -46,10 +47,15 @@ async def _beat_until_cancelled(generations: Generations, worker: Worker) -> Non
             running=sum(not task.done() for task in worker.tasks.values()),
             max_jobs=settings.max_jobs,
             at=ms(time.time()),
+            providers=generations.calls.usable,
+            problems=generations.calls.problems,
         )
         try:
             await broker.pipeline(*first, *beat)
             first = ()
         except InfrastructureError as error:
             _logger.debug("no sign of life can be given: %s", error)
-        await asyncio.sleep(_BEAT_SECONDS)
+            # Without one for 8 s, jobs that only this worker could run count as jobs that nobody can.
+            await asyncio.sleep(min(_RETRY_SECONDS, _BEAT_SECONDS))
+        else:
+            await asyncio.sleep(_BEAT_SECONDS)

@@ -15,7 +15,7 @@ from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 from tailrace.support import unsupported
 from tailrace_worker.course import DEADLINES, Course
-from tailrace_worker.provider import Alive, Piece, Provider, Usage
+from tailrace_worker.provider import Alive, Piece, Provider, Unconfigured, Usage
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.throttle import MAX_WAIT_SECONDS, Throttle
@@ -93,6 +93,16 @@ class Calls:
         self._settings = settings
         # An SDK holds the loop for 2 ms to build a request, and a hundred jobs may begin at once.
         self._turnstile = Turnstile()
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """The providers that can be called, as far as is known before a call."""
+        return tuple(name for name in self._providers if name not in self.problems)
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """What is wrong with the others, in a few words."""
+        return {name: each.problem for name, each in self._providers.items() if isinstance(each, Unconfigured)}
 
     def prefills(self, provider: str) -> bool:
         """Whether the provider goes on from the beginning of an answer."""

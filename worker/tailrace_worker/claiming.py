@@ -22,6 +22,7 @@ from tailrace.keys import Keys
 from tailrace.wire import Wire, packed
 from tailrace_worker.body import from_json, to_json
 from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
+from tailrace_worker.eligibility import Eligibility
 from tailrace_worker.generation import Generations
 from tailrace_worker.leases import Leases
 from tailrace_worker.settings import WorkerSettings
@@ -69,12 +70,18 @@ class StreamWorker(Worker):
         self._round_trip_seconds = 0.0
         self._dead: set[str] = set()
         """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
+        self._eligibility = Eligibility(
+            generations.broker,
+            generations.keys,
+            worker=generations.worker,
+            usable=generations.calls.usable,
+        )
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
 
     async def main(self) -> None:
         """Claims and runs jobs until it is told to drain; returns once none is left."""
-        async with self._wire, asyncio.TaskGroup() as waiting:
+        async with self._wire, self._eligibility, asyncio.TaskGroup() as waiting:
             claiming = waiting.create_task(self._claim_until_cancelled())
             await self._draining.wait()
             claiming.cancel()
@@ -120,6 +127,7 @@ class StreamWorker(Worker):
             await self._wire.connect()
             self._standing.begin()
         self._standing.failed(self._leases.refused_at)
+        leaving = await self._eligibility.leaving()
         token = new_token(self._generations.worker)
         queues = self._settings.queues
         command = claim_command(
@@ -130,13 +138,14 @@ class StreamWorker(Worker):
             lease_seconds=self._settings.lease_seconds,
             takes_over_until=self._standing.takes_over_until,
             dead=self._dead,
+            leaving=leaving,
         )
         asked_at = time.monotonic()
         claimed = read_claimed(await self._ask(*command), queues, token)
         self._round_trip_seconds = time.monotonic() - asked_at
         self._standing.tell(claimed.at)
         self._dead = {name for name in claimed.suspects if self._is_dead(name)}
-        return claimed
+        return await self._eligibility.sift(claimed)
 
     def _is_dead(self, name: str) -> bool:
         """Whether a worker of this machine has died: its process is gone, or its number is ours by now."""

@@ -20,7 +20,7 @@ A lost worker's job begins elsewhere, counted from its last renewal:
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -57,6 +57,8 @@ class Claim:
     """arq's body of the job, to be put back should Redis lose it."""
     history: str
     """The history of the queue's data in which the claim was last confirmed."""
+    score: float = 0
+    """The same as the queue has it, with a fraction by which jobs of one millisecond keep their order."""
     is_over: bool = False
     """Lost, or released: who runs the job is on the way out, and does nothing more by its token."""
     _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
@@ -105,26 +107,27 @@ def claim_command(
     places: int,
     lease_seconds: float,
     takes_over_until: int,
-    dead: Iterable[str] = (),
+    dead: Collection[str] = (),
+    leaving: Sequence[str] = (),
 ) -> Command:
     """Claims as many jobs as there are places: expired leases first, then what is due, queue by queue.
 
     Later than `takes_over_until` (the server's time, ms) the only leases that count as expired are those of jobs that
     were handed back, and those of workers that are known to be `dead`. For one lease from the beginning of a history
-    on, only what was due since then is claimed.
+    on, only what was due since then is claimed. The jobs of `leaving` stay where they are, and others get past them.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
     return script(
         _CLAIM,
         (keys.history, *names),
         *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token)),
-        *dead,
+        *(len(dead), *dead, *leaving),
     )
 
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
-    claims: list[tuple[bytes, int, int, bytes, int, bytes]]
+    claims: list[tuple[bytes, int, int | bytes, bytes, int, bytes]]
     claims, next_due, at, history, suspects = reply
     return Claimed(
         [
@@ -132,11 +135,12 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
                 job_id=job_id.decode(),
                 queue=queues[index],
                 token=token,
-                due=due,
+                due=int(float(due)),
                 reason=reason.decode(),
                 attempt=attempt,
                 body=body,
                 history=history.decode(),
+                score=float(due),
             )
             for job_id, index, due, reason, attempt, body in claims
             # Nobody can hold a stream of such a name; it stays where it is, and whoever put it there may see it.
@@ -214,8 +218,8 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, delay_seconds: f
 
 # KEYS: history, then for each queue, in the order of precedence: queue, running, bell.
 # ARGV: free places, lease in ms, token, life of the token in ms, until when leases that ran out are taken over: later,
-# those of jobs that were handed back, and of dead workers, alone; how the names of this machine's workers begin, then
-# the names of the dead workers.
+# those of jobs that were handed back, and of dead workers, alone; how the names of this machine's workers begin; how
+# many dead workers there are, and their names; then the jobs that are left where they are.
 _CLAIM = (
     RING
     + HISTORY
@@ -234,6 +238,12 @@ local takes_over = now <= tonumber(ARGV[5]) and not settles
 local expired_until = takes_over and now or 0
 local due_from = settles and since or '-inf'
 local claimed, next_due = {}, -1
+local dead, leaving, leaving_count = {}, {}, 0
+for i = 8, 7 + ARGV[7] do dead[ARGV[i]] = true end
+for i = 8 + ARGV[7], #ARGV do
+  leaving[ARGV[i]] = true
+  leaving_count = leaving_count + 1
+end
 local function claim(at, job, due, reason)
   redis.call('ZADD', KEYS[at + 1], now + ARGV[2], job)
   redis.call('SET', 'arq:in-progress:' .. job, ARGV[3], 'PX', ARGV[4])
@@ -245,10 +255,12 @@ local function claim(at, job, due, reason)
 end
 local function each(at, key, from, until_, looks_ahead, take)
   -- One more than there are places: the first that is left says how long to wait.
-  local found = redis.call('ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES', 'LIMIT', 0, left + 1)
+  local found = redis.call('ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES', 'LIMIT', 0, left + 1 + leaving_count)
   for i = 1, #found, 2 do
     local score = tonumber(found[i + 1])
-    if score > until_ or left <= 0 then
+    if leaving[found[i]] then
+      -- It stays where it is.
+    elseif score > until_ or left <= 0 then
       -- Who leaves jobs behind rings again: the ring that brought us here may have been theirs.
       if score <= until_ then ring(KEYS[at + 2]) end
       if looks_ahead then
@@ -256,8 +268,9 @@ local function each(at, key, from, until_, looks_ahead, take)
         if next_due < 0 or wait < next_due then next_due = wait end
       end
       return
+    else
+      take(found[i], score, found[i + 1])
     end
-    take(found[i], score)
   end
 end
 if not settles then
@@ -268,12 +281,11 @@ if not settles then
   end
 end
 -- What may not be taken over yet, because Redis may have been away, may be after all if its holder has died.
-local suspects, dead = {}, {}
-for i = 7, #ARGV do dead[ARGV[i]] = true end
+local suspects = {}
 for at = 2, takes_over and 0 or #KEYS, 3 do
   for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[at + 1], '(0', now, 'LIMIT', 0, 64)) do
     local name = string.match(redis.call('GET', 'arq:in-progress:' .. job) or '', '^(.*):%x+$')
-    if name and dead[name] and left > 0 then
+    if name and dead[name] and left > 0 and not leaving[job] then
       claim(at, job, now, 'worker_lost')
     elseif name and string.sub(name, 1, #ARGV[6]) == ARGV[6] then
       suspects[#suspects + 1] = name
@@ -281,9 +293,9 @@ for at = 2, takes_over and 0 or #KEYS, 3 do
   end
 end
 for at = 2, #KEYS, 3 do
-  each(at, KEYS[at], due_from, now, true, function(job, score)
+  each(at, KEYS[at], due_from, now, true, function(job, _, exact)
     redis.call('ZREM', KEYS[at], job)
-    claim(at, job, score, 'retry')
+    claim(at, job, exact, 'retry')
   end)
 end
 if settles and (next_due < 0 or settled_at - now < next_due) then next_due = settled_at - now end

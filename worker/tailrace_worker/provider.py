@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
+from tailrace.errors import ProviderError
 from tailrace.events import Box, Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
 from tailrace.keys import BEGINNING
 from tailrace.request import GenerationRequest
@@ -73,3 +74,20 @@ class Provider(Protocol):
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call; if the request asks for no stream, the whole text comes in one piece."""
         ...
+
+
+class Unconfigured:
+    """Stands in for a provider that cannot be called."""
+
+    prefills = False
+
+    def __init__(self, error: ProviderError, problem: str) -> None:
+        self.problem = problem
+        """What is wrong, in a few words: the variable that is not set, say. Never its value."""
+        self._error = error
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:  # noqa: ARG002
+        """Raises the error, anew each time."""
+        error = self._error
+        raise ProviderError(str(error), code=error.code, retryable=error.retryable) from error
+        yield  # type: ignore[unreachable]  # makes it a generator

@@ -21,7 +21,7 @@ from tailrace_worker.claiming import StreamWorker
 from tailrace_worker.coalescer import Coalescer
 from tailrace_worker.generation import Generations, generate
 from tailrace_worker.leases import Leases
-from tailrace_worker.providers import open_providers
+from tailrace_worker.providers import check_providers, open_providers
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.judging import open_judge
@@ -87,7 +87,7 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
 
 
 def _settle_memory() -> None:
-    """Keeps the garbage collector from holding up the loop for tens of milliseconds.
+    """Keeps the garbage collector from holding up the loop for tens of milliseconds; switches it on.
 
     The SDKs are hundreds of thousands of objects that stay. Of those that streams make, as many go as come, and nearly
     all without it: by its own thresholds it would look through what is kept to be sent again several times a second.
@@ -95,15 +95,18 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 async def run_worker(settings: WorkerSettings) -> None:
     """Runs jobs until SIGINT or SIGTERM; what still runs after the grace time is handed back.
 
     Raises:
+        InvalidSettings: There is no provider that could be called; the message names the variables.
         BrokerUnavailable: Redis cannot be reached at the start.
         BrokerRefused: Redis does not let us in.
     """
+    check_providers(settings.providers)
     async with (
         open_generations(settings) as generations,
         Leases(

@@ -99,7 +99,7 @@ def _show_fleet(fleet: Fleet) -> None:
     )
     print()
     _show_table(
-        ("WORKER", "RUNNING", "MAX JOBS", "LAST BEAT", "QUEUES"),
+        ("WORKER", "RUNNING", "MAX JOBS", "LAST BEAT", "QUEUES", "PROVIDERS"),
         (
             (
                 worker.name,
@@ -107,10 +107,20 @@ def _show_fleet(fleet: Fleet) -> None:
                 f"{worker.max_jobs:,}",
                 _age(worker.beat_age_seconds),
                 ",".join(worker.queues),
+                "-" if worker.providers is None else ",".join(worker.providers),
             )
             for worker in fleet.workers
         ),
     )
+    problems = [
+        f"{worker.name} cannot call {provider}: {problem}"
+        for worker in fleet.workers
+        for provider, problem in worker.problems.items()
+    ]
+    if problems:
+        print()
+    for line in problems:
+        print(visible_line(line))
 
 
 def _show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -1,19 +1,56 @@
 """`ClientOptions`: the key, address and headers of a provider's SDK client, from the settings and the environment."""
 
-import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tailrace.support import ApiKind
 from tailrace_worker.providers.failures import Failures
 from tailrace_worker.settings import HEADER_VALUE_PATTERN, ProviderEntry
 
-_logger = logging.getLogger(__name__)
-
 NO_KEY: Final = "no-key-is-sent"
 """The key of a server that needs none: without a key, an SDK makes no request. It is not sent as `Authorization`."""
+
+_ADDRESS: Final = re.compile(r"https?://[^\s/]", re.IGNORECASE)
+_HEADER_SAFE: Final = re.compile(r"[ -~\t]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who runs an API, and what its SDK reads from the environment."""
+
+    name: str
+    prefix: str
+    """Of all variables that the SDK reads: its account and its headers as well."""
+    key_variables: tuple[str, ...]
+    other_credentials: tuple[str, ...] = ()
+    """Variables by which the SDK may find credentials of another kind than a key: only its client can tell."""
+    url_variable: str
+
+
+_OPENAI: Final = Owner(
+    name="OpenAI",
+    prefix="OPENAI_",
+    key_variables=("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"),
+    url_variable="OPENAI_BASE_URL",
+)
+_ANTHROPIC: Final = Owner(
+    name="Anthropic",
+    prefix="ANTHROPIC_",
+    key_variables=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    other_credentials=(
+        *("ANTHROPIC_PROFILE", "ANTHROPIC_CONFIG_DIR", "ANTHROPIC_FEDERATION_RULE_ID"),
+        "ANTHROPIC_CUSTOM_HEADERS",
+    ),
+    url_variable="ANTHROPIC_BASE_URL",
+)
+OWNERS: Final[Mapping[ApiKind, Owner]] = {
+    "openai": _OPENAI,
+    "openai-responses": _OPENAI,
+    "anthropic": _ANTHROPIC,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,29 +64,49 @@ class ClientOptions:
     """Why the client cannot be made."""
 
 
+def read_builtin(kind: ApiKind) -> tuple[ClientOptions, Failures]:
+    """Reads what the environment has for the SDK of an API, without loading it."""
+    owner = OWNERS[kind]
+    problem = _missing_credentials(owner) or _wrong_address(owner.url_variable)
+    failures = Failures(owner.name, key_variables=owner.key_variables, url=owner.url_variable)
+    return ClientOptions(problem=problem), failures
+
+
 def read_entry(name: str, entry: ProviderEntry) -> tuple[ClientOptions, Failures]:
-    """Reads the environment variables that an entry names, and warns of each that is not set or not usable."""
-    uses = {variable: f"header {header}" for header, variable in entry.header_variables.items()}
-    if entry.key_variable:
-        uses = {entry.key_variable: "key", **uses}
+    """Reads the environment variables that an entry names."""
+    uses = [*([entry.key_variable] if entry.key_variable else []), *entry.header_variables.values()]
     problems = {variable: f"{variable} {problem}" for variable in uses if (problem := _problem(variable))}
-    for variable, problem in problems.items():
-        _logger.warning("provider %s has no %s: %s", name, uses[variable], problem)
     secret = {header: os.environ.get(variable, "") for header, variable in entry.header_variables.items()}
     options = ClientOptions(
         key=os.environ.get(entry.key_variable, "") if entry.key_variable else NO_KEY,
         url=entry.base_url,
         headers={**entry.headers, **secret},
-        problem=next(iter(problems.values()), ""),
+        problem=", ".join(problems.values()),
     )
     failures = Failures(
         name,
         # The advice in an error names the first variable: one with a problem, if any.
-        key_variables=tuple(sorted(uses, key=lambda variable: variable not in problems)),
+        key_variables=tuple(sorted(dict.fromkeys(uses), key=lambda variable: variable not in problems)),
         url="its base_url in TAILRACE_PROVIDERS",
         headers=_values(entry.headers),
     )
     return options, failures
+
+
+def _missing_credentials(owner: Owner) -> str:
+    for variable in owner.key_variables:
+        if value := os.environ.get(variable, "").strip():
+            return "" if _HEADER_SAFE.fullmatch(value) else f"{variable} has more than printable ASCII"
+    if any(map(os.environ.get, owner.other_credentials)):
+        return ""
+    return f"{owner.key_variables[0]} is not set"
+
+
+def _wrong_address(variable: str) -> str:
+    value = os.environ.get(variable)
+    if value is None or _ADDRESS.match(value.strip()):
+        return ""
+    return f"{variable} is no URL that begins with http:// or https://"
 
 
 def _problem(variable: str) -> str:

@@ -3,22 +3,26 @@
 import math
 import os
 import re
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import aiohttp
-import anthropic
 import httpx2
-import openai
+from typing_extensions import TypeIs
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace_worker.providers.error_body import ErrorBody
 from tailrace_worker.providers.error_codes import code_of
 from tailrace_worker.providers.json_decoder import decoder
+
+if TYPE_CHECKING:
+    import anthropic
+    import openai
 
 _ADVICE: Final[Mapping[FailureCode, str]] = {
     FailureCode.PROVIDER_NOT_CONFIGURED: "Set {key} in the worker's environment, and check {url} if it is set.",
@@ -54,7 +58,7 @@ class ErrorEvent(Exception):
 
 
 _BROKEN: Final = (
-    *(openai.APIError, anthropic.APIError, ErrorEvent),
+    ErrorEvent,
     *(httpx2.RequestError, httpx2.StreamError, aiohttp.ClientError, OSError),
 )
 """What a broken connection raises, and an error inside a stream; `anthropic` lets its transport's errors through."""
@@ -155,9 +159,22 @@ class Failures:
         return _KEY_SHAPE.sub("[key]", text)
 
 
+def _of_sdks(name: str) -> tuple[type[Exception], ...]:
+    """The errors of that name. An SDK that was not loaded has raised none."""
+    return tuple(getattr(sys.modules[sdk], name) for sdk in ("openai", "anthropic") if sdk in sys.modules)
+
+
+def _is_api_error(error: Exception) -> "TypeIs[openai.APIError | anthropic.APIError]":
+    return isinstance(error, _of_sdks("APIError"))
+
+
+def _is_status_error(error: Exception) -> "TypeIs[openai.APIStatusError | anthropic.APIStatusError]":
+    return isinstance(error, _of_sdks("APIStatusError"))
+
+
 def _reason(error: Exception) -> Exception:
     """The cause of an SDK's `Connection error.`, which says nothing itself."""
-    if isinstance(error, openai.APIConnectionError | anthropic.APIConnectionError):
+    if isinstance(error, _of_sdks("APIConnectionError")):
         return error.__cause__ if isinstance(error.__cause__, Exception) else error
     return error
 
@@ -175,21 +192,21 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _code(reason: Exception, body: ErrorBody, *, reading: bool) -> FailureCode:
     if code := code_of(body, _status(reason)):
         return code
-    if isinstance(reason, _BROKEN) and not isinstance(reason, httpx2.UnsupportedProtocol):
+    if (_is_api_error(reason) or isinstance(reason, _BROKEN)) and not isinstance(reason, httpx2.UnsupportedProtocol):
         return FailureCode.PROVIDER_INTERRUPTED if reading else FailureCode.PROVIDER_UNAVAILABLE
     return FailureCode.PROVIDER_MALFORMED if reading else FailureCode.PROVIDER_NOT_CONFIGURED
 
 
 def _status(reason: Exception) -> int:
     """The HTTP status of the error, or 0 if the answer had none of 400 or more."""
-    if isinstance(reason, openai.APIStatusError | anthropic.APIStatusError) and reason.status_code >= 400:
+    if _is_status_error(reason) and reason.status_code >= 400:
         return reason.status_code
     return 0
 
 
 def _retry_after_seconds(reason: Exception, body: ErrorBody) -> float | None:
     """How long to wait, from a header, or else from the body."""
-    if not isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
+    if not _is_status_error(reason):
         return body.retry_after_seconds
     seconds = _retry_after_header(reason.response.headers)
     return body.retry_after_seconds if seconds is None else seconds
@@ -216,10 +233,10 @@ def _seconds_until(date: str) -> float | None:
 
 def _body(reason: Exception) -> ErrorBody:
     """The body of the error, if the provider sent one."""
-    if isinstance(reason, openai.APIStatusError | anthropic.APIStatusError):
+    if _is_status_error(reason):
         # OpenAI's SDK keeps only the `error` of a body, but the words may be in another member.
         with suppress(ValueError, RecursionError, httpx2.StreamError):
             return ErrorBody.of(_decode(reason.response.content))
-    if isinstance(reason, openai.APIError | anthropic.APIError | ErrorEvent):
+    if isinstance(reason, ErrorEvent) or _is_api_error(reason):
         return ErrorBody.of(reason.body)
     return ErrorBody()
