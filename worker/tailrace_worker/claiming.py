@@ -25,6 +25,7 @@ from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_t
 from tailrace_worker.eligibility import Eligibility
 from tailrace_worker.generation import Generations
 from tailrace_worker.leases import Leases
+from tailrace_worker.redis_check import RedisCheck
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.standing import Standing
 
@@ -66,6 +67,8 @@ class StreamWorker(Worker):
         self._broker: Broker = generations.broker
         self._leases = leases
         self._wire = Wire(redis)
+        self._was_connected = False
+        self._redis_check = RedisCheck(redis, generations.keys, generations.settings.queues)
         self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
         self._round_trip_seconds = 0.0
         self._dead: set[str] = set()
@@ -81,9 +84,11 @@ class StreamWorker(Worker):
 
     async def main(self) -> None:
         """Claims and runs jobs until it is told to drain; returns once none is left."""
-        async with self._wire, self._eligibility, asyncio.TaskGroup() as waiting:
+        async with self._wire, self._eligibility, self._redis_check, asyncio.TaskGroup() as waiting:
             claiming = waiting.create_task(self._claim_until_cancelled())
+            checking = waiting.create_task(self._redis_check.run())
             await self._draining.wait()
+            checking.cancel()
             claiming.cancel()
             await asyncio.wait([claiming])
             await self._ring_for_others()
@@ -93,6 +98,7 @@ class StreamWorker(Worker):
 
     async def _claim_until_cancelled(self) -> None:
         while True:
+            await self._redis_check.passed()
             self._reap()
             # No more in one look than start quickly: the rest goes to others, who are rung for it.
             places = min(self.max_jobs - len(self.tasks), _MAX_CLAIMS)
@@ -108,6 +114,8 @@ class StreamWorker(Worker):
                 if len(claimed.claims) < places and not self._dead:
                     await self._wait_for_ring(claimed.next_due_seconds)
             except InfrastructureError as error:
+                if isinstance(error, BrokerRefused) and not await self._redis_check.review():
+                    continue
                 _logger.warning("no jobs can be claimed, the next try comes in %.1f s: %s", _RETRY_SECONDS, error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -126,6 +134,10 @@ class StreamWorker(Worker):
         if not self._wire.is_connected:
             await self._wire.connect()
             self._standing.begin()
+            if self._was_connected:
+                # Another server may answer now. At the start `run_worker` checks it.
+                await self._redis_check.check()
+            self._was_connected = True
         self._standing.failed(self._leases.refused_at)
         leaving = await self._eligibility.leaving()
         token = new_token(self._generations.worker)

@@ -23,6 +23,7 @@ from tailrace_worker.generation import Generations, generate
 from tailrace_worker.leases import Leases
 from tailrace_worker.providers import check_providers, open_providers
 from tailrace_worker.publisher import Publisher
+from tailrace_worker.redis_check import RedisCheck
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.judging import open_judge
 from tailrace_worker.throttle import Throttle
@@ -98,15 +99,26 @@ def _settle_memory() -> None:
     gc.enable()
 
 
+async def _check_redis(settings: WorkerSettings) -> None:
+    broker = Broker(open_redis(settings.redis_url))
+    try:
+        await broker.greet(settings.redis_url)
+        async with RedisCheck(broker.redis, Keys(settings.prefix), settings.queues) as redis_check:
+            await redis_check.check()
+    finally:
+        await broker.aclose()
+
+
 async def run_worker(settings: WorkerSettings) -> None:
     """Runs jobs until SIGINT or SIGTERM; what still runs after the grace time is handed back.
 
     Raises:
         InvalidSettings: There is no provider that could be called; the message names the variables.
         BrokerUnavailable: Redis cannot be reached at the start.
-        BrokerRefused: Redis does not let us in.
+        BrokerRefused: Redis does not let us in, or not do what a worker has to.
     """
     check_providers(settings.providers)
+    await _check_redis(settings)
     async with (
         open_generations(settings) as generations,
         Leases(
