@@ -120,8 +120,9 @@ def claim_command(
     return script(
         _CLAIM,
         (keys.history, *names),
-        *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token)),
-        *(len(dead), *dead, *leaving),
+        *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token), len(dead)),
+        *dead,
+        *leaving,
     )
 
 

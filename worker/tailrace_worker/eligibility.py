@@ -235,6 +235,6 @@ def _providers(request: bytes | None, body: bytes | None) -> tuple[str, ...]:
         else:
             # A job of a stock arq client carries its request.
             read = from_json(body or b"")
-            asked = (read["a"] or [read["k"]["request"]])[0]
+            asked = (read["a"] or [read["k"]["request"]])[0].value
         return (str(asked["provider"]), *(str(each["provider"]) for each in asked.get("fallbacks") or ()))
     return ()
