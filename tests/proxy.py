@@ -1,4 +1,4 @@
-"""A TCP proxy in front of Redis that can lose replies and cut connections, at a chosen moment."""
+"""A TCP proxy in front of Redis that can lose replies, cut connections and let them die, at a chosen moment."""
 
 import asyncio
 from contextlib import suppress
@@ -21,6 +21,9 @@ class Proxy:
         self.hold_replies = False
         self.refuses = False
         """Whether new connections are closed at once."""
+        self._epoch = 0
+        self.bytes_per_second = 0
+        """How much each connection carries each way; 0: as much as comes."""
         self.trap: bytes | None = None
         """Once a request holds this, no reply passes any more: who sent it is caught between request and reply."""
 
@@ -43,6 +46,14 @@ class Proxy:
         assert self._server is not None
         self._server.close()
         await self.cut()
+
+    def retarget(self, redis_url: str) -> None:
+        """New connections lead to another server; those there are stay."""
+        self._target = urlsplit(redis_url)
+
+    def deaden(self) -> None:
+        """The connections there are pass nothing on any more, and nobody is told; new ones work."""
+        self._epoch += 1
 
     async def requested(self, needle: bytes) -> None:
         """Waits until a request that holds the needle has been passed on, since the last call."""
@@ -77,12 +88,22 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers.add(up_writer)
-        for pump in (self._requests_of(reader, up_writer), self._replies_of(up_reader, writer)):
+        epoch = self._epoch
+        for pump in (self._requests_of(reader, up_writer, epoch), self._replies_of(up_reader, writer, epoch)):
             self._pumps.add(asyncio.create_task(pump))
 
-    async def _requests_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        rate = self.bytes_per_second
+        data = await reader.read(rate // 20 or 65_536)
+        if rate:
+            await asyncio.sleep(len(data) / rate)
+        return data
+
+    async def _requests_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, epoch: int) -> None:
         with suppress(ConnectionError):
-            while data := await reader.read(65_536):
+            while data := await self._read(reader):
+                if epoch < self._epoch:
+                    continue
                 if self.trap is not None and self.trap in data:
                     self.hold_replies = True
                 writer.write(data)
@@ -92,10 +113,10 @@ class Proxy:
                     self._heard.notify_all()
         writer.close()
 
-    async def _replies_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _replies_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, epoch: int) -> None:
         with suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                if self.hold_replies:
+            while data := await self._read(reader):
+                if self.hold_replies or epoch < self._epoch:
                     continue
                 writer.write(data)
                 await writer.drain()

@@ -2,21 +2,20 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 from redis.asyncio import Redis
 
-from tailrace.broker import REPLY_TIMEOUT_SECONDS
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
 
 _PING: Final = packed("PING")
-_PING_SECONDS = 2.0
+_PING_SECONDS = 1.0
+"""How long a connection that has died is not missed."""
 _RETRY_SECONDS = 0.2
 _AT_ONCE = 1_000
 _RINGS: Final = frozenset({b"message", b"subscribe"})
@@ -33,7 +32,6 @@ class Bells:
         self._changes: dict[bytes, bool] = {}
         """The bells to be subscribed to, or not any more."""
         self._changed = asyncio.Event()
-        self._heard_at = 0.0
         self._is_open = False
         self._is_missed = False
         """Whether it was said that nothing rings."""
@@ -55,7 +53,6 @@ class Bells:
             while True:
                 try:
                     await self._wire.connect()
-                    self._heard_at = time.monotonic()
                     self._changes = dict.fromkeys(self._wanted, True)
                     self._changed.set()
                     self._is_open = True
@@ -81,10 +78,7 @@ class Bells:
                 async with asyncio.timeout(_PING_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
-            if self._is_open and time.monotonic() - self._heard_at > REPLY_TIMEOUT_SECONDS:
-                # Who hears finds out by this.
-                await self._wire.disconnect()
-            elif self._is_open:
+            if self._is_open:
                 with suppress(InfrastructureError):
                     await self._wire.send(self._commands())
 
@@ -99,7 +93,6 @@ class Bells:
     async def _hear(self) -> None:
         while True:
             messages = await self._wire.hear()
-            self._heard_at = time.monotonic()
             for message in messages:
                 if isinstance(message, Exception):
                     raise BrokerRefused(f"Redis refused: {message}")

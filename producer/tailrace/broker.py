@@ -5,29 +5,30 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from tailrace.connection import NotNow, is_passing, open_pool
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InvalidSettings
 
 Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
 _Reply = TypeVar("_Reply")
 
-CONNECT_TIMEOUT_SECONDS = 5.0
-REPLY_TIMEOUT_SECONDS = 10.0
-"""How long a reply may take: a connection that is half open raises then, and never hangs. No read blocks for longer."""
+CONNECT_TIMEOUT_SECONDS = 3.0
+CALL_TIMEOUT_SECONDS = 10.0
+"""How long a call may take, with all its tries."""
 _RETRY_SECONDS = 0.2
 
 
 def open_redis(url: str) -> Redis:
     """A client for a URL; nothing is connected yet. A URL that is none raises `InvalidSettings`."""
     try:
-        redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+        pool: Any = open_pool(
             url,
             protocol=2,
             decode_responses=False,
@@ -38,10 +39,10 @@ def open_redis(url: str) -> Redis:
             retry_on_error=[exceptions.ConnectionError, exceptions.TimeoutError],
         )
         # Options that the URL names are looked at by the first connection only.
-        redis.connection_pool.make_connection()
+        pool.make_connection()
     except (ValueError, TypeError, exceptions.RedisError) as error:
         raise InvalidSettings(f"{without_password(url)!r} is not the URL of a Redis: {error}") from None
-    return cast("Redis", redis)
+    return Redis.from_pool(pool)
 
 
 class Broker:
@@ -73,8 +74,12 @@ class Broker:
     async def call(self, *command: Argument) -> Any:
         """One command, one round trip."""
         with our_errors():
-            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
-                return await self._redis.execute_command(*command)
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                try:
+                    return await self._redis.execute_command(*command)
+                except exceptions.RedisError as error:
+                    await self._leave(error)
+                    raise
 
     async def pipeline(self, *commands: Command) -> list[Any]:
         """Several commands in one round trip, each for itself; the first error is raised after all have run."""
@@ -86,15 +91,21 @@ class Broker:
 
     async def _execute(self, commands: tuple[Command, ...], *, transaction: bool) -> list[Any]:
         with our_errors():
-            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS), self._redis.pipeline(transaction=transaction) as pipe:
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._redis.pipeline(transaction=transaction) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
                 # Errors are taken from the replies: the pipeline's own would quote the command, and so a prompt.
                 replies: list[Any] = await pipe.execute(raise_on_error=False)
             for reply in replies:
                 if isinstance(reply, Exception):
+                    await self._leave(reply)
                     raise reply
             return replies
+
+    async def _leave(self, error: Exception) -> None:
+        """Drops the connections to a server that takes no commands now: those that come next are made anew."""
+        if is_passing(error):
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -147,7 +158,9 @@ def our_errors() -> Generator[None]:
         yield
     except exceptions.AuthenticationError as error:
         raise CredentialsRefused(f"Redis does not accept the user or password: {error}") from error
-    except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError) as error:
+    except (NotNow, exceptions.BusyLoadingError, exceptions.ReadOnlyError) as error:
+        raise BrokerUnavailable(f"Redis takes no commands now: {error}") from error
+    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
         raise BrokerUnavailable(f"Redis cannot be reached: {str(error) or 'no reply in time'}") from error
     except exceptions.RedisError as error:
         raise BrokerRefused(f"Redis refused: {error}") from error

@@ -10,8 +10,10 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
 
-from tailrace.broker import REPLY_TIMEOUT_SECONDS, Argument, our_errors
+from tailrace.broker import CALL_TIMEOUT_SECONDS, Argument, our_errors
+from tailrace.connection import NotNow, is_passing, probe_of
 from tailrace.in_process import InProcessTransport
+from tailrace.liveness import Patience, Probe
 
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 _error_of = cast("Callable[[str], Exception]", DefaultParser.parse_error)  # pyright: ignore[reportUnknownMemberType]
@@ -33,6 +35,7 @@ class Wire:
     def __init__(self, redis: Redis) -> None:
         pool: Any = redis.connection_pool
         self._connection: Any = pool.make_connection()
+        self._probe = probe_of(pool)
         self._link: _Link | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,22 +56,26 @@ class Wire:
         await self.disconnect()
         with our_errors():
             # A server that is stopped accepts the connection, and greets nobody.
-            async with asyncio.timeout(REPLY_TIMEOUT_SECONDS):
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 await self._connection.connect()
         # The greetings are redis-py's; from here on its streams, which cost more than a batch, are out of the way.
         writer: Any = self._connection._writer  # noqa: SLF001
-        self._link = _Link(getattr(writer, "transport", None) or InProcessTransport(self._connection))
+        transport = getattr(writer, "transport", None) or InProcessTransport(self._connection)
+        self._link = _Link(transport, self._probe)
 
-    async def exchange(self, payload: bytes, replies: int) -> list[Any]:
+    async def exchange(self, payload: bytes, replies: int, *, block_seconds: float = 0) -> list[Any]:
         """Sends packed commands and reads their replies; an error that Redis replies with stands in its place.
 
+        `block_seconds` is how long the commands may block.
+
         Raises:
-            BrokerUnavailable: The connection broke, or a reply took too long: nothing is known of any command.
-            BrokerRefused: The server has become a replica, or wants a password now.
+            BrokerUnavailable: The connection broke, or was silent for too long, or the server takes no commands now:
+                nothing is known of any command.
+            BrokerRefused: The server wants a password now.
         """
         link = self._connected()
         try:
-            return await link.exchange(payload, replies)
+            return await link.exchange(payload, replies, block_seconds)
         except BaseException:
             # Broken or cancelled in between: the replies that are still to come belong to nobody.
             await self.disconnect()
@@ -76,9 +83,13 @@ class Wire:
                 raise
 
     async def send(self, payload: bytes) -> None:
-        """Sends packed commands of which nobody waits for a reply. Raises `BrokerUnavailable`."""
+        """Sends packed commands whose replies are heard; where none comes in time, `hear` raises.
+
+        Raises:
+            BrokerUnavailable: The connection broke.
+        """
         with our_errors():
-            self._connected().send(payload)
+            self._connected().ask(payload)
 
     async def hear(self) -> list[Any]:
         """What Redis says unasked: all that has come. Waits for the first without a limit; one reader at a time.
@@ -109,20 +120,27 @@ _NOTHING: Final = object()
 class _Link(asyncio.Protocol):
     """Reads what Redis says as soon as it comes, and wakes who waits once there is enough of it."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, probe: Probe) -> None:
         self.broken: Exception | None = None
         self._loop = asyncio.get_running_loop()
+        self._patience = Patience(probe, self._break)
         self._transport = transport
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse, replyError=self._error, notEnoughData=_NOTHING
         )
         self._heard: list[Any] = []
         self._wanted = 0
+        self._owes = False
+        """Whether nothing has come since something was asked."""
         self._waiter: asyncio.Future[None] | None = None
         transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         heard, reader = self._heard, self._reader
+        self._patience.hear()
+        if self._owes:
+            self._owes = False
+            self._patience.end()
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
@@ -142,19 +160,26 @@ class _Link(asyncio.Protocol):
             raise self.broken
         self._transport.write(payload)
 
+    def ask(self, payload: bytes) -> None:
+        """Sends commands whose replies somebody hears, among whatever else is said."""
+        self.send(payload)
+        if not self._owes:
+            self._owes = True
+            self._patience.begin(sent_bytes=len(payload))
+
     def abort(self) -> None:
         """Ends it at once: to close it would wait for a server that takes nothing, and so would who hears."""
         self._break(exceptions.ConnectionError("the connection was given up"))
         self._transport.abort()
 
-    async def exchange(self, payload: bytes, count: int) -> list[Any]:
+    async def exchange(self, payload: bytes, count: int, block_seconds: float) -> list[Any]:
         """Sends commands, and returns their replies."""
-        limit = self._loop.call_later(REPLY_TIMEOUT_SECONDS, self._break, exceptions.TimeoutError())
+        self._patience.begin(sent_bytes=len(payload), block_seconds=block_seconds)
         try:
             self.send(payload)
             return await self.replies(count)
         finally:
-            limit.cancel()
+            self._patience.end()
 
     async def replies(self, at_least: int) -> list[Any]:
         """All that has come, once that is enough."""
@@ -169,13 +194,16 @@ class _Link(asyncio.Protocol):
 
     def _error(self, message: str) -> Exception:
         error = _error_of(message)
-        if isinstance(error, (exceptions.ConnectionError, exceptions.ReadOnlyError)):
+        if is_passing(error):
             # A server that is loading, or has become a replica, answers nothing that one could go on with.
+            self.broken = NotNow(str(error))
+        elif isinstance(error, exceptions.ConnectionError):
             self.broken = error
         return error
 
     def _break(self, why: Exception) -> None:
         self.broken = self.broken or why
+        self._patience.end()
         self._wake()
 
     def _wake(self) -> None:

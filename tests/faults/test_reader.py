@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.credentials import CredentialProvider
 
-from tailrace import BrokerUnavailable, Job, Settings, Tailrace, bells, reader, wire
+from tailrace import BrokerUnavailable, Job, Settings, Tailrace, bells, liveness, reader
 from tailrace.bells import Bells
 from tailrace.broker import Broker, open_redis
 from tailrace.events import encode
@@ -124,7 +124,7 @@ async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
 async def test_a_server_that_stands_still_for_a_while_is_waited_for(
     job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "REPLY_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.3)
     assert own_broker._companion is not None
     server = own_broker._companion.pid
     async with asyncio.timeout(30), aclosing(job.tail()) as tail:
@@ -146,8 +146,7 @@ async def test_a_connection_on_which_bells_have_fallen_silent_is_found_and_repla
     own_broker: EmbeddedBroker, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bells, "_PING_SECONDS", 0.1)
-    monkeypatch.setattr(bells, "REPLY_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(wire, "REPLY_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.5)
     rung = asyncio.Queue[bytes]()
     async with Proxy(own_broker.url) as proxy, asyncio.timeout(20):
         redis = open_redis(proxy.url)

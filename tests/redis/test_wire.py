@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from tailrace import BrokerRefused, BrokerUnavailable, wire
+from tailrace import BrokerRefused, BrokerUnavailable, liveness
 from tailrace.broker import open_redis
 from tailrace.wire import Wire, packed
 from tailrace_worker.embedded import EmbeddedBroker
@@ -72,7 +72,7 @@ async def test_who_hears_is_woken_when_a_server_that_takes_nothing_is_given_up(o
 async def test_what_a_server_does_not_take_is_dropped_with_the_connection(
     own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "REPLY_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.2)
     async with connected(own_broker.url) as given_up:
         assert given_up._link is not None
         transport = given_up._link._transport
@@ -87,7 +87,7 @@ async def test_what_a_server_does_not_take_is_dropped_with_the_connection(
 async def test_a_server_that_has_become_a_replica_is_left(own_broker: EmbeddedBroker) -> None:
     async with connected(own_broker.url) as wire:
         await wire.exchange(packed("REPLICAOF", "127.0.0.1", 1), 1)
-        with pytest.raises(BrokerRefused, match="read only"):
+        with pytest.raises(BrokerUnavailable, match="read only"):
             await wire.exchange(packed("SET", "a", 1), 1)
         assert not wire.is_connected
 

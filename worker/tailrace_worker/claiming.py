@@ -36,6 +36,8 @@ _POLL_SECONDS: Final = 1.0
 _NEVER_SECONDS: Final = 1e9
 _RETRY_SECONDS: Final = 0.5
 _MAX_CLAIMS: Final = 32
+_BEGIN_SECONDS: Final = 10.0
+"""How long it may take from the claim of a job to the call of its function: all that arq itself asks Redis."""
 
 
 class StreamWorker(Worker):
@@ -59,6 +61,7 @@ class StreamWorker(Worker):
             log_results=False,
             job_serializer=to_json,
             job_deserializer=from_json,
+            on_job_start=self._has_begun,
             ctx={"generations": generations, "leases": leases},
         )
         self._generations = generations
@@ -79,6 +82,7 @@ class StreamWorker(Worker):
             worker=generations.worker,
             usable=generations.calls.usable,
         )
+        self._begin_deadlines: dict[str, asyncio.Timeout] = {}
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
 
@@ -181,7 +185,7 @@ class StreamWorker(Worker):
 
     async def _ask(self, *command: Argument, block_seconds: float = 0) -> Any:
         asked_at = time.monotonic()
-        (reply,) = await self._wire.exchange(packed(*command), 1)
+        (reply,) = await self._wire.exchange(packed(*command), 1, block_seconds=block_seconds)
         self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
         if isinstance(reply, Exception):
             self._standing.failed(time.monotonic())
@@ -213,7 +217,12 @@ class StreamWorker(Worker):
     async def _run(self, claim: Claim) -> None:
         with self._leases.holding(claim):
             try:
-                await self.run_job(claim.job_id, claim.due)
+                async with asyncio.timeout(_BEGIN_SECONDS) as deadline:
+                    self._begin_deadlines[claim.job_id] = deadline
+                    await self.run_job(claim.job_id, claim.due)
+            except TimeoutError:
+                _logger.warning("job %s did not begin within %g s and is handed back", claim.job_id, _BEGIN_SECONDS)
+                await self._release(claim, "hand_back")
             except asyncio.CancelledError:
                 await self._release(claim, "hand_back")
                 raise
@@ -221,6 +230,12 @@ class StreamWorker(Worker):
                 # Where Redis is away, the release fails as well: then the lease runs out, and another claims the job.
                 _logger.exception("job %s is put back", claim.job_id)
                 await self._put_back(claim)
+            finally:
+                del self._begin_deadlines[claim.job_id]
+
+    async def _has_begun(self, ctx: dict[str, Any]) -> None:
+        """arq is about to call the job's function, which has deadlines of its own."""
+        self._begin_deadlines[ctx["job_id"]].reschedule(None)
 
     async def finish_job(
         self,

@@ -1,0 +1,105 @@
+"""Finds out whether a silent connection to Redis is dead.
+
+A connection can die without a word: a NAT forgets it, a host loses power, a failover moves an address. Redis can also
+be silent for seconds while all is well: it forks, or runs a long script. A new connection tells one from the other.
+Redis answers in the order in which commands arrive, so if a new connection is answered and a silent one is not, the
+silent one is dead.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis import exceptions
+
+REPLY_TIMEOUT_SECONDS = 10.0
+"""How long Redis may be silent on a connection while it owes a reply. No command blocks for longer."""
+SUSPECT_SECONDS = 0.5
+"""After so long a silence a connection is suspected to be dead."""
+SLOWEST_BYTES_PER_SECOND = 20_000
+"""A link that carries less than this is too slow to be used."""
+_PROBE_TIMEOUT_SECONDS = 2.0
+_PROBE_AGAIN_SECONDS = 0.2
+
+
+class Probe:
+    """Asks Redis for a sign of life on a new connection."""
+
+    def __init__(self, make_connection: Callable[[], Any]) -> None:
+        self._make_connection = make_connection
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def answers(self) -> bool:
+        """True if Redis answers a new connection in time. All who ask at the same time share one connection."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        # A caller that is cancelled takes the answer from nobody else.
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> bool:
+        connection = self._make_connection()
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                await connection.connect()
+                await connection.send_command("PING", check_health=False)
+                await connection.read_response()
+        except (exceptions.RedisError, OSError):
+            return False
+        finally:
+            await connection.disconnect(nowait=True)
+        return True
+
+
+class Patience:
+    """Gives up a connection that is silent: soon if Redis answers a new one, else after 10 s."""
+
+    __slots__ = ("_doubting", "_give_up", "_heard_at", "_owed_since", "_probe", "_timer")
+
+    def __init__(self, probe: Probe, give_up: Callable[[Exception], None]) -> None:
+        """`give_up` has to end whatever waits for the connection."""
+        self._probe = probe
+        self._give_up = give_up
+        self._heard_at = 0.0
+        self._owed_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._doubting: asyncio.Task[None] | None = None
+
+    def begin(self, *, sent_bytes: int = 0, block_seconds: float = 0) -> None:
+        """Redis owes a reply from now on, to so many bytes, or to a command that may block."""
+        self.end()
+        loop = asyncio.get_running_loop()
+        expected_seconds = block_seconds + min(sent_bytes / SLOWEST_BYTES_PER_SECOND, REPLY_TIMEOUT_SECONDS)
+        self._owed_since = loop.time() + expected_seconds
+        self._timer = loop.call_later(expected_seconds + SUSPECT_SECONDS, self._suspect)
+
+    def hear(self) -> None:
+        """Something has come, perhaps only a part of a reply."""
+        self._heard_at = asyncio.get_running_loop().time()
+
+    def end(self) -> None:
+        """Redis owes nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._doubting is not None:
+            self._doubting.cancel()
+            self._doubting = None
+
+    def _suspect(self) -> None:
+        self._doubting = asyncio.get_running_loop().create_task(self._doubt())
+
+    async def _doubt(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (silent_seconds := self._silent_seconds(loop)) < REPLY_TIMEOUT_SECONDS:
+            if silent_seconds < SUSPECT_SECONDS:
+                await asyncio.sleep(SUSPECT_SECONDS - silent_seconds)
+                continue
+            asked_at = loop.time()
+            if await self._probe.answers() and self._heard_at < asked_at:
+                self._give_up(exceptions.TimeoutError("the connection is dead: Redis answers a new one"))
+                return
+            await asyncio.sleep(_PROBE_AGAIN_SECONDS)
+        self._give_up(exceptions.TimeoutError(f"no reply within {REPLY_TIMEOUT_SECONDS:g} s"))
+
+    def _silent_seconds(self, loop: asyncio.AbstractEventLoop) -> float:
+        return loop.time() - max(self._owed_since, self._heard_at)
