@@ -53,6 +53,7 @@ class Bells:
             while True:
                 try:
                     await self._wire.connect()
+                    await self._wire.check_role()
                     self._changes = dict.fromkeys(self._wanted, True)
                     self._changed.set()
                     self._is_open = True

@@ -16,10 +16,11 @@ from redis.asyncio.connection import (
     parse_url,
 )
 
-from tailrace.liveness import Patience, Probe
+from tailrace.liveness import Endpoint, Patience
 
 _PASSING: Final = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MASTERDOWN|READONLY|UNBLOCKED|TRYAGAIN|CLUSTERDOWN)\b")
 """At the beginning of a reply, or where Redis 6 quotes what a command of a script was told."""
+_DEMOTED: Final = re.compile(r"(?:^|: -)(?:READONLY|UNBLOCKED)\b")
 _BLOCKING: Final = frozenset({"BLPOP", "WAIT", "WAITAOF", "XREAD", "XREADGROUP"})
 _KEEPALIVE: Final = {
     # Linux, Linux and macOS, both: 5 s of silence, then three questions 2 s apart.
@@ -40,6 +41,13 @@ def is_passing(error: BaseException) -> bool:
     """Whether an error reply says that this server takes no commands now: another connection may find one that does."""
     return isinstance(error, (NotNow, exceptions.ReadOnlyError, exceptions.BusyLoadingError)) or (
         isinstance(error, exceptions.ResponseError) and _PASSING.search(str(error)) is not None
+    )
+
+
+def is_demotion(error: BaseException) -> bool:
+    """Whether an error reply says that this server is a primary no more."""
+    return isinstance(error, exceptions.ReadOnlyError) or (
+        isinstance(error, exceptions.ResponseError) and _DEMOTED.search(str(error)) is not None
     )
 
 
@@ -76,13 +84,13 @@ def open_pool(url: str, **options: Any) -> ConnectionPool:
         options |= keepalive_options()
     options |= read
     own = {name: value for name, value in options.items() if name != "max_connections"}
-    return ConnectionPool(connection_class=_WATCHED[plain], probe=Probe(lambda: plain(**own)), **options)
+    return ConnectionPool(connection_class=_WATCHED[plain], endpoint=Endpoint(lambda: plain(**own)), **options)
 
 
-def probe_of(pool: Any) -> Probe:
-    """The probe of a pool; a pool that was made by somebody else gets a new one."""
-    probe = pool.connection_kwargs.get("probe")
-    return probe if isinstance(probe, Probe) else Probe(pool.make_connection)
+def endpoint_of(pool: Any) -> Endpoint:
+    """The endpoint of a pool; that of a pool that was made by somebody else is known to its caller only."""
+    endpoint = pool.connection_kwargs.get("endpoint")
+    return endpoint if isinstance(endpoint, Endpoint) else Endpoint(pool.make_connection)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
@@ -101,13 +109,19 @@ class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
 class _Watched(AbstractConnection):
     """Redis-py waits for a reply for as long as it takes, or by `asyncio.wait_for`, which swallows cancellations."""
 
-    def __init__(self, *, probe: Probe, **options: Any) -> None:
+    def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
         options.setdefault("parser_class", _Parser)
         cast("Any", super()).__init__(**options)
-        self.patience = Patience(probe, self._give_up)
+        self.patience = Patience(endpoint, self._give_up)
+        self._endpoint = endpoint
+        self._epoch = endpoint.epoch
         self._sent_bytes = 0
         self._block_seconds = 0.0
         self._packed_block_seconds = 0.0
+
+    async def on_connect(self) -> None:
+        self._epoch = self._endpoint.epoch
+        await super().on_connect()
 
     def pack_command(self, *command: Any) -> list[bytes]:
         self._packed_block_seconds += block_seconds(command)
@@ -115,6 +129,8 @@ class _Watched(AbstractConnection):
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         blocks, self._packed_block_seconds = self._packed_block_seconds, 0.0
+        if self.is_connected and self._epoch != self._endpoint.epoch:
+            await self.disconnect(nowait=True)
         if not self.is_connected:
             await cast("Any", self).connect()
         packed = command.encode() if isinstance(command, str) else command
@@ -137,6 +153,8 @@ class _Watched(AbstractConnection):
                 raise
             # Redis-py would keep it: a server that was demoted would refuse for ever.
             await self.disconnect(nowait=True)
+            if is_demotion(error):
+                self._endpoint.leave(self._epoch)
             raise NotNow(str(error)) from error
         finally:
             self.patience.end()

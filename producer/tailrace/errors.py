@@ -68,7 +68,7 @@ class InfrastructureError(TailraceError):
 
 
 class BrokerUnavailable(InfrastructureError):
-    """Redis cannot be reached, or does not answer in time."""
+    """Redis cannot be reached, does not answer in time, or takes no commands now: it loads, fails over or is busy."""
 
     def __init__(self, message: str, *, cursor: str | None = None) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class BrokerUnavailable(InfrastructureError):
 
 
 class BrokerRefused(InfrastructureError):
-    """Redis answered, and would not do it: out of memory, read only, no permission."""
+    """Redis answered, and would not do it: out of memory, no permission."""
 
 
 class NotDurable(InfrastructureError):

@@ -22,12 +22,39 @@ _PROBE_TIMEOUT_SECONDS = 2.0
 _PROBE_AGAIN_SECONDS = 0.2
 
 
-class Probe:
-    """Asks Redis for a sign of life on a new connection."""
+class Endpoint:
+    """What the connections of a pool find out together about the server that the URL leads to."""
 
     def __init__(self, make_connection: Callable[[], Any]) -> None:
+        self.epoch = 0
+        """A connection of an earlier epoch leads to a server that was demoted since, and is to be made anew."""
         self._make_connection = make_connection
         self._asking: asyncio.Task[bool] | None = None
+        self._knows_primary = False
+        self._is_left = False
+        """Whether the server was demoted, and no primary has been found since."""
+
+    def leave(self, epoch: int) -> None:
+        """A connection of an epoch has found that its server takes no writes any more."""
+        if epoch == self.epoch:
+            self.epoch += 1
+            self._is_left = True
+
+    def meet(self, epoch: int, *, is_primary: bool) -> bool:
+        """A connection of an epoch has been told the role of its server; returns whether it may stay.
+
+        Only a client that has never met a primary stays with a replica: its URL is that of a replica.
+        """
+        if is_primary:
+            self._knows_primary = True
+            if self._is_left:
+                # Connections made in between may still lead to the old one.
+                self._is_left = False
+                self.epoch += 1
+            return True
+        if self._knows_primary:
+            self.leave(epoch)
+        return not self._knows_primary
 
     async def answers(self) -> bool:
         """True if Redis answers a new connection in time. All who ask at the same time share one connection."""
@@ -53,11 +80,11 @@ class Probe:
 class Patience:
     """Gives up a connection that is silent: soon if Redis answers a new one, else after 10 s."""
 
-    __slots__ = ("_doubting", "_give_up", "_heard_at", "_owed_since", "_probe", "_timer")
+    __slots__ = ("_doubting", "_endpoint", "_give_up", "_heard_at", "_owed_since", "_timer")
 
-    def __init__(self, probe: Probe, give_up: Callable[[Exception], None]) -> None:
+    def __init__(self, endpoint: Endpoint, give_up: Callable[[Exception], None]) -> None:
         """`give_up` has to end whatever waits for the connection."""
-        self._probe = probe
+        self._endpoint = endpoint
         self._give_up = give_up
         self._heard_at = 0.0
         self._owed_since = 0.0
@@ -95,7 +122,7 @@ class Patience:
                 await asyncio.sleep(SUSPECT_SECONDS - silent_seconds)
                 continue
             asked_at = loop.time()
-            if await self._probe.answers() and self._heard_at < asked_at:
+            if await self._endpoint.answers() and self._heard_at < asked_at:
                 self._give_up(exceptions.TimeoutError("the connection is dead: Redis answers a new one"))
                 return
             await asyncio.sleep(_PROBE_AGAIN_SECONDS)

@@ -136,6 +136,7 @@ class Reader:
                     await wire.connect()
                     if self._away_since is not None:
                         self._reconnected_at = time.monotonic()
+                await wire.check_role()
                 await self._look(wire, called, resting)
             except (BrokerUnavailable, CredentialsRefused) as error:
                 # Also while a password is rotated: who makes connections may have the new one before Redis, or after.

@@ -1,6 +1,7 @@
 """One connection to Redis of its own: many commands go out in one write, their replies are read in order."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -11,10 +12,11 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
 
 from tailrace.broker import CALL_TIMEOUT_SECONDS, Argument, our_errors
-from tailrace.connection import NotNow, is_passing, probe_of
+from tailrace.connection import NotNow, endpoint_of, is_demotion, is_passing
 from tailrace.in_process import InProcessTransport
-from tailrace.liveness import Patience, Probe
+from tailrace.liveness import Endpoint, Patience
 
+_ROLE_SECONDS: Final = 1.0
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 _error_of = cast("Callable[[str], Exception]", DefaultParser.parse_error)  # pyright: ignore[reportUnknownMemberType]
 
@@ -22,6 +24,10 @@ _error_of = cast("Callable[[str], Exception]", DefaultParser.parse_error)  # pyr
 def packed(*command: Argument) -> bytes:
     """A command as it goes over the wire."""
     return _pack(command)
+
+
+_HELLO: Final = packed("HELLO", 2)
+"""Its reply tells the server's role, and no ACL forbids it."""
 
 
 def bulk(part: bytes) -> bytes:
@@ -35,8 +41,9 @@ class Wire:
     def __init__(self, redis: Redis) -> None:
         pool: Any = redis.connection_pool
         self._connection: Any = pool.make_connection()
-        self._probe = probe_of(pool)
+        self._endpoint = endpoint_of(pool)
         self._link: _Link | None = None
+        self._role_due = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,7 +68,8 @@ class Wire:
         # The greetings are redis-py's; from here on its streams, which cost more than a batch, are out of the way.
         writer: Any = self._connection._writer  # noqa: SLF001
         transport = getattr(writer, "transport", None) or InProcessTransport(self._connection)
-        self._link = _Link(transport, self._probe)
+        self._link = _Link(transport, self._endpoint)
+        self._role_due = 0.0
 
     async def exchange(self, payload: bytes, replies: int, *, block_seconds: float = 0) -> list[Any]:
         """Sends packed commands and reads their replies; an error that Redis replies with stands in its place.
@@ -73,14 +81,25 @@ class Wire:
                 nothing is known of any command.
             BrokerRefused: The server wants a password now.
         """
-        link = self._connected()
-        try:
-            return await link.exchange(payload, replies, block_seconds)
-        except BaseException:
-            # Broken or cancelled in between: the replies that are still to come belong to nobody.
-            await self.disconnect()
-            with our_errors():
-                raise
+        return await self._exchange(payload, replies, block_seconds)
+
+    async def check_role(self) -> None:
+        """Leaves a server that is a primary no more: it may never hear of what is new. Asks once a second at most.
+
+        Raises:
+            BrokerUnavailable: The server was demoted, or the connection broke.
+        """
+        now = time.monotonic()
+        if now < self._role_due:
+            return
+        (hello,) = await self._exchange(_HELLO, 1)
+        self._role_due = now + _ROLE_SECONDS
+        if not isinstance(hello, list):
+            # Redis 5, or something that is not Redis all the way.
+            return
+        said = cast("Any", hello)
+        with our_errors():
+            self._connected().meet(dict(zip(said[::2], said[1::2], strict=False)).get(b"role"))
 
     async def send(self, payload: bytes) -> None:
         """Sends packed commands whose replies are heard; where none comes in time, `hear` raises.
@@ -107,6 +126,16 @@ class Wire:
             link.abort()
         await self._connection.disconnect(nowait=True)
 
+    async def _exchange(self, payload: bytes, replies: int, block_seconds: float = 0) -> list[Any]:
+        link = self._connected()
+        try:
+            return await link.exchange(payload, replies, block_seconds)
+        except BaseException:
+            # Broken or cancelled in between: the replies that are still to come belong to nobody.
+            await self.disconnect()
+            with our_errors():
+                raise
+
     def _connected(self) -> "_Link":
         if self._link is None:
             with our_errors():
@@ -120,10 +149,12 @@ _NOTHING: Final = object()
 class _Link(asyncio.Protocol):
     """Reads what Redis says as soon as it comes, and wakes who waits once there is enough of it."""
 
-    def __init__(self, transport: asyncio.Transport, probe: Probe) -> None:
+    def __init__(self, transport: asyncio.Transport, endpoint: Endpoint) -> None:
         self.broken: Exception | None = None
         self._loop = asyncio.get_running_loop()
-        self._patience = Patience(probe, self._break)
+        self._patience = Patience(endpoint, self._break)
+        self._endpoint = endpoint
+        self._epoch = endpoint.epoch
         self._transport = transport
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse, replyError=self._error, notEnoughData=_NOTHING
@@ -155,6 +186,8 @@ class _Link(asyncio.Protocol):
 
     def send(self, payload: bytes) -> None:
         """What Redis does not take at once waits in memory: who sends much waits for replies."""
+        if self._epoch != self._endpoint.epoch:
+            self._break(NotNow("the server was demoted"))
         if self.broken is not None:
             # The transport is closed: asyncio's takes what it never sends, and uvloop's raises what is no `OSError`.
             raise self.broken
@@ -166,6 +199,13 @@ class _Link(asyncio.Protocol):
         if not self._owes:
             self._owes = True
             self._patience.begin(sent_bytes=len(payload))
+
+    def meet(self, role: Any) -> None:
+        """The server has told its role. Raises `NotNow` if it was demoted."""
+        if not self._endpoint.meet(self._epoch, is_primary=role == b"master"):
+            self._break(NotNow("the server was demoted"))
+            raise NotNow("the server was demoted")
+        self._epoch = self._endpoint.epoch
 
     def abort(self) -> None:
         """Ends it at once: to close it would wait for a server that takes nothing, and so would who hears."""
@@ -197,6 +237,8 @@ class _Link(asyncio.Protocol):
         if is_passing(error):
             # A server that is loading, or has become a replica, answers nothing that one could go on with.
             self.broken = NotNow(str(error))
+            if is_demotion(error):
+                self._endpoint.leave(self._epoch)
         elif isinstance(error, exceptions.ConnectionError):
             self.broken = error
         return error

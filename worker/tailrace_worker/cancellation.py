@@ -73,6 +73,7 @@ class CancelPoll:
         command = self._command = self._command or packed("MGET", *keys)
         if not self._wire.is_connected:
             await self._wire.connect()
+        await self._wire.check_role()
         (reasons,) = await self._wire.exchange(command, 1)
         if isinstance(reasons, Exception):
             raise BrokerRefused(f"Redis refused: {reasons}")

@@ -16,7 +16,7 @@ from arq import ArqRedis
 from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
-from tailrace.broker import Argument, Broker
+from tailrace.broker import Argument, Broker, patiently
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 from tailrace.wire import Wire, packed
@@ -271,8 +271,11 @@ class StreamWorker(Worker):
         if claim.is_over:
             return
         claim.is_over = True
+        # Without a release the job waits until its lease has run out: its holder can wait as long for Redis.
+        limit_seconds = 0 if self._draining.is_set() else self._settings.lease_seconds
+        command = release_command(self._keys, claim, what, delay_seconds=delay_seconds)
         with suppress(InfrastructureError):
-            await self._broker.call(*release_command(self._keys, claim, what, delay_seconds=delay_seconds))
+            await patiently(lambda: self._broker.call(*command), limit_seconds=limit_seconds)
 
     async def _put_back(self, claim: Claim) -> None:
         await self._release(claim, "retry", delay_seconds=_RETRY_SECONDS)

@@ -25,8 +25,9 @@ _logger = logging.getLogger(__name__)
 WEDGED_SECONDS: Final = 10.0
 """A loop that has not turned for so long is taken for dead, and its jobs go to others."""
 _TURN_SECONDS: Final = 0.25
-_RETRY_SECONDS: Final = 0.25
-"""The pause after a renewal that failed: the claims have to be there again before others may claim."""
+_RETRY: Final = 1 / 15
+"""The part of a lease after which a renewal that failed is tried again, on a new connection: the claims have to be there
+again before others may claim."""
 
 
 class Leases:
@@ -99,8 +100,8 @@ class Leases:
                 _logger.warning("the leases of %d jobs cannot be renewed: %s", len(claims), error)
                 if isinstance(error, ResponseError):
                     self.refused_at = time.monotonic()
-                pause_seconds = min(_RETRY_SECONDS, pause_seconds)
-                # A server that refuses may be the wrong one by now.
+                pause_seconds = self._lease_seconds * _RETRY
+                # The server may have been demoted: it would refuse for ever on the same connection.
                 self._redis.connection_pool.disconnect()
 
     def _renew(self, claims: Sequence[Claim]) -> None:
