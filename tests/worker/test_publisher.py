@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from tailrace import GenerationRequest, Job, Tailrace
+from tailrace import GenerationRequest, Job, Settings, Tailrace, liveness
 from tailrace.errors import BrokerRefused, BrokerUnavailable
 from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
-from tailrace.wire import Wire
+from tailrace.wire import Wire, packed
 from tailrace_worker import publisher
 from tailrace_worker.generation import Generations
 from tailrace_worker.publisher import Publisher
 from tailrace_worker.stream_writer import ENTRY_BYTES, Fenced, StreamDeleted, StreamLost
 from tests.eventually import eventually
+from tests.proxy import Proxy
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import begin, ignore, read, texts
 
@@ -331,3 +332,122 @@ async def test_a_batch_is_bounded_in_bytes(
             await writer.end(ENDING)
     assert len("".join(texts(await read(job, 999)))) == 80 * 60_000
     assert max(sizes) < 1_048_576 + 3 * 65_536
+
+
+@pytest.mark.parametrize("cuts", [0, 8], ids=["slow", "slow-and-cut-again-and-again"])
+async def test_a_backlog_goes_through_a_slow_link(
+    tailrace: Tailrace,
+    settings: Settings,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    cuts: int,
+) -> None:
+    # The whole of it takes longer than Redis may be silent.
+    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 2.0)
+    jobs = [await tailrace.enqueue(request_) for _ in range(20)]
+    async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
+                for job in jobs
+            ]
+            proxy.bytes_per_second = 40_000
+            for writer in writers:
+                for piece in range(5):
+                    writer.write(Reasoning(text=f"{piece}"))
+                    writer.write(Delta(text=f"{piece}" * 2_000))
+            ending = asyncio.gather(*(writer.end(ENDING) for writer in writers))
+            for _ in range(cuts):
+                await asyncio.wait([ending], timeout=1)
+                await proxy.cut()
+            async with asyncio.timeout(40):
+                await ending
+    for job in jobs:
+        events = await read(job, 99)
+        assert events[-1].type == "completed"
+        assert "".join(texts(events)) == "".join(f"{piece}" * 2_000 for piece in range(5))
+
+
+async def test_who_has_little_to_say_does_not_wait_for_who_has_much(
+    tailrace: Tailrace, settings: Settings, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    jobs = [await tailrace.enqueue(request_) for _ in range(2)]
+    async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
+        with ExitStack() as stack:
+            much, little = [
+                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
+                for job in jobs
+            ]
+            proxy.bytes_per_second = 200_000
+            for number in range(40):
+                much.write(Reasoning(text=f"{number}"))
+                much.write(Delta(text="x" * 30_000))
+            await eventually(lambda: not much._waiting)
+            little.write(Delta(text="Hello"))
+            await little.settled()
+            assert much.unsettled
+            await much.end(ENDING)
+    assert texts(await read(jobs[0], 99)) == ["x" * 30_000] * 40
+
+
+async def test_all_entries_of_a_stream_are_in_one_transaction_of_a_batch(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were one refused and the next one not, the entries of the first could never be appended again."""
+    jobs = [await tailrace.enqueue(request_) for _ in range(8)]
+    publisher = generations.publisher
+    exchange = publisher._wire.exchange
+    sent: list[list[bytes]] = []
+
+    async def spied(payload: bytes, replies: int) -> list[Any]:
+        sent.append(payload.split(packed("EXEC"))[:-1])
+        return await exchange(payload, replies)
+
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(publisher.open(job.id, await begin(generations, job, attempt), ignore))
+            for attempt in (1, 2)
+            for job in jobs
+        ]
+        await eventually(lambda: publisher._wire.is_connected)
+        monkeypatch.setattr(publisher._wire, "exchange", spied)
+        publisher._batch_bytes = 1_000_000
+        for writer in writers[8:]:
+            for number in range(6):
+                writer.write(Reasoning(text=f"{number}"))
+                writer.write(Delta(text="x" * 20_000))
+        await asyncio.gather(*(writer.end(ENDING) for writer in writers[8:]))
+    assert max(len(transactions) for transactions in sent) > 1
+    for transactions in sent:
+        for job in jobs:
+            assert sum(generations.keys.events(job.id).encode() in each for each in transactions) <= 1
+
+
+async def test_the_waits_between_tries_grow_although_a_connection_is_made_each_time(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(publisher, "_FIRST_BACKOFF_SECONDS", 0.001)
+    job = await tailrace.enqueue(request_)
+    wire = generations.publisher._wire
+    exchange = wire.exchange
+
+    async def fails(payload: bytes, replies: int) -> list[Any]:
+        if b"XADD" in payload and len(waits()) < 6:
+            await wire.disconnect()
+            raise BrokerUnavailable("Redis cannot be reached: by order of the test")
+        return await exchange(payload, replies)
+
+    def waits() -> list[float]:
+        return [record.args[0] for record in caplog.records if isinstance(record.args, tuple) and record.args]  # type: ignore[misc]
+
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        generations.publisher._backoff_seconds = 0.001
+        monkeypatch.setattr(wire, "exchange", fails)
+        writer.write(Delta(text="Hello"))
+        await writer.end(ENDING)
+    assert waits() == [0.001, 0.002, 0.004, 0.008, 0.016, 0.032]

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -30,6 +31,12 @@ _EXEC: Final = packed("EXEC")
 _PING: Final = packed("PING")
 _INFO: Final = packed("INFO", "server", "replication")
 _MAX_BATCH_BYTES = 1_048_576
+_MIN_BATCH_BYTES = 16_384
+_FIRST_BATCH_BYTES = 65_536
+_TRANSACTION_BYTES = 65_536
+"""A batch is sent as several transactions: of one that breaks off, the first have landed."""
+_BATCH_SECONDS = 1.0
+"""A batch that takes longer to be answered is too large for the link, and what comes after it is late."""
 _RECONCILE_AT_ONCE = 500
 _WATCH_SECONDS = 1.0
 _FIRST_BACKOFF_SECONDS = 0.05
@@ -57,6 +64,10 @@ class Publisher:
         self.is_full = False
         """Whether as much waits as may: who goes on reading from a provider waits for `room` then."""
         self._waiting_bytes = 0
+        self._batch_bytes = _FIRST_BATCH_BYTES
+        """How much is sent at once: as much as goes through in time."""
+        self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        """Grows until something was answered that is of use: a connection that was made is not."""
         self._heard_at = time.monotonic()
         self._bell = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -141,6 +152,7 @@ class Publisher:
         with suppress(InfrastructureError):
             if self._wire.is_connected:
                 await self._exchange(_PING, 1)
+                self._backoff_seconds = _FIRST_BACKOFF_SECONDS
 
     async def _pace(self, loop: asyncio.AbstractEventLoop, earliest: float) -> None:
         """Waits until it is time for the next batch, or something urgent has come."""
@@ -161,7 +173,6 @@ class Publisher:
 
     async def _settle(self) -> None:
         """Sends until nothing is unsettled, whatever it takes: ids that are given are never taken back."""
-        backoff = _FIRST_BACKOFF_SECONDS
         while self._pending or not self._wire.is_connected:
             try:
                 if not self._wire.is_connected:
@@ -173,48 +184,114 @@ class Publisher:
                     self._pending.clear()
                     await self._reconcile(self._writers)
                 elif batch := self._next_batch():
-                    await self._reconcile(await self._send(batch))
-                backoff = _FIRST_BACKOFF_SECONDS
+                    doubtful = await self._send(batch)
+                    self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+                    await self._reconcile(doubtful)
+                    if self._pending:
+                        # What has come since does not wait until a backlog has gone.
+                        self._form()
             except InfrastructureError as error:
+                backoff = self._backoff_seconds
+                self._backoff_seconds = min(2 * backoff, _LAST_BACKOFF_SECONDS)
                 _logger.warning("appends are held up, the next try comes in %.2f s: %s", backoff, error)
                 await asyncio.sleep(backoff)
-                backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
 
-    def _next_batch(self) -> list[Entry]:
-        batch: list[Entry] = []
-        size = 0
+    def _next_batch(self) -> list[list[Entry]]:
+        """What is sent next, in transactions.
+
+        All entries of a stream are in the same one. If a transaction is refused and a later one is not, an entry of the
+        later one would keep those of the refused one out of the stream for ever.
+        """
+        transactions: list[list[Entry]] = []
+        by_stream: dict[str, list[Entry]] = {}
+        cut: set[str] = set()
+        batch_bytes = transaction_bytes = 0
+        most = min(self._batch_bytes, _MAX_BATCH_BYTES)
         for writer in self._pending:
+            if batch_bytes > most:
+                break
+            if not writer.unsettled or writer.stream in cut:
+                continue
+            transaction = by_stream.get(writer.stream)
+            if transaction is None:
+                if not transactions or transaction_bytes > _TRANSACTION_BYTES:
+                    transactions.append([])
+                    transaction_bytes = 0
+                transaction = by_stream[writer.stream] = transactions[-1]
+            stream_bytes = 0
             for entry in writer.unsettled:
-                if size > _MAX_BATCH_BYTES:
-                    return batch
-                batch.append(entry)
-                size += len(entry.command)
-        if not batch:
+                if batch_bytes > most or stream_bytes > _TRANSACTION_BYTES:
+                    cut.add(writer.stream)
+                    break
+                transaction.append(entry)
+                stream_bytes += len(entry.command)
+                transaction_bytes += len(entry.command)
+                batch_bytes += len(entry.command)
+        if not transactions:
             # Some have lost their streams, and some were found to have landed already.
             self._pending.clear()
-        return batch
+        elif cut:
+            # The others have their turn first. Writers of one stream keep their order.
+            for writer in [writer for writer in self._pending if writer.stream in cut]:
+                del self._pending[writer]
+                self._pending[writer] = None
+        return transactions
 
-    async def _send(self, batch: list[Entry]) -> set[StreamWriter]:
-        """Sends a batch as one transaction; returns the writers of which it is not certain what landed."""
-        commands = [_MULTI]
-        rings: dict[StreamWriter, bytes] = {}
+    async def _send(self, batch: list[list[Entry]]) -> set[StreamWriter]:
+        """Sends transactions in one round trip; returns the writers of which it is not certain what landed."""
+        commands: list[bytes] = []
+        counts: list[int] = []
         sent_before: set[Entry] = set()
-        for entry in batch:
-            commands.append(entry.command)
-            rings[entry.writer] = entry.writer.ring
-            if entry.sent:
-                sent_before.add(entry)
-            entry.sent = True
-        payload = b"".join((*commands, *rings.values(), _EXEC))
-        *queued, executed = await self._exchange(payload, len(batch) + len(rings) + 2)
-        if isinstance(executed, Exception):
-            # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again, to
-            # whoever answers then: a server that became a replica refuses for ever.
-            await self._wire.disconnect()
-            raise BrokerRefused(str(next((reply for reply in queued if isinstance(reply, Exception)), executed)))
+        for transaction in batch:
+            commands.append(_MULTI)
+            rings: dict[StreamWriter, bytes] = {}
+            for entry in transaction:
+                commands.append(entry.command)
+                rings[entry.writer] = entry.writer.ring
+                if entry.sent:
+                    sent_before.add(entry)
+                entry.sent = True
+            commands += rings.values()
+            commands.append(_EXEC)
+            counts.append(len(transaction) + len(rings) + 2)
+        replies = iter(await self._exchange_batch(b"".join(commands), sum(counts)))
         doubtful: set[StreamWriter] = set()
+        refusal: Exception | None = None
+        for transaction, count in zip(batch, counts, strict=True):
+            *queued, executed = islice(replies, count)
+            if isinstance(executed, Exception):
+                # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again.
+                refusal = next((reply for reply in queued if isinstance(reply, Exception)), executed)
+            else:
+                self._settle_transaction(transaction, executed, sent_before, doubtful)
+        if refusal is not None:
+            # To whoever answers then: a server that became a replica refuses for ever.
+            await self._wire.disconnect()
+            raise BrokerRefused(str(refusal))
+        return doubtful
+
+    async def _exchange_batch(self, payload: bytes, replies: int) -> list[Any]:
+        """Exchanges a batch, and learns how large the next one may be."""
+        sent_at = time.monotonic()
+        smaller = max(_MIN_BATCH_BYTES, min(self._batch_bytes, len(payload)) // 2)
+        try:
+            answered = await self._exchange(payload, replies)
+        except InfrastructureError:
+            self._batch_bytes = smaller
+            raise
+        took_seconds = self._heard_at - sent_at
+        if took_seconds > _BATCH_SECONDS:
+            self._batch_bytes = smaller
+        elif took_seconds < _BATCH_SECONDS / 4:
+            self._batch_bytes = min(2 * self._batch_bytes, _MAX_BATCH_BYTES)
+        return answered
+
+    def _settle_transaction(
+        self, transaction: list[Entry], executed: list[Any], sent_before: set[Entry], doubtful: set[StreamWriter]
+    ) -> None:
+        """What an `EXEC` has replied for each entry."""
         landed: list[Entry] = []
-        for entry, reply in zip(batch, executed, strict=False):
+        for entry, reply in zip(transaction, executed, strict=False):
             writer = entry.writer
             if writer.lost is not None or writer in doubtful:
                 continue
@@ -232,7 +309,6 @@ class Publisher:
             else:
                 writer.lose(Fenced(f"A later attempt of job {writer.job_id!r} has begun."))
         self._keep(landed, self._heard_at)
-        return doubtful
 
     async def _reconcile(self, writers: Iterable[StreamWriter]) -> None:
         """Asks for the last id of each stream, and puts in order what is to be sent again."""
