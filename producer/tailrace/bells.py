@@ -8,7 +8,8 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.broker import refused
+from tailrace.errors import InfrastructureError
 from tailrace.wire import Wire, packed
 
 _logger = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Bells:
             messages = await self._wire.hear()
             for message in messages:
                 if isinstance(message, Exception):
-                    raise BrokerRefused(f"Redis refused: {message}")
+                    raise refused(message, "SUBSCRIBE", *list(self._wanted)[:1])
                 if message[0] in _RINGS:
                     self._ring(message[1])
             self._is_missed = False

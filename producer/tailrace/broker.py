@@ -1,9 +1,8 @@
 """The connections to Redis: commands go out as bytes, replies come back as bytes, errors come out as ours."""
 
 import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
@@ -12,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from tailrace.causes import check_host, greeting_hint, why_no_url, why_refused, why_unreachable, without_password
 from tailrace.connection import NotNow, is_passing, open_pool
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InvalidSettings
 
@@ -28,6 +28,7 @@ _RETRY_SECONDS = 0.2
 def open_redis(url: str) -> Redis:
     """A client for a URL; nothing is connected yet. A URL that is none raises `InvalidSettings`."""
     try:
+        check_host(url)
         pool: Any = open_pool(
             url,
             protocol=2,
@@ -41,7 +42,7 @@ def open_redis(url: str) -> Redis:
         # Options that the URL names are looked at by the first connection only.
         pool.make_connection()
     except (ValueError, TypeError, exceptions.RedisError) as error:
-        raise InvalidSettings(f"{without_password(url)!r} is not the URL of a Redis: {error}") from None
+        raise InvalidSettings(f"{without_password(url)!r} is not the URL of a Redis: {why_no_url(error)}.") from None
     return Redis.from_pool(pool)
 
 
@@ -66,14 +67,16 @@ class Broker:
         """Raises `BrokerUnavailable` or `BrokerRefused` where Redis cannot be used, with its URL in the message."""
         try:
             await self.call("PING")
-        except BrokerUnavailable as error:
-            raise BrokerUnavailable(
-                f"Redis at {without_password(url)} cannot be reached: start one there, or set TAILRACE_REDIS_URL."
+        except (BrokerUnavailable, BrokerRefused) as error:
+            said = str(error).removeprefix("Redis").rstrip(".")
+            hint = greeting_hint(url, said) or " Start one there, or set TAILRACE_REDIS_URL."
+            raise type(error)(
+                f"Redis at {without_password(url)}{said}.{hint if 'cannot be reached' in said else ''}"
             ) from error
 
     async def call(self, *command: Argument) -> Any:
         """One command, one round trip."""
-        with our_errors():
+        with our_errors(command):
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 try:
                     return await self._redis.execute_command(*command)
@@ -90,17 +93,29 @@ class Broker:
         return await self._execute(commands, transaction=True)
 
     async def _execute(self, commands: tuple[Command, ...], *, transaction: bool) -> list[Any]:
+        untaken: list[int] = []
+
+        def spare(_error: Exception, number: int, _command: object) -> None:
+            # Redis-py would quote the command in the error, and so a prompt.
+            untaken.append(number)
+
         with our_errors():
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS), self._redis.pipeline(transaction=transaction) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
-                # Errors are taken from the replies: the pipeline's own would quote the command, and so a prompt.
-                replies: list[Any] = await pipe.execute(raise_on_error=False)
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    await self._leave(reply)
+                pipe.annotate_exception = spare
+                try:
+                    replies: list[Any] = await pipe.execute(raise_on_error=False)
+                except exceptions.ResponseError as error:
+                    # The transaction did not take a command in, and so none.
+                    replies = [None] * len(commands)
+                    replies[max(untaken[0] - 1, 0) if untaken else 0] = error
+        for command, reply in zip(commands, replies, strict=False):
+            if isinstance(reply, Exception):
+                await self._leave(reply)
+                with our_errors(command):
                     raise reply
-            return replies
+        return replies
 
     async def _leave(self, error: Exception) -> None:
         """Drops the connections to a server that takes no commands now: those that come next are made anew."""
@@ -152,8 +167,8 @@ def ms(seconds: float) -> int:
 
 
 @contextmanager
-def our_errors() -> Generator[None]:
-    """Turns what redis-py raises into the infrastructure's branch of our tree."""
+def our_errors(command: Sequence[Argument] = ()) -> Generator[None]:
+    """Turns what redis-py raises, of a command, into the infrastructure's branch of our tree."""
     try:
         yield
     except exceptions.AuthenticationError as error:
@@ -161,11 +176,13 @@ def our_errors() -> Generator[None]:
     except (NotNow, exceptions.BusyLoadingError, exceptions.ReadOnlyError) as error:
         raise BrokerUnavailable(f"Redis takes no commands now: {error}") from error
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        raise BrokerUnavailable(f"Redis cannot be reached: {str(error) or 'no reply in time'}") from error
+        raise BrokerUnavailable(f"Redis cannot be reached: {why_unreachable(error)}") from error
+    except exceptions.InvalidResponse as error:
+        raise BrokerUnavailable(f"Redis cannot be reached: what answers is not Redis ({error})") from error
     except exceptions.RedisError as error:
-        raise BrokerRefused(f"Redis refused: {error}") from error
+        raise BrokerRefused(f"Redis refused: {why_refused(error, command)}") from error
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return re.sub(r"(?<=:)[^:@/]*(?=@)", "***", url)
+def refused(error: Exception, *command: Argument) -> BrokerRefused:
+    """An error reply that stands in the place of a command's reply."""
+    return BrokerRefused(f"Redis refused: {why_refused(error, command)}")

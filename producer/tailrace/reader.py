@@ -14,7 +14,7 @@ from typing import Any
 from tailrace.abandoned import Abandoned
 from tailrace.attempts import no_stream
 from tailrace.bells import Bells
-from tailrace.broker import Broker
+from tailrace.broker import Broker, refused
 from tailrace.cohort import FEW, Cohort, TailedStream
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
 from tailrace.events import ENDINGS, pairs
@@ -188,7 +188,7 @@ class Reader:
             return
         is_behind = len(entries) == cohort.count
         if refusal is not None:
-            self._close_all(cohort, BrokerRefused(f"Redis refused: {refusal}"))
+            self._close_all(cohort, refused(refusal, "XREAD", "STREAMS", cohort.stream.key, "0"))
         elif cohort.is_new:
             self._check_in(cohort, newest)
         if entries:

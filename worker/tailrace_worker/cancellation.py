@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from redis.asyncio import Redis
 
-from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.broker import refused
+from tailrace.errors import InfrastructureError
 from tailrace.keys import Keys
 from tailrace.wire import Wire, packed
 
@@ -76,6 +77,6 @@ class CancelPoll:
         await self._wire.check_role()
         (reasons,) = await self._wire.exchange(command, 1)
         if isinstance(reasons, Exception):
-            raise BrokerRefused(f"Redis refused: {reasons}")
+            raise refused(reasons, "MGET", *keys)
         read: list[bytes | None] = reasons
         return read

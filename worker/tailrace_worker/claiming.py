@@ -16,7 +16,7 @@ from arq import ArqRedis
 from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
-from tailrace.broker import Argument, Broker, patiently
+from tailrace.broker import Argument, Broker, patiently, refused
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.keys import Keys
 from tailrace.wire import Wire, packed
@@ -189,7 +189,7 @@ class StreamWorker(Worker):
         self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
         if isinstance(reply, Exception):
             self._standing.failed(time.monotonic())
-            raise BrokerRefused(f"Redis refused: {reply}")
+            raise refused(reply, *command)
         return reply
 
     async def _ring_for_others(self) -> None:

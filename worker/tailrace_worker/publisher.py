@@ -16,7 +16,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from tailrace.attempts import Began, restore_command
-from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.broker import refused
+from tailrace.errors import InfrastructureError
 from tailrace.events import pairs
 from tailrace.history import history_of
 from tailrace.keys import EntryId, Keys
@@ -267,7 +268,7 @@ class Publisher:
         if refusal is not None:
             # To whoever answers then: a server that became a replica refuses for ever.
             await self._wire.disconnect()
-            raise BrokerRefused(str(refusal))
+            raise refused(refusal, "XADD", batch[0][0].writer.stream)
         return doubtful
 
     async def _exchange_batch(self, payload: bytes, replies: int) -> list[Any]:
@@ -343,11 +344,11 @@ class Publisher:
             )
         )
         replies = await self._exchange(b"".join(commands), 2 * len(writers))
-        for reply in replies:
+        for at, reply in enumerate(replies):
             if isinstance(reply, Exception) and _NOT_A_STREAM not in str(reply):
                 # What stays connected counts as reconciled.
                 await self._wire.disconnect()
-                raise BrokerRefused(str(reply))
+                raise refused(reply, ("XREVRANGE", "XRANGE")[at % 2], writers[at // 2].stream)
         return list(zip(replies[::2], replies[1::2], strict=True))
 
     async def _restore(self, writers: Sequence[StreamWriter]) -> None:
@@ -361,7 +362,7 @@ class Publisher:
         for reply in await self._exchange(b"".join(commands), len(writers)):
             if isinstance(reply, Exception):
                 await self._wire.disconnect()
-                raise BrokerRefused(str(reply))
+                raise refused(reply, "EVAL")
 
     async def _exchange(self, payload: bytes, replies: int) -> list[Any]:
         answered = await self._wire.exchange(payload, replies)

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 
 from tailrace import BrokerUnavailable, EntryId, Job, JobNotFound, JobState, TailraceError
-from tailrace.broker import without_password
+from tailrace.causes import without_password
 from tailrace.cli import leaving
 from tailrace.cli.display import Display
 from tailrace.keys import BEGINNING

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 
-from tailrace.broker import without_password
+from tailrace.causes import without_password
 from tailrace.errors import TailraceError
 from tailrace.events import Cancelled, Delta, Failed
 from tailrace.job import Job

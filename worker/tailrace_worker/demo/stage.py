@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from tailrace.broker import without_password
+from tailrace.causes import without_password
 from tailrace.client import Tailrace
 from tailrace.settings import Settings
 from tailrace_worker.demo.api import APIS
