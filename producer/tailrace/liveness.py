@@ -16,6 +16,8 @@ REPLY_TIMEOUT_SECONDS = 10.0
 """How long Redis may be silent on a connection while it owes a reply. No command blocks for longer."""
 SUSPECT_SECONDS = 0.5
 """After so long a silence a connection is suspected to be dead."""
+_SUSPECT_ANEW_SECONDS = 0.1
+"""The same for a connection that has not been heard since another one of its pool was found dead."""
 SLOWEST_BYTES_PER_SECOND = 20_000
 """A link that carries less than this is too slow to be used."""
 _PROBE_TIMEOUT_SECONDS = 2.0
@@ -28,6 +30,8 @@ class Endpoint:
     def __init__(self, make_connection: Callable[[], Any]) -> None:
         self.epoch = 0
         """A connection of an earlier epoch leads to a server that was demoted since, and is to be made anew."""
+        self.dead_at = 0.0
+        """When a connection was last found dead (the loop's time): others may have died with it."""
         self._make_connection = make_connection
         self._asking: asyncio.Task[bool] | None = None
         self._knows_primary = False
@@ -80,7 +84,7 @@ class Endpoint:
 class Patience:
     """Gives up a connection that is silent: soon if Redis answers a new one, else after 10 s."""
 
-    __slots__ = ("_doubting", "_endpoint", "_give_up", "_heard_at", "_owed_since", "_timer")
+    __slots__ = ("_doubting", "_endpoint", "_give_up", "_heard_at", "_owed_since", "_suspect_seconds", "_timer")
 
     def __init__(self, endpoint: Endpoint, give_up: Callable[[Exception], None]) -> None:
         """`give_up` has to end whatever waits for the connection."""
@@ -88,6 +92,7 @@ class Patience:
         self._give_up = give_up
         self._heard_at = 0.0
         self._owed_since = 0.0
+        self._suspect_seconds = SUSPECT_SECONDS
         self._timer: asyncio.TimerHandle | None = None
         self._doubting: asyncio.Task[None] | None = None
 
@@ -97,7 +102,9 @@ class Patience:
         loop = asyncio.get_running_loop()
         expected_seconds = block_seconds + min(sent_bytes / SLOWEST_BYTES_PER_SECOND, REPLY_TIMEOUT_SECONDS)
         self._owed_since = loop.time() + expected_seconds
-        self._timer = loop.call_later(expected_seconds + SUSPECT_SECONDS, self._suspect)
+        is_one_of_many = self._heard_at < self._endpoint.dead_at
+        self._suspect_seconds = _SUSPECT_ANEW_SECONDS if is_one_of_many else SUSPECT_SECONDS
+        self._timer = loop.call_later(expected_seconds + self._suspect_seconds, self._suspect)
 
     def hear(self) -> None:
         """Something has come, perhaps only a part of a reply."""
@@ -118,11 +125,12 @@ class Patience:
     async def _doubt(self) -> None:
         loop = asyncio.get_running_loop()
         while (silent_seconds := self._silent_seconds(loop)) < REPLY_TIMEOUT_SECONDS:
-            if silent_seconds < SUSPECT_SECONDS:
-                await asyncio.sleep(SUSPECT_SECONDS - silent_seconds)
+            if silent_seconds < self._suspect_seconds:
+                await asyncio.sleep(self._suspect_seconds - silent_seconds)
                 continue
             asked_at = loop.time()
             if await self._endpoint.answers() and self._heard_at < asked_at:
+                self._endpoint.dead_at = loop.time()
                 self._give_up(exceptions.TimeoutError("the connection is dead: Redis answers a new one"))
                 return
             await asyncio.sleep(_PROBE_AGAIN_SECONDS)
