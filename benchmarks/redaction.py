@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from benchmarks.figures import show, show_origin
 from tailrace.guards import Kind
-from tailrace_worker.shaping.kinds import rules_of
+from tailrace_worker.shaping.compiling import rules_of
 from tailrace_worker.shaping.search import Search
 
 LOCALES: Final = ("en_US", "es_MX", "sv_SE", "pt_BR", "pl_PL", "en_AU", "zh_CN", "ja_JP", "ko_KR")

@@ -24,6 +24,7 @@ from tailrace.shaping import Buffering, Timeouts
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
+from tailrace_worker.shaping.compiling import rules_of
 from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.shaping.guards import shielded
 from tailrace_worker.shaping.moderate import Verdict
@@ -51,7 +52,7 @@ async def judge(text: str) -> Verdict:
 
 def guarding(*guards: Guard) -> Stage:
     """A stage for these guards."""
-    return lambda pieces: shielded(pieces, guards, judge=judge)
+    return lambda pieces: shielded(pieces, guards, rules_of=rules_of, judge=judge)
 
 
 STAGES: Final[dict[str, tuple[Stage, str]]] = {

@@ -1,12 +1,13 @@
 """What must not be shown: the rules that a request sets for its answer, and for its own messages."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, ValidationError, with_config
-from pydantic_core import SchemaError, SchemaValidator, core_schema
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
+from tailrace.patterns import CLASS_CHARS, fault_of, unfolded_chars
 from tailrace.problems import Problem, refusal
 
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
@@ -15,7 +16,11 @@ digits; addresses of IPv4 and IPv6; keys and tokens of known shapes, passwords i
 are named as a key, a token or a password."""
 
 MAX_SOUGHT_CHARS: Final = 8_192
-"""How long the words and patterns of a guard may be together: a worker takes a tenth of a second to compile so much."""
+"""How long the words and patterns of all guards of a request may be together; equal guards count once."""
+
+MAX_UNFOLDED_CHARS: Final = 10_000
+"""How long the patterns may be together with their counted repetitions written out: a worker's RE2 holds its
+interpreter for 25 ms to compile one expression of that size."""
 
 MAX_REGIONS: Final = 64
 """How many regions a guard may name."""
@@ -38,20 +43,6 @@ def _no_blank(word: str) -> str:
     return word
 
 
-def _linear(pattern: str) -> str:
-    # The worker's engine is not installed here; pydantic's is as linear, and knows nearly the same syntax.
-    try:
-        validator = SchemaValidator(core_schema.str_schema(pattern=pattern))
-    except SchemaError as error:
-        reason = str(error).strip().rpartition("\n")[2].removeprefix("error: ")
-        raise refusal([Problem((), f"is no regular expression that takes linear time: {reason}")]) from None
-    try:
-        validator.validate_python("")
-    except ValidationError:
-        return pattern
-    raise refusal([Problem((), "matches where there is no text: it is to match one character at least")])
-
-
 def _assigned(region: str) -> str:
     if not _REGION.fullmatch(region):
         raise refusal([Problem((), "is no region of ISO 3166: two capital letters, such as `GB`")])
@@ -60,7 +51,7 @@ def _assigned(region: str) -> str:
 
 _RegionCode: TypeAlias = Annotated[str, AfterValidator(_assigned)]
 _Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_blank)]
-_Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_linear)]
+_Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -137,12 +128,6 @@ def _seeks(guard: _Either) -> _Either:
         raise refusal([Problem((), "looks for nothing: give `kinds`, `words` or `patterns`")])
     if "regions" in guard and "phone" not in guard.get("kinds", []):
         raise refusal([Problem((), "has `regions`, which only count for the kind `phone`")])
-    words, patterns = guard.get("words", []), guard.get("patterns", [])
-    chars = sum(map(len, words + patterns))
-    if chars > MAX_SOUGHT_CHARS:
-        raise refusal(
-            [Problem((), f"has words and patterns of {chars:,} characters, {MAX_SOUGHT_CHARS:,} are allowed")]
-        )
     return guard
 
 
@@ -151,7 +136,49 @@ _Block: TypeAlias = Annotated[Block, AfterValidator(_seeks)]
 
 Guard: TypeAlias = MaxChars | Clean | Redact | Block | Moderate
 """One rule."""
+
+
+def _linear(guards: list[Guard]) -> list[Guard]:
+    # What is too large is not compiled: the engine holds its caller's loop.
+    if excess := excessive(guards):
+        raise refusal([Problem((), excess)])
+    patterns: dict[str, str] = {}
+    problems: list[Problem] = []
+    for index, guard in enumerate(guards):
+        if guard["type"] == "redact" or guard["type"] == "block":
+            for place, pattern in enumerate(guard.get("patterns", ())):
+                why = patterns.get(pattern)
+                if why is None:
+                    why = patterns[pattern] = fault_of(pattern)
+                if why:
+                    problems.append(Problem((index, guard["type"], "patterns", place), why))
+    if problems:
+        raise refusal(problems)
+    return guards
+
+
+def excessive(guards: Iterable[Guard]) -> str:
+    """What is too large about guards of one request, or `""`."""
+    sought = {
+        (tuple(guard.get("words", ())), tuple(guard.get("patterns", ())))
+        for guard in guards
+        if guard["type"] == "redact" or guard["type"] == "block"
+    }
+    chars = sum(len(text) for words, patterns in sought for text in (*words, *patterns))
+    if chars > MAX_SOUGHT_CHARS:
+        return f"the words and patterns have {chars:,} characters, {MAX_SOUGHT_CHARS:,} are allowed for a request"
+    unfolded = sum(unfolded_chars(pattern) for _, patterns in sought for pattern in patterns)
+    if unfolded > MAX_UNFOLDED_CHARS:
+        return (
+            f"the patterns have {unfolded:,} characters with their repetitions written out, and a class of Unicode "
+            f"counts as {CLASS_CHARS}: {MAX_UNFOLDED_CHARS:,} are allowed for a request"
+        )
+    return ""
+
+
 Guards: TypeAlias = Annotated[
-    list[Annotated[MaxChars | Clean | _Redact | _Block | Moderate, Discriminator("type")]], Field(max_length=16)
+    list[Annotated[MaxChars | Clean | _Redact | _Block | Moderate, Discriminator("type")]],
+    Field(max_length=16),
+    AfterValidator(_linear),
 ]
 """Rules, in the order in which they are applied: each gets what the one before it lets through."""

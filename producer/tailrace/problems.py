@@ -1,12 +1,16 @@
 """What is wrong with a request: by the path that its author wrote, and without the value, which may be a prompt."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias, cast
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Path: TypeAlias = tuple[str | int, ...]
+
+MAX_PROBLEMS: Final = 100
+"""How many problems of a request are told: one with thousands would hold its reader, and fill the job's ending."""
 
 
 class Problem(NamedTuple):
@@ -73,4 +77,4 @@ def _line(kind: Any, path: Path, why: str, value: object = None) -> InitErrorDet
 
 
 def _error(lines: Iterable[InitErrorDetails]) -> ValidationError:
-    return ValidationError.from_exception_data("GenerationRequest", list(lines))
+    return ValidationError.from_exception_data("GenerationRequest", list(islice(lines, MAX_PROBLEMS)))

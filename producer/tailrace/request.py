@@ -15,7 +15,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from tailrace.errors import InvalidRequest, NewerRequest, RequestTooLarge
-from tailrace.guards import Guards
+from tailrace.guards import Guards, excessive
 from tailrace.json_values import JsonObject
 from tailrace.messages import Conversation
 from tailrace.problems import Problem, described, refusal, retold
@@ -147,6 +147,8 @@ class GenerationRequest(BaseModel):
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:
         problems = self._of_tool_choice()
+        if excess := excessive([*self.guards, *self.input_guards]):
+            problems.append(Problem(("input_guards",), f"together with `guards`, {excess}"))
         for request in (self, *map(self.falling_back, self.fallbacks)):
             name = request.provider if request is self else f"the fallback {request.provider}"
             kind = builtin_kind(request.provider)

@@ -43,8 +43,12 @@ class OutputSchema(TypedDict):
 
 
 def _named_once(tools: list[Tool]) -> list[Tool]:
-    names = [tool["name"] for tool in tools]
-    again = [index for index, name in enumerate(names) if name in names[:index]]
+    seen: set[str] = set()
+    again: list[int] = []
+    for index, tool in enumerate(tools):
+        if tool["name"] in seen:
+            again.append(index)
+        seen.add(tool["name"])
     if again:
         raise refusal(Problem((index, "name"), "another tool before it is called the same") for index in again)
     return tools

@@ -161,7 +161,7 @@ async def test_leases_are_renewed_at_the_new_primary(pair: Pair, settings: Setti
     command = claim_command(keys, ["default"], token, places=1, lease_seconds=60, takes_over_until=0)
     claim: Claim
     (claim,) = read_claimed(await pair.old.call(*command), ["default"], token).claims
-    async with Leases(pair.proxy.url, keys, lease_seconds=0.6) as leases:
+    async with Leases(pair.proxy.url, keys, lease_seconds=0.6, life_seconds=60) as leases:
         with leases.holding(claim):
             lease = await pair.old.call("ZSCORE", keys.running("default"), claim.job_id)
 

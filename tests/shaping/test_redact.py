@@ -1,6 +1,7 @@
 """What must not be shown is replaced, however it is cut."""
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 from faker import Faker
@@ -11,7 +12,8 @@ from tailrace import InvalidRequest
 from tailrace.events import Delta, Notice, Reasoning, ToolCall
 from tailrace.guards import Kind, Redact
 from tailrace_worker.provider import Piece, Usage
-from tailrace_worker.shaping.kinds import PATTERN, rules_of, sought
+from tailrace_worker.shaping.compiling import rules_of
+from tailrace_worker.shaping.kinds import PATTERN, sought
 from tailrace_worker.shaping.phones import COMMON_REGIONS
 from tailrace_worker.shaping.redact import redact
 from tailrace_worker.shaping.search import MAX_MATCH_BYTES, Rule, Rules, Search
@@ -411,3 +413,13 @@ async def test_the_source_is_closed_when_its_readers_leave() -> None:
 def test_a_pattern_that_cannot_be_used_makes_the_request_invalid(pattern: str) -> None:
     with pytest.raises(InvalidRequest, match="pattern cannot be used"):
         rules_of({"type": "redact", "patterns": ["b", pattern]})
+
+
+def test_many_words_with_accents_are_found_though_they_fill_several_programs() -> None:
+    words = ["\u1fa7" * 20 + "".join(chr(0x3B1 + int(digit)) for digit in f"{number:03}") for number in range(60)]
+    rules = sought([], words, [])
+    assert len(rules) > 1
+    search = Search(Rules(rules))
+    text = " ".join(words[::10])
+    matches = [passage for passage in chain(search.feed(text), search.end()) if passage.kind]
+    assert [passage.text for passage in matches] == words[::10]

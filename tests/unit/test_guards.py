@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tailrace.guards import Guards
+from tailrace.patterns import unfolded_chars
 
 DOOR: TypeAdapter[Any] = TypeAdapter(Guards)
 
@@ -52,7 +53,9 @@ def test_a_good_guard_is_accepted_as_it_is(guard: dict[str, Any]) -> None:
         ({"type": "redact", "patterns": ["(b"]}, "unclosed group"),
         ({"type": "redact", "patterns": [r"(b)\1"]}, "backreferences are not supported"),
         ({"type": "redact", "patterns": ["(?=b)"]}, "look-around"),
-        ({"type": "redact", "patterns": [r"(?:\w{1000}){1000}"]}, "size limit"),
+        ({"type": "redact", "patterns": [r"(?:\w{1000}){1000}"]}, "2,003,000 characters"),
+        ({"type": "redact", "patterns": [r"\p{L}{50}"]}, "10,250 characters"),
+        ({"type": "redact", "patterns": [r"[\pL\d]{1,50}"]}, "10,350 characters"),
         ({"type": "redact", "patterns": ["b*"]}, "where there is no text"),
         ({"type": "redact", "patterns": ["\ud800"]}, "unicode"),
         ({"type": "redact", "words": ["b" * 128] * 32, "patterns": ["b" * 512] * 8 + ["b"]}, "8,193 characters"),
@@ -80,3 +83,57 @@ def test_a_request_has_no_more_than_sixteen() -> None:
 @pytest.mark.timeout(5)
 def test_an_expression_that_would_backtrack_for_ever_is_no_danger_at_the_door() -> None:
     assert DOOR.validate_python([{"type": "redact", "patterns": ["(?:a+)+$", "(?:a|a)+b"]}])
+
+
+@pytest.mark.timeout(5)
+def test_guards_of_a_request_have_one_budget_for_their_words_and_patterns() -> None:
+    guards = [
+        {"type": "redact", "patterns": [f"{number:x}{place:02}.{{1,9}}" for place in range(64)]} for number in range(16)
+    ]
+    with pytest.raises(ValidationError) as caught:
+        DOOR.validate_python(guards)
+    assert [line["loc"] for line in caught.value.errors()] == [()]
+    assert "the words and patterns have 9,216 characters" in caught.value.errors()[0]["msg"]
+
+
+@pytest.mark.timeout(5)
+def test_patterns_that_are_short_and_large_together_are_refused_before_any_is_compiled() -> None:
+    guards = [
+        {"type": "block", "patterns": [rf"\pL{{{10 + number}}}{place:x}" for place in range(40)]}
+        for number in range(16)
+    ]
+    with pytest.raises(ValidationError, match="are allowed for a request"):
+        DOOR.validate_python(guards)
+
+
+def test_equal_guards_count_once() -> None:
+    guard = {"type": "redact", "words": ["b" * 128] * 60}
+    assert DOOR.validate_python([guard] * 16) == [guard] * 16
+
+
+@pytest.mark.parametrize(
+    ("pattern", "chars"),
+    [
+        ("abc", 3),
+        ("a{3}", 3),
+        ("a{2,}b", 3),
+        ("a{0}", 1),
+        ("(ab){3}", 12),
+        ("((a{10}){10}){10}", 1_220),
+        (r"\{9}", 4),
+        (r"[a{9}]", 6),
+        (r"\x{1F600}{2}", 18),
+        (r"\p{L}", 205),
+        (r"[\pL\PN]{2}", 816),
+        (r"\\p", 3),
+        ("a{2}{3}", 6),
+        (")a(", 3),
+    ],
+)
+def test_a_pattern_counts_with_its_repetitions_written_out(pattern: str, chars: int) -> None:
+    assert unfolded_chars(pattern) == chars
+
+
+@pytest.mark.parametrize("pattern", [r"\w{3}", r"[\w-]+", r"[^\W\d]", r"a\\w", r"\s\S", r"[\]\D]"])
+def test_the_classes_of_ascii_pass_the_door(pattern: str) -> None:
+    assert DOOR.validate_python([{"type": "block", "patterns": [pattern]}])

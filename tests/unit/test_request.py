@@ -1,6 +1,7 @@
 """What is accepted at the door."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -261,3 +262,23 @@ def test_several_problems_are_told_on_one_line() -> None:
         "extra.n: a tailrace job carries one answer of anthropic: enqueue one job per answer; "
         "extra.betas: anthropic takes it as a header, and `extra` goes into the body"
     )
+
+
+def test_guards_and_input_guards_have_one_budget() -> None:
+    half = [{"type": "redact", "words": ["b" * 128] * 33}]
+    other = [{"type": "redact", "words": ["c" * 128] * 33}]
+    problems = refused({"guards": half, "input_guards": other})
+    assert problems["input_guards"].startswith("together with `guards`, the words and patterns have 8,448 characters")
+    assert refused({"guards": half, "input_guards": half, "stop": [""]}).keys() == {"stop.0"}
+
+
+@pytest.mark.timeout(5)
+def test_fifty_thousand_tools_are_looked_at_in_no_time() -> None:
+    tools = [{"name": f"t{number}"} for number in range(50_000)]
+    assert len(GenerationRequest.model_validate({**GOOD, "tools": tools}).tools) == 50_000
+
+
+def test_a_hundred_problems_of_thousands_are_told() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        GenerationRequest.from_json(json.dumps({**GOOD, "messages": [{"role": "user"}] * 5_000}))
+    assert str(caught.value).count("Field required") == 100

@@ -1,6 +1,8 @@
 """What a request asks of its stream reaches the stage that does it."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from tailrace.errors import FailureCode
 from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
 from tailrace_worker.provider import Usage
+from tailrace_worker.shaping import compiling
 from tailrace_worker.shaping.moderate import Verdict
+from tailrace_worker.shaping.search import Rules
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import read, texts
@@ -291,3 +295,74 @@ async def test_what_the_judge_flags_is_not_shown(
     assert events[-1].code == FailureCode.CONTENT_BLOCKED
     assert "violence" in events[-1].message
     assert texts(events) == []
+
+
+class Held:
+    """A function that holds its thread until it is let go."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.let_go = threading.Event()
+        self.calls = 0
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        assert self.let_go.wait(10)
+        return self._function(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "fields"),
+    [
+        (compiling, "Rules", {"guards": [{"type": "block", "words": ["hold"]}]}),
+        (compiling, "Rules", {"input_guards": [{"type": "block", "words": ["held"]}]}),
+        (GenerationRequest, "from_json", {"messages": [{"role": "user", "content": "x" * 8_192}]}),
+        (Puppet, "stream", {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 500}]}),
+    ],
+    ids=["guards", "input_guards", "reading", "writing"],
+)
+async def test_another_job_goes_on_while_what_is_large_of_a_request_is_worked_on(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+    where: object,
+    name: str,
+    fields: dict[str, Any],
+) -> None:
+    large = await tailrace.enqueue(asking(request_, **fields))
+    holder = puppet if where is Puppet else where
+    held = Held(getattr(holder, name))
+    with monkeypatch.context() as patched:
+        patched.setattr(holder, name, held)
+        running = asyncio.create_task(generations.run(large.id, 1))
+        await eventually(lambda: held.calls == 1)
+    puppet.say("Hello")
+    puppet.finish()
+    assert texts(await run(tailrace, generations, request_)) == ["Hello"]
+    held.let_go.set()
+    puppet.finish()
+    await running
+    assert isinstance((await events_of(large))[-1], Completed)
+
+
+async def test_equal_guards_of_jobs_that_begin_together_are_compiled_once(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = Held(Rules)
+    monkeypatch.setattr(compiling, "Rules", held)
+    held.let_go.set()
+    guard = {"type": "redact", "words": ["once"]}
+    wanted = asking(request_, guards=[guard], input_guards=[guard])
+    jobs = [await tailrace.enqueue(wanted) for _ in range(5)]
+    for _ in jobs:
+        puppet.finish()
+    async with asyncio.TaskGroup() as together:
+        for job in jobs:
+            together.create_task(generations.run(job.id, 1))
+    assert held.calls == 1

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 import stamina
 
@@ -14,6 +14,7 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request import GenerationRequest
 from tailrace.support import unsupported
+from tailrace_worker.beside import beside_the_loop
 from tailrace_worker.course import DEADLINES, Course
 from tailrace_worker.provider import Alive, Piece, Provider, Unconfigured, Usage
 from tailrace_worker.settings import WorkerSettings
@@ -29,6 +30,8 @@ _JITTER_SECONDS: Final = 0.4
 _LAST_PAUSE_SECONDS: Final = 1.0
 """Between two attempts: readers have an answer before them that stands still."""
 _UNFIT: Final = frozenset({FailureCode.INVALID_REQUEST, FailureCode.PROVIDER_NOT_CONFIGURED})
+_MAX_PARTS_AT_ONCE: Final = 500
+"""An adapter takes 5 to 10 microseconds to write a message, and there may be tens of thousands."""
 _RATE_LIMIT_SECONDS: Final = 1.0
 """How long all wait after a rate limit that does not say so itself."""
 
@@ -172,7 +175,11 @@ class Calls:
         await self._turnstile.turn()
         limits = self._settings.timeouts.tightened(request.timeouts)
         watch = Watch(limits if request.stream else limits.of_plain_call)
-        begun = Begun([], provider.stream(request), watch)
+        if _parts(request) <= _MAX_PARTS_AT_ONCE:
+            rest = provider.stream(request)
+        else:
+            rest = await beside_the_loop(provider.stream, request)
+        begun = Begun([], rest, watch)
         try:
             with watch:
                 watch.wait()
@@ -203,6 +210,17 @@ class Calls:
                 retryable=False,
             )
         return self._providers[name]
+
+
+def _parts(request: GenerationRequest) -> int:
+    """How many messages, and parts of messages, an adapter has to write."""
+    parts = len(request.messages)
+    for message in request.messages:
+        for field in ("content", "tool_calls", "reasoning"):
+            value = message.get(field)
+            if isinstance(value, list):
+                parts += len(cast("list[object]", value))
+    return parts
 
 
 def _pause_seconds(retries: int) -> float:

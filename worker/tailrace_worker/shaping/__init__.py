@@ -6,21 +6,10 @@ from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
+from tailrace_worker.shaping.compiling import RulesOf
 from tailrace_worker.shaping.continued import continued
 from tailrace_worker.shaping.guards import shielded
-from tailrace_worker.shaping.kinds import rules_of
 from tailrace_worker.shaping.moderate import Judge
-
-
-def compile_guards(request: GenerationRequest) -> None:
-    """Compiles what the guards look for, before anybody is called.
-
-    Raises:
-        InvalidRequest: A pattern is none for RE2.
-    """
-    for guard in request.guards:
-        if guard["type"] == "redact" or guard["type"] == "block":  # so that its type is known
-            rules_of(guard)
 
 
 def shapes(request: GenerationRequest) -> bool:
@@ -29,7 +18,13 @@ def shapes(request: GenerationRequest) -> bool:
 
 
 def shaped(
-    pieces: AsyncGenerator[Piece, None], request: GenerationRequest, *, judge: Judge, said: str, left: list[Piece]
+    pieces: AsyncGenerator[Piece, None],
+    request: GenerationRequest,
+    *,
+    rules_of: RulesOf,
+    judge: Judge,
+    said: str,
+    left: list[Piece],
 ) -> AsyncGenerator[Piece, None]:
     """The pieces as the request wants them; `said` is the text that stands from earlier attempts.
 
@@ -37,7 +32,7 @@ def shaped(
     """
     if said:
         pieces = continued(pieces, said)
-    pieces = shielded(pieces, request.guards, judge=judge, said=said)
+    pieces = shielded(pieces, request.guards, rules_of=rules_of, judge=judge, said=said)
     if request.boxes:
         pieces = boxes(pieces, said=said)
     if request.buffering:

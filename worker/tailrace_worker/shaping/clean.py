@@ -29,6 +29,8 @@ def cleaned(text: str) -> str:
 class Cleaner:
     """Cleans one text."""
 
+    is_slow = False
+
     def __init__(self) -> None:
         self.has_altered = False
         self._half = ""

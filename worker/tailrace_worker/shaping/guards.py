@@ -1,7 +1,8 @@
 """Applies the guards of a request: to the answer as it comes, and to the request's own messages."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -14,17 +15,18 @@ from tailrace.request import GenerationRequest
 from tailrace_worker.provider import Finish, Piece
 from tailrace_worker.shaping.block import Blockade, block
 from tailrace_worker.shaping.clean import Cleaner, clean
-from tailrace_worker.shaping.kinds import rules_of
+from tailrace_worker.shaping.compiling import RulesOf
 from tailrace_worker.shaping.max_chars import max_chars
 from tailrace_worker.shaping.moderate import Judge, Moderation, moderate
 from tailrace_worker.shaping.redact import Redaction, notices, redact
 from tailrace_worker.shaping.search import Rules
-from tailrace_worker.shaping.texts import Watch, in_turns
+from tailrace_worker.shaping.texts import TURN_CHARS, Watch, in_turns, looked
 
 _INPUT_STRETCH_CHARS: Final = 4_000
 """Messages are there all at once: it takes fewer verdicts on them than on text that somebody waits for."""
+_MESSAGES_AT_ONCE: Final = 100
 
-_Change: TypeAlias = Callable[[str], str]
+_Change: TypeAlias = Callable[[str], Awaitable[str]]
 
 
 class Guarded(NamedTuple):
@@ -36,15 +38,12 @@ class Guarded(NamedTuple):
 
 
 def shielded(
-    pieces: AsyncGenerator[Piece, None], guards: Iterable[Guard], *, judge: Judge, said: str = ""
+    pieces: AsyncGenerator[Piece, None], guards: Iterable[Guard], *, rules_of: RulesOf, judge: Judge, said: str = ""
 ) -> AsyncGenerator[Piece, None]:
     """The pieces of an answer, as far as the guards let them through, one after another.
 
     `said` is the text that stands from earlier attempts. Who judges what is shown already stands behind all others:
     before `max_chars` it would be stopped with the provider, and leave the last of it unjudged.
-
-    Raises:
-        InvalidRequest: A pattern is none for RE2.
     """
     counted: list[Counter[str]] = []
     guards = sorted(guards, key=_is_lenient)
@@ -66,35 +65,35 @@ def shielded(
     return pieces
 
 
-async def guarded(request: GenerationRequest, guards: Iterable[Guard], *, judge: Judge) -> Guarded:
+async def guarded(request: GenerationRequest, guards: Iterable[Guard], *, rules_of: RulesOf, judge: Judge) -> Guarded:
     """The request with the texts of its messages as the guards leave them. Each message's is a text for itself.
 
     Raises:
-        InvalidRequest: The texts have more characters than `max_chars` lets through; or a pattern is none for RE2.
+        InvalidRequest: The texts have more characters than `max_chars` lets through.
         ProviderError: `block` or `moderate` do not let them through.
     """
     told: list[Notice] = []
     for guard in guards:
         match guard["type"]:
             case "max_chars":
-                chars = sum(map(len, _texts(request)))
+                chars = sum(map(len, await _texts(request)))
                 if chars > guard["limit"]:
                     raise InvalidRequest(
                         f"The messages have {chars:,} characters and their guard's limit is {guard['limit']:,}."
                     )
             case "clean":
-                request = _changed(request, lambda text: _through(Cleaner(), text))
+                request = await _changed(request, lambda text: _through(Cleaner(), text))
             case "redact":
                 counts = Counter[str]()
-                request = _changed(request, _redacting(rules_of(guard), counts))
+                request = await _changed(request, _redacting(rules_of(guard), counts))
                 told += notices(counts)
             case "block":
                 rules = rules_of(guard)
-                for text in _texts(request):
-                    _through(Blockade(rules), text)
+                for text in await _texts(request):
+                    await _through(Blockade(rules), text)
             case "moderate":
                 moderation = _moderation({**guard, "every_chars": _INPUT_STRETCH_CHARS, "mode": "lenient"}, judge)
-                async for piece in moderate(_spoken(_texts(request)), moderation):
+                async for piece in moderate(_spoken(await _texts(request)), moderation):
                     if isinstance(piece, Notice):
                         told.append(piece)
     return Guarded(request, told)
@@ -121,8 +120,14 @@ def _redacting(rules: Rules, counts: Counter[str]) -> _Change:
     return lambda text: _through(Redaction(rules, counts), text)
 
 
-def _through(watch: Watch, text: str) -> str:
-    return "".join(chain(watch.feed(text), watch.end()))
+async def _through(watch: Watch, text: str) -> str:
+    shown: list[str] = []
+    for place in range(0, len(text), TURN_CHARS):
+        shown += await looked(watch, watch.feed(text[place : place + TURN_CHARS]))
+        if len(text) > TURN_CHARS:
+            await asyncio.sleep(0)
+    shown += await looked(watch, watch.end())
+    return "".join(shown)
 
 
 async def _spoken(texts: Iterable[str]) -> AsyncGenerator[Piece, None]:
@@ -131,39 +136,44 @@ async def _spoken(texts: Iterable[str]) -> AsyncGenerator[Piece, None]:
     yield Finish(reason="stop", provider_reason="")
 
 
-def _texts(request: GenerationRequest) -> list[str]:
+async def _texts(request: GenerationRequest) -> list[str]:
     texts: list[str] = []
 
-    def noted(text: str) -> str:
+    async def noted(text: str) -> str:
         texts.append(text)
         return text
 
-    _changed(request, noted)
+    await _changed(request, noted)
     return texts
 
 
-def _changed(request: GenerationRequest, change: _Change) -> GenerationRequest:
+async def _changed(request: GenerationRequest, change: _Change) -> GenerationRequest:
     """The request with its texts changed. Calls of tools in earlier turns stay: their arguments are JSON."""
-    return request.model_copy(update={"messages": [_message(message, change) for message in request.messages]})
+    messages: list[Message] = []
+    for number, message in enumerate(request.messages, 1):
+        messages.append(await _message(message, change))
+        if number % _MESSAGES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return request.model_copy(update={"messages": messages})
 
 
-def _message(message: Message, change: _Change) -> Message:
+async def _message(message: Message, change: _Change) -> Message:
     fields: dict[str, Any] = dict(message)
     content = fields.get("content")
     if isinstance(content, str):
-        fields["content"] = change(content)
+        fields["content"] = await change(content)
     elif content is not None:
-        fields["content"] = [_part(part, change) for part in content]
+        fields["content"] = [await _part(part, change) for part in content]
     if "reasoning" in fields:
-        fields["reasoning"] = [_thought(thought, change) for thought in fields["reasoning"]]
+        fields["reasoning"] = [await _thought(thought, change) for thought in fields["reasoning"]]
     return cast("Message", fields)
 
 
-def _part(part: dict[str, Any], change: _Change) -> dict[str, Any]:
-    return {**part, "text": change(part["text"])} if part["type"] == "text" else part
+async def _part(part: dict[str, Any], change: _Change) -> dict[str, Any]:
+    return {**part, "text": await change(part["text"])} if part["type"] == "text" else part
 
 
-def _thought(thought: dict[str, Any], change: _Change) -> dict[str, Any]:
+async def _thought(thought: dict[str, Any], change: _Change) -> dict[str, Any]:
     # With a signature that no longer fits, the provider would refuse it; without one it is left out.
-    text = change(thought["text"])
+    text = await change(thought["text"])
     return thought if text == thought["text"] else {"text": text}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from stdnum import iban, luhn, numdb
 
@@ -12,8 +12,8 @@ from tailrace.guards import Block, Kind, Redact
 from tailrace_worker.shaping.characters import HYPHEN, SPACE
 from tailrace_worker.shaping.credentials import SECRETS
 from tailrace_worker.shaping.phones import CANDIDATE, COMMON_REGIONS, NumberingPlans
-from tailrace_worker.shaping.search import KNOWN_NEXT, Rule, Rules
-from tailrace_worker.shaping.words import words_rule
+from tailrace_worker.shaping.search import KNOWN_NEXT, Rule
+from tailrace_worker.shaping.words import words_rules
 
 PATTERN: Final = "pattern"
 
@@ -92,25 +92,23 @@ _RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
 }
 
 
-def rules_of(guard: Redact | Block) -> Rules:
-    """Return the compiled rules of a guard. Those of recent guards are cached, because compiling takes milliseconds.
+class Sought(NamedTuple):
+    """What a guard looks for. Equal ones share their programs."""
 
-    Raises:
-        InvalidRequest: RE2 does not take one of its patterns.
-    """
-    return _compiled(
-        frozenset(guard.get("kinds", ())),
-        tuple(guard.get("words", ())),
-        tuple(guard.get("patterns", ())),
-        frozenset(guard.get("regions", COMMON_REGIONS)),
-    )
+    kinds: frozenset[Kind]
+    words: tuple[str, ...]
+    patterns: tuple[str, ...]
+    regions: frozenset[str]
 
-
-@lru_cache(maxsize=32)
-def _compiled(
-    kinds: frozenset[Kind], words: tuple[str, ...], patterns: tuple[str, ...], regions: frozenset[str]
-) -> Rules:
-    return Rules(sought(kinds, words, patterns, regions))
+    @classmethod
+    def of(cls, guard: Redact | Block) -> Self:
+        """What this guard looks for."""
+        return cls(
+            frozenset(guard.get("kinds", ())),
+            tuple(guard.get("words", ())),
+            tuple(guard.get("patterns", ())),
+            frozenset(guard.get("regions", COMMON_REGIONS)),
+        )
 
 
 def sought(
@@ -122,7 +120,7 @@ def sought(
         plans = NumberingPlans(regions)
         rules.append(Rule("phone", [CANDIDATE], plans.accept, plans.reach))
     if words:
-        rules.append(words_rule(words))
+        rules += words_rules(words)
     if patterns:
-        rules.append(Rule(PATTERN, patterns))
+        rules.append(Rule(PATTERN, patterns, is_requests=True))
     return rules

@@ -25,6 +25,9 @@ _MAX_MEMORY_BYTES: Final = 16 * 1024 * 1024
 # piece takes 100 times as long. But each program takes two microseconds for a piece.
 _PROGRAM_CHARS: Final = 16_000
 _SHORT_PROGRAM_CHARS: Final = 24_000
+_LARGE_PROGRAM: Final = 1_000
+"""Once the states of a program have filled its memory, RE2 may go through all its instructions for each byte: for a
+thousand it takes 5 microseconds."""
 _SHORT_BYTES: Final = 24
 """How long a piece is as a rule, with what is held back before it."""
 
@@ -44,6 +47,8 @@ class Rule(NamedTuple):
     there is none. It saves trying one end after another."""
     lead: re.Pattern[bytes] = re.compile(b"")
     """The beginning of a match that is not hidden, such as the name of a secret."""
+    is_requests: bool = False
+    """Whether the patterns are a request's: nobody knows what they do to RE2."""
 
     def hidden_from(self, text: bytes, start: int, end: int) -> int:
         """Return where the hidden part of a match begins."""
@@ -69,6 +74,8 @@ class _Match(Protocol):
 class _Compiled(Protocol):
     """An expression of RE2. Positions in text are bytes; what stands around them is seen by its assertions."""
 
+    @property
+    def programsize(self) -> int: ...
     def search(self, text: bytes, pos: int) -> _Match | None: ...
     def match(self, text: bytes, pos: int, endpos: int) -> _Match | None: ...
 
@@ -91,6 +98,9 @@ class Rules:
         before = accumulate(map(len, groups), initial=0)
         self._any = [(_compiled("|".join(group)), first) for group, first in zip(groups, before, strict=False)]
         self._rules = [(rule, _compiled(form.whole)) for rule, form in zip(rules, forms, strict=True)]
+        own = [program for rule, program in self._rules if rule.is_requests]
+        self.are_large = sum(program.programsize for program in own) > _LARGE_PROGRAM
+        """Whether a look at a text may take milliseconds."""
 
     def open_from(self, text: bytes, start: int) -> int:
         """Return the first position from `start` on where more text could make a match, or change one."""
@@ -143,8 +153,10 @@ class Search:
 
     def _known(self, *, is_whole: bool) -> Iterator[Passage]:
         text, start, rules = self._text, self._start, self._rules
+        stop = len(text) if is_whole else -1
         while True:
-            stop = len(text) if is_whole else rules.open_from(text, start)
+            if start > stop:
+                stop = rules.open_from(text, start)
             found = rules.find(text, start, stop)
             if found is None:
                 break

@@ -6,13 +6,16 @@ from contextlib import aclosing
 from itertools import chain
 from typing import Final, Protocol, TypeAlias
 
+from tailrace.errors import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal
+from tailrace_worker.beside import beside_the_loop
 from tailrace_worker.provider import Piece, Usage
 
 Text: TypeAlias = Delta | Reasoning | Refusal
 
-_TURN_CHARS: Final = 1_024
-"""A guard with all kinds takes up to 20 microseconds a character of dense numbers, and less than one of prose."""
+TURN_CHARS: Final = 512
+"""How many characters are searched in one turn. A guard with all kinds takes up to 20 microseconds a character of dense
+numbers, and less than one of prose."""
 
 
 class Watch(Protocol):
@@ -21,6 +24,11 @@ class Watch(Protocol):
     @property
     def has_altered(self) -> bool:
         """Whether what is shown is no longer what came."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a look may take so long that it is to be taken beside the loop: see `looked`."""
         ...
 
     def feed(self, text: str) -> Iterator[str]:
@@ -36,14 +44,32 @@ async def in_turns(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece,
     """Cuts large pieces of text, such as a whole answer, so that other tasks can run after each part."""
     async with aclosing(pieces):
         async for piece in pieces:
-            if isinstance(piece, Delta | Reasoning | Refusal) and len(piece.text) > _TURN_CHARS:
-                for place in range(0, len(piece.text), _TURN_CHARS):
-                    yield type(piece)(text=piece.text[place : place + _TURN_CHARS])
+            if isinstance(piece, Delta | Reasoning | Refusal) and len(piece.text) > TURN_CHARS:
+                for place in range(0, len(piece.text), TURN_CHARS):
+                    yield type(piece)(text=piece.text[place : place + TURN_CHARS])
                     await asyncio.sleep(0)
                 if isinstance(piece, Reasoning) and piece.signature is not None:
                     yield Reasoning(text="", signature=piece.signature)
             else:
                 yield piece
+
+
+async def looked(watch: Watch, shown: Iterator[str]) -> Iterator[str]:
+    """What a watch shows, when it was asked for; a slow one looks in a thread, where RE2 holds nobody up."""
+    if not watch.is_slow:
+        return shown
+    texts: list[str] = []
+    try:
+        await beside_the_loop(texts.extend, shown)
+    except ProviderError as error:
+        # What stands before it is shown.
+        return _shown_until(texts, error)
+    return iter(texts)
+
+
+def _shown_until(texts: list[str], error: ProviderError) -> Iterator[str]:
+    yield from texts
+    raise error
 
 
 async def watched(
@@ -63,7 +89,7 @@ async def watched(
             match piece:
                 case Reasoning(signature=str() as signature):
                     block = watches.pop(Reasoning, None) or watch()
-                    for text in chain(block.feed(piece.text), block.end()):
+                    for text in await looked(block, chain(block.feed(piece.text), block.end())):
                         yield Reasoning(text=text)
                     # The provider would reject an altered block with its signature. Without one, the block is left out.
                     if not (has_altered or block.has_altered):
@@ -73,20 +99,15 @@ async def watched(
                     kind = type(piece)
                     if kind not in watches:
                         watches[kind] = watch()
-                    for text in watches[kind].feed(piece.text):
+                    for text in await looked(watches[kind], watches[kind].feed(piece.text)):
                         yield piece if text is piece.text else kind(text=text)
                 case Usage() | Notice():
                     yield piece
                 case _:
                     reasoning = watches.get(Reasoning)
-                    for rest in _rests(watches):
-                        yield rest
+                    for other, ended in watches.items():
+                        for text in await looked(ended, ended.end()):
+                            yield other(text=text)
+                    watches.clear()
                     has_altered = has_altered or (reasoning is not None and reasoning.has_altered)
                     yield piece
-
-
-def _rests(watches: dict[type[Text], Watch]) -> Iterator[Text]:
-    for kind, watch in watches.items():
-        for text in watch.end():
-            yield kind(text=text)
-    watches.clear()

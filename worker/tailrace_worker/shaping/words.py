@@ -10,6 +10,10 @@ from tailrace_worker.shaping.search import KNOWN_NEXT, Rule
 
 WORD: Final = "word"
 
+_RULE_CHARS: Final = 8_000
+"""How long the expressions of one rule are together, unless one word has more: letters with accents are written in
+several ways each, and RE2 would hold the interpreter for a quarter of a second to compile some words as one."""
+
 _SAME: Final = {
     # Any white space, a line end and non-breaking spaces too.
     " ": rf"[\s{SPACE}]",
@@ -19,11 +23,19 @@ _SAME: Final = {
 """Characters that are written for each other."""
 
 
-def words_rule(words: Sequence[str]) -> Rule:
-    """The rule that finds any of the words."""
+def words_rules(words: Sequence[str]) -> Iterator[Rule]:
+    """The rules that find any of the words."""
     # Of words that begin alike the longest counts; if it does not end in the text, the next one is tried.
     longest_first = sorted(words, key=len, reverse=True)
-    return Rule(WORD, list(map(_bounded, longest_first)), _is_whole)
+    together: list[str] = []
+    chars = 0
+    for written in map(_bounded, longest_first):
+        chars += len(written)
+        if together and chars > _RULE_CHARS:
+            yield Rule(WORD, together, _is_whole, is_requests=True)
+            together, chars = [], len(written)
+        together.append(written)
+    yield Rule(WORD, together, _is_whole, is_requests=True)
 
 
 def _bounded(word: str) -> str:
