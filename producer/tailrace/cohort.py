@@ -15,8 +15,13 @@ _logger = logging.getLogger(__name__)
 
 FEW: Final = 32
 """How many entries are asked for at first: a tail that has come to the end of its stream finds less."""
+_FIRST: Final = 4
+"""How many are asked for where nothing is known of their size."""
 _MANY = 1_000
-_MANY_BYTES = 1_048_576
+_MANY_BYTES = 262_144
+_LARGE_ENTRY_BYTES: Final = 65_536
+"""As large as a worker makes entries; that of an unknown stream is taken to be so."""
+_SMALL_ENTRY_BYTES: Final = 512
 _WOKEN_AT_ONCE = 64
 """How many tails of one job run at a time: a thousand that wake together would set off the garbage collector."""
 _BY_CLOCK = 10**11
@@ -67,9 +72,10 @@ class Chunk(NamedTuple):
 class Cohort:
     """Inboxes of one stream that have the same cursor."""
 
-    __slots__ = ("ahead_since", "count", "cursor", "inboxes", "is_new", "looked_at", "stream")
+    __slots__ = ("ahead_since", "count", "cursor", "entry_bytes", "inboxes", "is_new", "looked_at", "stream")
 
-    def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, count: int = FEW) -> None:
+    def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, like: "Cohort | None" = None) -> None:
+        """`like` has read the stream up to where it goes on."""
         self.stream = stream
         self.cursor = inbox.cursor
         self.inboxes = {inbox: None}
@@ -77,8 +83,10 @@ class Cohort:
         """Whether it is yet to be seen that the stream is there and has come as far as the cursor."""
         self.ahead_since = math.inf
         """Since when it is known that the stream has not."""
-        self.count = count
+        self.count: int = like.count if like else _FIRST
         """How many entries are asked for at once."""
+        self.entry_bytes: int = like.entry_bytes if like else 0
+        """How large an entry is expected to be; 0: nobody knows."""
         self.looked_at = 0.0
 
     @property
@@ -91,6 +99,16 @@ class Cohort:
         """Whether what is read for the one is right for the other."""
         return self.cursor == other.cursor and self.is_new == other.is_new
 
+    @property
+    def bytes_at_once(self) -> int:
+        """How many bytes a read of it is expected to bring."""
+        return self.count * (self.entry_bytes or _LARGE_ENTRY_BYTES)
+
+    def find_nothing(self) -> None:
+        """It has come to the end, and what comes next comes bit by bit."""
+        if not self.entry_bytes:
+            self.count, self.entry_bytes = FEW, _SMALL_ENTRY_BYTES
+
     async def hand_out(self, entries: list[Any]) -> Chunk:
         """Decodes entries once, and hands the events to everybody."""
         chunk = self._read(entries)
@@ -100,11 +118,10 @@ class Cohort:
             inbox.put(chunk.events, chunk.size, chunk.cursor)
             if number % _WOKEN_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if len(entries) == self.count:
-            # Slow start: what is far behind comes in few large steps, as long as these stay small in bytes.
-            self.count = max(1, min(4 * self.count, _MANY, _MANY_BYTES * len(entries) // (chunk.size + 1)))
-        else:
-            self.count = FEW
+        self.entry_bytes = 1 + chunk.size // len(entries)
+        # Slow start: what is far behind comes in few large steps, as long as these stay small in bytes.
+        most = min(4 * self.count, _MANY) if len(entries) == self.count else FEW
+        self.count = max(1, min(most, _MANY_BYTES // self.entry_bytes))
         return chunk
 
     def _read(self, entries: list[Any]) -> Chunk:

@@ -124,6 +124,8 @@ class FailureCode(StrEnum):
     TOTAL_TIMEOUT = "total_timeout"
     CONTENT_BLOCKED = "content_blocked"
     """A guard of the request did not let the text through."""
+    TOO_LONG = "too_long"
+    """The answer has more bytes than the worker's `TAILRACE_MAX_ANSWER_BYTES`. The text so far stays."""
     EXPIRED_IN_QUEUE = "expired_in_queue"
     """It waited longer than it was allowed to; no provider was called."""
     WORKER_LOST = "worker_lost"

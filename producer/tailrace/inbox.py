@@ -9,7 +9,7 @@ from tailrace.events import Event
 from tailrace.keys import EntryId
 
 _MAX_EVENTS = 1_000
-_MAX_BYTES = 1_048_576
+_MAX_BYTES = 262_144
 
 
 class Supplier(Protocol):

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import deque
 from itertools import chain
 from typing import Any
 
@@ -28,6 +29,7 @@ from tailrace.wire import Wire
 _logger = logging.getLogger(__name__)
 
 _SILENCE_SECONDS = 30.0
+_LARGE_ENTRY_BYTES = 4_096
 _RETRY_SECONDS = 0.2
 _RESTORE_SECONDS = 5.0
 """How long after an outage a stream that is gone is waited for."""
@@ -74,7 +76,7 @@ class Reader:
         if inbox in last.inboxes:
             # It was emptied while others were still handed what had filled it.
             return
-        self._admit(inbox, Cohort(last.stream, inbox, is_new=False, count=last.count))
+        self._admit(inbox, Cohort(last.stream, inbox, is_new=False, like=last))
 
     async def leave(self, inbox: Inbox) -> None:
         """Forgets an inbox, and what nobody else needs. With the last one the connections go."""
@@ -152,12 +154,15 @@ class Reader:
     async def _look(self, wire: Wire, called: list[Cohort], resting: list[Cohort]) -> None:
         """Hands out what has come for those who have their turn."""
         unborn: list[Cohort] = []
-        for found in await look(wire, [*called, *resting]):
-            if found.cohort.is_new and found.refusal is None and not found.newest:
-                unborn.append(found.cohort)
-            await self._settle(found)
-            if len(found.entries) > FEW:
-                # Decoding many holds up everybody else.
+        found = deque(await look(wire, [*called, *resting]))
+        while found:
+            # What is handed out need not be kept as it came.
+            each = found.popleft()
+            if each.cohort.is_new and each.refusal is None and not each.newest:
+                unborn.append(each.cohort)
+            await self._settle(each)
+            if len(each.entries) > FEW or each.cohort.entry_bytes > _LARGE_ENTRY_BYTES:
+                # Decoding much holds up everybody else.
                 await asyncio.sleep(0)
         for cohort in chain(called, resting):
             if cohort.inboxes:
@@ -199,6 +204,8 @@ class Reader:
             for inbox in list(cohort.inboxes):
                 if inbox.is_full:
                     self._detach(inbox)
+        else:
+            cohort.find_nothing()
         if cohort.inboxes:
             self._go_on(cohort, is_behind=is_behind)
 

@@ -9,6 +9,8 @@ from tailrace.cohort import Cohort
 _ENTRIES_AT_ONCE: Final = 2_048
 """How many entries one read may ask for: what is decoded at once holds up everything else, and so does the garbage
 collector, which walks the whole heap when too much of it is new."""
+_BYTES_AT_ONCE: Final = 8_388_608
+"""How many bytes one read is to bring."""
 _SWEPT_AT_ONCE: Final = 1_024
 _SWEEP_SECONDS = 1.0
 _SWEEP_PACE_SECONDS = 0.05
@@ -63,11 +65,12 @@ class Rota:
 
     def _take_called(self) -> list[Cohort]:
         taken: list[Cohort] = []
-        room = _ENTRIES_AT_ONCE
+        room, room_bytes = _ENTRIES_AT_ONCE, _BYTES_AT_ONCE
         for cohort in self._called:
-            if room <= 0:
+            if room <= 0 or room_bytes <= 0:
                 break
             room -= cohort.count
+            room_bytes -= cohort.bytes_at_once
             taken.append(cohort)
         for cohort in taken:
             del self._called[cohort]

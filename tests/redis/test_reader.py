@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace, cohort, rota
+from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace, cohort, look, rota
 from tailrace import reader as reader_module
 from tailrace.bells import Bells
 from tailrace.broker import Broker, open_redis
@@ -461,3 +461,32 @@ def test_any_interleaving_yields_to_each_tail_what_is_behind_its_cursor(
 
 async def _is(found: Awaitable[int], wanted: int) -> bool:
     return await found == wanted
+
+
+async def test_a_read_of_many_late_tails_is_bounded_in_bytes(
+    settings: Settings, broker: Broker, tailrace: Tailrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = await tailrace.enqueue_many([REQUEST] * 10)
+    text = "x" * 500_000
+    for job in jobs:
+        stream = HandwrittenStream(broker, Keys(settings.prefix), job)
+        await stream.append("1-2", STARTED)
+        for seq in range(3, 20):
+            await stream.append(f"1-{seq}", Delta(text=text))
+        await stream.append("1-20", ENDING)
+    brought: list[int] = []
+
+    async def counted(wire: Wire, cohorts: Any, **given: Any) -> list[look.Found]:
+        found = await look.look(wire, cohorts, **given)
+        brought.append(sum(len(part) for each in found for _, flat in each.entries for part in flat))
+        return found
+
+    monkeypatch.setattr(reader_module, "look", counted)
+
+    async def read(job: Job) -> int:
+        return sum([len(event.text) async for event in job.tail() if isinstance(event, Delta)])
+
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*map(read, jobs)) == [17 * len(text)] * 10
+    assert max(brought) <= 3 * (len(text) + 100) * 10
+    assert sorted(brought)[len(brought) // 2] <= (len(text) + 100) * 10

@@ -29,7 +29,7 @@ def course(*fallbacks: str, prefills: Callable[[str], bool] = lambda _: True, ma
             "fallbacks": [{"provider": "anthropic", "model": model} for model in fallbacks],
         }
     )
-    return Course(request, max_attempts=max_attempts, prefills=prefills)
+    return Course(request, max_attempts=max_attempts, max_bytes=1_000_000, prefills=prefills)
 
 
 def breaks_off(course: Course, error: ProviderError, *texts: str) -> bool:

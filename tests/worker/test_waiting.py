@@ -66,7 +66,7 @@ def course(*fallbacks: str) -> Course:
             "fallbacks": [{"provider": "openai", "model": model} for model in fallbacks],
         }
     )
-    return Course(request, max_attempts=9, prefills=lambda _: True)
+    return Course(request, max_attempts=9, max_bytes=1_000_000, prefills=lambda _: True)
 
 
 def begun(job: Course, models: Models, known: Throttle | None = None) -> list[str]:

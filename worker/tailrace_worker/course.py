@@ -16,7 +16,7 @@ FALLBACK: Final = "fallback"
 
 DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_TIMEOUT, FailureCode.TOTAL_TIMEOUT})
 """Whoever is called again after one of these would be waited for even longer."""
-_FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED}
+_FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED, FailureCode.TOO_LONG}
 """What ends a job that has spoken, whatever the request says of interruptions."""
 _SOON_SECONDS: Final = 60.0
 """Who is rate limited for longer is not come back to."""
@@ -29,7 +29,9 @@ class Course:
     whether it goes on from the beginning of an answer.
     """
 
-    def __init__(self, request: GenerationRequest, *, max_attempts: int, prefills: Callable[[str], bool]) -> None:
+    def __init__(
+        self, request: GenerationRequest, *, max_attempts: int, max_bytes: int, prefills: Callable[[str], bool]
+    ) -> None:
         self.request = request
         """What is called now."""
         self.continues = False
@@ -49,6 +51,9 @@ class Course:
         self._returns = len(self._fallbacks)
         """How often one that is rate limited is still put at the end of the line, and not left for good."""
         self._max_attempts = max_attempts
+        self._max_bytes = max_bytes
+        self.left_bytes = max_bytes
+        """How much may still be said, in this attempt and those after it."""
         self._prefills = prefills
         self._text: list[str] = []
         self._is_text_alone = True
@@ -64,6 +69,16 @@ class Course:
             self._text.append(content.text)
         else:
             self._is_text_alone = False
+
+    def spend(self, said_bytes: int) -> None:
+        """So much is said. Raises `ProviderError` where it is more than may be."""
+        self.left_bytes -= said_bytes
+        if self.left_bytes < 0:
+            raise ProviderError(
+                f"The answer has more than {self._max_bytes:,} bytes, which is the worker's TAILRACE_MAX_ANSWER_BYTES.",
+                code=FailureCode.TOO_LONG,
+                retryable=False,
+            )
 
     @property
     def is_last(self) -> bool:

@@ -249,6 +249,8 @@ class Generations:
                 return Interrupted(course, error.code)
             level = logging.WARNING if error.code in _OPERATORS else logging.INFO
             _logger.log(level, "job %s failed: %s", job_id, error)
+            # Its frames hold the pieces, which may be large, until the collector comes by.
+            error.__traceback__ = None
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **measured())
         except TimeoutError:
             message = f"The generation took longer than {total_seconds:g} s."
@@ -294,8 +296,9 @@ class Generations:
                         await self.publisher.room()
         except asyncio.CancelledError:
             # Cancelled, over its time, or stopped with its worker: what was only held for company is said first.
-            for piece in left:
-                relay.take(piece)
+            with suppress(ProviderError):
+                for piece in left:
+                    relay.take(piece)
             raise
         return relay.finish
 
@@ -311,7 +314,12 @@ class Generations:
         through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
         for notice in through.notices:
             writer.write(notice)
-        return Course(through.request, max_attempts=self.settings.max_attempts, prefills=self.calls.prefills)
+        return Course(
+            through.request,
+            max_attempts=self.settings.max_attempts,
+            max_bytes=self.settings.max_answer_bytes,
+            prefills=self.calls.prefills,
+        )
 
     async def _close(self, ended: JobEnding) -> None:
         await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)

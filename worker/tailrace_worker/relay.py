@@ -6,7 +6,7 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.course import Course
 from tailrace_worker.meter import Meter
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.provider import Content, Finish, Piece, Usage
 from tailrace_worker.stream_writer import StreamWriter
 
 
@@ -24,24 +24,33 @@ class Relay:
         self._finish: Finish | None = None
 
     def take(self, piece: Piece) -> None:
-        """The next piece. Raises `StreamLost` where the stream is no longer the attempt's."""
+        """The next piece.
+
+        Raises:
+            StreamLost: The stream is no longer the attempt's.
+            ProviderError: The answer is longer than it may be.
+        """
         match piece:
             case Delta() | Reasoning() | Refusal() | ToolCall():
                 if self._is_silent:
                     self._is_silent = False
                     self._course.has_spoken = True
                     self._meter.speak()
-                self._writer.write(piece)
+                self._say(piece)
                 if self._remembers:
                     self._course.remember(piece)
             case Notice() | Box():
                 self._course.has_spoken = True
-                self._writer.write(piece)
+                self._say(piece)
             case Usage():
                 self._meter.use(piece)
             case Finish():
                 self._finish = piece
                 self._deadline.reschedule(None)
+
+    def _say(self, content: Content) -> None:
+        self._course.spend(_said_bytes(content))
+        self._writer.write(content)
 
     @property
     def finish(self) -> Finish:
@@ -53,3 +62,20 @@ class Relay:
                 retryable=True,
             )
         return self._finish
+
+
+def _said_bytes(content: Content) -> int:
+    """How many bytes of UTF-8 its texts have."""
+    texts: tuple[str | None, ...]
+    match content:
+        case Delta(text=text) | Refusal(text=text):
+            texts = (text,)
+        case Reasoning():
+            texts = content.text, content.signature
+        case ToolCall():
+            texts = content.call_id, content.name, content.arguments
+        case Notice():
+            texts = content.code, content.message
+        case Box(label=label):
+            texts = (label,)
+    return sum(len(text) if text.isascii() else len(text.encode(errors="replace")) for text in texts if text)

@@ -149,6 +149,8 @@ class WorkerSettings(Settings):
     batch_ms: int = Field(default=8, ge=0, le=1_000)
     """The shortest time between two batches: of what has come from the providers and is read, and of appends. The first
     text of a job does not wait for it."""
+    max_answer_bytes: int = Field(default=8_388_608, ge=1_024)
+    """How much one job may say, over all attempts that a worker makes of it, before it fails with `too_long`."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
     """How much memory may be taken by what waits to be appended; beyond it, reading from the providers waits."""
     resend_seconds: float = Field(default=5, ge=0, le=YEAR_SECONDS)

@@ -1,15 +1,16 @@
 """What one attempt writes to its job's stream: entries wait, get their ids, are sent, and land."""
 
 import asyncio
+import dataclasses
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self
 
 from msgspec import Struct
 
 from tailrace.attempts import Began
-from tailrace.events import Delta, Ending, StreamEvent, encode
+from tailrace.events import Delta, Ending, Reasoning, Refusal, StreamEvent, ToolCall, encode
 from tailrace.keys import EntryId, Keys
 from tailrace.wire import bulk, packed
 from tailrace_worker.interruption import AttemptLost
@@ -20,6 +21,8 @@ ENTRY_BYTES: Final = 256
 _MAX_ENTRY_BYTES = 65_536
 _FIRST_SEQ: Final = 2
 """The `SEQ` of the first `started` of a stream, after `queued`."""
+_MAX_PART_CHARS: Final = _MAX_ENTRY_BYTES // 4
+"""What is longer becomes several entries: in UTF-8 a character has four bytes at most."""
 
 _GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
 """Events, and their last fields: they may be joined in one entry where they differ in that field alone."""
@@ -153,6 +156,13 @@ class StreamWriter:
 
     def write(self, event: StreamEvent) -> None:
         """Hands an event over; when the publisher is full, wait for its `room`. Raises `StreamLost`."""
+        if type(event) is Delta and len(event.text) <= _MAX_PART_CHARS:
+            self._write(event)
+        else:
+            for part in _parts(event):
+                self._write(part)
+
+    def _write(self, event: StreamEvent) -> None:
         if self.lost is not None:
             raise self.lost
         if type(event) is Delta:
@@ -277,3 +287,23 @@ class StreamWriter:
         settled, self._settled = self._settled, None
         if settled is not None and not settled.done():
             settled.set_result(None)
+
+
+def _parts(event: StreamEvent) -> Iterable[StreamEvent]:
+    """The event, or several that say the same."""
+    match event:
+        case Delta(text=text) | Reasoning(text=text) | Refusal(text=text) if len(text) > _MAX_PART_CHARS:
+            kind = type(event)
+            yield from (kind(text=part) for part in _cut(text))
+            if isinstance(event, Reasoning) and event.signature is not None:
+                yield Reasoning(text="", signature=event.signature)
+        case ToolCall(arguments=arguments) if len(arguments) > _MAX_PART_CHARS:
+            first, *rest = _cut(arguments)
+            yield dataclasses.replace(event, arguments=first)
+            yield from (ToolCall(index=event.index, arguments=part) for part in rest)
+        case _:
+            yield event
+
+
+def _cut(text: str) -> Iterator[str]:
+    return (text[place : place + _MAX_PART_CHARS] for place in range(0, len(text), _MAX_PART_CHARS))

@@ -16,6 +16,7 @@ from tailrace_worker.providers.event_stream import EventStreamDecoder, ServerSen
 from tailrace_worker.providers.failures import ErrorEvent, Failures
 from tailrace_worker.providers.inflow import Inflow, open_inflow
 from tailrace_worker.providers.json_decoder import loaded
+from tailrace_worker.providers.large import LargeTurn, LargeTurns
 from tailrace_worker.providers.vocabulary import Skipped
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -79,16 +80,17 @@ class Endpoint:
         self._failures = failures
         self._post = post
         self._coalescer = coalescer
+        self._large = LargeTurns()
 
     async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
         with self._failures.calling():
             response = await self._post(body)
-        async with open_inflow(response, self._coalescer) as inflow:
+        async with open_inflow(response, self._coalescer) as inflow, self._large.open() as turn:
             with self._failures.reading(answer):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):
-                    for piece in answer.whole(await _joined(chunk, inflow)):
+                    for piece in answer.whole(await _joined(chunk, inflow, turn)):
                         yield piece
                 else:
                     stream = _Stream(inflow, answer)
@@ -96,6 +98,7 @@ class Endpoint:
                         while chunk:
                             for heard in stream.pieces(chunk):
                                 yield heard
+                            await turn.hold(stream.held_bytes)
                             if stream.is_behind:
                                 # A stream that always has data must not starve the other tasks.
                                 await asyncio.sleep(0)
@@ -128,6 +131,11 @@ class _Stream:
         """Whether content came after the finish reason: from then on, an error fails the answer again."""
         self._settled_at = math.inf
         """When to stop reading an answer that is whole if its stream is still open."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much has come of an event that has not ended."""
+        return self._decoder.buffered_bytes
 
     @property
     def is_settled(self) -> bool:
@@ -233,10 +241,11 @@ def _look_at(response: httpx2.Response) -> None:
         raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
 
 
-async def _joined(beginning: bytes, inflow: Inflow) -> bytes:
+async def _joined(beginning: bytes, inflow: Inflow, turn: LargeTurn) -> bytes:
     body = bytearray(beginning)
     while chunk := await inflow.read():
         body += chunk
+        await turn.hold(len(body))
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
     whole = bytes(body.lstrip(_BLANK))

@@ -1,0 +1,115 @@
+"""How much a job may say, and how much of it is in one entry."""
+
+import asyncio
+
+import pytest
+
+from tailrace import GenerationRequest, ProviderError, Tailrace
+from tailrace.errors import FailureCode
+from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
+from tailrace_worker.generation import Generations
+from tailrace_worker.providers.large import LargeTurns
+from tests.worker.conftest import OpenGenerations, Puppet, running_worker
+from tests.worker.streams import begin, ignore, read, texts
+
+ENDING = Completed(at=1, finish_reason="stop")
+BROKEN = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (Delta(text="x" * 100), "x" * 1_000),
+        (Delta(text="\u20ac" * 10), "x" * 1_000),
+        (Reasoning(text="", signature="x" * 100), "x" * 1_000),
+        (Refusal(text="x" * 100), "x" * 1_000),
+        (ToolCall(index=0, call_id="1", name="f", arguments="x" * 100), "x" * 1_000),
+        (Delta(text="x" * 15_000_000), "x" * 1_000),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_job_that_says_more_than_it_may_fails_and_its_provider_is_closed(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    last: Delta | Reasoning | Refusal | ToolCall,
+    said: str,
+) -> None:
+    job = await tailrace.enqueue(request_)
+    puppet.say(said)
+    puppet.put(last)
+    puppet.say("and so on")
+    async with open_generations(max_answer_bytes=1_024) as generations:
+        await generations.run(job.id, 1)
+    answer = await job.answer()
+    assert answer.text == said
+    ending = answer.ending
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.retryable) == ("too_long", False)
+    assert "1,024 bytes" in ending.message
+    assert puppet.closed.is_set()
+
+
+async def test_a_job_may_say_no_more_in_several_attempts_than_in_one(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    for _ in range(2):
+        puppet.say("x" * 600)
+        puppet.put(BROKEN)
+    async with open_generations(max_answer_bytes=1_024) as generations, running_worker(generations):
+        job = await tailrace.enqueue(request_)
+        ending = (await read(job, 999))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "too_long"
+    assert len(puppet.requests) == 2
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\U0001f600" * 100_000], ids=["ascii", "four bytes a character"])
+async def test_a_large_piece_becomes_entries_of_64_kib_with_whole_characters(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, text: str
+) -> None:
+    job = await tailrace.enqueue(request_)
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        writer.write(Delta(text=text))
+        await writer.end(ENDING)
+    pieces = texts(await read(job, 999))
+    assert "".join(pieces) == text
+    assert max(len(piece.encode()) for piece in pieces) <= 65_536
+
+
+async def test_the_parts_of_a_large_event_say_once_what_counts_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    large = "x" * 100_000
+    events: list[StreamEvent] = [
+        ToolCall(index=3, call_id="call", name="look", arguments=large),
+        Reasoning(text=large, signature="signed"),
+    ]
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        for event in events:
+            writer.write(event)
+        await writer.end(ENDING)
+    came = await read(job, 999)
+    calls = [event for event in came if isinstance(event, ToolCall)]
+    assert [(call.index, call.call_id, call.name) for call in calls[:2]] == [(3, "call", "look"), (3, None, None)]
+    assert "".join(call.arguments for call in calls) == large
+    thoughts = [event for event in came if isinstance(event, Reasoning)]
+    assert "".join(thought.text for thought in thoughts) == large
+    assert [thought.signature for thought in thoughts if thought.signature] == ["signed"]
+
+
+async def test_one_answer_at_a_time_grows_large_in_memory() -> None:
+    turns = LargeTurns()
+    async with turns.open() as first, turns.open() as second:
+        await first.hold(2_000_000)
+        await second.hold(1_000_000)
+        waiting = asyncio.create_task(second.hold(2_000_000))
+        await asyncio.sleep(0)
+        await first.hold(3_000_000)
+        assert not waiting.done()
+        await first.hold(10)
+        await waiting
+    async with turns.open() as third:
+        await third.hold(2_000_000)
