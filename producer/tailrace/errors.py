@@ -51,16 +51,23 @@ class ProviderError(TailraceError):
     """A provider refused the request or broke off.
 
     `code` is what the stream's `failed` says. `retryable` tells whether the same request may succeed later, and
-    `retry_after_seconds` when, where the provider said so.
+    `retry_after_seconds` when, where the provider said so. By `request_id` the provider finds the call in its logs.
     """
 
     def __init__(
-        self, message: str, *, code: "FailureCode", retryable: bool, retry_after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        code: "FailureCode",
+        retryable: bool,
+        retry_after_seconds: float | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
+        self.request_id = request_id
 
 
 class InfrastructureError(TailraceError):

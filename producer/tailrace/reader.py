@@ -19,6 +19,7 @@ from tailrace.broker import Broker, refused
 from tailrace.cohort import FEW, Cohort, TailedStream
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
 from tailrace.events import ENDINGS, pairs
+from tailrace.frames import told_by_frames
 from tailrace.inbox import Inbox
 from tailrace.keys import EntryId, Keys
 from tailrace.look import Found, find_gone, look
@@ -118,8 +119,8 @@ class Reader:
                 beside.create_task(bells.run())
                 beside.create_task(abandoned.run())
                 await self._read(wire)
-        except Exception as defect:
-            _logger.exception("the reader of all tails broke down")
+        except Exception as defect:  # noqa: BLE001
+            _logger.error("the reader of all tails broke down: %s", told_by_frames(defect))  # noqa: TRY400
             for inbox in list(self._cohorts):
                 self._close(inbox, InfrastructureError(f"The reader of all tails broke down: {defect!r}"))
 

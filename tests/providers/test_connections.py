@@ -7,18 +7,20 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import aiohttp
 import httpx2
 import pytest
 from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.test_utils import TestServer
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace.support import API_KINDS, ApiKind
 from tailrace_worker.providers import http_client, open_providers, openai_sdk, opening
+from tailrace_worker.redirects import RedirectedElsewhere, stay_there
 from tests.providers.wire import asking
 from tests.providers.wire_server import CERTIFICATE, SHORTEST, providers_at, serving
 
@@ -274,3 +276,72 @@ async def test_a_redirect_without_an_end_is_followed_or_told(kind: ApiKind, monk
             assert not [piece async for piece in providers[kind].stream(asking(kind))]
 
     assert raised.value.code is FailureCode.PROVIDER_UNAVAILABLE
+
+
+@all_kinds
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_sends_no_prompt_and_no_key_to_another_server(
+    kind: ApiKind, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[str] = []
+
+    async def hear(request: web.Request) -> web.StreamResponse:
+        came.append(await request.text())
+        return web.Response(body=SHORTEST[kind], headers={"content-type": "text/event-stream"})
+
+    other = web.Application()
+    other.router.add_route("*", "/{path:.*}", hear)
+    async with TestServer(other, host="127.0.0.1") as elsewhere:
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return web.Response(status=status, headers={"location": str(elsewhere.make_url("/"))})
+
+        async with serving(handle, monkeypatch), open_providers({}) as providers, asyncio.timeout(10):
+            with pytest.raises(
+                ProviderError, match=r"redirects calls to another server, http://127\.0\.0\.1"
+            ) as raised:
+                assert not [piece async for piece in providers[kind].stream(asking(kind))]
+    assert not came
+    assert raised.value.code is FailureCode.PROVIDER_NOT_CONFIGURED
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("called", "location", "is_followed"),
+    [
+        ("http://a.test/v1", "/v2", True),
+        ("http://a.test/v1", "http://a.test:80/v2", True),
+        ("http://a.test/v1", "https://a.test/v1", True),
+        ("https://a.test/v1", "http://a.test/v1", False),
+        ("https://a.test/v1", "https://a.test:8443/v1", False),
+        ("https://a.test/v1", "https://b.test/v1", False),
+        ("https://a.test/v1", "//b.test/v1", False),
+    ],
+)
+async def test_a_redirect_is_followed_on_the_same_server_only(called: str, location: str, is_followed: bool) -> None:
+    response = httpx2.Response(307, headers={"location": location}, request=httpx2.Request("POST", called))
+    with nullcontext() if is_followed else pytest.raises(RedirectedElsewhere):
+        await stay_there(response)
+
+
+@all_kinds
+async def test_an_error_has_the_id_by_which_the_provider_finds_the_call(
+    kind: ApiKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = "request-id" if kind == "anthropic" else "x-request-id"
+    answers = iter([(400, "req_1"), (200, "req_2"), (400, "no id, but a prompt")])
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.method != "POST":
+            return web.Response()
+        status, request_id = next(answers)
+        headers = {header: request_id, "content-type": "text/event-stream" if status == 200 else "application/json"}
+        return web.Response(
+            status=status, body=b"event: error\ndata: {}\n\n" if status == 200 else b"{}", headers=headers
+        )
+
+    async with serving(handle, monkeypatch), open_providers({}) as providers, asyncio.timeout(10):
+        for expected in ("req_1", "req_2", None):
+            with pytest.raises(ProviderError) as raised:
+                assert not [piece async for piece in providers[kind].stream(asking(kind))]
+            assert raised.value.request_id == expected

@@ -179,7 +179,7 @@ async def test_a_fallback_that_cannot_be_called_takes_nothing_from_whether_anoth
 @pytest.mark.parametrize(
     ("code", "level"), [(FailureCode.PROVIDER_AUTHENTICATION, "WARNING"), (FailureCode.PROVIDER_REJECTED, "INFO")]
 )
-async def test_the_log_warns_of_what_an_operator_has_to_set_right(
+async def test_a_failure_is_logged_once_and_as_a_warning_if_an_operator_has_to_set_it_right(
     code: FailureCode,
     level: str,
     tailrace: Tailrace,
@@ -189,12 +189,11 @@ async def test_the_log_warns_of_what_an_operator_has_to_set_right(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "tailrace_worker")
-    puppet.put(ProviderError("Acme says no.", code=code, retryable=False))
-    job = await tailrace.enqueue(request_)
+    puppet.put(ProviderError("Acme says no to 'Hi'.", code=code, retryable=False, request_id="req_7"))
+    job = await tailrace.enqueue(request_, tenant="acme")
     await generations.run(job.id, 1)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert ("INFO", "a call of openai puppet failed: Acme says no.") in told
-    assert (level, f"job {job.id} failed: Acme says no.") in told
+    assert told == [(level, f"job {job.id} failed: {code}, tenant acme, attempt 1, request id req_7")]
 
 
 async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that_it_has(
@@ -233,3 +232,25 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_a_rate_limit_ends_at_
         await job.cancel("no patience")
         await running
     assert [event.type for event in await events_of(job)] == ["queued", "started", "cancelled"]
+
+
+@pytest.mark.parametrize("is_defect", [False, True])
+async def test_a_prompt_is_in_no_log_line_though_an_error_quotes_it(
+    is_defect: bool,
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    prompt = "the secret of the mill"
+    puppet.put(ValueError(prompt) if is_defect else answered_429(message=f"not so fast: {prompt}"))
+    wanted = request_.model_copy(update={"messages": [{"role": "user", "content": prompt}]})
+    async with open_generations(provider_tries=1) as generations:
+        job = await tailrace.enqueue(wanted)
+        await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert f"job {job.id} failed: {ending.code}" in caplog.text
+    assert prompt not in caplog.text

@@ -191,7 +191,9 @@ class Calls:
                     if not isinstance(piece, Usage):
                         break
         except ProviderError as error:
-            _logger.info("a call of %s %s failed: %s", request.provider, request.model, error)
+            # What a provider says of an error may quote the prompt: it is for those who read the stream.
+            id_ = error.request_id or "-"
+            _logger.debug("a call of %s %s failed: %s, request id %s", request.provider, request.model, error.code, id_)
             await self.heed(request, error)
             raise
         return begun

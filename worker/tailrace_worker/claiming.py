@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from tailrace.broker import Argument, Broker, patiently, refused
 from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.frames import told_by_frames
 from tailrace.keys import Keys
 from tailrace.wire import Wire, packed
 from tailrace_worker.body import from_json, to_json
@@ -226,9 +227,9 @@ class StreamWorker(Worker):
             except asyncio.CancelledError:
                 await self._release(claim, "hand_back")
                 raise
-            except Exception:
+            except Exception as error:  # noqa: BLE001
                 # Where Redis is away, the release fails as well: then the lease runs out, and another claims the job.
-                _logger.exception("job %s is put back", claim.job_id)
+                _logger.error("job %s is put back: %s", claim.job_id, told_by_frames(error))  # noqa: TRY400
                 await self._put_back(claim)
             finally:
                 del self._begin_deadlines[claim.job_id]

@@ -16,6 +16,7 @@ from tailrace.broker import Broker
 from tailrace.endings import JobEnding
 from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, NewerRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
+from tailrace.frames import told_by_frames
 from tailrace.keys import Keys, arq_retry, checked_job_id
 from tailrace.request import GenerationRequest
 from tailrace_worker.beside import beside_the_loop
@@ -245,27 +246,29 @@ class Generations:
             return Cancelled(reason=request.reason, **measured())
         except ProviderError as error:
             if course is not None and await self._goes_on(course, error):
-                _logger.info("job %s goes on in another attempt: %s", job_id, error)
+                _log("goes on in another attempt", job_id, began, error.code, error.request_id)
                 return Interrupted(course, error.code)
-            level = logging.WARNING if error.code in _OPERATORS else logging.INFO
-            _logger.log(level, "job %s failed: %s", job_id, error)
+            _log("failed", job_id, began, error.code, error.request_id)
             # Its frames hold the pieces, which may be large, until the collector comes by.
             error.__traceback__ = None
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **measured())
         except TimeoutError:
             message = f"The generation took longer than {total_seconds:g} s."
+            _log("failed", job_id, began, FailureCode.TOTAL_TIMEOUT)
             return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **measured())
         except InvalidRequest as error:
             # What our own client has enqueued was valid there. A body of arq's own client was never looked at.
             if isinstance(error, NewerRequest) and not is_carried and self._may_wait(began):
                 seconds = _newer_wait_seconds(began)
-                _logger.warning("job %s is put back for %g s, for a newer worker: %s", job_id, seconds, error)
+                _logger.warning("job %s has what this worker does not know: put back for %g s", job_id, seconds)
                 raise Retry(defer=seconds) from error
+            _log("failed", job_id, began, FailureCode.INVALID_REQUEST)
             return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **measured())
         except AttemptLost:
             raise
-        except Exception:
-            _logger.exception("job %s failed by a defect", job_id)
+        except Exception as error:  # noqa: BLE001
+            _log("failed", job_id, began, FailureCode.INTERNAL_ERROR)
+            _logger.error("job %s met a defect: %s", job_id, told_by_frames(error))  # noqa: TRY400
             message = "The worker met a defect of its own; its log has the traceback."
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **measured())
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **measured())
@@ -323,6 +326,16 @@ class Generations:
 
     async def _close(self, ended: JobEnding) -> None:
         await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)
+
+
+def _log(what: str, job_id: str, began: Began, code: FailureCode, request_id: str | None = None) -> None:
+    """Tells of a failure, in no words of the provider's: these may quote the prompt, and are in the stream."""
+    level = logging.WARNING if code in _OPERATORS else logging.INFO
+    _logger.log(
+        level,
+        "job %s %s: %s, tenant %s, attempt %d, request id %s",
+        *(job_id, what, code, began.tenant, began.started.attempt, request_id or "-"),
+    )
 
 
 async def _read(encoded: bytes) -> GenerationRequest:

@@ -26,8 +26,8 @@ WEDGED_SECONDS: Final = 10.0
 """A loop that has not turned for so long is taken for dead, and its jobs go to others."""
 _TURN_SECONDS: Final = 0.25
 _RETRY: Final = 1 / 15
-"""The part of a lease after which a renewal that failed is tried again, on a new connection: the claims have to be there
-again before others may claim."""
+"""The part of a lease after which a renewal that failed is tried again, on a new connection: the claims have to be
+there again before others may claim."""
 
 
 class Leases:

@@ -87,7 +87,7 @@ class Endpoint:
         with self._failures.calling():
             response = await self._post(body)
         async with open_inflow(response, self._coalescer) as inflow, self._large.open() as turn:
-            with self._failures.reading(answer):
+            with self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):
                     for piece in answer.whole(await _joined(chunk, inflow, turn)):

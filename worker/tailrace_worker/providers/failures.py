@@ -74,6 +74,7 @@ _RETRYABLE: Final = frozenset(
 )
 
 _KEY_SHAPE: Final = re.compile(r"\bsk-[\w*.-]{4,}")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _MAX_WORDS: Final = 300
 
 
@@ -109,19 +110,22 @@ class Failures:
             raise self._told(error, reading=False) from error
 
     @contextmanager
-    def reading(self, answer: Finishing) -> Generator[None]:
+    def reading(self, answer: Finishing, headers: Mapping[str, str] | None = None) -> Generator[None]:
         """Wraps the reading of an answer. What goes wrong after it was finished is ignored."""
         try:
             yield
         except Exception as error:
             if not answer.finished:
-                raise self._told(error, reading=True) from error
+                raise self._told(error, reading=True, headers=headers) from error
         if not answer.finished:
             raise self._error(
-                "broke off its answer", "it ended without its protocol's last word", FailureCode.PROVIDER_INTERRUPTED
+                "broke off its answer",
+                "it ended without its protocol's last word",
+                FailureCode.PROVIDER_INTERRUPTED,
+                request_id=_request_id(headers or {}),
             )
 
-    def _told(self, error: Exception, *, reading: bool) -> ProviderError:
+    def _told(self, error: Exception, *, reading: bool, headers: Mapping[str, str] | None = None) -> ProviderError:
         reason = _reason(error)
         body = _body(reason)
         code = _code(reason, body, reading=reading)
@@ -140,16 +144,29 @@ class Failures:
             happened = f"answered {_status(reason)}"
         else:
             happened = "broke off its answer" if reading else "cannot be reached"
-        return self._error(happened, words, code, retry_after_seconds=_retry_after_seconds(reason, body))
+        return self._error(
+            happened,
+            words,
+            code,
+            retry_after_seconds=_retry_after_seconds(reason, body),
+            request_id=_request_id(getattr(getattr(reason, "response", None), "headers", None) or headers or {}),
+        )
 
     def _error(
-        self, happened: str, words: str, code: FailureCode, *, retry_after_seconds: float | None = None
+        self,
+        happened: str,
+        words: str,
+        code: FailureCode,
+        *,
+        retry_after_seconds: float | None = None,
+        request_id: str | None = None,
     ) -> ProviderError:
         return ProviderError(
             f"{self.name} {happened}: {words.rstrip('.')}. {_ADVICE[code].format_map(self._advised)}",
             code=code,
             retryable=code in _RETRYABLE,
             retry_after_seconds=retry_after_seconds,
+            request_id=request_id,
         )
 
     def redacted(self, text: str) -> str:
@@ -202,6 +219,12 @@ def _status(reason: Exception) -> int:
     if _is_status_error(reason) and reason.status_code >= 400:
         return reason.status_code
     return 0
+
+
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    """How the provider calls the request: OpenAI's header and Anthropic's. It gets into logs, so it is to be an id."""
+    said = headers.get("x-request-id") or headers.get("request-id") or ""
+    return said if _REQUEST_ID.fullmatch(said) else None
 
 
 def _retry_after_seconds(reason: Exception, body: ErrorBody) -> float | None:

@@ -9,6 +9,7 @@ import aiohttp
 import httpx2
 
 from tailrace_worker.providers.client_options import NO_KEY
+from tailrace_worker.redirects import stay_there
 
 _MAX_OTHER_BYTES: Final = 65_536
 """How much is read of what is no answer, such as an error."""
@@ -50,7 +51,10 @@ async def _bound(response: httpx2.Response) -> None:
         response.headers.pop("content-encoding", None)
 
 
-EVENT_HOOKS: Final[Mapping[str, list[Callable[..., Any]]]] = {"request": [_without_key], "response": [_bound]}
+EVENT_HOOKS: Final[Mapping[str, list[Callable[..., Any]]]] = {
+    "request": [_without_key],
+    "response": [stay_there, _bound],
+}
 
 
 class _Beginning(httpx2.AsyncByteStream):

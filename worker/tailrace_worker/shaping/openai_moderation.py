@@ -6,6 +6,7 @@ from typing import Final
 
 from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 
+from tailrace_worker.redirects import stay_there
 from tailrace_worker.shaping.moderate import Judge, ModerationFailed, Verdict
 
 _MODEL: Final = "omni-moderation-latest"
@@ -16,7 +17,7 @@ _RETRIES: Final = 2
 @asynccontextmanager
 async def open_moderation() -> AsyncGenerator[Judge]:
     """Opens the judge, with the key and the base URL that the SDK finds; without a key no text has a verdict."""
-    async with DefaultAioHttpClient() as http_client:
+    async with DefaultAioHttpClient(event_hooks={"response": [stay_there]}) as http_client:
         try:
             client = AsyncOpenAI(http_client=http_client)
         except OpenAIError as error:
