@@ -53,8 +53,6 @@ def is_demotion(error: BaseException) -> bool:
 
 def block_seconds(command: Sequence[Any]) -> float:
     """How long Redis may wait before it replies to a command."""
-    if command[0] not in _BLOCKING:
-        return 0
     match command:
         case ("XREAD" | "XREADGROUP", *arguments) if "BLOCK" in arguments:
             return float(arguments[arguments.index("BLOCK") + 1]) / 1000
@@ -124,7 +122,8 @@ class _Watched(AbstractConnection):
         await super().on_connect()
 
     def pack_command(self, *command: Any) -> list[bytes]:
-        self._packed_block_seconds += block_seconds(command)
+        if command[0] in _BLOCKING:
+            self._packed_block_seconds += block_seconds(command)
         return super().pack_command(*command)
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:

@@ -20,6 +20,7 @@ _SUSPECT_ANEW_SECONDS = 0.1
 """The same for a connection that has not been heard since another one of its pool was found dead."""
 SLOWEST_BYTES_PER_SECOND = 20_000
 """A link that carries less than this is too slow to be used."""
+_SMALL_BYTES = 1_000
 _PROBE_TIMEOUT_SECONDS = 2.0
 _PROBE_AGAIN_SECONDS = 0.2
 
@@ -84,7 +85,16 @@ class Endpoint:
 class Patience:
     """Gives up a connection that is silent: soon if Redis answers a new one, else after 10 s."""
 
-    __slots__ = ("_doubting", "_endpoint", "_give_up", "_heard_at", "_owed_since", "_suspect_seconds", "_timer")
+    __slots__ = (
+        "_doubting",
+        "_endpoint",
+        "_give_up",
+        "_heard_at",
+        "_owed_since",
+        "_owes",
+        "_suspect_seconds",
+        "_timer",
+    )
 
     def __init__(self, endpoint: Endpoint, give_up: Callable[[Exception], None]) -> None:
         """`give_up` has to end whatever waits for the connection."""
@@ -92,19 +102,25 @@ class Patience:
         self._give_up = give_up
         self._heard_at = 0.0
         self._owed_since = 0.0
+        self._owes = False
         self._suspect_seconds = SUSPECT_SECONDS
         self._timer: asyncio.TimerHandle | None = None
         self._doubting: asyncio.Task[None] | None = None
 
     def begin(self, *, sent_bytes: int = 0, block_seconds: float = 0) -> None:
         """Redis owes a reply from now on, to so many bytes, or to a command that may block."""
-        self.end()
+        if self._doubting is not None:
+            self.end()
         loop = asyncio.get_running_loop()
-        expected_seconds = block_seconds + min(sent_bytes / SLOWEST_BYTES_PER_SECOND, REPLY_TIMEOUT_SECONDS)
-        self._owed_since = loop.time() + expected_seconds
-        is_one_of_many = self._heard_at < self._endpoint.dead_at
-        self._suspect_seconds = _SUSPECT_ANEW_SECONDS if is_one_of_many else SUSPECT_SECONDS
-        self._timer = loop.call_later(expected_seconds + self._suspect_seconds, self._suspect)
+        self._owes = True
+        self._owed_since = loop.time() + block_seconds
+        if sent_bytes > _SMALL_BYTES:
+            self._owed_since += min(sent_bytes / SLOWEST_BYTES_PER_SECOND, REPLY_TIMEOUT_SECONDS)
+        if self._heard_at < self._endpoint.dead_at:
+            self._suspect_seconds = _SUSPECT_ANEW_SECONDS
+            self._disarm()
+        if self._timer is None:
+            self._arm(loop)
 
     def hear(self) -> None:
         """Something has come, perhaps only a part of a reply."""
@@ -112,15 +128,30 @@ class Patience:
 
     def end(self) -> None:
         """Redis owes nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._owes = False
+        self._suspect_seconds = SUSPECT_SECONDS
         if self._doubting is not None:
             self._doubting.cancel()
             self._doubting = None
 
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        # It outlives the reply: one timer each half a second costs less than one for each reply.
+        self._timer = loop.call_later(self._suspect_seconds - self._silent_seconds(loop), self._suspect)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _suspect(self) -> None:
-        self._doubting = asyncio.get_running_loop().create_task(self._doubt())
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if not self._owes:
+            return
+        if self._silent_seconds(loop) < self._suspect_seconds:
+            self._arm(loop)
+        elif self._doubting is None:
+            self._doubting = loop.create_task(self._doubt())
 
     async def _doubt(self) -> None:
         loop = asyncio.get_running_loop()
