@@ -1,7 +1,6 @@
 """Jobs that nobody can run any more: whoever waits for one ends it."""
 
 import asyncio
-import logging
 
 from tailrace import attempts
 from tailrace.broker import Broker, Command, text
@@ -9,8 +8,7 @@ from tailrace.endings import JobEnding, close
 from tailrace.errors import FailureCode, InfrastructureError
 from tailrace.events import Failed
 from tailrace.keys import Keys, arq_in_progress, arq_job
-
-_logger = logging.getLogger(__name__)
+from tailrace.outage import Dependent
 
 _AT_ONCE = 100
 
@@ -24,6 +22,7 @@ class Abandoned:
         self._keep_seconds = keep_seconds
         self._suspects: dict[str, None] = {}
         self._any = asyncio.Event()
+        self._asking = Dependent("nobody knows whether silent jobs still live")
 
     def suspect(self, job_id: str) -> None:
         """The job has said nothing for long: is there anybody who can make it speak?"""
@@ -42,7 +41,9 @@ class Abandoned:
             try:
                 await self._look_after(job_ids)
             except InfrastructureError as error:
-                _logger.warning("could not find out whether %d silent jobs still live: %s", len(job_ids), error)
+                self._asking.fails(error)
+            else:
+                self._asking.works()
 
     async def _look_after(self, job_ids: list[str]) -> None:
         (seconds, _), *replies = await self._broker.pipeline(

@@ -1,7 +1,6 @@
 """The bells of all tailed jobs, heard on one connection."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -10,9 +9,8 @@ from redis.asyncio import Redis
 
 from tailrace.broker import refused
 from tailrace.errors import InfrastructureError
+from tailrace.outage import Dependent
 from tailrace.wire import Wire, packed
-
-_logger = logging.getLogger(__name__)
 
 _PING: Final = packed("PING")
 _PING_SECONDS = 1.0
@@ -34,8 +32,7 @@ class Bells:
         """The bells to be subscribed to, or not any more."""
         self._changed = asyncio.Event()
         self._is_open = False
-        self._is_missed = False
-        """Whether it was said that nothing rings."""
+        self._listening = Dependent("new events are looked for once a second only")
 
     def subscribe(self, bell: bytes) -> None:
         """Once Redis has confirmed it, the bell rings for the first time."""
@@ -60,9 +57,7 @@ class Bells:
                     self._is_open = True
                     await self._hear()
                 except InfrastructureError as error:
-                    if not self._is_missed:
-                        _logger.warning("until bells ring again new events are looked for once a second: %s", error)
-                    self._is_missed = True
+                    self._listening.fails(error)
                 self._is_open = False
                 await self._wire.disconnect()
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -100,4 +95,4 @@ class Bells:
                     raise refused(message, "SUBSCRIBE", *list(self._wanted)[:1])
                 if message[0] in _RINGS:
                     self._ring(message[1])
-            self._is_missed = False
+            self._listening.works()

@@ -204,3 +204,19 @@ def test_the_order_of_the_queues_is_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_queue_cannot_be_named_twice() -> None:
     with pytest.raises(InvalidSettings, match="named once"):
         WorkerSettings.read(queues=["a", "a"])
+
+
+@pytest.mark.parametrize(("value", "level"), [("debug", "debug"), ("WARNING", "warning")])
+def test_the_log_level_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, value: str, level: str) -> None:
+    monkeypatch.setenv("TAILRACE_LOG_LEVEL", value)
+    assert WorkerSettings.read().log_level == level
+    assert WorkerSettings.read(log_level="error").log_level == "error"
+
+
+def test_a_log_level_that_there_is_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAILRACE_LOG_LEVEL", "loud")
+    code, said = start(capsys)
+    assert code == 2
+    assert "TAILRACE_LOG_LEVEL: " in said

@@ -1,7 +1,6 @@
 """One batched poll of the cancel keys of all the jobs of a worker."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -10,9 +9,8 @@ from redis.asyncio import Redis
 from tailrace.broker import refused
 from tailrace.errors import InfrastructureError
 from tailrace.keys import Keys
+from tailrace.outage import Dependent
 from tailrace.wire import Wire, packed
-
-_logger = logging.getLogger(__name__)
 
 
 class CancelRequested(Exception):
@@ -34,6 +32,7 @@ class CancelPoll:
         self._command = b""
         """What reads all of their keys; empty when these have changed: most ticks read the same as the one before."""
         self._anything = asyncio.Event()
+        self._reading = Dependent("nobody hears of requests to cancel")
 
     @contextmanager
     def watch(self, job_id: str, on_request: Callable[[CancelRequested], None]) -> Generator[None]:
@@ -54,6 +53,8 @@ class CancelPoll:
         """Polls until it is cancelled."""
         async with self._wire:
             while True:
+                if not self._anything.is_set():
+                    self._reading.works()
                 await self._anything.wait()
                 keys = list(self._watched)
                 if not keys:
@@ -62,8 +63,9 @@ class CancelPoll:
                 try:
                     reasons = await self._read(keys)
                 except InfrastructureError as error:
-                    _logger.warning("cancel keys cannot be read: %s", error)
+                    self._reading.fails(error)
                 else:
+                    self._reading.works()
                     for key, reason in zip(keys, reasons, strict=True):
                         # A job may have ended while the reply was on its way.
                         if reason is not None and key in self._watched:

@@ -17,9 +17,10 @@ from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
 from tailrace.broker import Argument, Broker, patiently, refused
-from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.errors import BrokerRefused, FailureCode, InfrastructureError
 from tailrace.frames import told_by_frames
 from tailrace.keys import Keys
+from tailrace.outage import Dependent
 from tailrace.wire import Wire, packed
 from tailrace_worker.body import from_json, to_json
 from tailrace_worker.claims import Claim, Claimed, Release, claim_command, new_token, read_claimed, release_command
@@ -29,6 +30,7 @@ from tailrace_worker.leases import Leases
 from tailrace_worker.redis_check import RedisCheck
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.standing import Standing
+from tailrace_worker.tally import Tally
 
 _logger = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ class StreamWorker(Worker):
         self._begin_deadlines: dict[str, asyncio.Timeout] = {}
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
+        self._claiming = Dependent("no jobs can be claimed")
+        self._taken_over = Tally(_logger, "%d jobs of lost workers are taken over")
 
     async def main(self) -> None:
         """Claims and runs jobs until it is told to drain; returns once none is left."""
@@ -114,6 +118,8 @@ class StreamWorker(Worker):
                 continue
             try:
                 claimed = await self._claim_whole(places)
+                self._claiming.works()
+                self._taken_over.add(sum(claim.reason == FailureCode.WORKER_LOST for claim in claimed.claims))
                 for claim in claimed.claims:
                     await self._start(claim)
                 if len(claimed.claims) < places and not self._dead:
@@ -121,7 +127,7 @@ class StreamWorker(Worker):
             except InfrastructureError as error:
                 if isinstance(error, BrokerRefused) and not await self._redis_check.review():
                     continue
-                _logger.warning("no jobs can be claimed, the next try comes in %.1f s: %s", _RETRY_SECONDS, error)
+                self._claiming.fails(error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _claim_whole(self, places: int) -> Claimed:

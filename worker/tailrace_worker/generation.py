@@ -5,7 +5,8 @@ import json
 import logging
 import time
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from arq import Retry
@@ -18,6 +19,7 @@ from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, Inva
 from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.frames import told_by_frames
 from tailrace.keys import Keys, arq_retry, checked_job_id
+from tailrace.outage import Dependent
 from tailrace.request import GenerationRequest
 from tailrace_worker.beside import beside_the_loop
 from tailrace_worker.body import Sealed
@@ -37,8 +39,10 @@ from tailrace_worker.shaping.compiling import compiled_guards
 from tailrace_worker.shaping.guards import guarded
 from tailrace_worker.shaping.moderate import Judge
 from tailrace_worker.stream_writer import StreamWriter
+from tailrace_worker.tally import Tally
 
 _logger = logging.getLogger(__name__)
+_beginning: Final = Dependent("jobs wait")
 
 _OPERATORS = frozenset(
     {
@@ -88,6 +92,9 @@ class Generations:
     cancel_poll: CancelPoll
     worker: str
     """The name of this worker, as `started` tells it."""
+    dropped: Tally = field(
+        default_factory=partial(Tally, _logger, "%d jobs are dropped: others have them, or they were deleted")
+    )
 
     async def run(
         self, job_id: str, attempt: int, *, claim: Claim | None = None, carried: Carried | None = None
@@ -104,8 +111,10 @@ class Generations:
             await self._attempt(job_id, attempt, claim, carried)
         except InfrastructureError as error:
             # To return would release a job that has no ending, or one that nobody was told of.
-            _logger.warning("job %s waits for Redis: %s", job_id, error)
+            _beginning.fails(error)
+            _logger.debug("job %s waits for Redis: %s", job_id, error)
             raise Retry(defer=_REDIS_RETRY_SECONDS) from error
+        _beginning.works()
 
     async def _attempt(self, job_id: str, attempt: int, claim: Claim | None, carried: Carried | None) -> None:
         reason = claim.reason if claim else FailureCode.WORKER_LOST
@@ -204,7 +213,8 @@ class Generations:
                     return said
                 await writer.end(said)
             except AttemptLost as lost:
-                _logger.warning("job %s is dropped: %s", job_id, lost)
+                _logger.debug("job %s is dropped: %s", job_id, lost)
+                self.dropped.add()
                 if claim is not None:
                     claim.is_over = True
                 return None

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tailrace.keys import Keys
+from tailrace.outage import Dependent
 from tailrace_worker.claims import Claim, assert_command, read_renewed, renew_command
 
 _logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Leases:
         self._claims: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._renewing = Dependent("leases are not renewed")
         self._thread = threading.Thread(target=self._renew_until_stopped, name="tailrace-leases", daemon=True)
         self._turned = time.monotonic()
 
@@ -97,12 +99,14 @@ class Leases:
             try:
                 self._renew(claims)
             except (RedisError, OSError) as error:
-                _logger.warning("the leases of %d jobs cannot be renewed: %s", len(claims), error)
+                self._renewing.fails(error)
                 if isinstance(error, ResponseError):
                     self.refused_at = time.monotonic()
                 pause_seconds = self._lease_seconds * _RETRY
                 # The server may have been demoted: it would refuse for ever on the same connection.
                 self._redis.connection_pool.disconnect()
+            else:
+                self._renewing.works()
 
     def _renew(self, claims: Sequence[Claim]) -> None:
         # As they go out: a job that we claim anew in the meantime is not lost by a reply about its old token.
@@ -110,18 +114,21 @@ class Leases:
         renewed = read_renewed(
             self._redis.execute_command(*renew_command(self._keys, claims, lease_seconds=self._lease_seconds))
         )
+        asserted = 0
         for claim, token in zip(claims, tokens, strict=True):
             is_lost = claim.job_id in renewed.taken
             if claim.job_id in renewed.missing and not claim.is_over:
                 # In the same history it was deleted; in another one Redis has lost the claim.
                 is_lost = claim.history == renewed.history or not self._assert(claim)
+                asserted += not is_lost
             if is_lost:
                 self._loop.call_soon_threadsafe(self._lose, claim, token)
             else:
                 claim.history = renewed.history
+        if asserted:
+            _logger.warning("Redis had lost the claims on %d jobs, and has them back", asserted)
 
     def _assert(self, claim: Claim) -> bool:
-        _logger.warning("Redis has lost the claim on job %s, and gets it back", claim.job_id)
         command = assert_command(self._keys, claim, lease_seconds=self._lease_seconds, life_seconds=self._life_seconds)
         return bool(self._redis.execute_command(*command))
 

@@ -21,6 +21,7 @@ from tailrace.errors import InfrastructureError
 from tailrace.events import pairs
 from tailrace.history import history_of
 from tailrace.keys import EntryId, Keys
+from tailrace.outage import Dependent
 from tailrace.wire import Wire, packed
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.stream_writer import ENTRY_BYTES, Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
@@ -73,6 +74,7 @@ class Publisher:
         self._bell = asyncio.Event()
         self._urgent = asyncio.Event()
         self._room = asyncio.Event()
+        self._appending = Dependent("answers are held up")
 
     def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
         """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
@@ -194,8 +196,10 @@ class Publisher:
             except InfrastructureError as error:
                 backoff = self._backoff_seconds
                 self._backoff_seconds = min(2 * backoff, _LAST_BACKOFF_SECONDS)
-                _logger.warning("appends are held up, the next try comes in %.2f s: %s", backoff, error)
+                self._appending.fails(error)
                 await asyncio.sleep(backoff)
+
+        self._appending.works()
 
     def _next_batch(self) -> list[list[Entry]]:
         """What is sent next, in transactions.

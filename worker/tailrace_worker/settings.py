@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -29,6 +29,10 @@ QueueName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-
 
 def _split(value: Any) -> Any:
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,6 +161,8 @@ class WorkerSettings(Settings):
     """How long appended entries are kept, to be sent again should a restarted Redis have lost them."""
     max_resend_bytes: int = Field(default=67_108_864, ge=0)
     """How much memory they may take."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    """How much is told on stderr."""
     providers: Annotated[
         Mapping[ProviderName, ProviderEntry], BeforeValidator(_read_json), AfterValidator(_of_their_kind)
     ] = Field(default={})

@@ -14,7 +14,7 @@ _ENDING_SECONDS: Final = 15.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options, each of which but the last two stands for a variable of the environment."""
+    """The options, each of which but `--processes` stands for a variable of the environment."""
     parser.add_argument("--redis-url", metavar="URL", help="where Redis is (TAILRACE_REDIS_URL)")
     parser.add_argument(
         "--queues",
@@ -31,9 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--log-level",
-        default="info",
         choices=("debug", "info", "warning", "error"),
-        help="how much to tell on stderr (default: %(default)s)",
+        help="how much to tell on stderr (TAILRACE_LOG_LEVEL; default: info)",
     )
     parser.epilog = (
         "It needs a provider: OPENAI_API_KEY, ANTHROPIC_API_KEY, or a server of\n"
@@ -48,9 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Returns 0 after SIGINT or SIGTERM."""
     from tailrace_worker.settings import WorkerSettings  # noqa: PLC0415  # Not for who only asks for --help.
 
-    settings = WorkerSettings.read(redis_url=arguments.redis_url, queues=arguments.queues, max_jobs=arguments.max_jobs)
+    settings = WorkerSettings.read(
+        redis_url=arguments.redis_url,
+        queues=arguments.queues,
+        max_jobs=arguments.max_jobs,
+        log_level=arguments.log_level,
+    )
     logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+        level=settings.log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
     )
     if arguments.processes > 1:
         from tailrace_worker.supervisor import Supervisor  # noqa: PLC0415
