@@ -3,8 +3,11 @@
 import asyncio
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import urlsplit
+
+BEGINS: Final = b"\r\n88400\r\n"
+"""In the first request that arq makes for a job which was claimed: how long it keeps the counter of its tries."""
 
 
 class Proxy:

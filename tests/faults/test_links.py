@@ -19,7 +19,7 @@ from tailrace_worker.simulator import Scenario, Simulator
 from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.processes import worker_process
-from tests.proxy import Proxy
+from tests.proxy import BEGINS, Proxy
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures
@@ -150,7 +150,7 @@ async def test_a_job_that_does_not_begin_in_time_is_handed_back_and_the_log_says
     monkeypatch.setattr(claiming, "_BEGIN_SECONDS", 0.5)
     async with open_generations(redis_url=proxy.url) as generations, running_worker(generations):
         # The reply to arq's own first question is lost, and nothing else is answered either.
-        proxy.trap = b"INCR"
+        proxy.trap = BEGINS
         with caplog.at_level(logging.WARNING):
             job: Job = await tailrace.enqueue(request_)
             await eventually(lambda: "did not begin within 0.5 s and is handed back" in caplog.text)

@@ -17,7 +17,7 @@ from tailrace_worker.embedded import EmbeddedBroker
 from tailrace_worker.simulator import Scenario, Simulator
 from tests.eventually import eventually
 from tests.processes import WorkerProcess, worker_process
-from tests.proxy import Proxy
+from tests.proxy import BEGINS, Proxy
 
 LEASE_SECONDS: Final = 2.0
 QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}
@@ -87,7 +87,7 @@ async def assert_nothing_left(broker: Broker, settings: Settings, job: Job) -> N
 @pytest.mark.parametrize(
     ("phase", "trap", "model", "reasons"),
     [
-        ("claimed", b"INCR", STREAM, ["worker_lost"]),
+        ("claimed", BEGINS, STREAM, ["worker_lost"]),
         ("before the first token", None, STREAM + "&first_token_ms=2000", [None, "worker_lost"]),
         ("streaming", None, STREAM, [None, "worker_lost"]),
         ("ended but not released", b"finish_reason", "demo?pieces=5&interval_ms=1", [None]),
