@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tailrace import Settings, Tailrace
+from tailrace import Settings, Tailrace, outage
 from tailrace.broker import open_redis
 from tailrace_worker.embedded import EmbeddedBroker
 
@@ -72,3 +72,9 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
         client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), protocol=2)
     async with client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another test left of Redis being away is told in no test but its own."""
+    monkeypatch.setattr(outage, "_outage", outage._Outage())
