@@ -11,9 +11,9 @@ from itertools import product
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tailrace.broker import Broker, Command, ms, script, text
+from tailrace.broker import Broker, Command, ms, refused, script, text
 from tailrace.enqueue import RING
-from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.errors import InfrastructureError
 from tailrace.fleet import read_workers
 from tailrace.keys import Keys, arq_in_progress, arq_job
 from tailrace.wire import Wire, packed
@@ -142,9 +142,9 @@ class Eligibility:
             await self._wire.connect()
         asked = b"".join(packed("HGET", self._keys.record(claim.job_id), "provider") for claim in claims)
         providers = await self._wire.exchange(asked, len(claims))
-        for reply in providers:
+        for claim, reply in zip(claims, providers, strict=True):
             if isinstance(reply, Exception):
-                raise BrokerRefused(f"Redis refused: {reply}")
+                raise refused(reply, "HGET", self._keys.record(claim.job_id))
         return providers
 
     def _leaves(self, queue: str, wanted: Sequence[str]) -> bool:
