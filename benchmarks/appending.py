@@ -16,9 +16,9 @@ import uvloop
 
 from benchmarks.process import answer
 from tailrace import Settings
-from tailrace.broker import open_redis
-from tailrace.keys import EntryId, Keys
-from tailrace.wire import Wire, packed
+from tailrace.broker.client import open_redis
+from tailrace.broker.wire import Wire, packed
+from tailrace.protocol.keys import EntryId, Keys
 from tailrace_worker.settings import WorkerSettings
 
 _ATTEMPT: Final = 1

@@ -13,7 +13,7 @@ from benchmarks.process import Process
 from benchmarks.stand import PROMPT, Stand
 from tailrace import GenerationRequest, Job
 from tailrace.events import ENDINGS
-from tailrace.keys import EntryId
+from tailrace.protocol.keys import EntryId
 
 PIECES_PER_SECOND: Final = 50
 """Of one stream."""

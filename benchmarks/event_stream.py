@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from openai._streaming import SSEDecoder
 
 from benchmarks.figures import show, show_origin
-from tailrace_worker.providers.event_stream import EventStreamDecoder
+from tailrace_worker.providers.http.sse import EventStreamDecoder
 
 Decode: TypeAlias = Callable[[Iterable[bytes]], Iterator[object]]
 

@@ -25,7 +25,7 @@ from benchmarks.figures import show, show_origin
 from benchmarks.stand import Stand, open_stand
 from tailrace import Job, Tailrace
 from tailrace.events import Completed, Delta, encode
-from tailrace_worker.demo.service import open_service
+from tailrace_worker.processes.service import open_service
 
 LIMIT_MB: Final = 500
 

@@ -30,8 +30,8 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 
 from benchmarks.figures import percentile, show, show_origin
 from benchmarks.stand import BRIEF, Stand, open_stand
-from tailrace.keys import new_job_id
-from tailrace_worker.companion import Companion
+from tailrace.protocol.keys import new_job_id
+from tailrace_worker.processes.child import Companion
 
 P50_MS: Final = 5
 P99_MS: Final = 25

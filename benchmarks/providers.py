@@ -37,8 +37,8 @@ from benchmarks.figures import show, show_origin
 from benchmarks.process import open_process
 from benchmarks.readable import PLACE
 from benchmarks.stand import Stand, open_stand
-from tailrace.support import API_KINDS
-from tailrace_worker.companion import Companion
+from tailrace.request.capabilities import API_KINDS
+from tailrace_worker.processes.child import Companion
 
 TIMES_BARE: Final = 1.35
 TIMES_COMMON: Final = 0.2

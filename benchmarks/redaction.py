@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import Any, Final
 
 from benchmarks.figures import show, show_origin
-from tailrace.guards import Kind
-from tailrace_worker.shaping.compiling import rules_of
-from tailrace_worker.shaping.search import Search
+from tailrace.request.guards import Kind
+from tailrace_worker.shaping.guards.compiling import rules_of
+from tailrace_worker.shaping.guards.search import Search
 
 LOCALES: Final = ("en_US", "es_MX", "sv_SE", "pt_BR", "pl_PL", "en_AU", "zh_CN", "ja_JP", "ko_KR")
 

@@ -19,15 +19,15 @@ import uvloop
 from benchmarks.figures import show, show_origin
 from tailrace.errors import ProviderError
 from tailrace.events import Delta
-from tailrace.guards import Guard
-from tailrace.shaping import Buffering, Timeouts
-from tailrace_worker.provider import Finish, Piece
+from tailrace.request.guards import Guard
+from tailrace.request.limits import Buffering, Timeouts
+from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
-from tailrace_worker.shaping.compiling import rules_of
 from tailrace_worker.shaping.deadlines import Watch, deadlines
-from tailrace_worker.shaping.guards import shielded
-from tailrace_worker.shaping.moderate import Verdict
+from tailrace_worker.shaping.guards.apply import shielded
+from tailrace_worker.shaping.guards.compiling import rules_of
+from tailrace_worker.shaping.guards.moderate import Verdict
 
 Pieces: TypeAlias = AsyncGenerator[Piece, None]
 Stage: TypeAlias = Callable[[Pieces], Pieces]

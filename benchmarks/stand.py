@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace, UserMessage
-from tailrace.broker import Broker, open_redis
-from tailrace.keys import Keys
-from tailrace_worker.demo.service import Service, open_service
-from tailrace_worker.embedded import EmbeddedBroker
-from tailrace_worker.interruption import Interruptible
+from tailrace.broker.client import Broker, open_redis
+from tailrace.protocol.keys import Keys
+from tailrace_worker.cancel_scope import Interruptible
+from tailrace_worker.processes.service import Service, open_service
+from tailrace_worker.processes.valkey import EmbeddedBroker
 
 SILENT: Final = "demo?first_token_ms=3600000"
 """The model that never says a word: a job that runs, and costs no CPU."""

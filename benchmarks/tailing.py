@@ -23,7 +23,7 @@ from benchmarks.figures import percentile
 from benchmarks.process import answer
 from tailrace import Settings, Tailrace
 from tailrace.events import ENDINGS, Delta, Event, Queued, decode
-from tailrace.keys import Keys
+from tailrace.protocol.keys import Keys
 
 TAILRACE: Final = "tailrace"
 READ_EACH: Final = "a read each"

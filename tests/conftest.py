@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tailrace import Settings, Tailrace, outage
-from tailrace.broker import open_redis
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace import Settings, Tailrace
+from tailrace.broker import outage
+from tailrace.broker.client import open_redis
+from tailrace_worker.processes.valkey import EmbeddedBroker
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tailrace import GenerationRequest, Job
-from tailrace.broker import Broker, Command
+from tailrace.broker.client import Broker, Command
 from tailrace.events import Completed, Delta, Started, StreamEvent, encode
-from tailrace.keys import Keys
+from tailrace.protocol.keys import Keys
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

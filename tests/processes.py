@@ -20,7 +20,7 @@ _ENDING_SECONDS: Final = 40.0
 _FORKS = multiprocessing.get_context("forkserver")
 # The SDKs take seconds to import: they are, once, where all of these processes are forked from.
 _FORKS.set_forkserver_preload(
-    ["tests.processes", *(f"tailrace_worker.providers.{sdk}_sdk" for sdk in ("openai", "anthropic"))]
+    ["tests.processes", *(f"tailrace_worker.providers.sdks.{sdk}_sdk" for sdk in ("openai", "anthropic"))]
 )
 
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tailrace.answer import Answer, Snapshot, Usage
     from tailrace.attempt_content import CalledTool
-    from tailrace.attempts import CancelOutcome
     from tailrace.client import Tailrace
-    from tailrace.endings import JobEnding
     from tailrace.errors import (
         BrokerRefused,
         BrokerUnavailable,
@@ -30,10 +28,14 @@ if TYPE_CHECKING:
         TailraceError,
     )
     from tailrace.events import Event, Gap
-    from tailrace.fleet import Fleet, QueueStatus, WorkerStatus
     from tailrace.job import Job, JobState, JobStatus
-    from tailrace.keys import EntryId
-    from tailrace.messages import (
+    from tailrace.protocol.attempts import CancelOutcome
+    from tailrace.protocol.endings import JobEnding
+    from tailrace.protocol.fleet import Fleet, QueueStatus, WorkerStatus
+    from tailrace.protocol.keys import EntryId
+    from tailrace.request.generation_request import Fallback, GenerationRequest
+    from tailrace.request.limits import Buffering, Timeouts
+    from tailrace.request.messages import (
         AssistantMessage,
         Document,
         Image,
@@ -45,24 +47,23 @@ if TYPE_CHECKING:
         ToolMessage,
         UserMessage,
     )
-    from tailrace.request import Fallback, GenerationRequest
+    from tailrace.request.tools import OutputSchema, Tool, ToolChoice, ToolName
     from tailrace.settings import Settings
-    from tailrace.shaping import Buffering, Timeouts
     from tailrace.timing import Timing, Verdict
-    from tailrace.tools import OutputSchema, Tool, ToolChoice, ToolName
 else:
     from importlib import import_module
 
-    # From the ground up, so that a name is looked for in what its own module imports anyway.
-    _FLOORS = (
-        *("errors", "keys", "settings", "messages", "shaping", "tools", "request", "events", "timing"),
-        *("attempts", "endings", "fleet", "attempt_content", "answer", "job", "client"),
+    # Lower layers first, so that a name is looked for in what its own module imports anyway.
+    _MODULES = (
+        *("errors", "protocol.keys", "settings", "request.messages", "request.limits", "request.tools"),
+        *("request.generation_request", "events", "timing", "protocol.attempts", "protocol.endings", "protocol.fleet"),
+        *("attempt_content", "answer", "job", "client"),
     )
 
     def __getattr__(name: str) -> object:
         if name in __all__:
-            for floor in _FLOORS:
-                found = vars(import_module(f"tailrace.{floor}"))
+            for module in _MODULES:
+                found = vars(import_module(f"tailrace.{module}"))
                 if name in found:
                     return globals().setdefault(name, found[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

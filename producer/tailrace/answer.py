@@ -18,8 +18,8 @@ from tailrace.events import (
     Queued,
     Started,
 )
-from tailrace.keys import BEGINNING, EntryId
-from tailrace.messages import AssistantMessage, PastReasoning, PastToolCall
+from tailrace.protocol.keys import BEGINNING, EntryId
+from tailrace.request.messages import AssistantMessage, PastReasoning, PastToolCall
 from tailrace.settings import Settings
 from tailrace.timing import Timing
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace.messages import PastReasoning
+from tailrace.request.messages import PastReasoning
 
 _Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Notice
 

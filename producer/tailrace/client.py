@@ -7,19 +7,19 @@ from typing import Any, Self
 
 from redis.asyncio import Redis
 
-from tailrace.broker import Broker, open_redis
-from tailrace.durability import make_durable
-from tailrace.endings import JobEnding, read_endings
-from tailrace.enqueue import NewJob, enqueue, enqueue_many, enqueue_once
+from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import InvalidRequest
 from tailrace.events import Event
-from tailrace.fleet import Fleet, read_fleet
 from tailrace.job import Job
-from tailrace.keys import Keys, new_job_id
 from tailrace.parallel import parallel
-from tailrace.reader import Reader
-from tailrace.request import GenerationRequest
+from tailrace.protocol.durability import make_durable
+from tailrace.protocol.endings import JobEnding, read_endings
+from tailrace.protocol.fleet import Fleet, read_fleet
+from tailrace.protocol.keys import Keys, new_job_id
+from tailrace.protocol.queue import NewJob, enqueue, enqueue_many, enqueue_once
+from tailrace.request.generation_request import GenerationRequest
 from tailrace.settings import Settings
+from tailrace.tailing.reader import Reader
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 

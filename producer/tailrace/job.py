@@ -8,20 +8,20 @@ from typing import Any, Literal, cast, overload
 
 from pydantic import ValidationError
 
-from tailrace import attempts, enqueue
 from tailrace.answer import Answer, Snapshot
-from tailrace.attempts import Cancellation, CancelOutcome, no_stream
-from tailrace.broker import Broker, script, text
-from tailrace.endings import JobEnding, close
-from tailrace.enqueue import NewJob
+from tailrace.broker.client import Broker, script, text
 from tailrace.errors import InvalidRequest, JobNotFound
 from tailrace.events import ENDINGS, Ending, Event, Failed, Started, decode
-from tailrace.keys import BEGINNING, EntryId, Keys, checked_job_id
-from tailrace.problems import described
-from tailrace.reader import Reader
-from tailrace.request import GenerationRequest
+from tailrace.protocol import attempts, queue
+from tailrace.protocol.attempts import Cancellation, CancelOutcome, no_stream
+from tailrace.protocol.endings import JobEnding, close
+from tailrace.protocol.keys import BEGINNING, EntryId, Keys, checked_job_id
+from tailrace.protocol.queue import NewJob
+from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.validation import described
 from tailrace.settings import Settings
-from tailrace.tail import tail, tail_with_snapshot
+from tailrace.tailing.reader import Reader
+from tailrace.tailing.tail import tail, tail_with_snapshot
 from tailrace.timing import Timing
 
 
@@ -154,7 +154,7 @@ class Job:
             # announces its ending again.
             ended = JobEnding(job_id=self.id, tenant=done.tenant, ending=ENDINGS[done.ending])
             await close(self._broker, self._keys, ended, keep_seconds=self._settings.keep_seconds)
-            await enqueue.withdraw(self._broker, self._keys, self.id, done.queue)
+            await queue.withdraw(self._broker, self._keys, self.id, done.queue)
         return done.outcome
 
     async def _waits_after_its_ending(self, done: Cancellation) -> bool:
@@ -176,7 +176,7 @@ class Job:
             QueueFull: `max_queued` jobs wait already; nothing of the new one is left behind.
             BrokerUnavailable: Redis cannot be reached; the new job may have been enqueued all the same.
         """
-        stored, tenant, queue = await self._broker.call(
+        stored, tenant, queue_name = await self._broker.call(
             "HMGET", self._keys.record(self.id), "request", "tenant", "queue"
         )
         if stored is None:
@@ -187,10 +187,10 @@ class Job:
             _changed(stored, changes),
             self._settings,
             tenant=text(tenant),
-            queue=text(queue),
+            queue=text(queue_name),
             regenerated_from=self.id,
         )
-        job_id = await enqueue.enqueue(self._broker, self._keys, new_job)
+        job_id = await queue.enqueue(self._broker, self._keys, new_job)
         await self._broker.call(*script(_LINK, (self._keys.regenerated(self.id), self._keys.record(self.id)), job_id))
         return Job(job_id, self._broker, self._reader, self._settings)
 
@@ -224,12 +224,12 @@ class Job:
         started = await self._started(entry_id) if state is JobState.RUNNING else None
         named = event if isinstance(event, Ending) else started
         failed = event if isinstance(event, Failed) else None
-        tenant, queue, provider, model, queued_at, regenerated_from = (part or b"" for part in record)
+        tenant, queue_name, provider, model, queued_at, regenerated_from = (part or b"" for part in record)
         return JobStatus(
             job_id=self.id,
             state=state,
             tenant=text(tenant),
-            queue=text(queue),
+            queue=text(queue_name),
             provider=(named and named.provider) or text(provider),
             model=(named and named.model) or text(model),
             queued_at=_unix_ms(queued_at),
@@ -249,7 +249,7 @@ class Job:
         Raises:
             JobNotFound: There is nothing of it.
         """
-        await enqueue.delete(self._broker, self._keys, self.id)
+        await queue.delete(self._broker, self._keys, self.id)
 
     async def _started(self, newest: bytes) -> Started | None:
         """The beginning of the attempt of an entry, unless Redis has lost it."""

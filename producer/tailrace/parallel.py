@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tailrace.broker import Broker, patiently
-from tailrace.enqueue import NewJob, enqueue_many
+from tailrace.broker.client import Broker, patiently
 from tailrace.errors import BrokerRefused, BrokerUnavailable, JobNotFound
 from tailrace.events import Event
 from tailrace.job import Job
-from tailrace.keys import BEGINNING, Keys, new_job_id
-from tailrace.reader import Reader
+from tailrace.protocol.keys import BEGINNING, Keys, new_job_id
+from tailrace.protocol.queue import NewJob, enqueue_many
 from tailrace.settings import Settings
+from tailrace.tailing.reader import Reader
 
 _logger = logging.getLogger(__name__)
 

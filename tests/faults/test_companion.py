@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tailrace.errors import InfrastructureError
-from tailrace_worker.companion import Companion
+from tailrace_worker.processes.child import Companion
 
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -28,7 +28,7 @@ PARENT = [
 OWNER = """
 import sys
 from pathlib import Path
-from tailrace_worker.companion import Companion
+from tailrace_worker.processes.child import Companion
 with Companion(sys.argv[2:], scratch=Path(sys.argv[1]), grace_seconds=0.2) as companion:
     print(companion.pid, flush=True)
     companion.wait()

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Cancelled, Completed, Failed, Started
 from tailrace_worker.simulator import Entry, Scenario, Simulator
 from tests.processes import WorkerProcess, worker_process

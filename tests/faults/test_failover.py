@@ -8,13 +8,13 @@ import pytest
 from redis.asyncio.connection import DefaultParser
 
 from tailrace import Answer, CancelOutcome, Event, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
-from tailrace.connection import is_passing
-from tailrace.keys import Keys
-from tailrace.wire import Wire, packed
-from tailrace_worker.claims import Claim, claim_command, new_token, read_claimed
-from tailrace_worker.embedded import EmbeddedBroker
-from tailrace_worker.leases import Leases
+from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.connection import is_passing
+from tailrace.broker.wire import Wire, packed
+from tailrace.protocol.keys import Keys
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing.claims import Claim, claim_command, new_token, read_claimed
+from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.simulator import Scenario, Simulator
 from tests.eventually import eventually
 from tests.processes import worker_process

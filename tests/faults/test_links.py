@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
-from tailrace.keys import Keys
-from tailrace.wire import Wire, packed
-from tailrace_worker import claiming
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.wire import Wire, packed
+from tailrace.protocol.keys import Keys
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing import claiming
 from tailrace_worker.simulator import Scenario, Simulator
 from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream

@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, Tailrace
+from tailrace.broker.outage import Dependent
 from tailrace.events import Completed
-from tailrace.outage import Dependent
-from tailrace_worker import tally
-from tailrace_worker.claims import claim_command, new_token
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker import log_summary
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing.claims import claim_command, new_token
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
@@ -68,7 +68,7 @@ def test_a_long_outage_is_told_of_every_thirty_seconds(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("tailrace.outage.time.monotonic", lambda: now)
+    monkeypatch.setattr("tailrace.broker.outage.time.monotonic", lambda: now)
     one, other = Dependent("one waits"), Dependent("the other waits")
     for _ in range(100):
         one.fails(OSError("away"))
@@ -102,7 +102,7 @@ async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tally, "_SECONDS", 0.1)
+    monkeypatch.setattr(log_summary, "_SECONDS", 0.1)
     caplog.set_level("INFO", "tailrace_worker")
     jobs = await tailrace.enqueue_many([request_] * 7)
     for _ in jobs:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Delta, Started
-from tailrace_worker.calls import Calls
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
-from tailrace_worker.throttle import Throttle
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 from tests.proxy import Proxy
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker

@@ -11,12 +11,14 @@ import pytest
 from redis.asyncio import Redis
 from redis.credentials import CredentialProvider
 
-from tailrace import BrokerUnavailable, Job, Settings, Tailrace, bells, liveness, reader
-from tailrace.bells import Bells
-from tailrace.broker import Broker, open_redis
+from tailrace import BrokerUnavailable, Job, Settings, Tailrace
+from tailrace.broker import liveness
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import encode
-from tailrace.keys import Keys
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.protocol.keys import Keys
+from tailrace.tailing import notifications, reader
+from tailrace.tailing.notifications import Bells
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.proxy import Proxy
@@ -145,7 +147,7 @@ async def test_a_server_that_stands_still_for_a_while_is_waited_for(
 async def test_a_connection_on_which_bells_have_fallen_silent_is_found_and_replaced(
     own_broker: EmbeddedBroker, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bells, "_PING_SECONDS", 0.1)
+    monkeypatch.setattr(notifications, "_PING_SECONDS", 0.1)
     monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.5)
     rung = asyncio.Queue[bytes]()
     async with Proxy(own_broker.url) as proxy, asyncio.timeout(20):

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, JobState, Tailrace
-from tailrace.attempts import _CANCEL  # pyright: ignore[reportPrivateUsage]
-from tailrace.broker import Broker, open_redis, script
+from tailrace.broker.client import Broker, open_redis, script
 from tailrace.events import Delta, Gap, Queued, encode
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.protocol.attempts import _CANCEL
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 

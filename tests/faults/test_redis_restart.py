@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Delta
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 

@@ -15,7 +15,7 @@ NAMED: Final = {"acme": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", 
 _LOADED: Final = """
 import asyncio, sys
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.worker import open_generations
+from tailrace_worker.app import open_generations
 
 async def main():
     async with open_generations(WorkerSettings.read()) as generations:

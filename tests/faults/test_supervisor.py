@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, Settings, Tailrace
-from tailrace_worker import supervisor
+from tailrace_worker.processes import supervisor
+from tailrace_worker.processes.supervisor import Supervisor
 from tailrace_worker.simulator import Simulator
-from tailrace_worker.supervisor import Supervisor
 from tests.eventually import eventually
 from tests.processes import worker_process
 

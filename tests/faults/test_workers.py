@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from tailrace import Answer, Event, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
-from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.broker.client import Broker, open_redis
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_retry
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.simulator import Scenario, Simulator
 from tests.eventually import eventually
 from tests.processes import WorkerProcess, worker_process

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailrace.errors import ProviderError
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.provider import Piece
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers.base import Piece
 from tests.fuzz import event_streams, wire_events
 from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, pieces_of, skipped
 from tests.recorded.folded import folded

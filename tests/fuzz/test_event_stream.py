@@ -5,7 +5,7 @@ import contextlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace_worker.providers.event_stream import EventStreamDecoder, EventTooLarge
+from tailrace_worker.providers.http.sse import EventStreamDecoder, EventTooLarge
 from tests.fuzz.event_streams import chunks
 
 

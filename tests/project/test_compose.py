@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tailrace import Settings
-from tailrace.cli.command_line import build_parser
+from tailrace.cli.app import build_parser
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.simulator import Simulator
 from tests.processes import worker_process

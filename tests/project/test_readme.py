@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailrace import Settings
-from tailrace.cli.command_line import build_parser
+from tailrace.cli.app import build_parser
 from tailrace_worker.simulator import Simulator
 from tests.processes import worker_process
 

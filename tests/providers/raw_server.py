@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Provider
-from tailrace_worker.providers import open_providers, opening
+from tailrace_worker.providers import open_providers, registry
+from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tests.providers.wire_server import KEYS
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -66,7 +66,7 @@ async def raw_providers(
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.add(asyncio.create_task(serve_one(reader, writer)))
 
-    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
-from tailrace_worker.provider import Finish, Piece, Usage
+from tailrace_worker.providers.base import Finish, Piece, Usage
 from tests.providers.wire import Client, adapter, asking, pieces_of, read, skipped, sse
 
 

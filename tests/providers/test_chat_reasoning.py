@@ -8,9 +8,9 @@ import pytest
 
 from tailrace import Answer, GenerationRequest
 from tailrace.events import Delta, Reasoning, ToolCall
-from tailrace_worker.providers import chat_wire as wire
-from tailrace_worker.providers.chat_input import body
-from tailrace_worker.providers.chat_reasoning import MAX_BYTES, GivenBack
+from tailrace_worker.providers.openai_chat import wire
+from tailrace_worker.providers.openai_chat.reasoning import MAX_BYTES, GivenBack
+from tailrace_worker.providers.openai_chat.request import body
 
 SIGNED = {"google": {"thought_signature": "c2ln"}}
 ALSO_SIGNED = {"google": {"thought_signature": "YWdhaW4="}}

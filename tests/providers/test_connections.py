@@ -18,9 +18,11 @@ from aiohttp.test_utils import TestServer
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.providers import http_client, open_providers, openai_sdk, opening
-from tailrace_worker.redirects import RedirectedElsewhere, stay_there
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers import open_providers, registry
+from tailrace_worker.providers.http import client
+from tailrace_worker.providers.http.redirects import RedirectedElsewhere, stay_there
+from tailrace_worker.providers.sdks import openai_sdk
 from tests.providers.wire import asking
 from tests.providers.wire_server import CERTIFICATE, SHORTEST, providers_at, serving
 
@@ -80,7 +82,7 @@ async def test_over_tls_calls_find_warm_connections_and_leave_them_so(
     tls.load_cert_chain(CERTIFICATE)
     doors = Doors(SHORTEST[kind])
     async with serving(doors.handle, monkeypatch, tls=tls), open_providers({}) as providers, warmed():
-        for _ in range(opening._WARM_CONNECTIONS + 1):
+        for _ in range(registry._WARM_CONNECTIONS + 1):
             assert Delta(text="Hi") in [piece async for piece in providers[kind].stream(asking(kind))]
 
     assert len(doors.calls) > len(doors.warmed)
@@ -92,7 +94,7 @@ async def test_each_address_is_warmed_once_however_many_providers_are_there(monk
     async with providers_at(doors.handle, monkeypatch), warmed():
         pass
 
-    assert len(set(doors.warmed)) == len(doors.warmed) == opening._WARM_CONNECTIONS
+    assert len(set(doors.warmed)) == len(doors.warmed) == registry._WARM_CONNECTIONS
 
 
 async def test_a_server_that_cannot_be_warmed_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +110,7 @@ async def test_a_server_that_cannot_be_warmed_hurts_nobody(monkeypatch: pytest.M
 async def test_a_connection_is_used_again_once_its_answer_is_finished(
     kind: ApiKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     doors = Doors(SHORTEST[kind])
     async with providers_at(doors.handle, monkeypatch) as providers:
         for _ in range(3):
@@ -149,7 +151,7 @@ async def test_an_answer_that_is_left_closes_its_connection_at_once(
 async def test_a_connection_that_is_closed_as_a_request_arrives_costs_no_try(
     way: str, kind: ApiKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     doors = Doors(SHORTEST[kind])
 
     async def handle(request: web.Request) -> web.Response:
@@ -172,8 +174,8 @@ async def test_a_request_that_is_not_answered_is_sent_twice_where_that_shows_at_
     kind: ApiKind, closed_seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes its time may have worked on it."""
-    monkeypatch.setattr(http_client, "_CLOSED_SECONDS", closed_seconds)
-    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    monkeypatch.setattr(client, "_CLOSED_SECONDS", closed_seconds)
+    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     doors = Doors(b"")
 
     async def handle(request: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.support import API_KINDS, ApiKind
+from tailrace.request.capabilities import API_KINDS, ApiKind
 from tests.providers.raw_server import CHUNKED, END, Peer, chunk, raw_providers
 from tests.providers.told_error import REQUEST, RETRY_INFO, refused, told
 from tests.providers.wire import asking

@@ -8,8 +8,8 @@ from anthropic.types import RawContentBlockDelta, RawContentBlockStartEvent, Raw
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
-from tailrace_worker.provider import Finish, Piece, Usage
-from tailrace_worker.providers import anthropic_wire
+from tailrace_worker.providers.anthropic import wire
+from tailrace_worker.providers.base import Finish, Piece, Usage
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.providers.kinds import kinds_of
 from tests.providers.wire import Client, adapter, asking, pieces_of, read, skipped, sse
@@ -255,9 +255,9 @@ async def test_an_error_in_place_of_an_answer_is_told(stream: bool) -> None:
 @pytest.mark.parametrize(
     ("vocabulary", "union"),
     [
-        (anthropic_wire.SAID, RawMessageStreamEvent),
-        (anthropic_wire.BLOCKS, RawContentBlockStartEvent.model_fields["content_block"].annotation),
-        (anthropic_wire.DELTAS, RawContentBlockDelta),
+        (wire.SAID, RawMessageStreamEvent),
+        (wire.BLOCKS, RawContentBlockStartEvent.model_fields["content_block"].annotation),
+        (wire.DELTAS, RawContentBlockDelta),
     ],
 )
 def test_everything_that_the_sdk_knows_is_known(vocabulary: Any, union: Any) -> None:

@@ -12,9 +12,10 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.provider import Provider
-from tailrace_worker.providers import open_providers, openai_sdk
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers import open_providers
+from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.sdks import openai_sdk
 from tailrace_worker.settings import ProviderEntry
 from tests.providers.wire import asking
 from tests.providers.wire_server import KEYS, OWNERS, SHORTEST, providers_at, serving

@@ -16,9 +16,9 @@ from anthropic.types.shared import ErrorObject
 from openai.types.responses import ResponseError
 
 from tailrace.errors import FailureCode
-from tailrace.support import API_KINDS
-from tailrace_worker.providers.event_stream import EventTooLarge
-from tailrace_worker.providers.failures import ErrorEvent
+from tailrace.request.capabilities import API_KINDS
+from tailrace_worker.providers.errors import ErrorEvent
+from tailrace_worker.providers.http.sse import EventTooLarge
 from tests.providers.kinds import kinds_of
 from tests.providers.told_error import REQUEST, RETRY_INFO, refused, told
 

@@ -13,10 +13,10 @@ import pytest
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, ToolCall
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.provider import Finish, Piece, Usage
-from tailrace_worker.providers import endpoint
-from tailrace_worker.providers.failures import Failures
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.errors import Failures
+from tailrace_worker.providers.http import call
 from tailrace_worker.providers.tool_calls import MAX_TOOL_CALLS
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, pieces_of, read, skipped, sse
@@ -266,7 +266,7 @@ async def test_a_whole_answer_has_a_largest_size(kind: ApiKind, monkeypatch: pyt
     body = json.dumps(WHOLES[kind]).encode()
     fits = Client([body], content_type="application/json")
     too_large = Client([body, b" "], content_type="application/json")
-    monkeypatch.setattr(endpoint, "MAX_BODY_BYTES", len(body))
+    monkeypatch.setattr(call, "MAX_BODY_BYTES", len(body))
 
     assert (await heard(kind, fits, stream=False))[1] is None
     _, error = await heard(kind, too_large, stream=False)
@@ -286,8 +286,8 @@ class Staying(httpx2.AsyncByteStream):
 
 @all_kinds
 async def test_a_finished_answer_waits_for_no_server(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "_REST_SECONDS", 0.05)
-    monkeypatch.setattr(endpoint, "_SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(call, "_REST_SECONDS", 0.05)
+    monkeypatch.setattr(call, "_SETTLE_SECONDS", 0.05)
     client = Client(())
     client.response.stream = Staying(TEXTS[kind] + LASTS[kind])
 
@@ -300,7 +300,7 @@ async def test_a_finished_answer_waits_for_no_server(kind: ApiKind, monkeypatch:
 
 @all_kinds
 async def test_a_finished_answer_reads_no_more_than_a_little(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "_MAX_REST_BYTES", 10 * len(TEXTS[kind]))
+    monkeypatch.setattr(call, "_MAX_REST_BYTES", 10 * len(TEXTS[kind]))
     done = b"data: [DONE]\n\n" if kind == "openai" else b""
     client = Client([TEXTS[kind], LASTS[kind] + done, *[TEXTS[kind]] * 20])
     pieces, error = await heard(kind, client)

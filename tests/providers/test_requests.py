@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tailrace.messages import PastReasoning
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.providers.responses_reasoning import item_of
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace.request.messages import PastReasoning
+from tailrace_worker.providers.openai_responses.reasoning import item_of
 from tests.providers.wire import sent
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}

@@ -9,9 +9,9 @@ from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
-from tailrace_worker.provider import Finish, Piece, Usage
-from tailrace_worker.providers import responses_wire
-from tailrace_worker.providers.responses_reasoning import item_of
+from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.openai_responses import wire
+from tailrace_worker.providers.openai_responses.reasoning import item_of
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.providers.kinds import kinds_of
 from tests.providers.wire import Client, adapter, asking, pieces_of, read, skipped, sse
@@ -394,10 +394,10 @@ async def test_an_event_of_a_wrong_shape_is_malformed(said: object) -> None:
     ("vocabulary", "union", "new"),
     [
         # Audio is refused before it is asked for.
-        (responses_wire.EVENTS, ResponseStreamEvent, {"response.audio.delta", "response.audio.transcript.delta"}),
+        (wire.EVENTS, ResponseStreamEvent, {"response.audio.delta", "response.audio.transcript.delta"}),
         # What a job does not carry, and only those get who ask for it in `extra`.
         (
-            responses_wire.ITEMS,
+            wire.ITEMS,
             ResponseOutputItem,
             {"additional_tools", "compaction", "mcp_approval_request", "mcp_approval_response", "program"},
         ),

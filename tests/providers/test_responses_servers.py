@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.errors import FailureCode
-from tailrace_worker.provider import Alive
+from tailrace_worker.providers.base import Alive
 from tests.providers.wire import sse
 from tests.providers.wire_case import WireCase, plain, streamed, wrong
 from tests.providers.wire_reading import cut, heard, reading, signs

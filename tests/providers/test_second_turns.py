@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tailrace import Answer, GenerationRequest
 from tailrace.events import Delta, Reasoning, Refusal, Started, ToolCall
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.providers import anthropic_input, chat_input, responses_input
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers.anthropic import request as anthropic_request
+from tailrace_worker.providers.openai_chat import request as openai_chat_request
+from tailrace_worker.providers.openai_responses import request as openai_responses_request
 from tests.providers.wire import asking, sent
 
 HI = {"role": "user", "content": "Hi"}
@@ -123,7 +125,9 @@ async def test_an_id_that_anthropic_refuses_is_replaced_in_the_call_and_in_its_r
 def test_an_id_that_openai_refuses_is_replaced_in_the_call_and_in_its_result() -> None:
     def sent_to(call_id: str, *, is_openais: bool) -> list[dict[str, Any]]:
         request = asking("openai", messages=calling("{}", call_id=call_id))
-        messages: list[dict[str, Any]] = chat_input.body(request, limit="max_tokens", is_openais=is_openais)["messages"]
+        messages: list[dict[str, Any]] = openai_chat_request.body(request, limit="max_tokens", is_openais=is_openais)[
+            "messages"
+        ]
         return messages
 
     said = sent_to("c" * 41, is_openais=True)
@@ -259,9 +263,9 @@ async def test_a_turn_that_was_paused_is_its_text_and_its_calls_to_others(kind: 
 
 
 BODIES: dict[ApiKind, Callable[[GenerationRequest], dict[str, Any]]] = {
-    "openai": partial(chat_input.body, limit="max_tokens", is_openais=False),
-    "openai-responses": responses_input.body,
-    "anthropic": anthropic_input.body,
+    "openai": partial(openai_chat_request.body, limit="max_tokens", is_openais=False),
+    "openai-responses": openai_responses_request.body,
+    "anthropic": anthropic_request.body,
 }
 Things: TypeAlias = st.SearchStrategy[Any]
 

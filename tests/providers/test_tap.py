@@ -9,11 +9,11 @@ import pytest
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
-from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Finish, Piece, Provider
-from tailrace_worker.providers import tap
-from tailrace_worker.providers.inflow import open_inflow
-from tailrace_worker.providers.tap import Tap
+from tailrace_worker.providers.base import Finish, Piece, Provider
+from tailrace_worker.providers.http import aiohttp_fast_path
+from tailrace_worker.providers.http.aiohttp_fast_path import Tap
+from tailrace_worker.providers.http.body import open_inflow
+from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tests.eventually import eventually
 from tests.providers.raw_server import CHUNKED, END, HEAD, Peer, chunk, raw_providers
 from tests.providers.test_connections import Doors
@@ -152,7 +152,7 @@ async def test_what_came_before_a_cut_is_read_though_nobody_read_then(
 
 async def test_who_does_not_read_is_sent_no_more_than_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = 0
-    pause = tap._TappedReader.pause
+    pause = aiohttp_fast_path._TappedReader.pause
     paused = asyncio.Event()
 
     def counted(self: Any) -> None:
@@ -168,7 +168,7 @@ async def test_who_does_not_read_is_sent_no_more_than_is_held(monkeypatch: pytes
             await peer.say(chunk(HI * 400))
         await peer.say(chunk(LAST), END)
 
-    monkeypatch.setattr(tap._TappedReader, "pause", counted)
+    monkeypatch.setattr(aiohttp_fast_path._TappedReader, "pause", counted)
     async with raw_providers(serve, monkeypatch) as providers, asyncio.timeout(20):
         pieces = stream(providers["openai"])
         assert await anext(pieces) == Delta(text="Hi")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailrace.support import API_KINDS, ApiKind
+from tailrace.request.capabilities import API_KINDS, ApiKind
 from tests.providers.wire import read, sse
 
 CHUNKS = 50

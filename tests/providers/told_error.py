@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from tailrace.errors import ProviderError
-from tailrace_worker.providers.failures import Failures
+from tailrace_worker.providers.errors import Failures
 
 REQUEST = httpx2.Request("POST", "https://provider.test/v1")
 RETRY_INFO: dict[str, object] = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "20.04466179s"}

@@ -9,14 +9,14 @@ from typing import Any
 import httpx2
 
 from tailrace.errors import ProviderError
-from tailrace.request import GenerationRequest
-from tailrace.support import ApiKind
-from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Alive, Piece, Provider
-from tailrace_worker.providers.anthropic_messages import AnthropicMessages
-from tailrace_worker.providers.failures import Failures
-from tailrace_worker.providers.openai_chat import OpenAIChat
-from tailrace_worker.providers.openai_responses import OpenAIResponses
+from tailrace.request.capabilities import ApiKind
+from tailrace.request.generation_request import GenerationRequest
+from tailrace_worker.providers.anthropic.adapter import AnthropicMessages
+from tailrace_worker.providers.base import Alive, Piece, Provider
+from tailrace_worker.providers.errors import Failures
+from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.openai_chat.adapter import OpenAIChat
+from tailrace_worker.providers.openai_responses.adapter import OpenAIResponses
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 ADAPTERS: dict[ApiKind, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from tailrace import GenerationRequest
 from tailrace.attempt_content import CalledTool
-from tailrace.support import ApiKind
+from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.json_decoder import members
 from tests.recorded.folded import Call
 

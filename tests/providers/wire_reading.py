@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tailrace.errors import ProviderError
-from tailrace.support import ApiKind
-from tailrace_worker.provider import Alive, Piece
+from tailrace.request.capabilities import ApiKind
+from tailrace_worker.providers.base import Alive, Piece
 from tests.providers.wire import EVENT_STREAM, Client, adapter, asking, pieces_of
 from tests.providers.wire_case import WireCase, called
 from tests.recorded.folded import Folded

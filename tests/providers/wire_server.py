@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tailrace.support import ApiKind
-from tailrace_worker.provider import Provider
+from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers import open_providers
+from tailrace_worker.providers.base import Provider
 from tailrace_worker.settings import ProviderEntry
 from tests.providers.wire import sse
 

@@ -7,7 +7,7 @@ from typing import Any
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, LengthFinishReasonError
 
-from tailrace_worker.provider import Usage
+from tailrace_worker.providers.base import Usage
 from tests.recorded.folded import Call
 
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 import httpx2
 import pytest
 
-from tailrace_worker.provider import Provider
-from tailrace_worker.providers import open_providers, opening
+from tailrace_worker.providers import open_providers, registry
+from tailrace_worker.providers.base import Provider
 from tests.recorded.replay import Replay, running_replay
 
 
@@ -26,8 +26,8 @@ async def providers(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> AsyncGen
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-replayed-anthropic")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", replay.url)
     # The server closes each connection after its answer without announcing it: one kept for the next call may be dead.
-    limits = httpx2.Limits(max_connections=opening._LIMITS.max_connections, keepalive_expiry=0)
-    monkeypatch.setattr(opening, "_LIMITS", limits)
-    monkeypatch.setattr(opening, "_WARM_CONNECTIONS", 0)
+    limits = httpx2.Limits(max_connections=registry._LIMITS.max_connections, keepalive_expiry=0)
+    monkeypatch.setattr(registry, "_LIMITS", limits)
+    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     async with open_providers({}) as providers:
         yield providers

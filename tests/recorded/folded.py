@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace.messages import PastReasoning
-from tailrace.request import GenerationRequest
-from tailrace_worker.provider import Alive, Finish, Piece, Usage
+from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.messages import PastReasoning
+from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.support import ApiKind
-from tailrace_worker.provider import Piece
-from tailrace_worker.providers import anthropic_messages, openai_chat, openai_responses
-from tailrace_worker.providers.event_stream import EventStreamDecoder
-from tailrace_worker.providers.failures import ErrorEvent
+from tailrace.request.capabilities import ApiKind
+from tailrace_worker.providers.anthropic import adapter as anthropic_adapter
+from tailrace_worker.providers.base import Piece
+from tailrace_worker.providers.errors import ErrorEvent
+from tailrace_worker.providers.http.sse import EventStreamDecoder
+from tailrace_worker.providers.openai_chat import adapter as openai_chat_adapter
+from tailrace_worker.providers.openai_responses import adapter as openai_responses_adapter
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.fuzz.event_streams import cut
 from tests.recorded.replay import Transcript, needed, transcripts
@@ -19,9 +21,9 @@ from tests.recorded.replay import Transcript, needed, transcripts
 needed()
 
 ADAPTERS: dict[ApiKind, Any] = {
-    "openai": openai_chat,
-    "openai-responses": openai_responses,
-    "anthropic": anthropic_messages,
+    "openai": openai_chat_adapter,
+    "openai-responses": openai_responses_adapter,
+    "anthropic": anthropic_adapter,
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.support import API_KINDS, ApiKind
-from tailrace_worker.provider import Alive, Piece, Provider
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers.base import Alive, Piece, Provider
 from tests.providers import wire
 from tests.recorded.folded import Folded, asking, read
 from tests.recorded.replay import Replay, needed, transcripts

@@ -9,8 +9,8 @@ import pytest
 from tailrace import Answer
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import FinishReason
-from tailrace.support import ApiKind
-from tailrace_worker.provider import Finish, Provider, Usage
+from tailrace.request.capabilities import ApiKind
+from tailrace_worker.providers.base import Finish, Provider, Usage
 from tests.providers import wire
 from tests.recorded import accumulated
 from tests.recorded.accumulated import Accumulated

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace, attempts
-from tailrace.attempts import Began, Gone, Over
-from tailrace.broker import Broker, open_redis
+from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Failed
-from tailrace.keys import Keys, arq_job
+from tailrace.protocol import attempts
+from tailrace.protocol.attempts import Began, Gone, Over
+from tailrace.protocol.keys import Keys, arq_job
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import BrokerRefused, BrokerUnavailable, InvalidSettings
-from tailrace.broker import Argument, Broker, open_redis
-from tailrace.causes import without_password
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.broker.causes import without_password
+from tailrace.broker.client import Argument, Broker, open_redis
+from tailrace_worker.processes.valkey import EmbeddedBroker
 
 CERTIFICATE: Final = Path(__file__).parents[1] / "providers" / "localhost.pem"
 SECRET: Final = "S3CRET"

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.cli import main
+from tailrace.cli.display.plain import PlainText
 from tailrace.cli.following import follow
-from tailrace.cli.plain import PlainText
 from tailrace.events import Cancelled, Completed, Delta, Failed, Reasoning, Started, StreamEvent, encode
-from tailrace.keys import Keys
+from tailrace.protocol.keys import Keys
 
 Say = Callable[..., Awaitable[None]]
 Capture = pytest.CaptureFixture[str]

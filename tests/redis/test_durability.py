@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tailrace import BrokerRefused, GenerationRequest, JobState, NotDurable, Tailrace, durability
-from tailrace.broker import Broker, open_redis
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace import BrokerRefused, GenerationRequest, JobState, NotDurable, Tailrace
+from tailrace.broker.client import Broker, open_redis
+from tailrace.protocol import durability
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 
 REQUEST = GenerationRequest.model_validate(

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as Unreachable
 
 from tailrace.errors import InfrastructureError, InvalidSettings
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker.processes.valkey import EmbeddedBroker
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,10 @@ from tailrace import (
     Tailrace,
 )
 from tailrace import job as job_module
-from tailrace.broker import Broker, open_redis
-from tailrace.endings import close
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Cancelled, Completed, Failed
-from tailrace.keys import Keys
+from tailrace.protocol.endings import close
+from tailrace.protocol.keys import Keys
 from tests.eventually import eventually
 from tests.proxy import Proxy
 
@@ -254,7 +254,7 @@ def read_one_and_hold_it(redis_url: str, prefix: str, holds: Any) -> None:
 async def test_the_consumer_of_a_killed_reader_is_removed_once_others_have_what_it_held(
     tailrace: Tailrace, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tailrace.endings._BLOCK_MS", 50)
+    monkeypatch.setattr("tailrace.protocol.endings._BLOCK_MS", 50)
     job_id = await end_one(tailrace)
     fork = multiprocessing.get_context("forkserver")
     holds = fork.Event()

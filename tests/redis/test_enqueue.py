@@ -20,10 +20,10 @@ from tailrace import (
     Settings,
     Tailrace,
 )
-from tailrace.broker import Broker
-from tailrace.enqueue import NewJob, _job_side  # pyright: ignore[reportPrivateUsage]
+from tailrace.broker.client import Broker
 from tailrace.events import Cancelled, decode
-from tailrace.keys import Keys, arq_job, new_job_id
+from tailrace.protocol.keys import Keys, arq_job, new_job_id
+from tailrace.protocol.queue import NewJob, _job_side
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

@@ -4,9 +4,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tailrace import GenerationRequest, InvalidRequest, JobState, QueueFull, RequestTooLarge, Settings, Tailrace
-from tailrace.broker import Broker, Command
-from tailrace.enqueue import NewJob, enqueue_many, withdraw
-from tailrace.keys import Keys, arq_job, new_job_id
+from tailrace.broker.client import Broker, Command
+from tailrace.protocol.keys import Keys, arq_job, new_job_id
+from tailrace.protocol.queue import NewJob, enqueue_many, withdraw
 
 REQUESTS = [
     GenerationRequest.model_validate(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tailrace import BrokerUnavailable, GenerationRequest, InvalidCursor, JobNotFound, Settings, Tailrace
+from tailrace.broker.wire import Wire, packed
 from tailrace.events import Completed, Delta, Started
-from tailrace.wire import Wire, packed
 from tests.eventually import eventually
 from tests.handwritten import HandwrittenStream
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tailrace import Fleet, GenerationRequest, QueueStatus, Settings, Tailrace
-from tailrace.broker import Broker, Command, open_redis
+from tailrace.broker.client import Broker, Command, open_redis
 from tailrace.cli import main
-from tailrace.fleet import beat_commands, leave_commands, serve_commands
-from tailrace.keys import Keys
+from tailrace.protocol.fleet import beat_commands, leave_commands, serve_commands
+from tailrace.protocol.keys import Keys
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from tailrace import (
     Tailrace,
     parallel,
 )
-from tailrace.broker import Broker, Command, open_redis
+from tailrace.broker.client import Broker, Command, open_redis
 from tailrace.events import Completed, Delta, Failed, Started, StreamEvent, encode
-from tailrace.keys import Keys
+from tailrace.protocol.keys import Keys
 from tests.eventually import eventually
 from tests.proxy import Proxy
 

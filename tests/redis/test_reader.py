@@ -13,14 +13,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace, cohort, look, rota
-from tailrace import reader as reader_module
-from tailrace.bells import Bells
-from tailrace.broker import Broker, open_redis
+from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace
+from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.wire import Wire
 from tailrace.events import Delta, Failed
-from tailrace.keys import BEGINNING, Keys, arq_job
-from tailrace.reader import Reader
-from tailrace.wire import Wire
+from tailrace.protocol.keys import BEGINNING, Keys, arq_job
+from tailrace.tailing import batch_read, groups, schedule
+from tailrace.tailing import reader as reader_module
+from tailrace.tailing.notifications import Bells
+from tailrace.tailing.reader import Reader
 from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 
@@ -53,7 +54,7 @@ async def connections(broker: Broker, name: str) -> int:
 
 
 async def test_a_ring_is_heard_at_once(job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rota, "_SWEEP_SECONDS", 3_600)
+    monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
     async with asyncio.timeout(10):
         async for event in job.tail():
             if event.type == "queued":
@@ -72,7 +73,7 @@ async def test_an_entry_whose_ring_got_lost_is_found_by_the_sweep(job: Job, stre
 async def test_what_is_appended_before_the_subscription_stands_is_not_missed(
     job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rota, "_SWEEP_SECONDS", 3_600)
+    monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
     caught_up = asyncio.Event()
     held_back: list[Callable[[], None]] = []
     subscribe = Bells.subscribe
@@ -183,7 +184,7 @@ async def test_leaving_a_tail_at_any_point_frees_everything(
 async def test_a_tail_that_is_opened_after_the_client_was_closed_hears_its_bell(
     settings: Settings, job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rota, "_SWEEP_SECONDS", 3_600)
+    monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
     tailrace = Tailrace.connect(**settings.model_dump())
     async with (
         asyncio.timeout(10),
@@ -204,7 +205,7 @@ async def test_a_tail_that_is_opened_after_the_client_was_closed_hears_its_bell(
 async def test_a_tail_that_empties_its_inbox_while_others_are_still_handed_what_filled_it_is_in_one_place(
     job: Job, stream: HandwrittenStream, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cohort, "_WOKEN_AT_ONCE", 1)
+    monkeypatch.setattr(groups, "_WOKEN_AT_ONCE", 1)
     await stream.append("1-2", STARTED)
     await stream.append_deltas(3, 1_672)
 
@@ -455,7 +456,7 @@ def test_any_interleaving_yields_to_each_tail_what_is_behind_its_cursor(
 
     with pytest.MonkeyPatch.context() as patch:
         # Between any two tails that are woken everybody else may do something.
-        patch.setattr(cohort, "_WOKEN_AT_ONCE", 1)
+        patch.setattr(groups, "_WOKEN_AT_ONCE", 1)
         asyncio.run(play())
 
 
@@ -476,8 +477,8 @@ async def test_a_read_of_many_late_tails_is_bounded_in_bytes(
         await stream.append("1-20", ENDING)
     brought: list[int] = []
 
-    async def counted(wire: Wire, cohorts: Any, **given: Any) -> list[look.Found]:
-        found = await look.look(wire, cohorts, **given)
+    async def counted(wire: Wire, cohorts: Any, **given: Any) -> list[batch_read.Found]:
+        found = await batch_read.look(wire, cohorts, **given)
         brought.append(sum(len(part) for each in found for _, flat in each.entries for part in flat))
         return found
 

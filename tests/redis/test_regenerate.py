@@ -18,13 +18,13 @@ from tailrace import (
     Tailrace,
     Verdict,
 )
-from tailrace.attempts import begin
-from tailrace.broker import Broker, open_redis
-from tailrace.cli import regenerate
-from tailrace.endings import close
-from tailrace.enqueue import enqueue
+from tailrace.broker.client import Broker, open_redis
+from tailrace.cli.commands import regenerate
 from tailrace.events import Cancelled, Completed, Started, encode
-from tailrace.keys import Keys
+from tailrace.protocol.attempts import begin
+from tailrace.protocol.endings import close
+from tailrace.protocol.keys import Keys
+from tailrace.protocol.queue import enqueue
 
 REQUEST = GenerationRequest.model_validate(
     {
@@ -127,7 +127,7 @@ async def test_the_new_job_names_the_old_one_from_the_first_on(
             patched.setattr(Broker, "call", dies)
             return job_id
 
-        patched.setattr("tailrace.enqueue.enqueue", enqueued)
+        patched.setattr("tailrace.protocol.queue.enqueue", enqueued)
         with pytest.raises(BrokerUnavailable):
             await job.regenerate()
     _, again = await broker.call("ZRANGE", keys.queue("slow"), 0, -1)

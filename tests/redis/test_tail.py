@@ -19,13 +19,13 @@ from tailrace import (
     JobNotFound,
     Settings,
     Tailrace,
-    reader,
 )
 from tailrace.answer import Snapshot
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.wire import Wire
 from tailrace.events import Delta, Gap, Reasoning, Started
-from tailrace.keys import EntryId, Keys
-from tailrace.wire import Wire
+from tailrace.protocol.keys import EntryId, Keys
+from tailrace.tailing import reader
 from tests.eventually import eventually
 from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.proxy import Proxy

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import (
     Cancelled,
     Completed,
@@ -23,8 +23,8 @@ from tailrace.events import (
     ToolCall,
     encode,
 )
-from tailrace.keys import Keys
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.protocol.keys import Keys
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 from tests.terminal import at_terminal
 

@@ -10,10 +10,11 @@ from typing import TypeAlias
 
 import pytest
 
-from tailrace import BrokerRefused, BrokerUnavailable, liveness
-from tailrace.broker import open_redis
-from tailrace.wire import Wire, packed
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace import BrokerRefused, BrokerUnavailable
+from tailrace.broker import liveness
+from tailrace.broker.client import open_redis
+from tailrace.broker.wire import Wire, packed
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.eventually import eventually
 
 PING = packed("PING")

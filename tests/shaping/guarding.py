@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tailrace import ProviderError
 from tailrace.events import Delta, Reasoning, Refusal
-from tailrace_worker.provider import Finish, Piece
-from tailrace_worker.shaping.texts import Text
+from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.shaping.guards.texts import Text
 
 Cuts: TypeAlias = list[int]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from tailrace_worker.shaping.search import Rule
+from tailrace_worker.shaping.guards.search import Rule
 from tests.shaping.expressions import Expression
 
 

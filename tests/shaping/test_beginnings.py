@@ -7,7 +7,7 @@ import re2  # type: ignore[import-untyped]
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from tailrace_worker.shaping.beginnings import Unsupported, taken_apart
+from tailrace_worker.shaping.guards.beginnings import Unsupported, taken_apart
 from tests.shaping.expressions import ALPHABET, Expression, expressions, texts_that_may_match
 
 

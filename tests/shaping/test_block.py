@@ -4,10 +4,10 @@ from hypothesis import given, settings
 
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Reasoning
-from tailrace.guards import Block, Kind
-from tailrace_worker.shaping.block import block
-from tailrace_worker.shaping.compiling import rules_of
-from tailrace_worker.shaping.kinds import sought
+from tailrace.request.guards import Block, Kind
+from tailrace_worker.shaping.guards.block import block
+from tailrace_worker.shaping.guards.compiling import rules_of
+from tailrace_worker.shaping.guards.kinds import sought
 from tests.shaping.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, text_of
 from tests.shaping.sought import found, texts_with_something_in_them
 

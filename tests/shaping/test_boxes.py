@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailrace.events import Box, Delta, Notice, Reasoning, ToolCall
-from tailrace_worker.provider import Piece, Usage
+from tailrace_worker.providers.base import Piece, Usage
 from tailrace_worker.shaping.boxes import _Scanner, boxes
 from tests.shaping.guarding import STOP, Cuts, cut, cuts
 from tests.work import lines_run

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from tailrace import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace.shaping import Buffering
-from tailrace_worker.provider import Piece, Usage
+from tailrace.request.limits import Buffering
+from tailrace_worker.providers.base import Piece, Usage
 from tailrace_worker.shaping.buffer import buffer
 from tests.shaping.guarding import STOP, cut, cuts
 from tests.shaping.virtual_time import now, run

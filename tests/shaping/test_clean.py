@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import Delta, Reasoning, ToolCall
-from tailrace_worker.provider import Piece, Usage
-from tailrace_worker.shaping.clean import clean, cleaned
+from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.shaping.guards.clean import clean, cleaned
 from tests.shaping.guarding import KINDS, STOP, Cuts, Source, broken_text, cut, cuts, deltas, drained, read, text_of
 
 KEPT_CONTROLS = "\t\n\r"

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from tailrace import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace.shaping import Timeouts
-from tailrace_worker.provider import Alive, Piece, Usage
+from tailrace.request.limits import Timeouts
+from tailrace_worker.providers.base import Alive, Piece, Usage
 from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tests.shaping.guarding import STOP
 from tests.shaping.virtual_time import now, run

@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 from tailrace import GenerationRequest, InvalidRequest, ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice, Reasoning
-from tailrace.guards import Guard, Guards
-from tailrace_worker.provider import Finish, Piece
-from tailrace_worker.shaping.compiling import rules_of
-from tailrace_worker.shaping.guards import guarded, shielded
-from tailrace_worker.shaping.moderate import ModerationFailed, Verdict
+from tailrace.request.guards import Guard, Guards
+from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.shaping.guards.apply import guarded, shielded
+from tailrace_worker.shaping.guards.compiling import rules_of
+from tailrace_worker.shaping.guards.moderate import ModerationFailed, Verdict
 from tests.shaping.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, text_of
 
 EMAIL: Guard = {"type": "redact", "kinds": ["email"]}

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import Delta, Reasoning, Refusal, ToolCall
-from tailrace_worker.provider import Finish, Piece, Usage
-from tailrace_worker.shaping.max_chars import max_chars
+from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.shaping.guards.max_chars import max_chars
 from tests.shaping.guarding import STOP, Cuts, Source, broken_text, cuts, deltas, drained, read, text_of
 
 CUT = Finish(reason="length", provider_reason="max_chars")

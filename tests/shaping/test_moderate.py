@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tailrace import ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace_worker.provider import Piece, Usage
-from tailrace_worker.shaping.moderate import NOT_MODERATED, Moderation, ModerationFailed, Verdict, moderate
-from tailrace_worker.shaping.openai_moderation import OpenAIModeration
+from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.shaping.guards.moderate import NOT_MODERATED, Moderation, ModerationFailed, Verdict, moderate
+from tailrace_worker.shaping.guards.openai_moderation import OpenAIModeration
 from tailrace_worker.simulator import Simulator
 from tests.shaping.guarding import KINDS, STOP, Cuts, Source, cuts, deltas, drained, read, text_of
 from tests.simulator.clients import openai_client

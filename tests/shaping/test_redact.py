@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from tailrace import InvalidRequest
 from tailrace.events import Delta, Notice, Reasoning, ToolCall
-from tailrace.guards import Kind, Redact
-from tailrace_worker.provider import Piece, Usage
-from tailrace_worker.shaping.compiling import rules_of
-from tailrace_worker.shaping.kinds import PATTERN, sought
-from tailrace_worker.shaping.phones import COMMON_REGIONS
-from tailrace_worker.shaping.redact import redact
-from tailrace_worker.shaping.search import MAX_MATCH_BYTES, Rule, Rules, Search
+from tailrace.request.guards import Kind, Redact
+from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.shaping.guards.compiling import rules_of
+from tailrace_worker.shaping.guards.kinds import PATTERN, sought
+from tailrace_worker.shaping.guards.phones import COMMON_REGIONS
+from tailrace_worker.shaping.guards.redact import redact
+from tailrace_worker.shaping.guards.search import MAX_MATCH_BYTES, Rule, Rules, Search
 from tests.shaping.expressions import Expression, expressions, texts_that_may_match
 from tests.shaping.guarding import KINDS, STOP, Cuts, Source, broken_text, cuts, deltas, drained, read, text_of
 from tests.shaping.sought import found, redacted, texts_with_something_in_them

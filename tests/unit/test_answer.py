@@ -4,7 +4,7 @@ import pytest
 
 from tailrace import Answer, EntryId, GenerationRequest, Snapshot, Usage
 from tailrace.events import Completed, Delta, Failed, Gap, Notice, Queued, Reasoning, Refusal, Started, ToolCall
-from tailrace.keys import BEGINNING
+from tailrace.protocol.keys import BEGINNING
 
 
 def started(attempt: int, *, continues: bool = False) -> Started:

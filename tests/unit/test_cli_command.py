@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from tailrace.cli import command_line, main
-from tailrace.cli.controls import is_dumb
+from tailrace.cli import app, main
+from tailrace.cli.tty.control_characters import is_dumb
 from tailrace.errors import TailraceError
 
 JOB = "hX3vJ0c2TqK9bWm5yRzA1g"
@@ -59,7 +59,7 @@ def install(monkeypatch: pytest.MonkeyPatch, verb: Verb) -> None:
         return [entry_point] if group == entry_point.group else []
 
     monkeypatch.setitem(sys.modules, verb.__name__, verb)
-    monkeypatch.setattr(command_line, "entry_points", entry_points)
+    monkeypatch.setattr(app, "entry_points", entry_points)
 
 
 def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() -> None:
@@ -107,7 +107,7 @@ def test_every_verb_is_on_the_line_of_its_summary(
     monkeypatch.setenv("COLUMNS", "0")
     assert command("--help") == 0
     lines = capsys.readouterr().out.splitlines()
-    _, verbs = command_line.build_parser()
+    _, verbs = app.build_parser()
     for name, verb in verbs.items():
         assert any(re.match(rf"    {name} +{verb.SUMMARY[:40]}", line) for line in lines)
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from tailrace import EntryId, Job, Tailrace
-from tailrace.cli.display import open_display, short_names
-from tailrace.cli.output import JsonLines
-from tailrace.cli.plain import PlainLines, PlainText
+from tailrace.cli.display.choice import open_display, short_names
+from tailrace.cli.display.json_lines import JsonLines
+from tailrace.cli.display.plain import PlainLines, PlainText
 from tailrace.events import (
     Cancelled,
     Completed,
@@ -157,7 +157,7 @@ def test_what_is_no_terminal_or_has_no_rich_gets_plain_text(monkeypatch: pytest.
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(open_display([JOB]), PlainText)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr("tailrace.cli.display.find_spec", lambda _: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    monkeypatch.setattr("tailrace.cli.display.choice.find_spec", lambda _: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
     assert isinstance(open_display([JOB]), PlainText)
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from tailrace.cli.controls import visible
-from tailrace.cli.terminal import page
-from tailrace.cli.terminal.page import Page
-from tailrace.cli.terminal.parts import MarkdownPart
+from tailrace.cli.display import page
+from tailrace.cli.display.page import Page
+from tailrace.cli.display.parts import MarkdownPart
+from tailrace.cli.tty.control_characters import visible
 from tailrace.render import MarkdownStream
 
 

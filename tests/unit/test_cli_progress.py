@@ -2,7 +2,7 @@
 
 import pytest
 
-from tailrace.cli.terminal.progress import Progress
+from tailrace.cli.display.progress import Progress
 from tailrace.events import Delta, Queued, Reasoning, Started, ToolCall
 
 WIDE = 200

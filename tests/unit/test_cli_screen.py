@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from tailrace.cli.terminal import screen
-from tailrace.cli.terminal.screen import Screen
+from tailrace.cli.tty import screen
+from tailrace.cli.tty.screen import Screen
 
 COUNT = 50
 

@@ -7,7 +7,7 @@ import pytest
 from tailrace import GenerationRequest, ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Reasoning
-from tailrace_worker.course import Course
+from tailrace_worker.attempt.plan import Course
 
 CUT = ProviderError("Acme broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
 QUOTA = ProviderError("Acme wants money.", code=FailureCode.PROVIDER_QUOTA_EXCEEDED, retryable=False)

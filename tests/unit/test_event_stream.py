@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailrace_worker.providers.event_stream import EventStreamDecoder, EventTooLarge, ServerSentEvent
+from tailrace_worker.providers.http.sse import EventStreamDecoder, EventTooLarge, ServerSentEvent
 from tests.fuzz.event_streams import chunks, cut, events_of, largest_event_bytes
 
 MIB = 1024 * 1024

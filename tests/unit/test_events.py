@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import Box, Completed, Delta, Failed, Started, StreamEvent, ToolCall, decode, encode, pairs
-from tailrace.keys import EntryId
+from tailrace.protocol.keys import EntryId
 
 EVENTS: list[StreamEvent] = [
     Started(at=1, attempt=2, provider="openai", model="gpt-5", worker="w", reason="worker_lost", continues=True),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tailrace.guards import Guards
-from tailrace.patterns import unfolded_chars
+from tailrace.request.guards import Guards
+from tailrace.request.patterns import unfolded_chars
 
 DOOR: TypeAdapter[Any] = TypeAdapter(Guards)
 

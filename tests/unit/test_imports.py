@@ -26,7 +26,12 @@ def loaded_by(program: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "program",
-    [EVERYTHING, "import tailrace.cli.command_line", "import tailrace.cli.enqueue", "import tailrace.cli.tail"],
+    [
+        EVERYTHING,
+        "import tailrace.cli.app",
+        "import tailrace.cli.commands.enqueue",
+        "import tailrace.cli.commands.tail",
+    ],
 )
 def test_importing_the_light_side_loads_no_worker_and_no_provider_sdk(program: str) -> None:
     loaded = loaded_by(program)

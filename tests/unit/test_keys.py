@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import EntryId, InvalidCursor, InvalidJobId
-from tailrace.keys import Keys, checked_job_id, new_job_id
+from tailrace.protocol.keys import Keys, checked_job_id, new_job_id
 
 
 def test_a_new_id_is_an_id_and_never_twice_the_same() -> None:

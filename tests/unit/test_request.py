@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from tailrace import Fallback, GenerationRequest, InvalidRequest, RequestTooLarge
-from tailrace.problems import described
+from tailrace.request.validation import described
 
 GOOD: dict[str, Any] = {
     "provider": "anthropic",

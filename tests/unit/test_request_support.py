@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tailrace import GenerationRequest
-from tailrace.support import API_KINDS, ApiKind, builtin_kind, unsupported
+from tailrace.request.capabilities import API_KINDS, ApiKind, builtin_kind, unsupported
 
 PNG = {"type": "image", "url": "https://example.com/a.png"}
 TOOL: dict[str, Any] = {"name": "now"}

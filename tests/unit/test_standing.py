@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tailrace_worker.standing import Standing
+from tailrace_worker.queueing.takeover_gate import Standing
 
 
 class Clock:

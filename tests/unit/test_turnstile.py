@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tailrace_worker.turnstile import Turnstile
+from tailrace_worker.attempt.turnstile import Turnstile
 
 
 async def test_between_two_that_come_through_all_others_get_their_turn() -> None:

@@ -12,12 +12,12 @@ import pytest
 from tailrace import GenerationRequest, Tailrace
 from tailrace.answer import Answer
 from tailrace.events import Completed, Failed
-from tailrace.keys import arq_retry
-from tailrace_worker import calls
-from tailrace_worker.calls import Calls
+from tailrace.protocol.keys import arq_retry
+from tailrace_worker.attempt import calls
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
-from tailrace_worker.provider import Provider
-from tailrace_worker.throttle import Throttle
+from tailrace_worker.providers.base import Provider
 from tests.providers.raw_server import Peer, raw_providers
 from tests.providers.wire_case import WireCase, called, wrong
 

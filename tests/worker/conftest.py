@@ -8,20 +8,20 @@ from signal import Signals
 import pytest
 
 from tailrace import GenerationRequest, Settings
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Delta
-from tailrace.keys import Keys
-from tailrace_worker.calls import Calls
-from tailrace_worker.cancellation import CancelPoll
-from tailrace_worker.claiming import StreamWorker
+from tailrace.protocol.keys import Keys
+from tailrace_worker.app import arq_function
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.cancel_poll import CancelPoll
+from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
-from tailrace_worker.leases import Leases
-from tailrace_worker.provider import Finish, Piece
-from tailrace_worker.publisher import Publisher
+from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.publishing.publisher import Publisher
+from tailrace_worker.queueing.claiming import StreamWorker
+from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.shaping.moderate import Verdict
-from tailrace_worker.throttle import Throttle
-from tailrace_worker.worker import arq_function
+from tailrace_worker.shaping.guards.moderate import Verdict
 
 OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
 

@@ -2,11 +2,12 @@
 
 import asyncio
 
-from tailrace import Event, Job, attempts
-from tailrace.attempts import Began
+from tailrace import Event, Job
 from tailrace.events import Delta
+from tailrace.protocol import attempts
+from tailrace.protocol.attempts import Began
 from tailrace_worker.generation import Generations
-from tailrace_worker.stream_writer import StreamLost
+from tailrace_worker.publishing.stream_writer import StreamLost
 
 
 async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:

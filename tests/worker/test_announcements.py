@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tailrace import BrokerRefused, BrokerUnavailable, GenerationRequest, Tailrace, endings
+from tailrace import BrokerRefused, BrokerUnavailable, GenerationRequest, Tailrace
 from tailrace import job as job_module
-from tailrace.endings import JobEnding, announcement
+from tailrace.protocol import endings
+from tailrace.protocol.endings import JobEnding, announcement
 from tailrace_worker.generation import Generations
 from tests.worker.conftest import running_worker
 

@@ -15,9 +15,9 @@ from arq.worker import func
 
 from tailrace import Event, FailureCode, GenerationRequest, InvalidRequest, JobNotFound, Settings, Tailrace
 from tailrace.events import Failed
-from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
-from tailrace_worker.body import to_json
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
 from tailrace_worker.generation import Generations
+from tailrace_worker.queueing.job_body import to_json
 from tests.eventually import eventually
 from tests.worker.conftest import Puppet, running_worker
 

@@ -20,9 +20,9 @@ from arq.version import VERSION
 from arq.worker import Function, Worker, func
 
 from tailrace import Settings
-from tailrace.keys import arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
-from tailrace_worker.body import to_json
-from tailrace_worker.claiming import StreamWorker
+from tailrace.protocol.keys import arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace_worker.queueing.claiming import StreamWorker
+from tailrace_worker.queueing.job_body import to_json
 
 JOB: Final = "x" * 22
 BODY: Final[dict[str, Any]] = {"t": None, "f": "generate", "a": [], "k": {}, "et": 1}

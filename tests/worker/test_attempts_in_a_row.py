@@ -10,9 +10,9 @@ from arq import Retry
 from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import BrokerUnavailable, FailureCode
 from tailrace.events import Completed, Delta, Failed, Notice, Reasoning, Started
-from tailrace.keys import arq_retry
+from tailrace.protocol.keys import arq_retry
 from tailrace_worker.generation import Generations
-from tailrace_worker.provider import Finish
+from tailrace_worker.providers.base import Finish
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 from tests.worker.streams import begin, ignore, read, texts

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tailrace import BrokerUnavailable, GenerationRequest, Tailrace
-from tailrace.broker import Broker, Command
-from tailrace_worker import beat
-from tailrace_worker.beat import beating
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace.broker.client import Broker, Command
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing import heartbeat
+from tailrace_worker.queueing.heartbeat import beating
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
@@ -22,7 +22,7 @@ async def test_a_worker_tells_what_it_does_while_it_lives(
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(beat, "_BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "_BEAT_SECONDS", 0.01)
 
     async def runs(number: int) -> bool:
         workers = (await tailrace.fleet()).workers
@@ -48,7 +48,7 @@ async def test_a_worker_tells_what_it_does_while_it_lives(
 async def test_a_redis_that_is_away_stops_no_beat(
     tailrace: Tailrace, open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat, "_BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "_BEAT_SECONDS", 0.01)
     tries: list[int] = []
     pipeline = Broker.pipeline
 
@@ -72,7 +72,7 @@ async def test_a_redis_that_is_away_stops_no_beat(
 async def test_nobody_waits_for_a_worker_to_take_its_name_away(
     open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beat, "_LEAVE_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "_LEAVE_SECONDS", 0.01)
 
     async def hangs(*_: object) -> None:
         await asyncio.Event().wait()

@@ -8,7 +8,7 @@ from tailrace import GenerationRequest, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.large import LargeTurns
+from tailrace_worker.providers.http.large import LargeTurns
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 from tests.worker.streams import begin, ignore, read, texts
 

@@ -10,10 +10,10 @@ import pytest
 from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Failed
-from tailrace_worker import calls
+from tailrace_worker.attempt import calls
 from tailrace_worker.generation import Generations
-from tailrace_worker.provider import Usage
-from tailrace_worker.providers.failures import Failures
+from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.errors import Failures
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import texts
 

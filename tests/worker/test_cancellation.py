@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tailrace_worker.cancellation import CancelRequested
+from tailrace_worker.attempt.cancel_poll import CancelRequested
+from tailrace_worker.cancel_scope import Interruptible
 from tailrace_worker.generation import Generations
-from tailrace_worker.interruption import Interruptible
 
 
 async def test_a_job_that_is_over_before_the_tick_is_not_asked_for(

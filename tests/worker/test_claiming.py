@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Event
-from tailrace.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
-from tailrace_worker.claims import (
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
+from tailrace_worker.generation import Generations
+from tailrace_worker.queueing.claims import (
     Claim,
     Claimed,
     claim_command,
@@ -24,7 +25,6 @@ from tailrace_worker.claims import (
     release_command,
     renew_command,
 )
-from tailrace_worker.generation import Generations
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 from tests.worker.streams import read

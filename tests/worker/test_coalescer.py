@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailrace_worker.coalescer import Coalescer
+from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tests.eventually import eventually
 
 

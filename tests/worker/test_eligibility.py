@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from tailrace import BrokerUnavailable, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Event, Failed, Started
-from tailrace.fleet import beat_commands, leave_commands
-from tailrace.keys import Keys, arq_in_progress, arq_job, arq_retry, new_job_id
-from tailrace_worker import eligibility
-from tailrace_worker.beat import beating
-from tailrace_worker.calls import Calls
-from tailrace_worker.claims import Claim
+from tailrace.protocol.fleet import beat_commands, leave_commands
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_retry, new_job_id
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
-from tailrace_worker.provider import Provider, Unconfigured
-from tailrace_worker.throttle import Throttle
+from tailrace_worker.providers.base import Provider, Unconfigured
+from tailrace_worker.queueing import eligibility
+from tailrace_worker.queueing.claims import Claim
+from tailrace_worker.queueing.heartbeat import beating
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 

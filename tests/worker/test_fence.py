@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from tailrace import GenerationRequest, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.wire import Wire
 from tailrace.events import Completed, Delta
-from tailrace.wire import Wire
 from tailrace_worker.generation import Generations
-from tailrace_worker.stream_writer import Fenced, StreamDeleted, StreamLost
+from tailrace_worker.publishing.stream_writer import Fenced, StreamDeleted, StreamLost
 from tests.proxy import Proxy
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import begin, ignore, read, texts

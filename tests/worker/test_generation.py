@@ -17,17 +17,16 @@ from tailrace import (
     ProviderError,
     Settings,
     Tailrace,
-    attempts,
-    endings,
 )
-from tailrace.attempts import Carried
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode
 from tailrace.events import Cancelled, Completed, Event, Failed
-from tailrace.keys import Keys, arq_retry, new_job_id
-from tailrace_worker.claims import Claim
+from tailrace.protocol import attempts, endings
+from tailrace.protocol.attempts import Carried
+from tailrace.protocol.keys import Keys, arq_retry, new_job_id
 from tailrace_worker.generation import Generations
-from tailrace_worker.provider import Usage
+from tailrace_worker.providers.base import Usage
+from tailrace_worker.queueing.claims import Claim
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 

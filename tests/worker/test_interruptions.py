@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Settings, Tailrace
-from tailrace.broker import Broker, open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode
 from tailrace.events import Box, Completed, Failed, Notice, Reasoning, Started
-from tailrace.keys import Keys, arq_in_progress, arq_retry
-from tailrace_worker import calls
-from tailrace_worker.claims import claim_command, new_token, read_claimed
-from tailrace_worker.course import FALLBACK
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_retry
+from tailrace_worker.attempt import calls
+from tailrace_worker.attempt.plan import FALLBACK
+from tailrace_worker.queueing.claims import claim_command, new_token, read_claimed
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 from tests.worker.streams import texts

@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace
-from tailrace.keys import Keys
-from tailrace_worker import leases
-from tailrace_worker.claims import claim_command
+from tailrace.protocol.keys import Keys
+from tailrace_worker.queueing import leases
+from tailrace_worker.queueing.claims import claim_command
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 LEASE_SECONDS = 1.0

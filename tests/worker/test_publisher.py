@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from tailrace import GenerationRequest, Job, Settings, Tailrace, liveness
+from tailrace import GenerationRequest, Job, Settings, Tailrace
+from tailrace.broker import liveness
+from tailrace.broker.wire import Wire, packed
 from tailrace.errors import BrokerRefused, BrokerUnavailable
 from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
-from tailrace.wire import Wire, packed
-from tailrace_worker import publisher
 from tailrace_worker.generation import Generations
-from tailrace_worker.publisher import Publisher
-from tailrace_worker.stream_writer import ENTRY_BYTES, Fenced, StreamDeleted, StreamLost
+from tailrace_worker.publishing import publisher
+from tailrace_worker.publishing.publisher import Publisher
+from tailrace_worker.publishing.stream_writer import ENTRY_BYTES, Fenced, StreamDeleted, StreamLost
 from tests.eventually import eventually
 from tests.proxy import Proxy
 from tests.worker.conftest import OpenGenerations, Puppet
@@ -88,7 +89,7 @@ async def test_time_does_not_count_while_redis_is_away(
         writer.write(Delta(text="one"))
         await writer.settled()
         now = asyncio.get_running_loop().time()
-        monkeypatch.setattr("tailrace_worker.publisher.time.monotonic", lambda: now + 3_600)
+        monkeypatch.setattr("tailrace_worker.publishing.publisher.time.monotonic", lambda: now + 3_600)
         publisher._forget()
         assert len(writer.landed) == 2
 

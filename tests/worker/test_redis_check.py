@@ -13,12 +13,12 @@ from typing import Any, Final
 import pytest
 
 from tailrace import BrokerRefused, GenerationRequest, Tailrace
-from tailrace.broker import Broker, open_redis
-from tailrace.keys import Keys
-from tailrace_worker import redis_check
-from tailrace_worker.beat import beating
-from tailrace_worker.embedded import EmbeddedBroker
-from tailrace_worker.redis_check import RedisCheck, RedisUnfit
+from tailrace.broker.client import Broker, open_redis
+from tailrace.protocol.keys import Keys
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing import redis_check
+from tailrace_worker.queueing.heartbeat import beating
+from tailrace_worker.queueing.redis_check import RedisCheck, RedisUnfit
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 

@@ -54,7 +54,7 @@ async def test_a_job_whose_ending_is_held_up_for_longer_than_arq_waits_gets_it_a
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tailrace_worker.worker._TIMEOUT_MARGIN_SECONDS", -0.5)
+    monkeypatch.setattr("tailrace_worker.app._TIMEOUT_MARGIN_SECONDS", -0.5)
     monkeypatch.setattr("tailrace_worker.generation._HAND_OVER_SECONDS", 0.1)
     job = await tailrace.enqueue(request_)
     puppet.finish()

@@ -11,10 +11,10 @@ from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailr
 from tailrace.errors import FailureCode
 from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
-from tailrace_worker.provider import Usage
-from tailrace_worker.shaping import compiling
-from tailrace_worker.shaping.moderate import Verdict
-from tailrace_worker.shaping.search import Rules
+from tailrace_worker.providers.base import Usage
+from tailrace_worker.shaping.guards import compiling
+from tailrace_worker.shaping.guards.moderate import Verdict
+from tailrace_worker.shaping.guards.search import Rules
 from tests.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet
 from tests.worker.streams import read, texts

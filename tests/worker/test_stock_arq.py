@@ -17,10 +17,10 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.utils import args_to_string
 
 from tailrace import BrokerUnavailable, GenerationRequest, Job, Settings, Tailrace
-from tailrace.keys import arq_in_progress, arq_job, arq_result, arq_retry
+from tailrace.protocol.keys import arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace_worker import stock_arq
-from tailrace_worker.body import to_json
-from tailrace_worker.embedded import EmbeddedBroker
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing.job_body import to_json
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.simulator import Simulator
 from tests.eventually import eventually

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tailrace import BrokerUnavailable, Settings
-from tailrace.broker import Broker, open_redis
-from tailrace.keys import Keys
-from tailrace_worker.throttle import Throttle
+from tailrace.broker.client import Broker, open_redis
+from tailrace.protocol.keys import Keys
+from tailrace_worker.attempt.rate_limits import Throttle
 
 MILL = ("openai", "mill")
 OTHER = ("openai", "other")

@@ -9,11 +9,11 @@ import pytest
 from tailrace import GenerationRequest, ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice
-from tailrace_worker.calls import Calls
-from tailrace_worker.course import Course
-from tailrace_worker.provider import Finish, Piece
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.rate_limits import Target, Throttle
+from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.throttle import Target, Throttle
 from tests.shaping.virtual_time import now, run
 
 CUT = ProviderError("Acme broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)

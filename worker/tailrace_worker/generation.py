@@ -11,35 +11,35 @@ from typing import Any, Final, TypeAlias, cast
 
 from arq import Retry
 
-from tailrace import attempts, endings
-from tailrace.attempts import Began, Behind, Carried, Gone, Over, Resumed
-from tailrace.broker import Broker
-from tailrace.endings import JobEnding
+from tailrace.broker.client import Broker
+from tailrace.broker.outage import Dependent
 from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, NewerRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
-from tailrace.frames import told_by_frames
-from tailrace.keys import Keys, arq_retry, checked_job_id
-from tailrace.outage import Dependent
-from tailrace.request import GenerationRequest
-from tailrace_worker.beside import beside_the_loop
-from tailrace_worker.body import Sealed
-from tailrace_worker.calls import Calls
-from tailrace_worker.cancellation import CancelPoll, CancelRequested
-from tailrace_worker.claims import Claim, next_attempt_command
-from tailrace_worker.course import Course
-from tailrace_worker.interruption import AttemptLost, Interruptible
-from tailrace_worker.leases import Leases
-from tailrace_worker.meter import Measured, Meter
-from tailrace_worker.provider import Finish, Piece
-from tailrace_worker.publisher import Publisher
-from tailrace_worker.relay import Relay
+from tailrace.protocol import attempts, endings
+from tailrace.protocol.attempts import Began, Behind, Carried, Gone, Over, Resumed
+from tailrace.protocol.endings import JobEnding
+from tailrace.protocol.keys import Keys, arq_retry, checked_job_id
+from tailrace.request.generation_request import GenerationRequest
+from tailrace.tracebacks import told_by_frames
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.cancel_poll import CancelPoll, CancelRequested
+from tailrace_worker.attempt.metrics import Measured, Meter
+from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.sink import Relay
+from tailrace_worker.cancel_scope import AttemptLost, Interruptible
+from tailrace_worker.log_summary import Tally
+from tailrace_worker.offload import beside_the_loop
+from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.publishing.publisher import Publisher
+from tailrace_worker.publishing.stream_writer import StreamWriter
+from tailrace_worker.queueing.claims import Claim, next_attempt_command
+from tailrace_worker.queueing.job_body import Sealed
+from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping import shaped, shapes
-from tailrace_worker.shaping.compiling import compiled_guards
-from tailrace_worker.shaping.guards import guarded
-from tailrace_worker.shaping.moderate import Judge
-from tailrace_worker.stream_writer import StreamWriter
-from tailrace_worker.tally import Tally
+from tailrace_worker.shaping.guards.apply import guarded
+from tailrace_worker.shaping.guards.compiling import compiled_guards
+from tailrace_worker.shaping.guards.moderate import Judge
 
 _logger = logging.getLogger(__name__)
 _beginning: Final = Dependent("jobs wait")

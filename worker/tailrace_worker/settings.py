@@ -16,10 +16,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, from_json
 
-from tailrace.request import ProviderName
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace.request.generation_request import ProviderName
+from tailrace.request.limits import Timeouts
 from tailrace.settings import YEAR_SECONDS, Settings
-from tailrace.shaping import Timeouts
-from tailrace.support import API_KINDS, ApiKind
 
 HEADER_VALUE_PATTERN: Final = r"^[!-~]([ -~\t]*[!-~])?$"
 """Printable ASCII, with no blank at either end."""

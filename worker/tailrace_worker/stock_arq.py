@@ -18,11 +18,11 @@ from typing import Any, Final
 from arq import ArqRedis
 from arq.worker import Function
 
-from tailrace.keys import Keys
-from tailrace_worker.body import sealed, to_json
+from tailrace.protocol.keys import Keys
+from tailrace_worker.app import arq_function, open_generations
 from tailrace_worker.generation import Generations
+from tailrace_worker.queueing.job_body import sealed, to_json
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.worker import arq_function, open_generations
 
 _SETTINGS: Final = WorkerSettings.read()
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb. Returns what `command_line.run` does, or 130 when it was left by Ctrl-C."""
+    """Runs one verb. Returns what `app.run` does, or 130 when it was left by Ctrl-C."""
     try:
         # It takes a while, in which Ctrl-C may come.
-        from tailrace.cli import command_line  # noqa: PLC0415
+        from tailrace.cli import app  # noqa: PLC0415
 
-        return command_line.run(sys.argv[1:] if arguments is None else arguments)
+        return app.run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return 130

@@ -8,10 +8,10 @@ from collections.abc import Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 
 from tailrace import BrokerUnavailable, EntryId, Job, JobNotFound, JobState, TailraceError
-from tailrace.causes import without_password
-from tailrace.cli import leaving
-from tailrace.cli.display import Display
-from tailrace.keys import BEGINNING
+from tailrace.broker.causes import without_password
+from tailrace.cli.display.choice import Display
+from tailrace.cli.tty import interrupt
+from tailrace.protocol.keys import BEGINNING
 
 
 async def follow(
@@ -67,7 +67,7 @@ class _Following:
         try:
             async with asyncio.TaskGroup() as tasks:
                 # The keys are taken before anything is drawn: after `bg` that halts us before we write.
-                beside = [tasks.create_task(self._offer())] if leaving.can_ask() else []
+                beside = [tasks.create_task(self._offer())] if interrupt.can_ask() else []
                 beside.append(tasks.create_task(self._display.draw()))
                 tails = [tasks.create_task(self._tail(job)) for job in self._jobs]
                 await asyncio.wait(tails)
@@ -116,10 +116,10 @@ class _Following:
     async def _offer(self) -> None:
         """On Ctrl-C offers to cancel the jobs. The next one then leaves."""
         what = "the job" if len(self._jobs) == 1 else f"all {len(self._jobs)} jobs"
-        question = f"({leaving.LEAVE})eave or ({leaving.CANCEL})ancel {what}?"
-        key = await leaving.choice(lambda: self._display.ask(question))
+        question = f"({interrupt.LEAVE})eave or ({interrupt.CANCEL})ancel {what}?"
+        key = await interrupt.choice(lambda: self._display.ask(question))
         self._display.ask(None)
-        if key == leaving.LEAVE:
+        if key == interrupt.LEAVE:
             # The handler from before the question is back: it ends all.
             signal.raise_signal(signal.SIGINT)
         else:

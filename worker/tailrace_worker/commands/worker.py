@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         level=settings.log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
     )
     if arguments.processes > 1:
-        from tailrace_worker.supervisor import Supervisor  # noqa: PLC0415
+        from tailrace_worker.processes.supervisor import Supervisor  # noqa: PLC0415
 
         supervisor = Supervisor(
             _command(arguments),
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     # The SDKs take up to a second each to import, and only who runs jobs needs them.
     import uvloop  # noqa: PLC0415
 
-    from tailrace_worker.worker import run_worker  # noqa: PLC0415
+    from tailrace_worker.app import run_worker  # noqa: PLC0415
 
     # arq logs the arguments of a job, and httpx2 the URLs: prompts and models stay out of the log.
     for chatty in ("arq", "httpx2", "openai", "anthropic"):

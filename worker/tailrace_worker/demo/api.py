@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlencode
 
-from tailrace.messages import UserMessage
-from tailrace.request import GenerationRequest
+from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.messages import UserMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

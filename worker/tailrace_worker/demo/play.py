@@ -4,11 +4,11 @@ import asyncio
 import signal
 import time
 
-from tailrace.causes import without_password
+from tailrace.broker.causes import without_password
 from tailrace.errors import TailraceError
 from tailrace.events import Cancelled, Delta, Failed
 from tailrace.job import Job
-from tailrace.keys import Keys
+from tailrace.protocol.keys import Keys
 from tailrace_worker.demo.api import APIS, OPENAI
 from tailrace_worker.demo.lane import Lane, Screen, Update
 from tailrace_worker.demo.stage import Stage, open_stage

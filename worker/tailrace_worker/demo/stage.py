@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from tailrace.causes import without_password
+from tailrace.broker.causes import without_password
 from tailrace.client import Tailrace
 from tailrace.settings import Settings
+from tailrace_worker.cancel_scope import Interruptible
 from tailrace_worker.demo.api import APIS
 from tailrace_worker.demo.lane import Screen
-from tailrace_worker.demo.service import open_service
-from tailrace_worker.embedded import EmbeddedBroker
-from tailrace_worker.interruption import Interruptible
+from tailrace_worker.processes.service import open_service
+from tailrace_worker.processes.valkey import EmbeddedBroker
 
 _SIMULATOR_READY = re.compile(r"^simulator on (http\S+)")
 _WORKER_READY = re.compile(r"worker (\S+) runs jobs")

@@ -4,8 +4,8 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
-from tailrace_worker.coalescer import Coalescer
-from tailrace_worker.provider import Provider, Unconfigured
+from tailrace_worker.providers.base import Provider, Unconfigured
+from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.settings import ProviderEntry
 
 _logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ async def open_providers(
     From its second piece on an answer is read together with others, when the `coalescer` says so.
     """
     from tailrace_worker.providers.configured import configured_providers, lines  # noqa: PLC0415
-    from tailrace_worker.providers.opening import opened  # noqa: PLC0415
+    from tailrace_worker.providers.registry import opened  # noqa: PLC0415
 
     async with opened(configured_providers(entries), coalescer or Coalescer(interval_ms=0)) as providers:
         problems = {name: each.problem for name, each in providers.items() if isinstance(each, Unconfigured)}

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from tailrace.support import ApiKind
-from tailrace_worker.providers.failures import Failures
+from tailrace.request.capabilities import ApiKind
+from tailrace_worker.providers.errors import Failures
 from tailrace_worker.settings import HEADER_VALUE_PATTERN, ProviderEntry
 
 NO_KEY: Final = "no-key-is-sent"

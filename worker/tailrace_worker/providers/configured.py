@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tailrace.errors import InvalidSettings, ProviderError
-from tailrace.support import API_KINDS, ApiKind
+from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.client_options import OWNERS, ClientOptions, read_builtin, read_entry
-from tailrace_worker.providers.failures import Failures
+from tailrace_worker.providers.errors import Failures
 from tailrace_worker.settings import ProviderEntry
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tailrace.events import FinishReason
-from tailrace_worker.providers.failures import ErrorEvent
+from tailrace_worker.providers.errors import ErrorEvent
 
 _MEANINGS: Final[Mapping[str, FinishReason | None]] = {
     "error": None,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Final
 
-from tailrace_worker.providers.failures import ErrorEvent
+from tailrace_worker.providers.errors import ErrorEvent
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BLANKS: Final = re.compile(r"\s*")

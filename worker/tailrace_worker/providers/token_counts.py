@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from tailrace_worker.provider import Usage
+from tailrace_worker.providers.base import Usage
 from tailrace_worker.providers.json_decoder import members
 
 Path: TypeAlias = tuple[str, ...]

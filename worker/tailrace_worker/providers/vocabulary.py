@@ -9,7 +9,7 @@ from typing import Any, Final, Union, cast
 from msgspec import DecodeError, Struct, ValidationError, convert
 from msgspec.json import Decoder
 
-from tailrace_worker.providers.failures import ErrorEvent
+from tailrace_worker.providers.errors import ErrorEvent
 from tailrace_worker.providers.json_decoder import fitted, loaded, members
 
 _logger = logging.getLogger(__name__)

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator
 
-from tailrace.request import GenerationRequest
-from tailrace_worker.provider import Piece
+from tailrace.request.generation_request import GenerationRequest
+from tailrace_worker.providers.base import Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
-from tailrace_worker.shaping.compiling import RulesOf
 from tailrace_worker.shaping.continued import continued
-from tailrace_worker.shaping.guards import shielded
-from tailrace_worker.shaping.moderate import Judge
+from tailrace_worker.shaping.guards.apply import shielded
+from tailrace_worker.shaping.guards.compiling import RulesOf
+from tailrace_worker.shaping.guards.moderate import Judge
 
 
 def shapes(request: GenerationRequest) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 import regex
 
 from tailrace.events import Box, Delta, ToolCall
-from tailrace_worker.provider import Finish, Piece
+from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.box_labels import is_generic, is_open, label_after, label_before
 from tailrace_worker.shaping.box_notations import EDGE, TOKEN, read_box, read_name, scale_of
 from tailrace_worker.shaping.markdown_code import Code

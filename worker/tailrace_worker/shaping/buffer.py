@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from tailrace.events import Delta, Reasoning, Refusal
-from tailrace.shaping import Buffering
-from tailrace_worker.provider import Piece, Usage
+from tailrace.request.limits import Buffering
+from tailrace_worker.providers.base import Piece, Usage
 from tailrace_worker.shaping.graphemes import likely_cut, safe_cut
 from tailrace_worker.shaping.sentences import last_sentence_end
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from tailrace.events import Delta
-from tailrace_worker.provider import Piece
+from tailrace_worker.providers.base import Piece
 
 
 async def continued(pieces: AsyncGenerator[Piece, None], said: str) -> AsyncGenerator[Piece, None]:

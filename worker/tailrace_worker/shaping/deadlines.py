@@ -8,8 +8,8 @@ from typing import Final, Self
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Notice
-from tailrace.shaping import Timeouts
-from tailrace_worker.provider import Alive, Finish, Piece, Usage
+from tailrace.request.limits import Timeouts
+from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
 
 _TURNS: Final = 3
 """How many iterations of the event loop pass between a deadline and the cut. A worker that was blocked reads its

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BaseModel, Field
 
 from tailrace_worker.simulator import anthropic_door
+from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.script import (
     Question,
     Reasoning,
@@ -19,7 +20,6 @@ from tailrace_worker.simulator.script import (
     ToolCall,
     Unknown,
 )
-from tailrace_worker.simulator.tale import Passage
 from tailrace_worker.simulator.wire import (
     COMMENT,
     PLACE,

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from tailrace_worker.simulator import openai_door
+from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.script import (
     Block,
     Question,
@@ -20,7 +21,6 @@ from tailrace_worker.simulator.script import (
     ToolCall,
     Unknown,
 )
-from tailrace_worker.simulator.tale import Passage
 from tailrace_worker.simulator.wire import (
     COMMENT,
     PLACE,

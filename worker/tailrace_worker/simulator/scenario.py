@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from tailrace.errors import CallerError
-from tailrace_worker.simulator import tale
-from tailrace_worker.simulator.tale import Passage
+from tailrace_worker.simulator import sample_text
+from tailrace_worker.simulator.sample_text import Passage
 
 HEADER: Final = "x-tailrace-simulate"
 """The request header that tells the scenario in place of the model's name."""
@@ -128,7 +128,7 @@ class Scenario(BaseModel):
     @classmethod
     def _count_words(cls, given: dict[str, Any]) -> dict[str, Any]:
         text = given.get("text")
-        return {"pieces": len(tale.cut(text)), **given} if isinstance(text, str) else given
+        return {"pieces": len(sample_text.cut(text)), **given} if isinstance(text, str) else given
 
     @model_validator(mode="after")
     def _check_fault(self) -> Self:
@@ -161,17 +161,17 @@ class Scenario(BaseModel):
     @property
     def thoughts(self) -> Passage:
         """The reasoning of a whole answer."""
-        return tale.reasoning(range(self.reasoning))
+        return sample_text.reasoning(range(self.reasoning))
 
     @property
     def arguments(self) -> tuple[Passage, ...]:
         """The arguments of each tool that is called: JSON in fragments."""
-        return tuple(map(tale.arguments, range(1, self.tools + 1)))
+        return tuple(map(sample_text.arguments, range(1, self.tools + 1)))
 
     @property
     def reasoning_sent(self) -> str:
         """The reasoning, as far as the fault."""
-        return tale.reasoning(range(min(self.reasoning, self._last))).text
+        return sample_text.reasoning(range(min(self.reasoning, self._last))).text
 
     @property
     def text_sent(self) -> str:
@@ -180,7 +180,7 @@ class Scenario(BaseModel):
 
     def passage(self, positions: range) -> Passage:
         """Some pieces of the text, counted from 0."""
-        return Passage.of(tale.cut(self.text), positions) if self.text else tale.text(positions)
+        return Passage.of(sample_text.cut(self.text), positions) if self.text else sample_text.text(positions)
 
     def position_after(self, beginning: str) -> int:
         """Where the text goes on after its beginning, if that ends where a piece does; else 0."""

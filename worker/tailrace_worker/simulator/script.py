@@ -8,8 +8,8 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import TypeAlias
 
+from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.scenario import Scenario
-from tailrace_worker.simulator.tale import Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.script import Question, Script
-from tailrace_worker.simulator.tale import Passage
 
 COMMENT: Final = b": keep-alive\n\n"
 """What proxies send into a silence."""

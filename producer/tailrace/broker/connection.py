@@ -1,0 +1,182 @@
+"""Connections of redis-py that notice when they have died, and that leave a server which takes no commands."""
+
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
+
+from redis import exceptions
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    DefaultParser,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+
+from tailrace.broker.liveness import Endpoint, Patience
+
+_PASSING: Final = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MASTERDOWN|READONLY|UNBLOCKED|TRYAGAIN|CLUSTERDOWN)\b")
+"""At the beginning of a reply, or where Redis 6 quotes what a command of a script was told."""
+_DEMOTED: Final = re.compile(r"(?:^|: -)(?:READONLY|UNBLOCKED)\b")
+_BLOCKING: Final = frozenset({"BLPOP", "WAIT", "WAITAOF", "XREAD", "XREADGROUP"})
+_KEEPALIVE: Final = {
+    # Linux, Linux and macOS, both: 5 s of silence, then three questions 2 s apart.
+    "TCP_KEEPIDLE": 5,
+    "TCP_KEEPALIVE": 5,
+    "TCP_KEEPINTVL": 2,
+    "TCP_KEEPCNT": 3,
+    # How long what was sent may stay unacknowledged, in ms.
+    "TCP_USER_TIMEOUT": 10_000,
+}
+
+
+class NotNow(exceptions.ConnectionError):
+    """Redis loads its data, has become a replica, lost its primary or runs a long script: try again, and anew."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error reply says that this server takes no commands now: another connection may find one that does."""
+    return isinstance(error, (NotNow, exceptions.ReadOnlyError, exceptions.BusyLoadingError)) or (
+        isinstance(error, exceptions.ResponseError) and _PASSING.search(str(error)) is not None
+    )
+
+
+def is_demotion(error: BaseException) -> bool:
+    """Whether an error reply says that this server is a primary no more."""
+    return isinstance(error, exceptions.ReadOnlyError) or (
+        isinstance(error, exceptions.ResponseError) and _DEMOTED.search(str(error)) is not None
+    )
+
+
+def block_seconds(command: Sequence[Any]) -> float:
+    """How long Redis may wait before it replies to a command."""
+    match command:
+        case ("XREAD" | "XREADGROUP", *arguments) if "BLOCK" in arguments:
+            return float(arguments[arguments.index("BLOCK") + 1]) / 1000
+        case ("WAIT" | "WAITAOF", *_, milliseconds):
+            return float(milliseconds) / 1000
+        case ("BLPOP", *_, seconds):
+            return float(seconds)
+        case _:
+            return 0
+
+
+def keepalive_options() -> Mapping[str, Any]:
+    """What makes the kernel find out that the other side of a TCP connection is gone, as redis-py wants it."""
+    known = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": known}
+
+
+def open_pool(url: str, **options: Any) -> ConnectionPool:
+    """A pool of such connections for a URL; nothing is connected yet.
+
+    Raises:
+        ValueError: The URL is none.
+    """
+    read: dict[str, Any] = dict(parse_url(url))
+    plain: type[AbstractConnection] = read.pop("connection_class", Connection)
+    if plain is not UnixDomainSocketConnection:
+        options |= keepalive_options()
+    options |= read
+    own = {name: value for name, value in options.items() if name != "max_connections"}
+    return ConnectionPool(connection_class=_WATCHED[plain], endpoint=Endpoint(lambda: plain(**own)), **options)
+
+
+def endpoint_of(pool: Any) -> Endpoint:
+    """The endpoint of a pool; that of a pool that was made by somebody else is known to its caller only."""
+    endpoint = pool.connection_kwargs.get("endpoint")
+    return endpoint if isinstance(endpoint, Endpoint) else Endpoint(pool.make_connection)
+
+
+class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
+    """Tells the connection of each chunk that has come: a long reply over a slow link is no silence."""
+
+    def on_connect(self, connection: Any) -> None:
+        self._hear = connection.patience.hear
+        cast("Any", super()).on_connect(connection)
+
+    async def read_from_socket(self) -> Any:
+        read = await cast("Any", super()).read_from_socket()
+        self._hear()
+        return read
+
+
+class _Watched(AbstractConnection):
+    """Redis-py waits for a reply for as long as it takes, or by `asyncio.wait_for`, which swallows cancellations."""
+
+    def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
+        options.setdefault("parser_class", _Parser)
+        cast("Any", super()).__init__(**options)
+        self.patience = Patience(endpoint, self._give_up)
+        self._endpoint = endpoint
+        self._epoch = endpoint.epoch
+        self._sent_bytes = 0
+        self._block_seconds = 0.0
+        self._packed_block_seconds = 0.0
+
+    async def on_connect(self) -> None:
+        self._epoch = self._endpoint.epoch
+        await super().on_connect()
+
+    def pack_command(self, *command: Any) -> list[bytes]:
+        if command[0] in _BLOCKING:
+            self._packed_block_seconds += block_seconds(command)
+        return super().pack_command(*command)
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        blocks, self._packed_block_seconds = self._packed_block_seconds, 0.0
+        if self.is_connected and self._epoch != self._endpoint.epoch:
+            await self.disconnect(nowait=True)
+        if not self.is_connected:
+            await cast("Any", self).connect()
+        packed = command.encode() if isinstance(command, str) else command
+        chunks = [packed] if isinstance(packed, bytes) else list(packed)
+        self._sent_bytes = sum(map(len, chunks))
+        self._block_seconds = blocks
+        self.patience.begin(sent_bytes=self._sent_bytes)
+        try:
+            await super().send_packed_command(chunks, check_health)
+        finally:
+            self.patience.end()
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        # What was sent may still be on its way.
+        self.patience.begin(sent_bytes=self._sent_bytes, block_seconds=self._block_seconds)
+        try:
+            return await cast("Any", super()).read_response(*args, **options)
+        except exceptions.ResponseError as error:
+            if not is_passing(error):
+                raise
+            # Redis-py would keep it: a server that was demoted would refuse for ever.
+            await self.disconnect(nowait=True)
+            if is_demotion(error):
+                self._endpoint.leave(self._epoch)
+            raise NotNow(str(error)) from error
+        finally:
+            self.patience.end()
+
+    def _give_up(self, _: Exception) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+
+class _WatchedTCP(_Watched, Connection):
+    pass
+
+
+class _WatchedTLS(_Watched, SSLConnection):
+    pass
+
+
+class _WatchedUnix(_Watched, UnixDomainSocketConnection):
+    pass
+
+
+_WATCHED: Final[Mapping[type[AbstractConnection], type[_Watched]]] = {
+    Connection: _WatchedTCP,
+    SSLConnection: _WatchedTLS,
+    UnixDomainSocketConnection: _WatchedUnix,
+}

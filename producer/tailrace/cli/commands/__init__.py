@@ -1,0 +1,1 @@
+"""The commands of the light side, one module each."""

@@ -1,0 +1,32 @@
+"""`tailrace completion`: prints what makes a shell complete the command."""
+
+import argparse
+from typing import Final
+
+from tailrace.cli.app import build_parser
+
+SUMMARY = "print what makes your shell complete this command"
+
+_SHELLS: Final = ("bash", "fish", "zsh")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The shell."""
+    parser.add_argument("shell", choices=_SHELLS, help="whose completion is to be printed")
+    parser.epilog = (
+        "Keep it where the shell looks for completions:\n\n"
+        "  tailrace completion bash > ~/.local/share/bash-completion/completions/tailrace\n"
+        "  tailrace completion fish > ~/.config/fish/completions/tailrace.fish\n"
+        "  tailrace completion zsh > ~/.zfunc/_tailrace\n\n"
+        "For zsh, fpath+=~/.zfunc has to stand before compinit.\n\n"
+        "example: %(prog)s bash"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0."""
+    import shtab  # noqa: PLC0415  # Of the extra.
+
+    parser, _ = build_parser()
+    print(shtab.complete(parser, shell=arguments.shell))
+    return 0

@@ -1,0 +1,38 @@
+"""`tailrace regenerate`: asks again what a job asked."""
+
+import argparse
+import sys
+
+from tailrace.cli import event_loop
+from tailrace.cli.commands.tail import follow
+from tailrace.cli.display.json_lines import print_json
+from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
+
+SUMMARY = "make a new job of a job's request, and print its id"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The job, and what is to be different."""
+    add_job(parser)
+    parser.add_argument("--model", help="another model of the same provider")
+    parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2")
+    parser.add_argument("--wait", action="store_true", help="print the answer as it grows, as 'tailrace tail' does")
+    add_json(parser, "the id as JSON; with --wait, each event too")
+    add_redis_url(parser)
+    parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --temperature 1 --wait"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 when the new job is enqueued; with `--wait` what `tailrace tail` returns."""
+    return event_loop.run(_regenerate(arguments))
+
+
+async def _regenerate(arguments: argparse.Namespace) -> int:
+    given = {"model": arguments.model, "temperature": arguments.temperature}
+    async with named_job(arguments) as job:
+        again = await job.regenerate(**{name: value for name, value in given.items() if value is not None})
+        if arguments.json:
+            print_json(job_id=again.id)
+        else:
+            print(again.id, file=sys.stderr if arguments.wait else sys.stdout, flush=True)
+        return await follow(again, arguments) if arguments.wait else 0

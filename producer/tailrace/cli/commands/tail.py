@@ -1,0 +1,59 @@
+"""`tailrace tail`: shows answers as they grow."""
+
+import argparse
+import io
+import sys
+
+from tailrace import EntryId, InvalidCursor, Job
+from tailrace.cli import event_loop, following
+from tailrace.cli.display.choice import open_display
+from tailrace.cli.options import add_redis_url, named_jobs
+from tailrace.protocol.keys import BEGINNING
+
+SUMMARY = "show a job's answer as it grows, or several side by side"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The jobs, where to begin, and how to show them."""
+    parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' where it begins with '-'")
+    parser.add_argument("--after", metavar="ID", help="go on after this event of the one job, such as 1-17")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--raw", action="store_true", help="print the text as it came, on a terminal too")
+    form.add_argument("--json", action="store_true", help="print each event as a line of JSON on stdout")
+    add_redis_url(parser)
+    parser.epilog = (
+        "On a terminal, with the extra 'cli', the answer is shown as the Markdown that it\n"
+        "is, above a status line in which '~' marks an estimate: a token for 4 bytes.\n"
+        "Else, and with --raw, the text goes to stdout and all else to stderr. Exits 0\n"
+        "when all jobs completed, 1 when one failed or was cancelled. Leaving (Ctrl-C)\n"
+        "costs the jobs nothing; at a terminal it asks whether to cancel them instead.\n\n"
+        "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --after 1-17"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Returns 0 when all jobs completed, 1 when one failed or was cancelled."""
+    if arguments.after is not None and len(arguments.jobs) > 1:
+        raise InvalidCursor("--after: a cursor is of one job, and several are given.")
+    after = BEGINNING if arguments.after is None else EntryId.parse(arguments.after)
+    return event_loop.run(_run(arguments, after))
+
+
+async def follow(job: Job, arguments: argparse.Namespace) -> int:
+    """Shows the answer of a job that was just enqueued, as `json` asks for it. Returns what `run` does."""
+    display = open_display([job], as_json=arguments.json)
+    return await following.follow([job], display, redis_url=arguments.redis_url)
+
+
+async def _run(arguments: argparse.Namespace, after: EntryId) -> int:
+    async with named_jobs(arguments) as jobs:
+        if arguments.raw:
+            _keep_bytes()
+        display = open_display(jobs, as_json=arguments.json, raw=arguments.raw)
+        return await following.follow(jobs, display, after=after, redis_url=arguments.redis_url)
+
+
+def _keep_bytes() -> None:
+    """What is no terminal gets UTF-8, whatever the locale says."""
+    if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # pyright: ignore[reportUnknownMemberType]

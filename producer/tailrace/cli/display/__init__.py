@@ -1,0 +1,1 @@
+"""Answers as a person or a program wants to see them: plain text, JSON, or a live terminal."""

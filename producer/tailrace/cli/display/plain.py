@@ -1,0 +1,152 @@
+"""Answers as plain text, for pipes, and for terminals without rich."""
+
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from tailrace import Job
+from tailrace.cli.display.summary import summary
+from tailrace.cli.tty.control_characters import is_dumb, visible
+from tailrace.events import (
+    Cancelled,
+    Completed,
+    Delta,
+    Event,
+    Failed,
+    Gap,
+    Notice,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCall,
+)
+
+
+def remark(event: Event) -> str | None:
+    """What is to be said about the answer, on one line, if anything is."""
+    line = _remark(event)
+    return line and " ".join(line.split())
+
+
+def _remark(event: Event) -> str | None:
+    match event:
+        case Notice():
+            return f"{event.code}: {event.message}"
+        case Gap():
+            return f"gap: what stood between {event.after} and {event.before} is lost"
+        case Started() if event.attempt > 1 and not event.continues:
+            return f"attempt {event.attempt} begins ({event.reason}): the text before this line is void"
+        case Completed() | Failed() | Cancelled():
+            return summary(event)
+        case _:
+            return None
+
+
+class PlainText:
+    """Prints a job's events as they come: the text of the answer to stdout, byte for byte, and all else to stderr.
+
+    Both may be the same terminal: where the one follows the other in mid-line, stderr gets the line break. A terminal
+    gets no control characters.
+    """
+
+    def __init__(self) -> None:
+        self._open_line: TextIO | None = None
+        """Where the last character printed was not the end of a line."""
+        self._call: int | None = None
+        """The index of the tool call that is being printed."""
+
+    def show(self, _: Job, event: Event) -> None:
+        """Prints what a person wants to see of an event, which may be nothing."""
+        if not isinstance(event, ToolCall):
+            self._call = None
+        match event:
+            case Delta():
+                self._write(event.text, sys.stdout)
+            case Reasoning():
+                self._write(event.text, sys.stderr, dimmed=True)
+            case Refusal():
+                self._write(event.text, sys.stderr)
+            case ToolCall():
+                self._show_call(event)
+            case _:
+                if line := remark(event):
+                    self.say(line)
+
+    def say(self, line: str) -> None:
+        """Prints a line about the job to stderr."""
+        self._break_line()
+        self._write(f"{line}\n", sys.stderr)
+
+    def ask(self, question: str | None) -> None:
+        """Prints a question to stderr."""
+        if question:
+            self.say(question)
+
+    async def draw(self) -> None:
+        """There is nothing that is drawn again."""
+
+    def _show_call(self, fragment: ToolCall) -> None:
+        if fragment.index != self._call:
+            self._call = fragment.index
+            self._break_line()
+            self._write(f"tool call: {fragment.name or 'unnamed'} ", sys.stderr)
+        self._write(fragment.arguments, sys.stderr)
+
+    def _write(self, text: str, file: TextIO, *, dimmed: bool = False) -> None:
+        if not text:
+            return
+        if file is not self._open_line:
+            self._break_line()
+        self._open_line = None if text.endswith("\n") else file
+        if file.isatty():
+            text = visible(text)
+            if dimmed and not is_dumb():
+                text = f"\x1b[2m{text}\x1b[22m"
+        print(text, end="", file=file, flush=True)
+
+    def _break_line(self) -> None:
+        if self._open_line is not None:
+            print(file=sys.stderr)
+            self._open_line = None
+
+
+class PlainLines:
+    """Prints the events of several jobs, line by line, each behind the short name of its job."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        """Takes the names by the jobs' ids."""
+        self._names = names
+        self._begun: dict[str, list[str]] = {job_id: [] for job_id in names}
+        """Pieces of the line of each job that has not ended."""
+
+    def show(self, job: Job, event: Event) -> None:
+        """Prints the lines of the text that have ended to stdout, and remarks to stderr."""
+        begun = self._begun[job.id]
+        if isinstance(event, Delta):
+            *ended, rest = event.text.split("\n")
+            for piece in ended:
+                self._print(job, "".join([*begun, piece]), sys.stdout)
+                begun.clear()
+            if rest:
+                begun.append(rest)
+        elif line := remark(event):
+            if begun:
+                self._print(job, "".join(begun), sys.stdout)
+                begun.clear()
+            self._print(job, line, sys.stderr)
+
+    def say(self, line: str) -> None:
+        """Prints a line about all of them to stderr."""
+        print(line, file=sys.stderr)
+
+    def ask(self, question: str | None) -> None:
+        """Prints a question to stderr."""
+        if question:
+            self.say(question)
+
+    async def draw(self) -> None:
+        """There is nothing that is drawn again."""
+
+    def _print(self, job: Job, line: str, file: TextIO) -> None:
+        line = f"{self._names[job.id]} | {line}"
+        print(visible(line) if file.isatty() else line, file=file, flush=True)

@@ -1,0 +1,113 @@
+"""How far an answer is, as far as its events tell."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from rich.text import Text
+
+from tailrace import Job, TailraceError
+from tailrace.cli.tty.control_characters import visible_line
+from tailrace.events import Delta, Event, Queued, Reasoning, Refusal, Started, ToolCall
+
+BYTES_PER_TOKEN: Final = 4
+"""What is usual for English. Other scripts take more bytes a character, and fewer characters a token."""
+
+_SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_TURNS_PER_SECOND: Final = 10
+_WINDOW_SECONDS: Final = 5.0
+_MIN_WINDOW_SECONDS: Final = 0.5
+_BAR_LENGTH: Final = 10
+
+
+class Progress:
+    """Counts what comes. Tokens are estimated: nobody tells their number before the ending."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """The clock gives Unix seconds, as the events do."""
+        self.max_output_tokens: int | None = None
+        """Where the provider stops, where that is known."""
+        self._clock = clock
+        self._state = "waiting"
+        self._since = clock()
+        self._bytes = 0
+        self._samples: deque[tuple[float, int]] = deque()
+        """When so many bytes had come, in the last seconds."""
+
+    def add(self, event: Event) -> None:
+        """Adds an event."""
+        match event:
+            case Queued():
+                self._begin("queued", event.at)
+            case Started():
+                self._begin(visible_line(f"{event.provider} {event.model}"), event.at)
+                if not event.continues:
+                    self._bytes = 0
+                    self._samples.clear()
+            case Delta() | Reasoning() | Refusal():
+                self._bytes += len(event.text.encode())
+            case ToolCall():
+                self._bytes += len(event.arguments.encode())
+            case _:
+                pass
+
+    async def read_limit(self, job: Job) -> None:
+        """Reads where the provider stops from the job's record, if it has one and that says so."""
+        # Whatever is wrong, the tail tells it.
+        with suppress(TailraceError):
+            self.max_output_tokens = (await job.request()).max_output_tokens
+
+    @property
+    def tokens(self) -> int:
+        """How many have come, by estimate."""
+        return -(-self._bytes // BYTES_PER_TOKEN)
+
+    def line(self, width: int) -> Text:
+        """As much of it as has room, the most important things first; to be asked for several times a second."""
+        now = self._clock()
+        elapsed = f"{max(0, now - self._since):.0f} s"
+        if not self._bytes:
+            spinner = _SPINNER[int(now * _TURNS_PER_SECOND) % len(_SPINNER)]
+            return _fitting([Text.assemble((spinner, "cyan"), f" {self._state}"), Text(elapsed)], width)
+        parts = [Text(f"~{self.tokens:,} tokens"), Text(elapsed)]
+        rate = self._rate(now)
+        if rate is not None:
+            parts.append(Text(f"~{rate:,.0f} tokens/s"))
+        if self.max_output_tokens:
+            parts.append(_share(self.tokens, self.max_output_tokens))
+        return _fitting(parts, width)
+
+    def _begin(self, state: str, at: int) -> None:
+        self._state = state
+        # The clock of the machine that wrote it may be ahead of ours.
+        self._since = min(at / 1000, self._clock())
+
+    def _rate(self, now: float) -> float | None:
+        """Tokens a second, of late. What had come before the first look, all at once, counts for nothing."""
+        self._samples.append((now, self._bytes))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - _WINDOW_SECONDS:
+            self._samples.popleft()
+        then, before = self._samples[0]
+        if now - then < _MIN_WINDOW_SECONDS:
+            return None
+        return (self._bytes - before) / BYTES_PER_TOKEN / (now - then)
+
+
+def _share(tokens: int, limit: int) -> Text:
+    share = min(1.0, tokens / limit)
+    filled = round(share * _BAR_LENGTH)
+    bar = ("━" * filled, "cyan"), ("─" * (_BAR_LENGTH - filled), "bright_black")
+    return Text.assemble(*bar, f" ~{share:.0%} of {limit:,}")
+
+
+def _fitting(parts: Sequence[Text], width: int) -> Text:
+    separator = Text(" · ")
+    line = separator.join(parts)
+    while line.cell_len > width and len(parts) > 1:
+        parts = parts[:-1]
+        line = separator.join(parts)
+    line.truncate(width, overflow="ellipsis")
+    line.stylize("dim")
+    return line

@@ -1,0 +1,1 @@
+"""The terminal itself: drawing, Ctrl-C and Ctrl-Z."""

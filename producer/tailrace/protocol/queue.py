@@ -1,0 +1,252 @@
+"""Into the queue: the job's side first, then the queue's side, each all or nothing."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from tailrace.broker.client import Broker, Command, ms, script, text
+from tailrace.errors import IdempotencyConflict, QueueFull
+from tailrace.protocol.attempts import no_stream
+from tailrace.protocol.history import HISTORY
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace.request.generation_request import GenerationRequest
+from tailrace.settings import Settings
+
+FUNCTION = "generate"
+"""The name of the workers' function."""
+
+RING = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local function ring(bell)
+  if redis.call('LLEN', bell) < 64 then
+    redis.call('LPUSH', bell, 1)
+    redis.call('PEXPIRE', bell, 60000)
+  end
+end
+"""
+"""The beginning of every script that rings: one ring wakes one worker, and rings that nobody hears do not pile up.
+
+`now` is in ms with a fraction, so that jobs of one millisecond keep their order in a sorted set.
+"""
+
+# KEYS: events, record. ARGV: life in ms, queue, request, how long it may wait in ms, then the record's other fields.
+_JOB_SIDE = (
+    HISTORY
+    + """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = redis.call('HGET', KEYS[2], 'request')
+if known then
+  if known ~= ARGV[3] then return 'conflict' end
+else
+  redis.call('HSET', KEYS[2], 'queued_at', now, 'expires_at', now + ARGV[4], 'queue', ARGV[2], 'request', ARGV[3],
+             'history', history(), unpack(ARGV, 5))
+  redis.call('XADD', KEYS[1], '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[2])
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+end
+if redis.call('XLEN', KEYS[1]) > 1 then return 'begun' end
+return 'queued'
+"""
+)
+
+# KEYS: queue, doorbell, queues, history, then the body of each job. ARGV: limit, queue, then of each job: job, body,
+# life in ms, deferral in ms. Returns the depth of a queue that has no room for all of them.
+# A body is there from here to the release: who comes second, with the same jobs, changes nothing.
+_QUEUE_SIDE = (
+    RING
+    + HISTORY
+    + """
+for i = 5, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then return false end
+end
+local depth, limit = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1])
+if limit > 0 and depth + #KEYS - 4 > limit then return depth end
+-- It has to be there before the first claim, which may get lost.
+if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], history() .. ' 0', 'PX', 604800000) end
+for i = 5, #KEYS do
+  local at = 4 * i - 17
+  local deferral = tonumber(ARGV[at + 3])
+  redis.call('SET', KEYS[i], ARGV[at + 1], 'PX', ARGV[at + 2])
+  -- One step of a double apart, so that the jobs keep their order; back from now, so that all are due.
+  redis.call('ZADD', KEYS[1], now + deferral - (#KEYS - i) / 4096, ARGV[at])
+  -- A deferred job is found by the slow poll.
+  if deferral == 0 then ring(KEYS[2]) end
+end
+redis.call('ZADD', KEYS[3], now, ARGV[2])
+redis.call('PEXPIRE', KEYS[3], 604800000)
+return false
+"""
+)
+
+# KEYS: idempotency key, queue. ARGV: the job that is offered, life in ms, limit.
+_ADMIT = """
+local first = redis.call('GET', KEYS[1])
+if first then return first end
+local depth, limit = redis.call('ZCARD', KEYS[2]), tonumber(ARGV[3])
+if limit > 0 and depth >= limit then return depth end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job as it goes in."""
+
+    request: str
+    provider: str
+    model: str
+    tenant: str
+    queue: str
+    defer_seconds: float
+    wait_seconds: float
+    """How long it may wait, from the time at which it is due."""
+    life_seconds: float
+    """How long its keys live."""
+    max_queued: int
+    regenerated_from: str | None = None
+    """The job whose request it asks again."""
+
+    @classmethod
+    def of(
+        cls,
+        request: GenerationRequest,
+        settings: Settings,
+        *,
+        tenant: str,
+        queue: str,
+        defer_seconds: float = 0,
+        wait_seconds: float | None = None,
+        regenerated_from: str | None = None,
+    ) -> Self:
+        """By default it waits for as long as the settings say. Raises `RequestTooLarge`."""
+        if wait_seconds is None:
+            wait_seconds = settings.queue_limit_seconds
+        return cls(
+            request=request.to_json(max_bytes=settings.max_request_bytes),
+            provider=request.provider,
+            model=request.model,
+            tenant=tenant,
+            queue=queue,
+            defer_seconds=defer_seconds,
+            wait_seconds=wait_seconds,
+            life_seconds=defer_seconds + wait_seconds + settings.running_seconds,
+            max_queued=settings.max_queued,
+            regenerated_from=regenerated_from,
+        )
+
+
+async def enqueue(broker: Broker, keys: Keys, job: NewJob) -> str:
+    """Enqueues a job in one round trip, and returns its id.
+
+    Raises:
+        QueueFull: As many jobs wait as may; nothing is left behind.
+    """
+    job_id = new_job_id()
+    await enqueue_many(broker, keys, {job_id: job})
+    return job_id
+
+
+async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -> None:
+    """Enqueues jobs of one queue, by their ids, in one round trip. It may be repeated, with the same ids.
+
+    Raises:
+        QueueFull: There is no room for all of them; nothing of any is left behind.
+    """
+    job = next(iter(jobs.values()))
+    *states, depth = await broker.pipeline(
+        *(_job_side(keys, job_id, each) for job_id, each in jobs.items()),
+        _queue_side(keys, jobs, job.queue, limit=job.max_queued),
+    )
+    # What has begun went in before, and with it all of them: they are sent again, and wait no more.
+    if depth is not None and b"begun" not in states:
+        await broker.call("UNLINK", *(key for job_id in jobs for key in (keys.events(job_id), keys.record(job_id))))
+        raise QueueFull(job.queue, depth=depth, limit=job.max_queued)
+
+
+async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str) -> str:
+    """Enqueues a job unless its tenant did so before under the same key, and returns the id of the first.
+
+    The steps are those of `enqueue`, and each may be repeated: whoever comes with the key completes what a producer
+    that died half-way has left.
+
+    Raises:
+        IdempotencyConflict: The first job under the key asks for something else.
+        QueueFull: As many jobs wait as may; nothing is left behind.
+    """
+    key = keys.idempotency(job.tenant, idempotency_key)
+    admitted = await broker.call(
+        *script(_ADMIT, (key, keys.queue(job.queue)), new_job_id(), ms(job.life_seconds), job.max_queued)
+    )
+    if isinstance(admitted, int):
+        raise QueueFull(job.queue, depth=admitted, limit=job.max_queued)
+    job_id: str = admitted.decode()
+    state = await broker.call(*_job_side(keys, job_id, job, "idempotency", key))
+    if state == b"conflict":
+        raise IdempotencyConflict(
+            f"Tenant {job.tenant!r} used the idempotency key {idempotency_key!r} before, for another request "
+            f"(job {job_id!r}): use a new key for a new request."
+        )
+    if state == b"queued":
+        # It was admitted: to refuse it now would take the job from others who came with the same key.
+        await broker.call(*_queue_side(keys, {job_id: job}, job.queue, limit=0))
+    return job_id
+
+
+async def withdraw(broker: Broker, keys: Keys, job_id: str, queue: str) -> None:
+    """Takes a job that is over out of its queue, where it still waits there."""
+    await broker.transaction(
+        ("ZREM", keys.queue(queue), job_id), ("DEL", arq_job(job_id), arq_retry(job_id), arq_result(job_id))
+    )
+
+
+async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
+    """Removes everything of a job. A worker that runs it is stopped by its next append, or finds its claim gone.
+
+    Raises:
+        JobNotFound: There is nothing of it.
+    """
+    queue, idempotency = await broker.call("HMGET", keys.record(job_id), "queue", "idempotency")
+    # The stream goes before the queue's side: a job that is claimed in between finds nothing to begin.
+    removed, *_ = await broker.pipeline(
+        ("UNLINK", keys.events(job_id), keys.record(job_id), keys.cancel(job_id), keys.regenerated(job_id)),
+        *((("UNLINK", idempotency),) if idempotency else ()),
+    )
+    sets = () if queue is None else (keys.queue(text(queue)), keys.running(text(queue)))
+    arq_keys = (arq_job(job_id), arq_in_progress(job_id), arq_retry(job_id), arq_result(job_id))
+    await broker.transaction(*(("ZREM", each, job_id) for each in sets), ("DEL", *arq_keys))
+    if not removed:
+        raise no_stream(job_id)
+
+
+def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
+    return script(
+        _JOB_SIDE,
+        (keys.events(job_id), keys.record(job_id)),
+        ms(job.life_seconds),
+        job.queue,
+        job.request,
+        ms(job.defer_seconds + job.wait_seconds),
+        *("tenant", job.tenant, "provider", job.provider, "model", job.model),
+        *(("regenerated_from", job.regenerated_from) if job.regenerated_from else ()),
+        *more,
+    )
+
+
+def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: int) -> Command:
+    # arq's own names for function, arguments, try and time of enqueue.
+    body = json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": round(time.time() * 1000)})
+    return script(
+        _QUEUE_SIDE,
+        (keys.queue(queue), keys.doorbell(queue), keys.queues, keys.history, *map(arq_job, jobs)),
+        limit,
+        queue,
+        *(
+            argument
+            for job_id, job in jobs.items()
+            for argument in (job_id, body, ms(job.life_seconds), ms(job.defer_seconds))
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Reading the streams of jobs: one reader serves all tails of a process."""

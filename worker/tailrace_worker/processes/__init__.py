@@ -1,0 +1,1 @@
+"""Processes that belong to this one: several workers, a Valkey server, the services of the demo."""

@@ -1,0 +1,89 @@
+"""Several processes of one command on one machine, kept at their number until they are told to end."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from tailrace_worker.processes.child import Companion
+
+_logger = logging.getLogger(__name__)
+
+_FIRST_WAIT_SECONDS: Final = 0.5
+_LONGEST_WAIT_SECONDS: Final = 30.0
+_HEALTHY_SECONDS: Final = 60.0
+"""How long a process has to live for its end to be an accident of its own, unrelated to those before."""
+
+_FAILED: Final = 1
+_MISUSED: Final = 2
+
+
+class Supervisor:
+    """Starts a command's processes, and each again that ends unasked. They end with this process, however it ends.
+
+    Each SIGTERM or SIGINT is passed on to all of them as SIGTERM.
+    """
+
+    def __init__(self, command: Sequence[str], *, processes: int, grace_seconds: float) -> None:
+        """`grace_seconds` is how long a process may take to end before it is killed."""
+        self._command = command
+        self._processes = processes
+        self._grace_seconds = grace_seconds
+        self._running: set[Companion] = set()
+        self._ending = asyncio.Event()
+        self._exit_code = 0
+
+    async def run(self) -> int:
+        """Returns when all have ended: 0 after a signal, else the exit code of the one that could not be started.
+
+        Such a one is misused (2), or was the first in its place and failed (1) within a minute: it has said why, and
+        another one in its place would say no more.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end)
+        try:
+            async with asyncio.TaskGroup() as places:
+                for _ in range(self._processes):
+                    places.create_task(self._keep_one())
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+        return self._exit_code
+
+    async def _keep_one(self) -> None:
+        loop = asyncio.get_running_loop()
+        is_first, wait_seconds = True, _FIRST_WAIT_SECONDS
+        while not self._ending.is_set():
+            began = loop.time()
+            code = await self._run_one()
+            if self._ending.is_set():
+                return
+            is_healthy = loop.time() - began >= _HEALTHY_SECONDS
+            if code == _MISUSED or (code == _FAILED and is_first and not is_healthy):
+                _logger.error("a worker process cannot be started (exit code %d): all end", code)
+                self._exit_code = code
+                self._end()
+                return
+            if is_healthy:
+                wait_seconds = _FIRST_WAIT_SECONDS
+            _logger.warning("a worker process ended with exit code %d: another starts in %g s", code, wait_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._ending.wait()
+            is_first, wait_seconds = False, min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+    async def _run_one(self) -> int:
+        with Companion(self._command, grace_seconds=self._grace_seconds) as companion:
+            self._running.add(companion)
+            try:
+                return await companion.ended()
+            finally:
+                self._running.remove(companion)
+
+    def _end(self) -> None:
+        self._ending.set()
+        for companion in self._running:
+            companion.terminate()

@@ -1,0 +1,1 @@
+"""One HTTP call to a provider, and the bytes of its answer."""

@@ -1,0 +1,267 @@
+"""One provider's API: a request goes out through its SDK, the bytes of the answer come back raw."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeAlias
+
+import httpx2
+
+from tailrace.request.messages import Document, Image
+from tailrace_worker.providers.base import Alive, Piece, Usage
+from tailrace_worker.providers.error_body import is_error
+from tailrace_worker.providers.errors import ErrorEvent, Failures
+from tailrace_worker.providers.http.body import Inflow, open_inflow
+from tailrace_worker.providers.http.large import LargeTurn, LargeTurns
+from tailrace_worker.providers.http.sse import EventStreamDecoder, ServerSentEvent
+from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.json_decoder import loaded
+from tailrace_worker.providers.vocabulary import Skipped
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+"""How large an answer may be that is not streamed."""
+
+_SETTLE_SECONDS: Final = 10.0
+"""How long to wait for more after the finish reason. Most servers then close the stream; some send usage, or text."""
+_REST_SECONDS: Final = 2.0
+_MAX_REST_BYTES: Final = 1024 * 1024
+_MAX_BLANK_BYTES: Final = 1024
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+"""White space and the byte order mark: any kind of body may begin with them."""
+_OPENING: Final = _BLANK + b"["
+
+Body: TypeAlias = dict[str, Any]
+"""A request as the provider takes it."""
+Post: TypeAlias = Callable[[Body], Awaitable[httpx2.Response]]
+"""Sends a request through the SDK; returns once the head of the answer is there, and raises the SDK's errors."""
+
+
+class BodyTooLarge(ValueError):
+    """An answer that is not streamed has more bytes than one may have."""
+
+
+class NoEventStream(ValueError):
+    """Something else than was asked for, such as a web page."""
+
+
+class Answer(Protocol):
+    """Reads an answer of the provider's protocol."""
+
+    is_whole: bool
+    """Whether the provider has said that the answer is complete. More may follow nevertheless."""
+    is_over: bool
+    """Whether the protocol's last event was read. Everything after it is ignored."""
+    finished: bool
+    """Whether all pieces of the answer were yielded."""
+
+    def pieces(self, data: bytes, name: bytes) -> Iterable[Piece]:
+        """Read the data of an event; `name` is the name that the stream gives the event."""
+        ...
+
+    def done(self) -> None:
+        """Note that the stream says `[DONE]`."""
+        ...
+
+    def whole(self, body: bytes) -> Iterable[Piece]:
+        """Read an answer that was not streamed."""
+        ...
+
+    def end(self) -> Iterable[Piece]:
+        """Yield what is left of a whole answer once nothing more comes; the `Finish` is last."""
+        ...
+
+
+class Endpoint:
+    """Makes the calls of an adapter, and tells what goes wrong with them."""
+
+    def __init__(self, failures: Failures, post: Post, coalescer: Coalescer) -> None:
+        self.skipped = Skipped(failures.name, failures.redacted)
+        self._failures = failures
+        self._post = post
+        self._coalescer = coalescer
+        self._large = LargeTurns()
+
+    async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
+        """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
+        with self._failures.calling():
+            response = await self._post(body)
+        async with open_inflow(response, self._coalescer) as inflow, self._large.open() as turn:
+            with self._failures.reading(answer, response.headers):
+                chunk = await _beginning(inflow)
+                if _is_whole(response, chunk, streams=body["stream"]):
+                    for piece in answer.whole(await _joined(chunk, inflow, turn)):
+                        yield piece
+                else:
+                    stream = _Stream(inflow, answer)
+                    try:
+                        while chunk:
+                            for heard in stream.pieces(chunk):
+                                yield heard
+                            await turn.hold(stream.held_bytes)
+                            if stream.is_behind:
+                                # A stream that always has data must not starve the other tasks.
+                                await asyncio.sleep(0)
+                            chunk = await stream.next()
+                        for piece in stream.last_pieces():
+                            yield piece
+                    except Exception:
+                        if not stream.is_settled:
+                            raise
+                    if not stream.is_one:
+                        _look_at(response)
+                if answer.is_whole:
+                    for piece in answer.end():
+                        yield piece
+            await _drain(inflow)
+
+
+class _Stream:
+    """The events of one answer."""
+
+    def __init__(self, inflow: Inflow, answer: Answer) -> None:
+        self.is_one = False
+        """Whether it had any event, so that it is an event stream."""
+        self.is_behind = False
+        """Whether the last chunk had several events."""
+        self._decoder = EventStreamDecoder()
+        self._inflow = inflow
+        self._answer = answer
+        self._goes_on = False
+        """Whether content came after the finish reason: from then on, an error fails the answer again."""
+        self._settled_at = math.inf
+        """When to stop reading an answer that is whole if its stream is still open."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much has come of an event that has not ended."""
+        return self._decoder.buffered_bytes
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the answer stays whole whatever goes wrong from here on."""
+        return self._answer.is_whole and not self._goes_on
+
+    def pieces(self, chunk: bytes) -> Iterator[Piece | Alive]:
+        """Yield the pieces of a chunk, and `Alive` if there are none or if the answer is whole."""
+        is_heard = False
+        answer, inflow = self._answer, self._inflow
+        events = self._decoder.feed(chunk)
+        self.is_one = self.is_one or bool(events)
+        self.is_behind = len(events) > 1
+        for event in events:
+            was_whole = answer.is_whole
+            for piece in self._read(event):
+                yield piece
+                is_heard = True
+                if was_whole:
+                    self._hear_more(piece)
+                elif not inflow.is_patient:
+                    # The first piece is delivered without delay; for those after it, wake-ups are batched.
+                    inflow.is_patient = not isinstance(piece, Usage)
+        if answer.is_whole or not is_heard:
+            yield Alive(is_whole=answer.is_whole)
+
+    def last_pieces(self) -> Iterator[Piece]:
+        """Yield the pieces of a last event that no blank line ended. One that was cut is not JSON, and is ignored."""
+        for event in self._decoder.end():
+            self.is_one = True
+            with suppress(ValueError):
+                yield from self._read(event)
+
+    def _read(self, event: ServerSentEvent) -> Iterable[Piece]:
+        name, data = event
+        if self._answer.is_over:
+            return ()
+        if name == b"error":
+            raise ErrorEvent.of(data)
+        if not (said := data.strip()):
+            return ()
+        if said == b"[DONE]":
+            self._answer.done()
+            return ()
+        return self._answer.pieces(data, name)
+
+    def _hear_more(self, piece: Piece) -> None:
+        """Note a piece that came after the finish reason."""
+        if not isinstance(piece, Usage):
+            self._goes_on = True
+            self._settled_at = math.inf
+
+    async def next(self) -> bytes:
+        """Wait for the next chunk. Returns `b""` at the end of the answer."""
+        if self._answer.is_over:
+            return b""
+        if not self._answer.is_whole:
+            return await self._inflow.read()
+        self._inflow.is_patient = False
+        self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + _SETTLE_SECONDS)
+        settling = asyncio.timeout_at(self._settled_at)
+        try:
+            async with settling:
+                return await self._inflow.read()
+        except TimeoutError:
+            if settling.expired():
+                return b""
+            raise
+
+
+def with_extra(body: Body, extra: Mapping[str, Any]) -> Body:
+    """Return the body with `extra` in it; an object that both have gets the members of both."""
+    both = [name for name, value in extra.items() if isinstance(value, dict) and isinstance(body.get(name), dict)]
+    return {**body, **extra, **{name: {**body[name], **extra[name]} for name in both}}
+
+
+def data_url(source: Image | Document) -> str:
+    """The address of an image or a document, or its bytes in the form of one (RFC 2397)."""
+    return source["url"] if "url" in source else f"data:{source.get('media_type')};base64,{source.get('data')}"
+
+
+async def _beginning(inflow: Inflow) -> bytes:
+    """Read the beginning of the body, as far as it takes to tell an event stream from JSON."""
+    beginning = chunk = await inflow.read()
+    while chunk and not beginning.strip(_OPENING) and len(beginning) < _MAX_BLANK_BYTES:
+        chunk = await inflow.read()
+        beginning += chunk
+    return beginning
+
+
+def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
+    # Some servers never stream, some always do, and some send an error as JSON with a status of success. No event
+    # stream begins with a brace. Google puts its errors into a list.
+    if streams:
+        return beginning.lstrip(_OPENING).startswith(b"{")
+    return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+def _look_at(response: httpx2.Response) -> None:
+    """Raises `NoEventStream` if a body without events says that it is something else."""
+    content_type = response.headers.get("content-type", "")
+    if content_type and not content_type.lower().startswith("text/event-stream"):
+        raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
+
+
+async def _joined(beginning: bytes, inflow: Inflow, turn: LargeTurn) -> bytes:
+    body = bytearray(beginning)
+    while chunk := await inflow.read():
+        body += chunk
+        await turn.hold(len(body))
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
+    whole = bytes(body.lstrip(_BLANK))
+    if whole.startswith(b"[") and is_error(errors := loaded(whole)):
+        raise ErrorEvent(errors)
+    return whole
+
+
+async def _drain(inflow: Inflow) -> None:
+    """Read to the end of the body: without it the connection cannot be used again.
+
+    A finished answer does not wait for a server that keeps its stream open.
+    """
+    inflow.is_patient = False
+    rest_bytes = 0
+    with suppress(Exception):
+        async with asyncio.timeout(_REST_SECONDS):
+            while rest_bytes <= _MAX_REST_BYTES and (chunk := await inflow.read()):
+                rest_bytes += len(chunk)

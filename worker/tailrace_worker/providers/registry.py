@@ -1,0 +1,102 @@
+"""Makes the providers: the connections, the SDKs' clients, and the adapters that speak through them."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+
+import httpx2
+
+from tailrace.errors import ProviderError
+from tailrace.request.capabilities import ApiKind
+from tailrace_worker.providers.base import Provider, Unconfigured
+from tailrace_worker.providers.configured import Configured
+from tailrace_worker.providers.http.client import EVENT_HOOKS
+from tailrace_worker.providers.http.wake_batcher import Coalescer
+
+_TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
+"""Seconds. The deadlines of a job are the worker's; these only free what is dead."""
+_LIMITS: Final = httpx2.Limits(max_connections=10_000, max_keepalive_connections=1_000, keepalive_expiry=60)
+"""One connection a stream: how many there are is decided by the worker, never by the pool."""
+_WARM_CONNECTIONS: Final = 2
+_WARM_SECONDS: Final = 10.0
+
+
+@asynccontextmanager
+async def opened(configured: Mapping[str, Configured], coalescer: Coalescer) -> AsyncGenerator[Mapping[str, Provider]]:
+    """Opens providers, which share their connections; closes these at the exit.
+
+    Loads only the SDKs of the kinds that can be called.
+    """
+    kinds: set[ApiKind] = {each.kind for each in configured.values() if not each.problem}
+    if not kinds:
+        yield {name: Unconfigured(each.error, each.problem) for name, each in configured.items()}
+        return
+    async with _http_client(kinds) as http_client:
+        addresses: set[httpx2.URL] = set()
+        providers = {name: _open(each, coalescer, http_client, addresses) for name, each in configured.items()}
+        warming = [
+            asyncio.create_task(_warm(http_client, address), name=f"warm {address.host}")
+            for address in addresses
+            for _ in range(_WARM_CONNECTIONS)
+        ]
+        try:
+            yield providers
+        finally:
+            for task in warming:
+                task.cancel()
+
+
+def _http_client(kinds: Collection[ApiKind]) -> httpx2.AsyncClient:
+    """The client of an SDK that is loaded anyway: they are the same."""
+    if "openai" in kinds or "openai-responses" in kinds:
+        from tailrace_worker.providers.sdks import openai_sdk  # noqa: PLC0415
+
+        return openai_sdk.HttpClient(timeout=_TIMEOUT, limits=_LIMITS, event_hooks=EVENT_HOOKS)
+    from tailrace_worker.providers.sdks import anthropic_sdk  # noqa: PLC0415
+
+    return anthropic_sdk.HttpClient(timeout=_TIMEOUT, limits=_LIMITS, event_hooks=EVENT_HOOKS)
+
+
+def _open(
+    configured: Configured, coalescer: Coalescer, http_client: httpx2.AsyncClient, addresses: set[httpx2.URL]
+) -> Provider:
+    if configured.problem:
+        return Unconfigured(configured.error, configured.problem)
+    try:
+        with configured.failures.calling(), _hidden(configured.hidden_prefix):
+            provider, address = _made(configured, coalescer, http_client)
+    except ProviderError as error:
+        return Unconfigured(error, str(error))
+    addresses.add(address)
+    return provider
+
+
+def _made(configured: Configured, coalescer: Coalescer, http_client: httpx2.AsyncClient) -> tuple[Provider, httpx2.URL]:
+    kind, options, failures = configured.kind, configured.options, configured.failures
+    if kind == "anthropic":
+        from tailrace_worker.providers.sdks import anthropic_sdk  # noqa: PLC0415
+
+        return anthropic_sdk.make_provider(options, failures, coalescer, http_client)
+    from tailrace_worker.providers.sdks import openai_sdk  # noqa: PLC0415
+
+    return openai_sdk.make_provider(kind, options, failures, coalescer, http_client)
+
+
+@contextmanager
+def _hidden(prefix: str) -> Generator[None]:
+    """Takes the variables of this prefix out of the environment, for as long as a client is made."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if prefix and name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+async def _warm(http_client: httpx2.AsyncClient, address: httpx2.URL) -> None:
+    """Makes a connection before the first call needs it. What goes wrong is left for that call to tell."""
+    with suppress(Exception):
+        async with asyncio.timeout(_WARM_SECONDS):
+            # Behind the answer to a HEAD, aiohttp closes the connection.
+            await http_client.options(address, follow_redirects=False)

@@ -1,0 +1,1 @@
+"""The official SDKs, each loaded only if a provider needs it."""

@@ -1,0 +1,45 @@
+"""OpenAI's SDK: loaded only if a provider of one of its kinds is configured."""
+
+from typing import Literal
+
+import httpx2
+import openai
+
+from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.client_options import ClientOptions
+from tailrace_worker.providers.errors import Failures
+from tailrace_worker.providers.http.client import Resending
+from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.openai_chat.adapter import OpenAIChat
+from tailrace_worker.providers.openai_responses.adapter import OpenAIResponses
+
+
+class HttpClient(Resending, openai.DefaultAioHttpClient):
+    """The SDK's client over aiohttp."""
+
+
+def make_provider(
+    kind: Literal["openai", "openai-responses"],
+    options: ClientOptions,
+    failures: Failures,
+    coalescer: Coalescer,
+    http_client: httpx2.AsyncClient,
+) -> tuple[Provider, httpx2.URL]:
+    """Makes a provider, and tells where it is. Raises the SDK's errors."""
+    client = openai.AsyncOpenAI(
+        api_key=options.key,
+        base_url=options.url,
+        default_headers=options.headers,
+        max_retries=0,
+        http_client=http_client,
+    )
+    if kind == "openai-responses":
+        return OpenAIResponses(client, failures, coalescer), client.base_url
+    is_openais = _is_openais(client.base_url)
+    limit = "max_completion_tokens" if is_openais or options.url is None else "max_tokens"
+    return OpenAIChat(client, failures, coalescer, limit=limit, is_openais=is_openais), client.base_url
+
+
+def _is_openais(address: httpx2.URL) -> bool:
+    # Its reasoning models refuse `max_tokens`, and other servers know nothing else: Ollama goes on for ever.
+    return f".{address.host}".endswith((".openai.com", ".azure.com"))

@@ -1,0 +1,1 @@
+"""Appending to the streams of jobs, in batches."""

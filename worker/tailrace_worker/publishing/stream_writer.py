@@ -1,0 +1,309 @@
+"""What one attempt writes to its job's stream: entries wait, get their ids, are sent, and land."""
+
+import asyncio
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Final, NamedTuple, Protocol, Self
+
+from msgspec import Struct
+
+from tailrace.broker.wire import bulk, packed
+from tailrace.events import Delta, Ending, Reasoning, Refusal, StreamEvent, ToolCall, encode
+from tailrace.protocol.attempts import Began
+from tailrace.protocol.keys import EntryId, Keys
+from tailrace_worker.cancel_scope import AttemptLost
+
+ENTRY_BYTES: Final = 256
+"""What an entry takes in memory beside its fields or its command: measured 140 to 350."""
+
+_MAX_ENTRY_BYTES = 65_536
+_FIRST_SEQ: Final = 2
+"""The `SEQ` of the first `started` of a stream, after `queued`."""
+_MAX_PART_CHARS: Final = _MAX_ENTRY_BYTES // 4
+"""What is longer becomes several entries: in UTF-8 a character has four bytes at most."""
+
+_GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
+"""Events, and their last fields: they may be joined in one entry where they differ in that field alone."""
+
+
+class StreamLost(AttemptLost):
+    """The stream cannot be written any more."""
+
+
+class Fenced(StreamLost):
+    """A later attempt has begun."""
+
+
+class StreamDeleted(StreamLost):
+    """The stream is not there: the job was deleted, or has expired."""
+
+
+class _Head(NamedTuple):
+    """All of an entry's fields but its last value, as they go over the wire."""
+
+    size: bytes
+    """How many parts the whole command has."""
+    wire: bytes
+    entry_bytes: int
+    """What an entry of it takes in memory while its last value is empty."""
+    grows: bool
+
+
+def _head(fields: Sequence[bytes], *, grows: bool) -> _Head:
+    wire = b"".join(map(bulk, fields))
+    return _Head(b"*%d\r\n" % (len(fields) + 5), wire, ENTRY_BYTES + len(wire), grows)
+
+
+_DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
+_NO_HEAD: Final = _head((), grows=False)
+
+
+class Entry(Struct, eq=False, gc=False):
+    """What is appended, from the first piece of it on. Once it has its id, its command never changes.
+
+    Tens of thousands are kept, and all are forgotten in time: looking through them would only hold up the loop.
+    """
+
+    writer: "StreamWriter"
+    head: _Head
+    value: bytes
+    """The last one. What it and the head say is in the command from there on."""
+    waiting_bytes: int
+    seq: int = 0
+    command: bytes = b""
+    sent: bool = False
+    """Whether Redis may have it already: what stood in the socket of an abandoned connection is read late."""
+    landed_at: float = 0.0
+    """When Redis was last known to have it (`time.monotonic`)."""
+
+
+class Sender(Protocol):
+    """Who sends what the writers of a worker hand over."""
+
+    def ring(self, writer: "StreamWriter", waiting_bytes: int, *, urgent: bool) -> None:
+        """A writer that had nothing to send has so much now. Urgent is what should not wait for the next batch."""
+
+    def add(self, waiting_bytes: int) -> None:
+        """So much more waits, or less."""
+
+    def release(self, writer: "StreamWriter") -> None:
+        """Nobody hands anything over any more."""
+
+
+class StreamWriter:
+    """The stream of a job, as one attempt writes it, from behind its `started`. Made by `Publisher.open`."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        keys: Keys,
+        job_id: str,
+        began: Began,
+        on_lost: Callable[[StreamLost], None],
+    ) -> None:
+        started = began.started
+        self.job_id = job_id
+        self.attempt = started.attempt
+        self.token = began.token
+        """Of this attempt's start. Should Redis have lost it, another one may have been written by the same number."""
+        self.record: Sequence[bytes] | None = began.record if started.seq == _FIRST_SEQ else None
+        """What the job can be made of anew, as long as all entries of the stream are held."""
+        self.stream = keys.events(job_id)
+        self.ring = packed("PUBLISH", keys.bell(job_id), b"")
+        """The command that tells readers that entries were appended."""
+        self.closed = False
+        self.lost: StreamLost | None = None
+        self.unsettled: deque[Entry] = deque()
+        """What has its id and is not known to be in the stream, in the order of the ids."""
+        self.landed: deque[Entry] = deque()
+        """What is known to be in the stream, as far as it is kept: a restarted Redis may have lost it."""
+        self.history = ""
+        """The history of Redis' data in which the stream was last seen."""
+        self._sender = sender
+        self._on_lost = on_lost
+        self._seq = started.seq
+        # Without NOMKSTREAM a worker would raise a deleted job from the dead.
+        self._append = b"".join(map(bulk, (b"XADD", self.stream.encode(), b"NOMKSTREAM")))
+        self._waiting: list[Entry] = []
+        self._settled: asyncio.Future[None] | None = None
+        """Of who waits until nothing is unsettled."""
+        self._has_spoken = False
+        # The begin script appended it, so Redis may lose it like any other.
+        command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *began.fields)
+        self._started = Entry(self, _NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True)
+        self.landed.append(self._started)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.closed = True
+        self._sender.release(self)
+
+    @property
+    def last_seq(self) -> int:
+        """The `SEQ` of the newest entry that has its id."""
+        return self._seq
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it will ever have to be sent."""
+        return self.closed and not (self._waiting or self.unsettled or self.landed)
+
+    def write(self, event: StreamEvent) -> None:
+        """Hands an event over; when the publisher is full, wait for its `room`. Raises `StreamLost`."""
+        if type(event) is Delta and len(event.text) <= _MAX_PART_CHARS:
+            self._write(event)
+        else:
+            for part in _parts(event):
+                self._write(part)
+
+    def _write(self, event: StreamEvent) -> None:
+        if self.lost is not None:
+            raise self.lost
+        if type(event) is Delta:
+            head, text = _DELTA, event.text
+        else:
+            *fields, text = encode(event)
+            head = _head(
+                [field.encode("utf-8", "replace") for field in fields], grows=(event.type, fields[-1]) in _GROWING
+            )
+        # A lone surrogate has no UTF-8: it becomes a question mark.
+        value = text.encode("utf-8", "replace")
+        size = len(value)
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= _MAX_ENTRY_BYTES:
+            self._sender.add(size)
+            last.value += value
+            last.waiting_bytes += size
+            return
+        size += head.entry_bytes
+        if last is not None:
+            self._sender.add(size)
+        else:
+            self._sender.ring(self, size, urgent=not self._has_spoken)
+            self._has_spoken = True
+        self._waiting.append(Entry(self, head, value, size))
+
+    async def end(self, ending: Ending) -> None:
+        """Hands the ending over, and waits until it has landed. Raises `StreamLost`."""
+        self.write(ending)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Waits until all that was handed over has landed. Raises `StreamLost`."""
+        while self.unsettled or self._waiting:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+        if self.lost is not None:
+            raise self.lost
+
+    def form(self) -> None:
+        """Gives ids to what waits: from here on it is sent as it is."""
+        for entry in self._waiting:
+            self._seq += 1
+            entry.seq = self._seq
+            head, value = entry.head, entry.value
+            entry_id = b"%d-%d" % (self.attempt, self._seq)
+            entry.command = b"%b%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
+                *(head.size, self._append, len(entry_id), entry_id),
+                *(head.wire, len(value), value),
+            )
+            entry.head, entry.value = _NO_HEAD, b""
+        self.unsettled += self._waiting
+        self._waiting.clear()
+
+    def land(self, entry: Entry) -> None:
+        """An entry, the oldest of the unsettled, is known to be in the stream."""
+        self.unsettled.popleft()
+        self.landed.append(entry)
+        if self._settled is not None and not self.unsettled and not self._waiting:
+            self._wake()
+
+    def forget(self, entry: Entry) -> None:
+        """An entry, the oldest of those that are kept, need not be sent again."""
+        if self.landed and self.landed[0] is entry:
+            self.landed.popleft()
+            self.record = None
+
+    def lose(self, why: StreamLost) -> None:
+        """Nothing more is written, and whoever runs the attempt is told."""
+        if self.lost is not None:
+            return
+        self.lost = why
+        self._sender.add(-sum(each.waiting_bytes for each in (*self._waiting, *self.unsettled)))
+        self._waiting.clear()
+        self.unsettled.clear()
+        self.landed.clear()
+        self._wake()
+        if self.closed:
+            self._sender.release(self)
+        else:
+            self._on_lost(why)
+
+    @property
+    def can_be_restored(self) -> bool:
+        """Whether all entries of the stream are held, from its `started` on."""
+        first = self.landed[0] if self.landed else self.unsettled[0] if self.unsettled else None
+        return self.record is not None and first is not None and first.seq == _FIRST_SEQ
+
+    def reconcile(self, last: EntryId | None, token: bytes | None) -> list[Entry]:
+        """Compares what was sent with the last id that Redis has: what is above it is to be sent again, in order.
+
+        Args:
+            last: The last id of the stream; `None` if there is no stream.
+            token: The token of the start that the stream has by this attempt's number.
+
+        Returns:
+            The entries that turned out to have landed.
+        """
+        if last is None:
+            self.lose(StreamDeleted(f"The stream of job {self.job_id!r} is gone."))
+            return []
+        if last.attempt > self.attempt:
+            self.lose(Fenced(f"Attempt {last.attempt} of job {self.job_id!r} has begun."))
+            return []
+        if token not in {None, self.token}:
+            self.lose(Fenced(f"Attempt {self.attempt} of job {self.job_id!r} was started by another worker too."))
+            return []
+        reached = last.seq if last.attempt == self.attempt else 0
+        found: list[Entry] = []
+        while self.unsettled and self.unsettled[0].seq <= reached:
+            found.append(self.unsettled[0])
+            self.land(self.unsettled[0])
+        while self.landed and self.landed[-1].seq > reached:
+            self.unsettled.appendleft(self.landed.pop())
+        is_first = bool(self.unsettled) and self.unsettled[0] is self._started
+        if reached < self._started.seq and not is_first:
+            # It is kept for longer than the entries: an attempt without it has no beginning.
+            self.unsettled.appendleft(self._started)
+        return found
+
+    def _wake(self) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None and not settled.done():
+            settled.set_result(None)
+
+
+def _parts(event: StreamEvent) -> Iterable[StreamEvent]:
+    """The event, or several that say the same."""
+    match event:
+        case Delta(text=text) | Reasoning(text=text) | Refusal(text=text) if len(text) > _MAX_PART_CHARS:
+            kind = type(event)
+            yield from (kind(text=part) for part in _cut(text))
+            if isinstance(event, Reasoning) and event.signature is not None:
+                yield Reasoning(text="", signature=event.signature)
+        case ToolCall(arguments=arguments) if len(arguments) > _MAX_PART_CHARS:
+            first, *rest = _cut(arguments)
+            yield dataclasses.replace(event, arguments=first)
+            yield from (ToolCall(index=event.index, arguments=part) for part in rest)
+        case _:
+            yield event
+
+
+def _cut(text: str) -> Iterator[str]:
+    return (text[place : place + _MAX_PART_CHARS] for place in range(0, len(text), _MAX_PART_CHARS))

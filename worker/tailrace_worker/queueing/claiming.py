@@ -1,0 +1,323 @@
+"""`StreamWorker`: an arq worker that claims its jobs, holds them by leases, and hands them back."""
+
+import asyncio
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from signal import Signals
+from typing import Any, Final
+
+from arq import ArqRedis
+from arq.worker import Function, Worker
+from redis.asyncio import Redis
+
+from tailrace.broker.client import Argument, Broker, patiently, refused
+from tailrace.broker.outage import Dependent
+from tailrace.broker.wire import Wire, packed
+from tailrace.errors import BrokerRefused, FailureCode, InfrastructureError
+from tailrace.protocol.keys import Keys
+from tailrace.tracebacks import told_by_frames
+from tailrace_worker.generation import Generations
+from tailrace_worker.log_summary import Tally
+from tailrace_worker.queueing.claims import (
+    Claim,
+    Claimed,
+    Release,
+    claim_command,
+    new_token,
+    read_claimed,
+    release_command,
+)
+from tailrace_worker.queueing.eligibility import Eligibility
+from tailrace_worker.queueing.job_body import from_json, to_json
+from tailrace_worker.queueing.leases import Leases
+from tailrace_worker.queueing.redis_check import RedisCheck
+from tailrace_worker.queueing.takeover_gate import Standing
+from tailrace_worker.settings import WorkerSettings
+
+_logger = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 1.0
+"""How long a ring that got lost, or a producer that does not ring, costs at most."""
+_NEVER_SECONDS: Final = 1e9
+_RETRY_SECONDS: Final = 0.5
+_MAX_CLAIMS: Final = 32
+_BEGIN_SECONDS: Final = 10.0
+"""How long it may take from the claim of a job to the call of its function: all that arq itself asks Redis."""
+
+
+class StreamWorker(Worker):
+    """Runs generation jobs as `arq.Worker.run_job` does; how they are found, held and let go is its own.
+
+    SIGTERM and SIGINT end it: it claims nothing more, lets running jobs finish for the grace time, and then hands the
+    rest back. A second signal hands them back now.
+    """
+
+    def __init__(self, generations: Generations, function: Function, redis: Redis, leases: Leases) -> None:
+        settings = generations.settings
+        pool: Any = redis.connection_pool
+        super().__init__(
+            # arq would release the job without an ending; while we live, an attempt ends by itself.
+            functions=[dataclasses.replace(function, timeout_s=_NEVER_SECONDS)],
+            queue_name=generations.keys.queue(settings.queues[0]),
+            redis_pool=ArqRedis(connection_pool=pool),
+            max_jobs=settings.max_jobs,
+            job_completion_wait=math.ceil(settings.grace_seconds) or 1,
+            keep_result=0,
+            log_results=False,
+            job_serializer=to_json,
+            job_deserializer=from_json,
+            on_job_start=self._has_begun,
+            ctx={"generations": generations, "leases": leases},
+        )
+        self._generations = generations
+        self._settings: WorkerSettings = settings
+        self._keys: Keys = generations.keys
+        self._broker: Broker = generations.broker
+        self._leases = leases
+        self._wire = Wire(redis)
+        self._was_connected = False
+        self._redis_check = RedisCheck(redis, generations.keys, generations.settings.queues)
+        self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
+        self._round_trip_seconds = 0.0
+        self._dead: set[str] = set()
+        """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
+        self._eligibility = Eligibility(
+            generations.broker,
+            generations.keys,
+            worker=generations.worker,
+            usable=generations.calls.usable,
+        )
+        self._begin_deadlines: dict[str, asyncio.Timeout] = {}
+        self._place_freed = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._claiming = Dependent("no jobs can be claimed")
+        self._taken_over = Tally(_logger, "%d jobs of lost workers are taken over")
+
+    async def main(self) -> None:
+        """Claims and runs jobs until it is told to drain; returns once none is left."""
+        async with self._wire, self._eligibility, self._redis_check, asyncio.TaskGroup() as waiting:
+            claiming = waiting.create_task(self._claim_until_cancelled())
+            checking = waiting.create_task(self._redis_check.run())
+            await self._draining.wait()
+            checking.cancel()
+            claiming.cancel()
+            await asyncio.wait([claiming])
+            await self._ring_for_others()
+            while self.tasks:
+                await asyncio.wait(self.tasks.values())
+                self._reap()
+
+    async def _claim_until_cancelled(self) -> None:
+        while True:
+            await self._redis_check.passed()
+            self._reap()
+            # No more in one look than start quickly: the rest goes to others, who are rung for it.
+            places = min(self.max_jobs - len(self.tasks), _MAX_CLAIMS)
+            if places <= 0:
+                # A full worker does not listen: it would take rings from those who have places.
+                self._place_freed.clear()
+                await self._place_freed.wait()
+                continue
+            try:
+                claimed = await self._claim_whole(places)
+                self._claiming.works()
+                self._taken_over.add(sum(claim.reason == FailureCode.WORKER_LOST for claim in claimed.claims))
+                for claim in claimed.claims:
+                    await self._start(claim)
+                if len(claimed.claims) < places and not self._dead:
+                    await self._wait_for_ring(claimed.next_due_seconds)
+            except InfrastructureError as error:
+                if isinstance(error, BrokerRefused) and not await self._redis_check.review():
+                    continue
+                self._claiming.fails(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _claim_whole(self, places: int) -> Claimed:
+        claiming = asyncio.ensure_future(self._claim(places))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The worker drains. What it claims in this moment would wait for its lease to run out.
+            with suppress(InfrastructureError):
+                for claim in (await claiming).claims:
+                    await self._release(claim, "hand_back")
+            raise
+
+    async def _claim(self, places: int) -> Claimed:
+        if not self._wire.is_connected:
+            await self._wire.connect()
+            self._standing.begin()
+            if self._was_connected:
+                # Another server may answer now. At the start `run_worker` checks it.
+                await self._redis_check.check()
+            self._was_connected = True
+        self._standing.failed(self._leases.refused_at)
+        leaving = await self._eligibility.leaving()
+        token = new_token(self._generations.worker)
+        queues = self._settings.queues
+        command = claim_command(
+            self._keys,
+            queues,
+            token,
+            places=places,
+            lease_seconds=self._settings.lease_seconds,
+            takes_over_until=self._standing.takes_over_until,
+            dead=self._dead,
+            leaving=leaving,
+        )
+        asked_at = time.monotonic()
+        claimed = read_claimed(await self._ask(*command), queues, token)
+        self._round_trip_seconds = time.monotonic() - asked_at
+        self._standing.tell(claimed.at)
+        self._dead = {name for name in claimed.suspects if self._is_dead(name)}
+        return await self._eligibility.sift(claimed)
+
+    def _is_dead(self, name: str) -> bool:
+        """Whether a worker of this machine has died: its process is gone, or its number is ours by now."""
+        if name == self._generations.worker:
+            return not self.tasks
+        try:
+            os.kill(int(name.rpartition(":")[2]), 0)
+        except ProcessLookupError:
+            return True
+        except (ValueError, OSError):
+            return False
+        return False
+
+    async def _wait_for_ring(self, next_due_seconds: float | None) -> None:
+        timeout = _POLL_SECONDS
+        if next_due_seconds is not None:
+            # The claim that follows is to arrive just when it is due.
+            timeout = max(0.001, min(timeout, next_due_seconds - 2 * self._round_trip_seconds))
+        bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
+        await self._ask("BLPOP", *bells, f"{timeout:.3f}", block_seconds=timeout)
+
+    async def _ask(self, *command: Argument, block_seconds: float = 0) -> Any:
+        asked_at = time.monotonic()
+        (reply,) = await self._wire.exchange(packed(*command), 1, block_seconds=block_seconds)
+        self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
+        if isinstance(reply, Exception):
+            self._standing.failed(time.monotonic())
+            raise refused(reply, *command)
+        return reply
+
+    async def _ring_for_others(self) -> None:
+        """A ring that was meant for this worker may have come as it left."""
+        with suppress(InfrastructureError):
+            command = claim_command(
+                self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over_until=0
+            )
+            await self._broker.call(*command)
+
+    async def _start(self, claim: Claim) -> None:
+        held = self._leases.get(claim.job_id)
+        if held is not None and held.is_over:
+            # Its last attempt here is still on the way out: under the new token it would be dropped with that one.
+            await self._put_back(claim)
+            return
+        if held is not None:
+            # A lease of our own that ran out, and nobody was faster: the job goes on under the new token.
+            held.token = claim.token
+            return
+        task = self.loop.create_task(self._run(claim))
+        self.tasks[claim.job_id] = task
+        task.add_done_callback(lambda _: self._place_freed.set())
+
+    async def _run(self, claim: Claim) -> None:
+        with self._leases.holding(claim):
+            try:
+                async with asyncio.timeout(_BEGIN_SECONDS) as deadline:
+                    self._begin_deadlines[claim.job_id] = deadline
+                    await self.run_job(claim.job_id, claim.due)
+            except TimeoutError:
+                _logger.warning("job %s did not begin within %g s and is handed back", claim.job_id, _BEGIN_SECONDS)
+                await self._release(claim, "hand_back")
+            except asyncio.CancelledError:
+                await self._release(claim, "hand_back")
+                raise
+            except Exception as error:  # noqa: BLE001
+                # Where Redis is away, the release fails as well: then the lease runs out, and another claims the job.
+                _logger.error("job %s is put back: %s", claim.job_id, told_by_frames(error))  # noqa: TRY400
+                await self._put_back(claim)
+            finally:
+                del self._begin_deadlines[claim.job_id]
+
+    async def _has_begun(self, ctx: dict[str, Any]) -> None:
+        """arq is about to call the job's function, which has deadlines of its own."""
+        self._begin_deadlines[ctx["job_id"]].reschedule(None)
+
+    async def finish_job(
+        self,
+        job_id: str,
+        finish: bool,
+        result_data: bytes | None,  # noqa: ARG002
+        result_timeout_s: float | None,  # noqa: ARG002
+        keep_result_forever: bool,  # noqa: ARG002
+        incr_score: int | None,
+        keep_in_progress: float | None,  # noqa: ARG002
+    ) -> None:
+        """arq's, by a script that acts only where the claim is still ours."""
+        claim = self._leases.get(job_id)
+        if claim is None:
+            return
+        if finish:
+            await self._release(claim, "finish")
+        elif incr_score:
+            await self._release(claim, "retry", delay_seconds=incr_score / 1000)
+        else:
+            await self._release(claim, "hand_back")
+
+    async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
+        """arq's, where it ends a job without running it: the stream gets its ending first."""
+        claim = self._leases.get(job_id)
+        if claim is None:
+            return
+        result: Mapping[str, Any] = json.loads(result_data or b"{}")
+        await self._generations.refuse(job_id, str(result.get("r", "")), queue=claim.queue)
+        await self._release(claim, "finish")
+
+    async def _release(self, claim: Claim, what: Release, *, delay_seconds: float = 0) -> None:
+        if claim.is_over:
+            return
+        claim.is_over = True
+        # Without a release the job waits until its lease has run out: its holder can wait as long for Redis.
+        limit_seconds = 0 if self._draining.is_set() else self._settings.lease_seconds
+        command = release_command(self._keys, claim, what, delay_seconds=delay_seconds)
+        with suppress(InfrastructureError):
+            await patiently(lambda: self._broker.call(*command), limit_seconds=limit_seconds)
+
+    async def _put_back(self, claim: Claim) -> None:
+        await self._release(claim, "retry", delay_seconds=_RETRY_SECONDS)
+
+    def _reap(self) -> None:
+        for job_id, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[job_id]
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        """arq's handler of SIGTERM and SIGINT."""
+        if self._draining.is_set():
+            self._hand_back_all()
+            return
+        self._reap()
+        _logger.info(
+            "%s: claims nothing more; %d jobs have %g s to finish",
+            signum.name,
+            len(self.tasks),
+            self._settings.grace_seconds,
+        )
+        self._draining.set()
+        self.loop.call_later(self._settings.grace_seconds, self._hand_back_all)
+
+    def _hand_back_all(self) -> None:
+        self._reap()
+        if self.tasks:
+            _logger.info("%d jobs are handed back", len(self.tasks))
+        for task in self.tasks.values():
+            task.cancel()

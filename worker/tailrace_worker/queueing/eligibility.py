@@ -1,0 +1,240 @@
+"""Which jobs a worker leaves to others: those whose provider it cannot call, and another worker that lives can."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import product
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tailrace.broker.client import Broker, Command, ms, refused, script, text
+from tailrace.broker.wire import Wire, packed
+from tailrace.errors import InfrastructureError
+from tailrace.protocol.fleet import read_workers
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job
+from tailrace.protocol.queue import RING
+from tailrace_worker.queueing.claims import Claim, Claimed
+from tailrace_worker.queueing.job_body import from_json
+
+_logger = logging.getLogger(__name__)
+
+_UNHEARD_SECONDS: Final = 8.0
+"""Nobody serves a provider if no worker that has it was heard of for so long: a beat comes every 5 s."""
+_RESTART_SECONDS: Final = 3.0
+"""The same for a provider that no worker was seen to have: one that has it may be about to start."""
+_LOOK_SECONDS: Final = 0.9
+"""How often the fleet is read at most while jobs are left,"""
+_STALL_SECONDS: Final = 2.0
+"""and after which time without that it is not known what others did in between."""
+_FORGOTTEN_SECONDS: Final = 60.0
+_LEFT_SECONDS: Final = 30.0
+"""After which time a job that was left is looked at again."""
+_MAX_LEFT: Final = 64
+"""How many waiting jobs are left in their places. Each claim carries their names."""
+_DEFER_SECONDS: Final = 5.0
+"""How long those beyond that are put off, so that they do not stand in the way of what this worker can run."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """A job that was handed back."""
+
+    queue: str
+    wanted: tuple[str, ...]
+    until: float
+    waits: bool
+    """Whether it waits in the queue, and was not taken from a worker."""
+
+
+class Eligibility:
+    """Sorts out what was claimed: a job whose provider this worker cannot call goes back to where it was.
+
+    No attempt is counted, and this worker passes the job over until nobody else who lives serves its provider. Then it
+    runs the job: a fallback may do, and else the job has to end.
+    """
+
+    def __init__(self, broker: Broker, keys: Keys, *, worker: str, usable: Iterable[str]) -> None:
+        """Make it for one worker, by its name and the providers that it can call."""
+        self._broker = broker
+        self._keys = keys
+        self._wire = Wire(broker.redis)
+        self._worker = worker
+        self._usable = frozenset(usable)
+        self._left: dict[str, _Left] = {}
+        self._heard: dict[tuple[str, str | None], float] = {}
+        """By queue and provider, when another worker was last heard of that has both; `None`: that may have any."""
+        self._looked_at = -math.inf
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._wire.disconnect()
+
+    async def leaving(self) -> list[str]:
+        """The jobs that the next claim is to pass over. Raises `InfrastructureError`."""
+        now = time.monotonic()
+        self._left = {job_id: left for job_id, left in self._left.items() if left.until > now}
+        if not self._left:
+            return []
+        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            await self._forget_started()
+            await self._look()
+        return [job_id for job_id, left in self._left.items() if self._leaves(left.queue, left.wanted)]
+
+    async def sift(self, claimed: Claimed) -> Claimed:
+        """Returns what this worker is to run, after it has handed back the rest.
+
+        Raises:
+            InfrastructureError: Redis failed; all were handed back, or their leases run out.
+        """
+        if not claimed.claims:
+            return claimed
+        try:
+            left = await self._unfit(claimed.claims)
+        except InfrastructureError:
+            await self._hand_back(claimed.claims)
+            raise
+        if not left:
+            return claimed
+        _logger.debug("%d jobs are left to workers that have their providers", len(left))
+        until = time.monotonic() + _LEFT_SECONDS
+        deferred = [claim for claim in left if claim.reason == "retry"][max(0, _MAX_LEFT - len(self._left)) :]
+        for claim, wanted in left.items():
+            if claim not in deferred:
+                self._left[claim.job_id] = _Left(claim.queue, wanted, until, waits=claim.reason == "retry")
+        await self._hand_back(list(left), deferred)
+        return replace(claimed, claims=[claim for claim in claimed.claims if claim not in left])
+
+    async def _unfit(self, claims: Sequence[Claim]) -> dict[Claim, tuple[str, ...]]:
+        """The claims that are to be left, each with the providers that may run it, in its order of preference."""
+        providers = await self._read_providers(claims)
+        wanted: dict[Claim, tuple[str, ...]] = {
+            claim: () if provider is None else (text(provider),)
+            for claim, provider in zip(claims, providers, strict=True)
+            if provider is None or text(provider) not in self._usable
+        }
+        if not wanted:
+            return {}
+        # What was read before the claim may lack a worker that has come since.
+        await self._look()
+        # A request may be large: it is read only where its fallbacks, or a stock arq client's provider, count.
+        unread = [claim for claim, names in wanted.items() if not self._leaves(claim.queue, names)]
+        if unread:
+            read: list[Command] = []
+            for claim in unread:
+                read += (("HGET", self._keys.record(claim.job_id), "request"), ("GET", arq_job(claim.job_id)))
+            replies = iter(await self._broker.pipeline(*read))
+            wanted |= {
+                claim: _providers(request, body) for claim, request, body in zip(unread, replies, replies, strict=True)
+            }
+        return {claim: names for claim, names in wanted.items() if self._leaves(claim.queue, names)}
+
+    async def _read_providers(self, claims: Sequence[Claim]) -> list[bytes | None]:
+        # On the way of every job: a pool's connection would take several times as long.
+        if not self._wire.is_connected:
+            await self._wire.connect()
+        asked = b"".join(packed("HGET", self._keys.record(claim.job_id), "provider") for claim in claims)
+        providers = await self._wire.exchange(asked, len(claims))
+        for claim, reply in zip(claims, providers, strict=True):
+            if isinstance(reply, Exception):
+                raise refused(reply, "HGET", self._keys.record(claim.job_id))
+        return providers
+
+    def _leaves(self, queue: str, wanted: Sequence[str]) -> bool:
+        for provider in wanted:
+            if provider in self._usable:
+                return False
+            if self._is_served(queue, provider):
+                return True
+        return False
+
+    def _is_served(self, queue: str, provider: str) -> bool:
+        heard_at = self._heard.setdefault((queue, provider), self._looked_at - _UNHEARD_SECONDS + _RESTART_SECONDS)
+        return self._looked_at - max(heard_at, self._heard.get((queue, None), -math.inf)) < _UNHEARD_SECONDS
+
+    async def _forget_started(self) -> None:
+        """Forgets the jobs that wait no more: what runs elsewhere need not be passed over."""
+        waiting: dict[str, list[str]] = {}
+        for job_id, left in self._left.items():
+            if left.waits:
+                waiting.setdefault(left.queue, []).append(job_id)
+        for queue, jobs in waiting.items():
+            scores = await self._broker.call("ZMSCORE", self._keys.queue(queue), *jobs)
+            for job_id, score in zip(jobs, scores, strict=True):
+                if score is None:
+                    del self._left[job_id]
+
+    async def _look(self) -> None:
+        """Reads who has what."""
+        workers = await read_workers(self._broker, self._keys)
+        now = time.monotonic()
+        heard = {key: at for key, at in self._heard.items() if now - at < _FORGOTTEN_SECONDS}
+        if now - self._looked_at > _STALL_SECONDS:
+            # Redis, or this process, may have stood still, and with it the beats of workers that are well.
+            heard = {key: max(at, now - _UNHEARD_SECONDS + _RESTART_SECONDS) for key, at in heard.items()}
+        for worker in workers:
+            if worker.name != self._worker:
+                for key in product(worker.queues, (None,) if worker.providers is None else worker.providers):
+                    heard[key] = max(heard.get(key, -math.inf), now - worker.beat_age_seconds)
+        self._heard, self._looked_at = heard, now
+
+    async def _hand_back(self, claims: Sequence[Claim], deferred: Sequence[Claim] = ()) -> None:
+        for claim in claims:
+            claim.is_over = True
+        # What does not get there is taken over once its lease has run out.
+        with suppress(InfrastructureError):
+            await self._broker.pipeline(
+                *(
+                    _hand_back(self._keys, claim, defer_seconds=_DEFER_SECONDS if claim in deferred else 0)
+                    for claim in claims
+                )
+            )
+
+
+# KEYS: queue, running, bell, mark. ARGV: job, token, why it was claimed, its score in the queue, deferral in ms.
+# A lease that has run out is given back as one: whether a worker was lost is for the next claim to tell.
+_HAND_BACK = (
+    RING
+    + """
+if redis.call('GET', KEYS[4]) ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[4])
+local deferral = tonumber(ARGV[5])
+if ARGV[3] == 'retry' then
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  redis.call('ZADD', KEYS[1], deferral > 0 and now + deferral or ARGV[4], ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], ARGV[3] == 'worker_lost' and 1 or 0, ARGV[1])
+end
+if deferral == 0 then ring(KEYS[3]) end
+return 1
+"""
+)
+
+
+def _hand_back(keys: Keys, claim: Claim, *, defer_seconds: float) -> Command:
+    queue = claim.queue
+    return script(
+        _HAND_BACK,
+        (keys.queue(queue), keys.running(queue), keys.doorbell(queue), arq_in_progress(claim.job_id)),
+        *(claim.job_id, claim.token, claim.reason, claim.score, ms(defer_seconds)),
+    )
+
+
+def _providers(request: bytes | None, body: bytes | None) -> tuple[str, ...]:
+    """The provider of a request and those of its fallbacks; none if it is no request, whose job ends by itself."""
+    with suppress(ValueError, LookupError, AttributeError, TypeError):
+        if request is not None:
+            asked: Any = json.loads(request)
+        else:
+            # A job of a stock arq client carries its request.
+            read = from_json(body or b"")
+            asked = (read["a"] or [read["k"]["request"]])[0].value
+        return (str(asked["provider"]), *(str(each["provider"]) for each in asked.get("fallbacks") or ()))
+    return ()

@@ -1,0 +1,73 @@
+"""Takes out what is no text: control characters, lone surrogates, invisible overrides of the direction."""
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Final
+
+from tailrace.events import ToolCall
+from tailrace_worker.providers.base import Piece
+from tailrace_worker.shaping.guards.texts import watched
+
+# Marks of direction (U+200E, U+200F, U+061C) stay: they change nothing but the place of what stands beside them.
+_NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PAIR: Final = re.compile("([\ud800-\udbff])([\udc00-\udfff])")
+
+
+def clean(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+    """Cleans texts, and the names and arguments of tool calls. The halves of a surrogate pair become its character."""
+    return watched(_cleaned_calls(pieces), Cleaner)
+
+
+def cleaned(text: str) -> str:
+    """A whole text, cleaned."""
+    return "".join(Cleaner().feed(text))
+
+
+class Cleaner:
+    """Cleans one text."""
+
+    is_slow = False
+
+    def __init__(self) -> None:
+        self.has_altered = False
+        self._half = ""
+        """The first half of what may become a pair."""
+
+    def feed(self, text: str) -> Iterator[str]:
+        """Gives all that has come, but the first half of a pair."""
+        if not self._half and not _NO_TEXT.search(text):
+            if text:
+                yield text
+            return
+        text = _PAIR.sub(_joined, self._half + text)
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        left = _NO_TEXT.sub("", text)
+        self.has_altered |= len(left) + len(self._half) < len(text)
+        if left:
+            yield left
+
+    def end(self) -> Iterator[str]:
+        """A half that is still alone is no text."""
+        self.has_altered |= bool(self._half)
+        return iter(())
+
+
+async def _cleaned_calls(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+    arguments: defaultdict[int, Cleaner] = defaultdict(Cleaner)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if isinstance(piece, ToolCall):
+                yield replace(
+                    piece,
+                    name=piece.name and cleaned(piece.name),
+                    arguments="".join(arguments[piece.index].feed(piece.arguments)),
+                )
+            else:
+                yield piece
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")

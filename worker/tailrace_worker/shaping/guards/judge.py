@@ -1,0 +1,29 @@
+"""The judge of texts that the worker's environment allows for."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from tailrace_worker.shaping.guards.moderate import Judge, ModerationFailed, Verdict
+
+_KEY_VARIABLES: Final = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
+
+
+@asynccontextmanager
+async def open_judge() -> AsyncGenerator[Judge]:
+    """Opens OpenAI's moderation endpoint, as its SDK finds it in the environment; without a key no text has a verdict.
+
+    Loads the SDK if there is a key.
+    """
+    if not any(map(os.environ.get, _KEY_VARIABLES)):
+        yield _without_key
+        return
+    from tailrace_worker.shaping.guards.openai_moderation import open_moderation  # noqa: PLC0415
+
+    async with open_moderation() as judge:
+        yield judge
+
+
+async def _without_key(text: str) -> Verdict:  # noqa: ARG001
+    raise ModerationFailed(f"OpenAI's moderation endpoint cannot be called: {_KEY_VARIABLES[0]} is not set.")

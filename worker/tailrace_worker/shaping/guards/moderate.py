@@ -1,0 +1,183 @@
+"""Lets nothing pass that a judge flags. The judge is asked while the text goes on."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from tailrace.errors import FailureCode, ProviderError
+from tailrace.events import Delta, Notice, Reasoning, Refusal
+from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.shaping.guards.texts import Text
+
+NOT_MODERATED: Final = "not_moderated"
+"""The code of the notice that text was let through which nobody has judged."""
+
+_MAX_AHEAD: Final = 4
+"""How many stretches may wait for their verdict until reading from the provider waits, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a text: nothing, where there are no categories."""
+
+    categories: tuple[str, ...] = ()
+
+
+class ModerationFailed(Exception):
+    """There is no verdict; the message says why."""
+
+
+Judge: TypeAlias = Callable[[str], Awaitable[Verdict]]
+"""Judges a text. Raises `ModerationFailed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moderation:
+    """How answers are judged: a stretch of `every_chars` of each text at a time, each together with the one before it.
+
+    Where a stretch begins does not depend on how the text comes; so neither does what is shown of one that is flagged.
+    """
+
+    judge: Judge
+    every_chars: int
+    mode: Literal["strict", "lenient"]
+    on_failure: Literal["open", "closed"]
+
+
+async def moderate(
+    pieces: AsyncGenerator[Piece, None], moderation: Moderation, *, said: str = ""
+) -> AsyncGenerator[Piece, None]:
+    """Lets pieces through: what is text once it is judged, and what follows it then; or (`lenient`) at once.
+
+    The first stretch is judged together with what earlier attempts have `said` before it. Where the provider breaks
+    off, the text so far is judged before its error is raised: it is shown, and another attempt may go on from it.
+
+    Raises:
+        ProviderError: A text is flagged; or (`closed`) there is no verdict on it.
+    """
+    judging = _Judging(moderation, said)
+    # No `yield` stands in a task group: a generator may be left from any task, and with any error.
+    running = asyncio.create_task(judging.run(pieces))
+    try:
+        while (shown := await judging.shown.get()) is not None:
+            if isinstance(shown, Exception):
+                raise shown
+            yield shown
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """What has come of a text since the last stretch."""
+
+    before: str = ""
+    text: str = ""
+    held: list[Piece] = field(default_factory=list[Piece])
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """What is shown once there is a verdict, and once all is shown that was awaited before."""
+
+    held: list[Piece]
+    verdict: asyncio.Task[Verdict | ModerationFailed] | None = None
+
+
+class _Judging:
+    """Judges one answer."""
+
+    def __init__(self, moderation: Moderation, said: str) -> None:
+        self.shown = asyncio.Queue[Piece | Exception | None](1)
+        """The pieces that are let through; then what ended them, if that was not their end; then `None`."""
+        self._moderation = moderation
+        self._is_strict = moderation.mode == "strict"
+        self._has_failed = False
+        self._stretches: dict[type[Text], _Stretch] = {Delta: _Stretch(before=said[-moderation.every_chars :])}
+        self._awaited = asyncio.Queue[_Awaited | None](_MAX_AHEAD)
+
+    async def run(self, pieces: AsyncGenerator[Piece, None]) -> None:
+        ending: Exception | None = None
+        try:
+            async with aclosing(pieces), asyncio.TaskGroup() as group:
+                group.create_task(self._show())
+                try:
+                    async for piece in pieces:
+                        await self._take(piece, group)
+                except ProviderError as broken:
+                    ending = broken
+                await self._end_texts(group)
+                await self._awaited.put(None)
+        except ExceptionGroup as failed:
+            ending = failed.exceptions[0]
+        except Exception as failed:  # noqa: BLE001 - handed to who reads
+            ending = failed
+        await self.shown.put(ending)
+
+    async def _take(self, piece: Piece, group: asyncio.TaskGroup) -> None:
+        if isinstance(piece, Usage | Notice) or not (self._is_strict or isinstance(piece, Finish)):
+            await self.shown.put(piece)
+        match piece:
+            case Delta() | Reasoning() | Refusal():
+                await self._read(piece, group)
+            case Usage() | Notice():
+                pass
+            case _:
+                await self._end_texts(group)
+                if self._is_strict or isinstance(piece, Finish):
+                    await self._awaited.put(_Awaited([piece]))
+
+    async def _read(self, piece: Text, group: asyncio.TaskGroup) -> None:
+        kind, text = type(piece), piece.text
+        while text:
+            stretch = self._stretches.setdefault(kind, _Stretch())
+            part = text[: self._moderation.every_chars - len(stretch.text)]
+            text = text[len(part) :]
+            stretch.text += part
+            if self._is_strict:
+                stretch.held.append(kind(text=part))
+            if len(stretch.text) == self._moderation.every_chars:
+                await self._end_stretch(kind, group)
+                self._stretches[kind] = _Stretch(before=stretch.text)
+        if isinstance(piece, Reasoning) and piece.signature is not None:
+            if self._is_strict:
+                stretch = self._stretches.setdefault(kind, _Stretch())
+                stretch.held.append(Reasoning(text="", signature=piece.signature))
+            await self._end_stretch(kind, group)
+
+    async def _end_texts(self, group: asyncio.TaskGroup) -> None:
+        for kind in tuple(self._stretches):
+            await self._end_stretch(kind, group)
+
+    async def _end_stretch(self, kind: type[Text], group: asyncio.TaskGroup) -> None:
+        stretch = self._stretches.pop(kind, _Stretch())
+        verdict = group.create_task(self._verdict(stretch.before + stretch.text)) if stretch.text else None
+        await self._awaited.put(_Awaited(stretch.held, verdict))
+
+    async def _verdict(self, text: str) -> Verdict | ModerationFailed:
+        try:
+            return await self._moderation.judge(text)
+        except ModerationFailed as failed:
+            return failed
+
+    async def _show(self) -> None:
+        while (awaited := await self._awaited.get()) is not None:
+            if awaited.verdict is not None:
+                await self._heed(await awaited.verdict)
+            for piece in awaited.held:
+                await self.shown.put(piece)
+
+    async def _heed(self, verdict: Verdict | ModerationFailed) -> None:
+        if isinstance(verdict, Verdict):
+            if verdict.categories:
+                message = f"The text was flagged by moderation: {', '.join(verdict.categories)}."
+                raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=False)
+        elif self._moderation.on_failure == "closed":
+            message = f"The text was not judged, and is not shown: {verdict}"
+            raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=True) from verdict
+        elif not self._has_failed:
+            self._has_failed = True
+            await self.shown.put(Notice(code=NOT_MODERATED, message=f"Text is shown that was not judged: {verdict}"))

@@ -1,0 +1,56 @@
+"""OpenAI's moderation endpoint, as a judge."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAIError
+
+from tailrace_worker.providers.http.redirects import stay_there
+from tailrace_worker.shaping.guards.moderate import Judge, ModerationFailed, Verdict
+
+_MODEL: Final = "omni-moderation-latest"
+_TIMEOUT_SECONDS: Final = 5.0
+_RETRIES: Final = 2
+
+
+@asynccontextmanager
+async def open_moderation() -> AsyncGenerator[Judge]:
+    """Opens the judge, with the key and the base URL that the SDK finds; without a key no text has a verdict."""
+    async with DefaultAioHttpClient(event_hooks={"response": [stay_there]}) as http_client:
+        try:
+            client = AsyncOpenAI(http_client=http_client)
+        except OpenAIError as error:
+            yield _failing(f"OpenAI's moderation endpoint cannot be called ({type(error).__name__}).")
+        else:
+            yield OpenAIModeration(client).judge
+
+
+def _failing(reason: str) -> Judge:
+    async def judge(text: str) -> Verdict:  # noqa: ARG001
+        raise ModerationFailed(reason)
+
+    return judge
+
+
+class OpenAIModeration:
+    """Judges texts through the SDK, which here does its own retries: no job is tried again for want of a verdict."""
+
+    def __init__(self, client: AsyncOpenAI, *, model: str = _MODEL) -> None:
+        self._moderations = client.with_options(timeout=_TIMEOUT_SECONDS, max_retries=_RETRIES).moderations
+        self._model = model
+
+    async def judge(self, text: str) -> Verdict:
+        """Raises `ModerationFailed`."""
+        try:
+            response = await self._moderations.create(model=self._model, input=text)
+            is_judged = bool(response.results) and all(result.flagged in {True, False} for result in response.results)
+            flagged = [result.categories.to_dict() for result in response.results if result.flagged]
+        except Exception as error:
+            # What an SDK says of an error may hold a part of the key; its kind holds none.
+            raise ModerationFailed(f"OpenAI's moderation endpoint failed ({type(error).__name__}).") from error
+        if not is_judged:
+            # The SDK takes any JSON for an answer: what does not say that a text is fine is no such verdict.
+            raise ModerationFailed("OpenAI's moderation endpoint gave no verdict.")
+        names = {name for categories in flagged for name, is_flagged in categories.items() if is_flagged}
+        return Verdict(categories=tuple(sorted(names)) or (("unnamed",) if flagged else ()))
