@@ -20,10 +20,10 @@ demo: .venv/demo-installed  ## two answers stream side by side, a third is cance
 
 test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the light side on the newest redis-py
 	$(BIN)/python -m pytest $(BESIDE)
-	$(NEWEST)/python -m pytest tests/unit tests/redis $(BESIDE)
+	$(NEWEST)/python -m pytest tests/producer $(BESIDE)
 
 test-fast: .venv/installed  ## what needs no server
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/producer/request tests/producer/render
 
 check: .venv/installed  ## style, types, and which room may import which
 	$(BIN)/ruff check

@@ -11,7 +11,7 @@ from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Cancelled, Completed, Failed, Started
 from tailrace_worker.simulator import Entry, Scenario, Simulator
-from tests.processes import WorkerProcess, worker_process
+from tests.support.processes import WorkerProcess, worker_process
 
 PROVIDERS: Final = ["openai", "openai-responses", "anthropic"]
 KEY: Final = "key-of-the-tests"

@@ -16,9 +16,9 @@ from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import Claim, claim_command, new_token, read_claimed
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.simulator import Scenario, Simulator
-from tests.eventually import eventually
-from tests.processes import worker_process
-from tests.proxy import Proxy
+from tests.support.eventually import eventually
+from tests.support.processes import worker_process
+from tests.support.proxy import Proxy
 
 STREAM = "demo?pieces=400&interval_ms=20"
 SILENT = "demo?pieces=3&first_token_ms=3600000"

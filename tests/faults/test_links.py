@@ -16,10 +16,10 @@ from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing import claiming
 from tailrace_worker.simulator import Scenario, Simulator
-from tests.eventually import eventually
-from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
-from tests.processes import worker_process
-from tests.proxy import BEGINS, Proxy
+from tests.support.eventually import eventually
+from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
+from tests.support.processes import worker_process
+from tests.support.proxy import BEGINS, Proxy
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures

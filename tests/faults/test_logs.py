@@ -12,7 +12,7 @@ from tailrace.events import Completed
 from tailrace_worker import log_summary
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import claim_command, new_token
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures

@@ -15,8 +15,8 @@ from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tests.eventually import eventually
-from tests.proxy import Proxy
+from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures

@@ -19,9 +19,9 @@ from tailrace.protocol.keys import Keys
 from tailrace.tailing import notifications, reader
 from tailrace.tailing.notifications import Bells
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tests.eventually import eventually
-from tests.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
-from tests.proxy import Proxy
+from tests.support.eventually import eventually
+from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
+from tests.support.proxy import Proxy
 
 KEYS = Keys("reader")
 

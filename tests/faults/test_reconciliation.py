@@ -10,7 +10,7 @@ from tailrace.broker.client import Broker, open_redis, script
 from tailrace.events import Delta, Gap, Queued, encode
 from tailrace.protocol.attempts import _CANCEL
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures

@@ -10,7 +10,7 @@ from tailrace import Event, GenerationRequest, Job, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Delta
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures

@@ -15,9 +15,9 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_retry
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.simulator import Scenario, Simulator
-from tests.eventually import eventually
-from tests.processes import WorkerProcess, worker_process
-from tests.proxy import BEGINS, Proxy
+from tests.support.eventually import eventually
+from tests.support.processes import WorkerProcess, worker_process
+from tests.support.proxy import BEGINS, Proxy
 
 LEASE_SECONDS: Final = 2.0
 QUICK: Final = {"TAILRACE_LEASE_SECONDS": str(LEASE_SECONDS), "TAILRACE_MAX_ATTEMPTS": "20"}

@@ -18,7 +18,7 @@ from tailrace import Settings
 from tailrace.cli.app import build_parser
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.simulator import Simulator
-from tests.processes import worker_process
+from tests.support.processes import worker_process
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

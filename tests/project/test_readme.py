@@ -12,7 +12,7 @@ import pytest
 from tailrace import Settings
 from tailrace.cli.app import build_parser
 from tailrace_worker.simulator import Simulator
-from tests.processes import worker_process
+from tests.support.processes import worker_process
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

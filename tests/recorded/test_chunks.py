@@ -15,8 +15,8 @@ from tailrace_worker.providers.http.sse import EventStreamDecoder
 from tailrace_worker.providers.openai_chat import adapter as openai_chat_adapter
 from tailrace_worker.providers.openai_responses import adapter as openai_responses_adapter
 from tailrace_worker.providers.vocabulary import Skipped
-from tests.fuzz.event_streams import cut
 from tests.recorded.replay import Transcript, needed, transcripts
+from tests.support.event_streams import cut
 
 needed()
 

@@ -10,9 +10,9 @@ import pytest
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.base import Alive, Piece, Provider
-from tests.providers import wire
 from tests.recorded.folded import Folded, asking, read
 from tests.recorded.replay import Replay, needed, transcripts
+from tests.support import wire
 
 needed()
 

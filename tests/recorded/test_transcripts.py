@@ -11,11 +11,11 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import FinishReason
 from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.base import Finish, Provider, Usage
-from tests.providers import wire
 from tests.recorded import accumulated
 from tests.recorded.accumulated import Accumulated
 from tests.recorded.folded import Call, Folded, asking, folded, read
 from tests.recorded.replay import Transcript, needed, transcripts
+from tests.support import wire
 
 needed()
 

@@ -18,7 +18,7 @@ from tailrace.events import Failed
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
 from tailrace_worker.generation import Generations
 from tailrace_worker.queueing.job_body import to_json
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 from tests.worker.conftest import Puppet, running_worker
 
 REQUEST: Final = {"provider": "openai", "model": "puppet", "messages": [{"role": "user", "content": "Hi"}]}

@@ -9,8 +9,8 @@ from tailrace.errors import FailureCode
 from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.http.large import LargeTurns
+from tests.support.streams import begin, ignore, read, texts
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
-from tests.worker.streams import begin, ignore, read, texts
 
 ENDING = Completed(at=1, finish_reason="stop")
 BROKEN = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)

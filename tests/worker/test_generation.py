@@ -27,7 +27,7 @@ from tailrace.protocol.keys import Keys, arq_retry, new_job_id
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
 from tailrace_worker.queueing.claims import Claim
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 

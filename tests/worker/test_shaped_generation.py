@@ -15,9 +15,9 @@ from tailrace_worker.providers.base import Usage
 from tailrace_worker.shaping.guards import compiling
 from tailrace_worker.shaping.guards.moderate import Verdict
 from tailrace_worker.shaping.guards.search import Rules
-from tests.eventually import eventually
+from tests.support.eventually import eventually
+from tests.support.streams import read, texts
 from tests.worker.conftest import OpenGenerations, Puppet
-from tests.worker.streams import read, texts
 
 
 async def events_of(job: Job) -> list[Event]:

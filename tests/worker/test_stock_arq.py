@@ -23,7 +23,7 @@ from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.job_body import to_json
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.simulator import Simulator
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLE: Final = ROOT / "examples" / "stock_arq_worker.py"

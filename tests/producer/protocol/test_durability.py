@@ -1,0 +1,90 @@
+"""A durable job is on a disk or on a replica when its enqueue returns."""
+
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tailrace import BrokerRefused, GenerationRequest, JobState, NotDurable, Tailrace
+from tailrace.broker.client import Broker, open_redis
+from tailrace.protocol import durability
+from tailrace_worker.processes.valkey import EmbeddedBroker
+from tests.support.eventually import eventually
+
+REQUEST = GenerationRequest.model_validate(
+    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
+)
+
+
+@asynccontextmanager
+async def asking(server: EmbeddedBroker) -> AsyncGenerator[Broker]:
+    broker = Broker(open_redis(server.url))
+    try:
+        yield broker
+    finally:
+        await broker.aclose()
+
+
+async def followed(broker: Broker) -> None:
+    """Waits until a replica follows the server."""
+
+    async def is_followed() -> bool:
+        replica = (await broker.call("INFO", "replication")).get("slave0", {})
+        return bool(replica.get("state") == "online")
+
+    await eventually(is_followed)
+
+
+@pytest.mark.parametrize("key", [None, "question-7"])
+async def test_a_durable_job_has_gone_to_the_disk(key: str | None) -> None:
+    with EmbeddedBroker(append_only=True) as server:
+        async with Tailrace.connect(server.url) as tailrace, asking(server) as broker:
+            job = await tailrace.enqueue(REQUEST, durable=True, idempotency_key=key)
+            server.kill()
+            server.start()
+            assert await broker.call("EXISTS", f"tailrace:{{{job.id}}}:events") == 1
+            (again,) = await tailrace.enqueue_many([REQUEST], durable=True)
+            assert (await again.status()).state is JobState.QUEUED
+
+
+async def test_without_an_append_only_file_a_replica_has_it() -> None:
+    with (
+        EmbeddedBroker(config={"repl-diskless-sync-delay": "0"}) as server,
+        EmbeddedBroker(config={"replicaof": f"127.0.0.1 {server.port}"}) as replica,
+    ):
+        async with (
+            Tailrace.connect(server.url, durable=True) as tailrace,
+            asking(server) as broker,
+            asking(replica) as copy,
+        ):
+            await followed(broker)
+            job = await tailrace.enqueue(REQUEST)
+            assert await copy.call("EXISTS", f"tailrace:{{{job.id}}}:events") == 1
+
+
+async def test_a_replica_that_does_not_answer_makes_nothing_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durability, "_WAIT_SECONDS", 0.2)
+    with (
+        EmbeddedBroker(config={"repl-diskless-sync-delay": "0"}) as server,
+        EmbeddedBroker(config={"replicaof": f"127.0.0.1 {server.port}"}) as replica,
+    ):
+        async with Tailrace.connect(server.url) as tailrace, asking(server) as broker:
+            await followed(broker)
+            async with asking(replica) as copy:
+                pid = int((await copy.call("INFO", "server"))["process_id"])
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(NotDurable, match=r"within 0\.2 s"):
+                    await tailrace.enqueue(REQUEST, durable=True)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_where_nothing_survives_a_crash_a_durable_job_is_refused() -> None:
+    with EmbeddedBroker() as server:
+        async with Tailrace.connect(server.url) as tailrace:
+            await tailrace.enqueue(REQUEST)
+            with pytest.raises(BrokerRefused, match="no append-only file and no replica"):
+                await tailrace.enqueue(REQUEST, durable=True)

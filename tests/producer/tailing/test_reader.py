@@ -1,0 +1,493 @@
+"""The reader that all tails of a process share, on the real server."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace
+from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.wire import Wire
+from tailrace.events import Delta, Failed
+from tailrace.protocol.keys import BEGINNING, Keys, arq_job
+from tailrace.tailing import batch_read, groups, schedule
+from tailrace.tailing import reader as reader_module
+from tailrace.tailing.notifications import Bells
+from tailrace.tailing.reader import Reader
+from tests.support.eventually import eventually
+from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    broker = Broker(open_redis(settings.redis_url))
+    yield broker
+    await broker.aclose()
+
+
+@pytest.fixture
+async def job(tailrace: Tailrace) -> Job:
+    return await tailrace.enqueue(REQUEST)
+
+
+@pytest.fixture
+def stream(broker: Broker, settings: Settings, job: Job) -> HandwrittenStream:
+    return HandwrittenStream(broker, Keys(settings.prefix), job)
+
+
+@pytest.fixture
+def reader(tailrace: Tailrace) -> Reader:
+    return tailrace._reader
+
+
+async def connections(broker: Broker, name: str) -> int:
+    clients: bytes | str = await broker.call("CLIENT", "LIST")
+    return str(clients).count(f"name={name} ")
+
+
+async def test_a_ring_is_heard_at_once(job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
+    async with asyncio.timeout(10):
+        async for event in job.tail():
+            if event.type == "queued":
+                await eventually(lambda: _is(stream.listeners(), 1))
+                await stream.append("1-2", ENDING)
+
+
+async def test_an_entry_whose_ring_got_lost_is_found_by_the_sweep(job: Job, stream: HandwrittenStream) -> None:
+    async with asyncio.timeout(10):
+        async for event in job.tail():
+            if event.type == "queued":
+                await eventually(lambda: _is(stream.listeners(), 1))
+                await stream.append_in_silence("1-2", ENDING)
+
+
+async def test_what_is_appended_before_the_subscription_stands_is_not_missed(
+    job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
+    caught_up = asyncio.Event()
+    held_back: list[Callable[[], None]] = []
+    subscribe = Bells.subscribe
+
+    def hold_back(bells: Bells, bell: bytes) -> None:
+        held_back.append(lambda: subscribe(bells, bell))
+        caught_up.set()
+
+    monkeypatch.setattr(Bells, "subscribe", hold_back)
+    async with asyncio.timeout(10), aclosing(job.tail()) as tail:
+        await anext(tail)
+        await caught_up.wait()
+        await stream.append("1-2", ENDING)
+        held_back[0]()
+        assert (await anext(tail)).type == "completed"
+
+
+async def test_any_number_of_tails_share_two_connections(settings: Settings, broker: Broker) -> None:
+    name = f"reader-{token_hex(4)}"
+    async with Tailrace.connect(f"{settings.redis_url}?client_name={name}", prefix=settings.prefix) as tailrace:
+        jobs = await tailrace.enqueue_many([REQUEST] * 100)
+        before = await connections(broker, name)
+        tails = [job.tail() for job in jobs for _ in range(3)]
+        assert {event.type for event in await asyncio.gather(*map(anext, tails))} == {"queued"}
+        assert await connections(broker, name) - before <= 2
+        await asyncio.gather(*(tail.aclose() for tail in tails))
+        await eventually(lambda: _is(connections(broker, name), before))
+
+
+async def test_tails_of_one_job_share_one_subscription_and_one_read(
+    job: Job, stream: HandwrittenStream, reader: Reader
+) -> None:
+    tails = [job.tail() for _ in range(50)]
+    async with asyncio.timeout(20):
+        await asyncio.gather(*map(anext, tails))
+        await eventually(lambda: _is(stream.listeners(), 1))
+        await stream.append("1-2", STARTED)
+        started = await asyncio.gather(*map(anext, tails))
+        # Decoded once, and handed to all of them.
+        assert len({id(event) for event in started}) == 1
+        assert len({id(cohort) for cohort in reader._cohorts.values()}) == 1
+        await asyncio.gather(*(tail.aclose() for tail in tails))
+
+
+async def test_the_bell_of_a_job_that_nobody_tails_any_more_is_not_listened_to(
+    tailrace: Tailrace, job: Job, stream: HandwrittenStream
+) -> None:
+    async with (
+        asyncio.timeout(10),
+        aclosing((await tailrace.enqueue(REQUEST)).tail()) as other,
+        aclosing(job.tail()) as first,
+        aclosing(job.tail()) as second,
+    ):
+        await asyncio.gather(anext(other), anext(first), anext(second))
+        await eventually(lambda: _is(stream.listeners(), 1))
+        await first.aclose()
+        await stream.append("1-2", STARTED)
+        await anext(second)
+        assert await stream.listeners() == 1
+        await second.aclose()
+        await eventually(lambda: _is(stream.listeners(), 0))
+
+
+Leave: TypeAlias = Callable[[AsyncGenerator[Event, None]], Awaitable[None]]
+
+
+async def _break(tail: AsyncGenerator[Event, None]) -> None:
+    async for _ in tail:
+        break
+    await tail.aclose()
+
+
+async def _cancel(tail: AsyncGenerator[Event, None]) -> None:
+    await anext(tail)
+    waiting = asyncio.ensure_future(anext(tail))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+
+async def _cancel_before_the_first_event(tail: AsyncGenerator[Event, None]) -> None:
+    waiting = asyncio.ensure_future(anext(tail))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+
+async def _never_begin(tail: AsyncGenerator[Event, None]) -> None:
+    await tail.aclose()
+
+
+@pytest.mark.parametrize("leave", [_break, _cancel, _cancel_before_the_first_event, _never_begin])
+async def test_leaving_a_tail_at_any_point_frees_everything(
+    leave: Leave, settings: Settings, broker: Broker, stream: HandwrittenStream, job: Job
+) -> None:
+    name = f"reader-{token_hex(4)}"
+    async with Tailrace.connect(f"{settings.redis_url}?client_name={name}", prefix=settings.prefix) as tailrace:
+        connected, tasks = await connections(broker, name), asyncio.all_tasks()
+        await leave(tailrace.job(job.id).tail())
+        assert asyncio.all_tasks() == tasks
+        assert not tailrace._reader._cohorts
+        assert not tailrace._reader._streams
+        await eventually(lambda: _is(connections(broker, name), connected))
+        assert await stream.listeners() == 0
+
+
+async def test_a_tail_that_is_opened_after_the_client_was_closed_hears_its_bell(
+    settings: Settings, job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
+    tailrace = Tailrace.connect(**settings.model_dump())
+    async with (
+        asyncio.timeout(10),
+        aclosing(tailrace.job(job.id).tail()) as before,
+        aclosing(tailrace.job(job.id).tail()) as after,
+    ):
+        await anext(before)
+        await eventually(lambda: _is(stream.listeners(), 1))
+        await tailrace.aclose()
+        await anext(after)
+        await eventually(lambda: _is(stream.listeners(), 1))
+        await stream.append("1-2", ENDING)
+        assert (await anext(after)).type == "completed"
+        with pytest.raises(BrokerUnavailable):
+            await anext(before)
+
+
+async def test_a_tail_that_empties_its_inbox_while_others_are_still_handed_what_filled_it_is_in_one_place(
+    job: Job, stream: HandwrittenStream, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_WOKEN_AT_ONCE", 1)
+    await stream.append("1-2", STARTED)
+    await stream.append_deltas(3, 1_672)
+
+    async def read_up_to(last_seq: int) -> None:
+        async with aclosing(job.tail()) as tail:
+            async for event in tail:
+                if event.id.seq == last_seq:
+                    return
+
+    async with asyncio.timeout(20), aclosing(job.tail(after="1-1671")) as waiting:
+        await anext(waiting)
+        ending = asyncio.ensure_future(anext(waiting))
+        await eventually(lambda: _is(stream.listeners(), 1))
+        # The last that comes to the others are the 1,000 that an inbox holds. Then they are where the waiting one is.
+        leaving = [asyncio.create_task(read_up_to(1_672)) for _ in range(5)]
+        staying = [asyncio.create_task(read_up_to(1_673)) for _ in range(35)]
+        await asyncio.gather(*leaving)
+        await stream.append("1-1673", ENDING)
+        await asyncio.gather(ending, *staying)
+    assert reader._cohorts == {}
+    assert reader._streams == {}
+    assert not reader._rota._called
+    assert not reader._rota._resting
+
+
+async def test_thousands_of_tails_that_leave_at_random_leave_nothing_behind(
+    tailrace: Tailrace, reader: Reader, broker: Broker, settings: Settings
+) -> None:
+    chance = random.Random(6)  # noqa: S311
+    jobs = await tailrace.enqueue_many([REQUEST] * 200)
+    tasks = asyncio.all_tasks()
+
+    async def look(job: Job) -> None:
+        async with aclosing(job.tail()) as tail:
+            async for _ in tail:
+                if chance.random() < 0.3:
+                    return
+
+    looking = [asyncio.create_task(look(chance.choice(jobs))) for _ in range(2_000)]
+    async with asyncio.timeout(40):
+        while any(not each.done() for each in looking):
+            for each in chance.sample(looking, 100):
+                each.cancel()
+            await asyncio.sleep(0.001)
+    await asyncio.gather(*looking, return_exceptions=True)
+    assert asyncio.all_tasks() == tasks
+    assert (reader._streams, reader._cohorts) == ({}, {})
+    assert (reader._rota._called, len(reader._rota._resting)) == ({}, 0)
+    listening = await broker.call("PUBSUB", "CHANNELS", f"{settings.prefix}:*")
+    assert listening == []
+
+
+async def test_a_tail_that_is_not_read_is_handed_no_more_than_its_buffer_holds_and_slows_nobody(
+    job: Job, stream: HandwrittenStream, reader: Reader
+) -> None:
+    last = 20_000
+    await stream.append("1-2", STARTED)
+    await stream.append_deltas(3, last)
+    async with asyncio.timeout(30), aclosing(job.tail()) as slow, aclosing(job.tail()) as quick:
+        await anext(slow)
+        read = 0
+        async for event in quick:
+            read += 1
+            if event.id.seq == last:
+                await stream.append(f"1-{last + 1}", ENDING)
+        assert read == last + 1
+        (inbox,) = reader._cohorts
+        assert len(inbox._events) < 2_000
+        assert [event.id.seq async for event in slow] == list(range(2, last + 2))
+
+
+async def test_a_tail_that_is_not_read_holds_few_bytes_of_large_entries(
+    job: Job, stream: HandwrittenStream, reader: Reader
+) -> None:
+    for seq in range(2, 202):
+        await stream.append(f"1-{seq}", Delta(text="x" * 60_000))
+    async with asyncio.timeout(30), aclosing(job.tail()) as slow:
+        await anext(slow)
+        (inbox,) = reader._cohorts
+        await eventually(lambda: inbox.is_full)
+        assert inbox._bytes < 4_000_000
+        await stream.append("1-202", ENDING)
+        assert [event.id.seq async for event in slow] == list(range(2, 203))
+
+
+async def test_the_client_ends_open_tails_when_it_is_closed(settings: Settings, tailrace: Tailrace, job: Job) -> None:
+    tasks = asyncio.all_tasks()
+    async with Tailrace.connect(**settings.model_dump()) as own:
+        tail = own.job(job.id).tail()
+        await anext(tail)
+    with pytest.raises(BrokerUnavailable, match="closed") as caught:
+        await anext(tail)
+    assert caught.value.cursor == "0-1"
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_a_job_that_waited_for_too_long_is_ended_by_who_tails_it(
+    tailrace: Tailrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "_SILENCE_SECONDS", 0)
+    job = await tailrace.enqueue(REQUEST, expires_in_seconds=0.01)
+    async with asyncio.timeout(10):
+        answer = await job.answer()
+    assert isinstance(answer.ending, Failed)
+    assert answer.ending.code == "expired_in_queue"
+
+
+async def test_a_job_that_is_in_no_queue_and_held_by_no_worker_is_ended_by_who_tails_it(
+    tailrace: Tailrace, job: Job, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "_SILENCE_SECONDS", 0)
+    await broker.call("ZREM", Keys(settings.prefix).queue("default"), job.id)
+    await broker.call("DEL", arq_job(job.id))
+    async with asyncio.timeout(10):
+        answer = await job.answer()
+    assert isinstance(answer.ending, Failed)
+    assert (answer.ending.code, answer.ending.retryable) == ("worker_lost", True)
+    async for ending in tailrace.endings("test"):
+        assert (ending.job_id, ending.ending) == (job.id, "failed")
+        break
+
+
+@pytest.mark.parametrize("missing", ["nothing", "body", "place in the queue"])
+async def test_a_silent_job_that_somebody_may_still_run_is_let_alone(
+    job: Job,
+    stream: HandwrittenStream,
+    reader: Reader,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+) -> None:
+    monkeypatch.setattr(reader_module, "_SILENCE_SECONDS", 0)
+    if missing == "body":
+        await stream.call("DEL", arq_job(job.id))
+    elif missing == "place in the queue":
+        await stream.call("ZREM", Keys(settings.prefix).queue("default"), job.id)
+    async with asyncio.timeout(20), aclosing(job.tail()) as tail:
+        await anext(tail)
+        abandoned: Any = reader._abandoned
+        looked_after: list[list[str]] = []
+        look_after = abandoned._look_after
+
+        async def spy(job_ids: list[str]) -> None:
+            await look_after(job_ids)
+            looked_after.append(job_ids)
+
+        monkeypatch.setattr(abandoned, "_look_after", spy)
+        await eventually(lambda: bool(looked_after))
+    assert looked_after[0] == [job.id]
+    assert await stream.call("XLEN", stream.key) == 1
+
+
+async def test_streams_that_go_away_end_their_tails_and_no_others(
+    tailrace: Tailrace, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = Wire.exchange
+    reads: list[int] = []
+
+    async def spy(wire: Wire, payload: bytes, replies: int) -> list[Any]:
+        reads.append(payload.count(b"XREAD\r\n"))
+        return await exchange(wire, payload, replies)
+
+    jobs = await tailrace.enqueue_many([REQUEST] * 20)
+    tails = [job.tail() for job in jobs]
+    await asyncio.gather(*map(anext, tails))
+    monkeypatch.setattr(Wire, "exchange", spy)
+    await asyncio.gather(*(job.delete() for job in jobs[::2]))
+    async with asyncio.timeout(10):
+        for tail in tails[::2]:
+            with pytest.raises(JobNotFound):
+                await anext(tail)
+        for job, tail in zip(jobs[1::2], tails[1::2], strict=True):
+            await HandwrittenStream(broker, Keys(settings.prefix), job).append("1-2", ENDING)
+            assert (await anext(tail)).type == "completed"
+            await tail.aclose()
+    # The others are still read together.
+    assert max(reads) == 1
+
+
+Reading: TypeAlias = tuple[int, asyncio.Task[None], list[int]]
+"""Behind which `SEQ` a tail began, who reads it, and what it has read."""
+
+
+@dataclass
+class Play:
+    """Appends to one stream, and tails of it that come and go, in any order."""
+
+    job: Job
+    stream: HandwrittenStream
+    last: int = 1
+    reading: list[Reading] = field(default_factory=list[Reading])
+
+    async def step(self, step: tuple[str, int]) -> None:
+        match step:
+            case ("append", count):
+                await self.stream.append_deltas(self.last + 1, self.last + count)
+                self.last += count
+            case ("append in silence", count):
+                await self.stream.append_in_silence(f"1-{self.last + 1}", Delta(text="x"))
+                self.last += 1
+            case ("tail", part):
+                after = self.last * part // 100
+                seen: list[int] = []
+                self.reading.append((after, asyncio.create_task(self.read(after, seen)), seen))
+            case (_, part):
+                if self.reading:
+                    self.reading[len(self.reading) * part // 100][1].cancel()
+        for _ in range(step[1] % 5):
+            await asyncio.sleep(0)
+
+    async def read(self, after: int, seen: list[int]) -> None:
+        cursor = f"{min(after, 2) // 2}-{after}" if after else str(BEGINNING)
+        async with aclosing(self.job.tail(after=cursor)) as tail:
+            async for event in tail:
+                seen.append(event.id.seq)  # noqa: PERF401
+
+    async def end(self) -> None:
+        await self.stream.append(f"1-{self.last + 1}", ENDING)
+        for after, task, seen in self.reading:
+            await asyncio.wait([task])
+            wanted = list(range(after + 1, self.last + 2))
+            assert seen == (wanted[: len(seen)] if task.cancelled() else wanted)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("append"), st.sampled_from([1, 1, 1, 2, 31, 32, 33, 1_100])),
+    st.tuples(st.just("append in silence"), st.integers(0, 4)),
+    st.tuples(st.just("tail"), st.integers(0, 100)),
+    st.tuples(st.just("leave"), st.integers(0, 99)),
+)
+
+
+@given(steps=st.lists(STEPS, max_size=30))
+@budget(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_interleaving_yields_to_each_tail_what_is_behind_its_cursor(
+    broker_url: str, steps: list[tuple[str, int]]
+) -> None:
+    async def play() -> None:
+        broker = Broker(open_redis(broker_url))
+        settings = Settings.read(redis_url=broker_url, prefix=f"test-{token_hex(6)}")
+        async with Tailrace.connect(**settings.model_dump()) as tailrace, asyncio.timeout(20):
+            job = await tailrace.enqueue(REQUEST)
+            playing = Play(job, HandwrittenStream(broker, Keys(settings.prefix), job))
+            for step in steps:
+                await playing.step(step)
+            await playing.end()
+        await broker.aclose()
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Between any two tails that are woken everybody else may do something.
+        patch.setattr(groups, "_WOKEN_AT_ONCE", 1)
+        asyncio.run(play())
+
+
+async def _is(found: Awaitable[int], wanted: int) -> bool:
+    return await found == wanted
+
+
+async def test_a_read_of_many_late_tails_is_bounded_in_bytes(
+    settings: Settings, broker: Broker, tailrace: Tailrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = await tailrace.enqueue_many([REQUEST] * 10)
+    text = "x" * 500_000
+    for job in jobs:
+        stream = HandwrittenStream(broker, Keys(settings.prefix), job)
+        await stream.append("1-2", STARTED)
+        for seq in range(3, 20):
+            await stream.append(f"1-{seq}", Delta(text=text))
+        await stream.append("1-20", ENDING)
+    brought: list[int] = []
+
+    async def counted(wire: Wire, cohorts: Any, **given: Any) -> list[batch_read.Found]:
+        found = await batch_read.look(wire, cohorts, **given)
+        brought.append(sum(len(part) for each in found for _, flat in each.entries for part in flat))
+        return found
+
+    monkeypatch.setattr(reader_module, "look", counted)
+
+    async def read(job: Job) -> int:
+        return sum([len(event.text) async for event in job.tail() if isinstance(event, Delta)])
+
+    async with asyncio.timeout(30):
+        assert await asyncio.gather(*map(read, jobs)) == [17 * len(text)] * 10
+    assert max(brought) <= 3 * (len(text) + 100) * 10
+    assert sorted(brought)[len(brought) // 2] <= (len(text) + 100) * 10

@@ -1,0 +1,256 @@
+"""Calls that fail before the first word are made again, and all workers keep to a rate limit that one was told of."""
+
+import asyncio
+import time
+
+import httpx2
+import openai
+import pytest
+
+from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
+from tailrace.errors import FailureCode
+from tailrace.events import Completed, Failed
+from tailrace_worker.attempt import calls
+from tailrace_worker.generation import Generations
+from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.errors import Failures
+from tests.support.streams import texts
+from tests.worker.conftest import OpenGenerations, Puppet
+
+DOWN = ProviderError("Acme is down.", code=FailureCode.PROVIDER_UNAVAILABLE, retryable=True)
+WRONG = ProviderError("Acme says no.", code=FailureCode.PROVIDER_REJECTED, retryable=False)
+
+
+def limited(seconds: float | None) -> ProviderError:
+    return ProviderError(
+        "Slow down.", code=FailureCode.PROVIDER_RATE_LIMITED, retryable=True, retry_after_seconds=seconds
+    )
+
+
+def answered_429(**error: object) -> ProviderError:
+    """What becomes of a 429 with this error in its body."""
+    response = httpx2.Response(429, request=httpx2.Request("POST", "https://acme.test"), json={"error": error})
+    with pytest.raises(ProviderError) as told, Failures("Acme", key_variables=(), url="ACME_URL").calling():
+        raise openai.RateLimitError("Error code: 429", response=response, body=error)
+    return told.value
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(calls, "_JITTER_SECONDS", 0.001)
+
+
+async def events_of(job: Job) -> list[Event]:
+    async with asyncio.timeout(10):
+        return [event async for event in job.tail()]
+
+
+async def test_a_call_that_fails_before_the_first_word_is_made_again_in_the_same_attempt(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    job = await tailrace.enqueue(request_)
+    # What was read so far is counted before the first word, and said again by the next call.
+    puppet.put(DOWN, Usage(input_tokens=3), DOWN, Usage(input_tokens=3))
+    puppet.say("Here")
+    puppet.finish()
+    await generations.run(job.id, 1)
+    events = await events_of(job)
+    assert [event.type for event in events] == ["queued", "started", "delta", "completed"]
+    assert isinstance(events[-1], Completed)
+    assert events[-1].input_tokens == 3
+    assert len(puppet.requests) == 3
+
+
+async def test_it_is_given_up_after_so_many_tries(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(*[DOWN] * 10)
+    async with open_generations(provider_tries=3) as generations:
+        job = await tailrace.enqueue(request_)
+        await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.message, ending.retryable) == ("provider_unavailable", "Acme is down.", True)
+    assert len(puppet.requests) == 3
+
+
+async def test_what_another_try_would_not_help_is_not_tried_again(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(WRONG, WRONG)
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    assert len(puppet.requests) == 1
+
+
+async def test_a_429_that_means_an_empty_balance_is_not_tried_again(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(*[answered_429(code="1113", message="Insufficient balance. Please recharge.")] * 2)
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.retryable) == ("provider_quota_exceeded", False)
+    assert len(puppet.requests) == 1
+
+
+async def test_the_wait_that_a_body_asks_for_is_the_one_that_is_waited(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What is waited if the server does not say: longer than this test may take.
+    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 50.0)
+    wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.001s"}
+    puppet.put(answered_429(status="RESOURCE_EXHAUSTED", message="You exceeded your current quota.", details=[wait]))
+    puppet.say("Here")
+    puppet.finish()
+    job = await tailrace.enqueue(request_)
+    async with asyncio.timeout(10):
+        await generations.run(job.id, 1)
+    assert texts(await events_of(job)) == ["Here"]
+    assert len(puppet.requests) == 2
+
+
+async def test_a_wait_of_more_than_a_minute_is_not_waited_for(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(limited(3_600))
+    job = await tailrace.enqueue(request_)
+    await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "provider_rate_limited"
+    assert len(puppet.requests) == 1
+
+
+@pytest.mark.parametrize("says_when", [True, False])
+async def test_a_rate_limit_holds_for_all_workers_and_for_the_model_alone(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    says_when: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 2.0)
+    wait_seconds = 2.0
+    async with open_generations("told") as told, open_generations("other") as other:
+        first, second, unlimited = [
+            await tailrace.enqueue(request)
+            for request in (request_, request_, request_.model_copy(update={"model": "another"}))
+        ]
+        puppet.put(limited(wait_seconds if says_when else None))
+        began = time.monotonic()
+        running = [asyncio.create_task(told.run(first.id, 1))]
+        await puppet.closed.wait()
+        puppet.closed.clear()
+        running.append(asyncio.create_task(other.run(second.id, 1)))
+        puppet.say("unlimited")
+        puppet.finish()
+        await other.run(unlimited.id, 1)
+        assert texts(await events_of(unlimited)) == ["unlimited"]
+        assert [request.model for request in puppet.requests] == ["puppet", "another"]
+        for _ in running:
+            puppet.say("late")
+            puppet.finish()
+        await asyncio.gather(*running)
+    assert time.monotonic() - began >= wait_seconds
+    assert [texts(await events_of(job)) for job in (first, second)] == [["late"], ["late"]]
+
+
+async def test_a_fallback_that_cannot_be_called_takes_nothing_from_whether_another_try_helps(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(DOWN)
+    unknown = request_.model_copy(update={"fallbacks": [{"provider": "nobody", "model": "m"}]})
+    async with open_generations(provider_tries=1) as generations:
+        job = await tailrace.enqueue(unknown)
+        await generations.run(job.id, 1)
+    *_, ending = await events_of(job)
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.message, ending.retryable) == (DOWN.code, str(DOWN), True)
+
+
+@pytest.mark.parametrize(
+    ("code", "level"), [(FailureCode.PROVIDER_AUTHENTICATION, "WARNING"), (FailureCode.PROVIDER_REJECTED, "INFO")]
+)
+async def test_a_failure_is_logged_once_and_as_a_warning_if_an_operator_has_to_set_it_right(
+    code: FailureCode,
+    level: str,
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tailrace_worker")
+    puppet.put(ProviderError("Acme says no to 'Hi'.", code=code, retryable=False, request_id="req_7"))
+    job = await tailrace.enqueue(request_, tenant="acme")
+    await generations.run(job.id, 1)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [(level, f"job {job.id} failed: {code}, tenant acme, attempt 1, request id req_7")]
+
+
+async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that_it_has(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_.model_copy(update={"provider": "nobody"}))
+    await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "provider_not_configured"
+    assert "no provider 'nobody', it has openai" in ending.message
+
+
+async def test_what_the_api_behind_a_name_of_the_settings_cannot_do_is_refused(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    entry = {"kind": "openai-responses", "base_url": "http://localhost:1/v1"}
+    async with open_generations(providers={"mine": entry}) as generations:
+        job = await tailrace.enqueue(request_.model_copy(update={"provider": "mine", "stop": ["END"]}))
+        await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert ending.code == "invalid_request"
+    assert ending.message.startswith("stop: mine")
+    assert not puppet.called.is_set()
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_for_a_rate_limit_ends_at_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.put(limited(50))
+    job = await tailrace.enqueue(request_)
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(generations.run(job.id, 1))
+        await puppet.closed.wait()
+        await job.cancel("no patience")
+        await running
+    assert [event.type for event in await events_of(job)] == ["queued", "started", "cancelled"]
+
+
+@pytest.mark.parametrize("is_defect", [False, True])
+async def test_a_prompt_is_in_no_log_line_though_an_error_quotes_it(
+    is_defect: bool,
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    prompt = "the secret of the mill"
+    puppet.put(ValueError(prompt) if is_defect else answered_429(message=f"not so fast: {prompt}"))
+    wanted = request_.model_copy(update={"messages": [{"role": "user", "content": prompt}]})
+    async with open_generations(provider_tries=1) as generations:
+        job = await tailrace.enqueue(wanted)
+        await generations.run(job.id, 1)
+    ending = (await events_of(job))[-1]
+    assert isinstance(ending, Failed)
+    assert f"job {job.id} failed: {ending.code}" in caplog.text
+    assert prompt not in caplog.text

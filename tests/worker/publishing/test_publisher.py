@@ -1,0 +1,452 @@
+"""What the publisher keeps to send again, and how it lets go of it."""
+
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from itertools import cycle, islice
+from typing import Any
+
+import pytest
+
+from tailrace import GenerationRequest, Job, Settings, Tailrace
+from tailrace.broker import liveness
+from tailrace.broker.wire import Wire, packed
+from tailrace.errors import BrokerRefused, BrokerUnavailable
+from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
+from tailrace_worker.generation import Generations
+from tailrace_worker.publishing import publisher
+from tailrace_worker.publishing.publisher import Publisher
+from tailrace_worker.publishing.stream_writer import ENTRY_BYTES, Fenced, StreamDeleted, StreamLost
+from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
+from tests.support.streams import begin, ignore, read, texts
+from tests.worker.conftest import OpenGenerations, Puppet
+
+ENDING = Completed(at=1, finish_reason="stop")
+
+
+def held(publisher: Publisher) -> tuple[int, int, int, int]:
+    return len(publisher._writers), len(publisher._kept), publisher._kept_bytes, publisher._waiting_bytes
+
+
+@pytest.mark.parametrize("limits", [{"resend_seconds": 0}, {"max_resend_bytes": 0}], ids=["too-old", "too-much"])
+async def test_what_ended_is_let_go_of(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    limits: dict[str, int],
+) -> None:
+    async with open_generations(**limits) as generations:
+        for _ in range(20):
+            job = await tailrace.enqueue(request_)
+            puppet.say("Hello")
+            puppet.finish()
+            await generations.run(job.id, 1)
+        await eventually(lambda: held(generations.publisher) == (0, 0, 0, 0))
+
+
+async def test_a_writer_that_lost_its_stream_after_a_long_silence_is_let_go_of(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_resend_bytes=0) as generations:
+        publisher = generations.publisher
+        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            await eventually(lambda: not publisher._kept)
+            await job.delete()
+            with pytest.raises(StreamDeleted):
+                await writer.end(ENDING)
+        assert held(publisher) == (0, 0, 0, 0)
+
+
+async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_resend_bytes=4_096, resend_seconds=60) as generations:
+        publisher = generations.publisher
+        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            for number in range(40):
+                writer.write(Delta(text=f"{number}" * 100))
+                await writer.settled()
+            await eventually(lambda: publisher._kept_bytes <= 4_096)
+            assert publisher._kept_bytes > 2_048
+            assert sum(ENTRY_BYTES + len(entry.command) for entry in writer.landed) == publisher._kept_bytes
+            publisher._heard_at += 120
+            publisher._forget()
+            assert held(publisher) == (1, 0, 0, 0)
+            assert not writer.landed
+
+
+async def test_time_does_not_count_while_redis_is_away(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await tailrace.enqueue(request_)
+    publisher = generations.publisher
+    with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        writer.write(Delta(text="one"))
+        await writer.settled()
+        now = asyncio.get_running_loop().time()
+        monkeypatch.setattr("tailrace_worker.publishing.publisher.time.monotonic", lambda: now + 3_600)
+        publisher._forget()
+        assert len(writer.landed) == 2
+
+
+async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood in the socket of a connection that was given up, and Redis reads it after the reconciliation.
+
+    What goes along with it the second time did not the first time, and lands before it is known of the other.
+    """
+    job = await tailrace.enqueue(request_)
+    wire = generations.publisher._wire
+    exchange = wire.exchange
+    late: list[tuple[bytes, int]] = []
+
+    async def delayed(payload: bytes, replies: int) -> list[Any]:
+        if b"two" in payload and not late:
+            late.append((payload, replies))
+            monkeypatch.setattr(publisher, "_MAX_BATCH_BYTES", 65_536)
+            await wire.disconnect()
+            raise BrokerUnavailable("Redis cannot be reached: no reply in time")
+        answered = await exchange(payload, replies)
+        if b"XREVRANGE" in payload and len(late) == 1:
+            async with Wire(generations.broker._redis) as old:
+                await old.connect()
+                await old.exchange(*late[0])
+            late.append((b"", 0))
+        return answered
+
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        writer.write(Delta(text="one "))
+        await writer.settled()
+        monkeypatch.setattr(wire, "exchange", delayed)
+        monkeypatch.setattr(publisher, "_MAX_BATCH_BYTES", 0)
+        writer.write(Delta(text="two "))
+        writer.write(Reasoning(text="three"))
+        await eventually(lambda: len(late) == 2)
+        await writer.end(ENDING)
+        # Each is kept once, and in its place: so it would be sent again, should Redis lose it.
+        assert [entry.seq for entry in writer.landed] == [2, 3, 4, 5, 6]
+        assert generations.publisher._waiting_bytes == 0
+    events = await read(job, 99)
+    assert texts(events) == ["one ", "two "]
+    assert [event.id.seq for event in events] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_where_a_successor_has_begun(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await tailrace.enqueue(request_)
+    wire = generations.publisher._wire
+    exchange, began = wire.exchange, asyncio.Event()
+
+    async def refused(payload: bytes, replies: int) -> list[Any]:
+        if b"two" in payload and not began.is_set():
+            # As for want of memory: nothing of the batch has landed, and it goes out again.
+            await begin(generations, job, attempt=2)
+            began.set()
+            raise BrokerRefused("Redis refused: OOM command not allowed")
+        return await exchange(payload, replies)
+
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        writer.write(Delta(text="one "))
+        await writer.settled()
+        monkeypatch.setattr(wire, "exchange", refused)
+        writer.write(Delta(text="two "))
+        with pytest.raises(Fenced):
+            await writer.end(ENDING)
+    assert [event.type for event in await read(job, 4)] == ["queued", "started", "delta", "started"]
+
+
+async def test_a_stream_that_cannot_be_written_stops_its_attempt(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        writer.write(Delta(text="one"))
+        await writer.settled()
+        key = generations.keys.events(job.id)
+        await generations.broker.transaction(("DEL", key), ("SET", key, "rubbish", "PX", 60_000))
+        with pytest.raises(StreamLost, match="cannot be written"):
+            await writer.end(ENDING)
+
+
+async def test_each_batch_rings_once_for_each_job_that_it_touches(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    jobs = [await tailrace.enqueue(request_) for _ in range(2)]
+    async with open_generations(batch_ms=1_000) as generations, generations.broker._redis.pubsub() as bells:
+        await bells.subscribe(*(generations.keys.bell(job.id) for job in jobs))
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
+                for job in jobs
+            ]
+            for writer in writers:
+                writer.write(Reasoning(text="Hm."))
+                writer.write(Delta(text="Hello"))
+            await asyncio.gather(*(writer.settled() for writer in writers))
+        rung = [message["channel"].decode() async for message in _messages(bells, 2)]
+        assert sorted(rung) == sorted(generations.keys.bell(job.id) for job in jobs)
+        assert await bells.get_message(ignore_subscribe_messages=True, timeout=0) is None
+
+
+async def _messages(bells: Any, count: int) -> AsyncIterator[dict[str, Any]]:
+    async with asyncio.timeout(5):
+        async for message in bells.listen():
+            if message["type"] == "message":
+                yield message
+                count -= 1
+            if not count:
+                return
+
+
+async def test_texts_join_one_entry_only_where_nothing_else_differs(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(batch_ms=1_000) as generations:
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            writer.write(Delta(text="one "))
+            await writer.settled()
+            for text in ("two ", "three "):
+                writer.write(Delta(text=text))
+            writer.write(Reasoning(text="Hm."))
+            writer.write(Delta(text="x" * 65_000))
+            writer.write(Delta(text="y" * 65_000))
+            await writer.end(ENDING)
+    events = await read(job, 99)
+    assert [text[:5] for text in texts(events)] == ["one ", "two t", "xxxxx", "yyyyy"]
+
+
+async def test_a_provider_is_not_read_while_as_much_waits_as_may(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_waiting_bytes=65_536) as generations, asyncio.timeout(20):
+        publisher = generations.publisher
+        exchange, answers = publisher._wire.exchange, asyncio.Event()
+
+        async def held(payload: bytes, replies: int) -> list[Any]:
+            await answers.wait()
+            return await exchange(payload, replies)
+
+        monkeypatch.setattr(publisher._wire, "exchange", held)
+        puppet.say(*["x" * 40_000] * 4)
+        running = asyncio.create_task(generations.run(job.id, 1))
+        await eventually(lambda: publisher.is_full)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert puppet.unread == 2
+        answers.set()
+        puppet.finish()
+        await running
+    assert len("".join(texts(await read(job, 99)))) == 4 * 40_000
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [Delta(text="word")],
+        [ToolCall(index=index, arguments='{"a') for index in range(2)],
+        [ToolCall(index=index, call_id="c" * 1_000, name="n" * 1_000, arguments="") for index in range(2)],
+    ],
+    ids=["texts-that-join", "fragments-that-take-turns", "calls-without-arguments"],
+)
+async def test_what_waits_is_bounded_in_memory_whatever_it_is(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    pieces: list[StreamEvent],
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_waiting_bytes=262_144) as generations:
+        publisher = generations.publisher
+        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            tracemalloc.start()
+            try:
+                for piece in islice(cycle(pieces), 100_000):
+                    if publisher.is_full:
+                        break
+                    writer.write(piece)
+                taken_bytes, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert publisher.is_full
+            assert 131_072 < taken_bytes < 393_216
+            await writer.settled()
+            assert not publisher.is_full
+
+
+async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    jobs = [await tailrace.enqueue(request_) for _ in range(2)]
+    async with open_generations() as generations, asyncio.timeout(20):
+        publisher = generations.publisher
+        publisher._settings = publisher._settings.model_copy(update={"batch_ms": 600_000})
+        for job in jobs:
+            with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+                writer.write(Delta(text="first"))
+                await writer.settled()
+
+
+async def test_adjacent_batches_are_as_far_apart_as_they_are_told(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    job: Job = await tailrace.enqueue(request_)
+    async with open_generations(batch_ms=300) as generations:
+        loop = asyncio.get_running_loop()
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            writer.write(Delta(text="first"))
+            await writer.settled()
+            start = loop.time()
+            writer.write(Delta(text="second"))
+            await writer.settled()
+            assert loop.time() - start > 0.2
+
+
+async def test_a_batch_is_bounded_in_bytes(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations(batch_ms=1_000) as generations:
+        wire, sizes = generations.publisher._wire, list[int]()
+        exchange = wire.exchange
+
+        async def measured(payload: bytes, replies: int) -> list[Any]:
+            sizes.append(len(payload))
+            return await exchange(payload, replies)
+
+        monkeypatch.setattr(wire, "exchange", measured)
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            for _ in range(80):
+                writer.write(Delta(text="x" * 60_000))
+            await writer.end(ENDING)
+    assert len("".join(texts(await read(job, 999)))) == 80 * 60_000
+    assert max(sizes) < 1_048_576 + 3 * 65_536
+
+
+@pytest.mark.parametrize("cuts", [0, 8], ids=["slow", "slow-and-cut-again-and-again"])
+async def test_a_backlog_goes_through_a_slow_link(
+    tailrace: Tailrace,
+    settings: Settings,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    cuts: int,
+) -> None:
+    # The whole of it takes longer than Redis may be silent.
+    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 2.0)
+    jobs = [await tailrace.enqueue(request_) for _ in range(20)]
+    async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
+                for job in jobs
+            ]
+            proxy.bytes_per_second = 40_000
+            for writer in writers:
+                for piece in range(5):
+                    writer.write(Reasoning(text=f"{piece}"))
+                    writer.write(Delta(text=f"{piece}" * 2_000))
+            ending = asyncio.gather(*(writer.end(ENDING) for writer in writers))
+            for _ in range(cuts):
+                await asyncio.wait([ending], timeout=1)
+                await proxy.cut()
+            async with asyncio.timeout(40):
+                await ending
+    for job in jobs:
+        events = await read(job, 99)
+        assert events[-1].type == "completed"
+        assert "".join(texts(events)) == "".join(f"{piece}" * 2_000 for piece in range(5))
+
+
+async def test_who_has_little_to_say_does_not_wait_for_who_has_much(
+    tailrace: Tailrace, settings: Settings, open_generations: OpenGenerations, request_: GenerationRequest
+) -> None:
+    jobs = [await tailrace.enqueue(request_) for _ in range(2)]
+    async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
+        with ExitStack() as stack:
+            much, little = [
+                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
+                for job in jobs
+            ]
+            proxy.bytes_per_second = 200_000
+            for number in range(40):
+                much.write(Reasoning(text=f"{number}"))
+                much.write(Delta(text="x" * 30_000))
+            await eventually(lambda: not much._waiting)
+            little.write(Delta(text="Hello"))
+            await little.settled()
+            assert much.unsettled
+            await much.end(ENDING)
+    assert texts(await read(jobs[0], 99)) == ["x" * 30_000] * 40
+
+
+async def test_all_entries_of_a_stream_are_in_one_transaction_of_a_batch(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were one refused and the next one not, the entries of the first could never be appended again."""
+    jobs = [await tailrace.enqueue(request_) for _ in range(8)]
+    publisher = generations.publisher
+    exchange = publisher._wire.exchange
+    sent: list[list[bytes]] = []
+
+    async def spied(payload: bytes, replies: int) -> list[Any]:
+        sent.append(payload.split(packed("EXEC"))[:-1])
+        return await exchange(payload, replies)
+
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(publisher.open(job.id, await begin(generations, job, attempt), ignore))
+            for attempt in (1, 2)
+            for job in jobs
+        ]
+        await eventually(lambda: publisher._wire.is_connected)
+        monkeypatch.setattr(publisher._wire, "exchange", spied)
+        publisher._batch_bytes = 1_000_000
+        for writer in writers[8:]:
+            for number in range(6):
+                writer.write(Reasoning(text=f"{number}"))
+                writer.write(Delta(text="x" * 20_000))
+        await asyncio.gather(*(writer.end(ENDING) for writer in writers[8:]))
+    assert max(len(transactions) for transactions in sent) > 1
+    for transactions in sent:
+        for job in jobs:
+            assert sum(generations.keys.events(job.id).encode() in each for each in transactions) <= 1
+
+
+async def test_the_waits_between_tries_grow_although_a_connection_is_made_each_time(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher, "_FIRST_BACKOFF_SECONDS", 0.001)
+    job = await tailrace.enqueue(request_)
+    wire = generations.publisher._wire
+    exchange = wire.exchange
+    waits: list[float] = []
+
+    async def fails(payload: bytes, replies: int) -> list[Any]:
+        if b"XADD" in payload and len(waits) < 6:
+            waits.append(generations.publisher._backoff_seconds)
+            await wire.disconnect()
+            raise BrokerUnavailable("Redis cannot be reached: by order of the test")
+        return await exchange(payload, replies)
+
+    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        generations.publisher._backoff_seconds = 0.001
+        monkeypatch.setattr(wire, "exchange", fails)
+        writer.write(Delta(text="Hello"))
+        await writer.end(ENDING)
+    assert waits == [0.001, 0.002, 0.004, 0.008, 0.016, 0.032]
