@@ -107,6 +107,8 @@ class NewJob:
     life_seconds: float
     """How long its keys live."""
     max_queued: int
+    fallback_providers: tuple[str, ...] = ()
+    """The providers that may run it if `provider` cannot, in this order."""
     regenerated_from: str | None = None
     """The job whose request it asks again."""
 
@@ -129,6 +131,7 @@ class NewJob:
             request=request.to_json(max_bytes=settings.max_request_bytes),
             provider=request.provider,
             model=request.model,
+            fallback_providers=tuple(each["provider"] for each in request.fallbacks),
             tenant=tenant,
             queue=queue,
             defer_seconds=defer_seconds,
@@ -237,8 +240,7 @@ def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
 
 
 def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: int) -> Command:
-    # arq's own names for function, arguments, try and time of enqueue.
-    body = json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": round(time.time() * 1000)})
+    at = round(time.time() * 1000)
     return script(
         _QUEUE_SIDE,
         (keys.queue(queue), keys.doorbell(queue), keys.queues, keys.history, *map(arq_job, jobs)),
@@ -247,6 +249,15 @@ def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: in
         *(
             argument
             for job_id, job in jobs.items()
-            for argument in (job_id, body, ms(job.life_seconds), ms(job.defer_seconds))
+            for argument in (job_id, _body(job, at), ms(job.life_seconds), ms(job.defer_seconds))
         ),
     )
+
+
+def _body(job: NewJob, at: int) -> str:
+    """The job's body in arq, by arq's own names for try, function, arguments and time of enqueue.
+
+    arq skips `providers`. A claim brings the body, so that a worker knows at once whether it can run the job.
+    """
+    providers = list(dict.fromkeys((job.provider, *job.fallback_providers)))
+    return json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": at, "providers": providers})

@@ -64,7 +64,15 @@ async def test_the_body_is_json_and_holds_no_request(tailrace: Tailrace, broker:
     job = await tailrace.enqueue(REQUEST)
     body = json.loads(await broker.call("GET", arq_job(job.id)))
     assert body.pop("et") > 0
-    assert body == {"t": None, "f": "generate", "a": [], "k": {}}
+    assert body == {"t": None, "f": "generate", "a": [], "k": {}, "providers": ["openai"]}
+
+
+async def test_the_body_names_the_providers_that_may_run_the_job(tailrace: Tailrace, broker: Broker) -> None:
+    others = [{"provider": name, "model": "m"} for name in ("anthropic", "openai", "own")]
+    asked = GenerationRequest.model_validate({**REQUEST.model_dump(), "fallbacks": others})
+    jobs = await tailrace.enqueue_many([asked, REQUEST])
+    bodies = [json.loads(await broker.call("GET", arq_job(job.id))) for job in jobs]
+    assert [body["providers"] for body in bodies] == [["openai", "anthropic", "own"], ["openai"]]
 
 
 async def test_a_deferred_job_is_due_later(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:

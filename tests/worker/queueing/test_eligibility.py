@@ -5,12 +5,14 @@ import dataclasses
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 from tailrace import BrokerUnavailable, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.wire import Wire
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Event, Failed, Started
 from tailrace.protocol.fleet import beat_commands, leave_commands
@@ -20,7 +22,8 @@ from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.queueing import eligibility
-from tailrace_worker.queueing.claims import Claim
+from tailrace_worker.queueing.claiming import StreamWorker
+from tailrace_worker.queueing.claims import Claim, Claimed
 from tailrace_worker.queueing.heartbeat import beating
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
@@ -78,6 +81,25 @@ async def is_heard(tailrace: Tailrace, name: str) -> bool:
 async def ended(job: Job) -> list[Event]:
     async with asyncio.timeout(20):
         return [event async for event in job.tail()]
+
+
+def plain(request: GenerationRequest) -> dict[str, Any]:
+    """A request as a stock arq client carries it."""
+    read: dict[str, Any] = json.loads(request.to_json(max_bytes=10_000))
+    return read
+
+
+async def enqueue_as_stock(broker: Broker, keys: Keys, job_id: str, arguments: dict[str, Any]) -> None:
+    await broker.call("SET", arq_job(job_id), json.dumps({"t": None, "f": "generate", "et": 1, **arguments}))
+    await broker.call("ZADD", keys.queue("default"), 1, job_id)
+
+
+async def enqueue_as_before(tailrace: Tailrace, broker: Broker, keys: Keys, request: GenerationRequest) -> Job:
+    """As producers of earlier versions did, whose bodies name no providers."""
+    # Nobody claims the job before it has such a body.
+    job = await tailrace.enqueue(request, defer_seconds=60)
+    await enqueue_as_stock(broker, keys, job.id, {"a": [], "k": {}})
+    return job
 
 
 def starts(events: list[Event]) -> list[tuple[int, str, str | None]]:
@@ -288,12 +310,10 @@ async def test_the_provider_of_a_stock_arq_clients_job_is_found_in_its_body(
     await asyncio.wait_for(puppet.called.wait(), 10)
     await start("keyless", without("openai"))
     jobs = [new_job_id() for _ in range(2)]
-    asked = json.loads(request_.to_json(max_bytes=10_000))
+    asked = plain(request_)
     carried: list[dict[str, Any]] = [{"a": [asked], "k": {}}, {"a": [], "k": {"request": asked}}]
     for job_id, arguments in zip(jobs, carried, strict=True):
-        body = {"t": None, "f": "generate", "et": 1, **arguments}
-        await broker.call("SET", arq_job(job_id), json.dumps(body))
-        await broker.call("ZADD", keys.queue("default"), 1, job_id)
+        await enqueue_as_stock(broker, keys, job_id, arguments)
     await eventually(lambda: sum(handed_back) == 2)
     for _ in range(3):
         puppet.finish()
@@ -306,16 +326,18 @@ async def test_the_provider_of_a_stock_arq_clients_job_is_found_in_its_body(
         assert starts(await ended(tailrace.job(job_id))) == [(1, "able", None)]
 
 
-async def test_a_job_whose_provider_cannot_be_read_for_now_is_started_once(
+async def test_a_job_whose_providers_cannot_be_read_for_now_is_started_once(
     tailrace: Tailrace,
     start: Worker,
     request_: GenerationRequest,
     puppet: Puppet,
+    broker: Broker,
+    keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await start("able", {"openai": puppet})
     failed: list[str] = []
-    read = eligibility.Eligibility._read_providers
+    read = eligibility.Eligibility._read_requests
 
     async def failing_once(self: eligibility.Eligibility, claims: Sequence[Claim]) -> list[bytes | None]:
         if not failed:
@@ -323,8 +345,87 @@ async def test_a_job_whose_provider_cannot_be_read_for_now_is_started_once(
             raise BrokerUnavailable("away")
         return await read(self, claims)
 
-    monkeypatch.setattr(eligibility.Eligibility, "_read_providers", failing_once)
+    monkeypatch.setattr(eligibility.Eligibility, "_read_requests", failing_once)
     puppet.finish()
-    events = await ended(await tailrace.enqueue(request_))
+    job = await enqueue_as_before(tailrace, broker, keys, request_)
+    events = await ended(job)
     assert failed
     assert (events[-1].type, starts(events)) == ("completed", [(1, "able", None)])
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many round trips each claim that brought jobs has cost, before these were started."""
+    costs: list[int] = []
+    counts: ContextVar[list[str] | None] = ContextVar("counts", default=None)
+    claim = StreamWorker._claim
+
+    async def claimed(self: StreamWorker, places: int) -> Claimed:
+        asked: list[str] = []
+        # Of this task only: other parts of the worker ask Redis at the same time.
+        counts.set(asked)
+        brought = await claim(self, places)
+        if brought.claims:
+            costs.append(len(asked))
+        return brought
+
+    def counting(owner: type, name: str) -> None:
+        ask = getattr(owner, name)
+
+        async def counted(self: Any, *args: Any, **options: Any) -> Any:
+            asked = counts.get()
+            if asked is not None:
+                asked.append(name)
+            return await ask(self, *args, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    monkeypatch.setattr(StreamWorker, "_claim", claimed)
+    for owner, name in ((Wire, "exchange"), (Broker, "call"), (Broker, "pipeline"), (Broker, "transaction")):
+        counting(owner, name)
+    return costs
+
+
+@pytest.mark.parametrize("by", ["tailrace", "a stock arq client"])
+async def test_a_claim_of_jobs_that_this_worker_can_run_is_one_round_trip(
+    by: str,
+    tailrace: Tailrace,
+    start: Worker,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    broker: Broker,
+    keys: Keys,
+    trips: list[int],
+) -> None:
+    jobs = [new_job_id() for _ in range(3)]
+    if by == "tailrace":
+        jobs = [job.id for job in await tailrace.enqueue_many([request_] * 3)]
+    else:
+        for job_id in jobs:
+            await enqueue_as_stock(broker, keys, job_id, {"a": [plain(request_)], "k": {}})
+    for _ in jobs:
+        puppet.finish()
+    await start("able", {"openai": puppet})
+    for job_id in jobs:
+        assert starts(await ended(tailrace.job(job_id))) == [(1, "able", None)]
+    assert set(trips) == {1}
+
+
+async def test_the_providers_of_a_job_whose_body_names_none_are_in_its_request(
+    tailrace: Tailrace,
+    start: Worker,
+    request_: GenerationRequest,
+    broker: Broker,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handed_back = counted_hand_backs(monkeypatch)
+    await broker.pipeline(
+        *beat_commands(keys, "second", queues=["default"], running=0, max_jobs=1, at=1, providers=["second"])
+    )
+    await start("keyless", without("openai", "second"))
+    fallbacks = [{"provider": "second", "model": "other"}]
+    asked = GenerationRequest.model_validate({**request_.model_dump(), "fallbacks": fallbacks})
+    job = await enqueue_as_before(tailrace, broker, keys, asked)
+    await eventually(lambda: handed_back == [1])
+    assert (await job.status()).state == "queued"

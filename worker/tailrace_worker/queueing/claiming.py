@@ -101,7 +101,7 @@ class StreamWorker(Worker):
 
     async def main(self) -> None:
         """Claims and runs jobs until it is told to drain; returns once none is left."""
-        async with self._wire, self._eligibility, self._redis_check, asyncio.TaskGroup() as waiting:
+        async with self._wire, self._redis_check, asyncio.TaskGroup() as waiting:
             claiming = waiting.create_task(self._claim_until_cancelled())
             checking = waiting.create_task(self._redis_check.run())
             await self._draining.wait()

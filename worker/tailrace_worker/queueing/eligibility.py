@@ -1,6 +1,5 @@
 """Which jobs a worker leaves to others: those whose provider it cannot call, and another worker that lives can."""
 
-import json
 import logging
 import math
 import time
@@ -8,17 +7,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
-from tailrace.broker.client import Broker, Command, ms, refused, script, text
-from tailrace.broker.wire import Wire, packed
+from tailrace.broker.client import Broker, Command, ms, script
 from tailrace.errors import InfrastructureError
 from tailrace.protocol.fleet import read_workers
-from tailrace.protocol.keys import Keys, arq_in_progress, arq_job
+from tailrace.protocol.keys import Keys, arq_in_progress
 from tailrace.protocol.queue import RING
+from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.queueing.claims import Claim, Claimed
-from tailrace_worker.queueing.job_body import from_json
+from tailrace_worker.queueing.job_body import providers_of, providers_of_request
 
 _logger = logging.getLogger(__name__)
 
@@ -61,21 +59,12 @@ class Eligibility:
         """Make it for one worker, by its name and the providers that it can call."""
         self._broker = broker
         self._keys = keys
-        self._wire = Wire(broker.redis)
         self._worker = worker
         self._usable = frozenset(usable)
         self._left: dict[str, _Left] = {}
         self._heard: dict[tuple[str, str | None], float] = {}
         """By queue and provider, when another worker was last heard of that has both; `None`: that may have any."""
         self._looked_at = -math.inf
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._wire.disconnect()
 
     async def leaving(self) -> list[str]:
         """The jobs that the next claim is to pass over. Raises `InfrastructureError`."""
@@ -114,38 +103,28 @@ class Eligibility:
 
     async def _unfit(self, claims: Sequence[Claim]) -> dict[Claim, tuple[str, ...]]:
         """The claims that are to be left, each with the providers that may run it, in its order of preference."""
-        providers = await self._read_providers(claims)
-        wanted: dict[Claim, tuple[str, ...]] = {
-            claim: () if provider is None else (text(provider),)
-            for claim, provider in zip(claims, providers, strict=True)
-            if provider is None or text(provider) not in self._usable
-        }
+        providers = await self._providers(claims)
+        wanted = {claim: names for claim, names in providers.items() if names and names[0] not in self._usable}
         if not wanted:
             return {}
         # What was read before the claim may lack a worker that has come since.
         await self._look()
-        # A request may be large: it is read only where its fallbacks, or a stock arq client's provider, count.
-        unread = [claim for claim, names in wanted.items() if not self._leaves(claim.queue, names)]
-        if unread:
-            read: list[Command] = []
-            for claim in unread:
-                read += (("HGET", self._keys.record(claim.job_id), "request"), ("GET", arq_job(claim.job_id)))
-            replies = iter(await self._broker.pipeline(*read))
-            wanted |= {
-                claim: _providers(request, body) for claim, request, body in zip(unread, replies, replies, strict=True)
-            }
         return {claim: names for claim, names in wanted.items() if self._leaves(claim.queue, names)}
 
-    async def _read_providers(self, claims: Sequence[Claim]) -> list[bytes | None]:
-        # On the way of every job: a pool's connection would take several times as long.
-        if not self._wire.is_connected:
-            await self._wire.connect()
-        asked = b"".join(packed("HGET", self._keys.record(claim.job_id), "provider") for claim in claims)
-        providers = await self._wire.exchange(asked, len(claims))
-        for claim, reply in zip(claims, providers, strict=True):
-            if isinstance(reply, Exception):
-                raise refused(reply, "HGET", self._keys.record(claim.job_id))
-        return providers
+    async def _providers(self, claims: Sequence[Claim]) -> dict[Claim, tuple[str, ...]]:
+        named = {claim: providers_of(claim.body) for claim in claims}
+        unnamed = [claim for claim, names in named.items() if names is None]
+        requests = await self._read_requests(unnamed) if unnamed else []
+        # These requests may be large.
+        read = {
+            claim: await beside_the_loop(providers_of_request, request)
+            for claim, request in zip(unnamed, requests, strict=True)
+            if request is not None
+        }
+        return {claim: read.get(claim, ()) if names is None else names for claim, names in named.items()}
+
+    async def _read_requests(self, claims: Sequence[Claim]) -> list[bytes | None]:
+        return await self._broker.pipeline(*(("HGET", self._keys.record(claim.job_id), "request") for claim in claims))
 
     def _leaves(self, queue: str, wanted: Sequence[str]) -> bool:
         for provider in wanted:
@@ -225,16 +204,3 @@ def _hand_back(keys: Keys, claim: Claim, *, defer_seconds: float) -> Command:
         (keys.queue(queue), keys.running(queue), keys.doorbell(queue), arq_in_progress(claim.job_id)),
         *(claim.job_id, claim.token, claim.reason, claim.score, ms(defer_seconds)),
     )
-
-
-def _providers(request: bytes | None, body: bytes | None) -> tuple[str, ...]:
-    """The provider of a request and those of its fallbacks; none if it is no request, whose job ends by itself."""
-    with suppress(ValueError, LookupError, AttributeError, TypeError):
-        if request is not None:
-            asked: Any = json.loads(request)
-        else:
-            # A job of a stock arq client carries its request.
-            read = from_json(body or b"")
-            asked = (read["a"] or [read["k"]["request"]])[0].value
-        return (str(asked["provider"]), *(str(each["provider"]) for each in asked.get("fallbacks") or ()))
-    return ()

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
@@ -66,3 +68,35 @@ def sealed(body: dict[str, Any]) -> dict[str, Any]:
     """The body with arguments that are not logged."""
     named = {name: Sealed(value) for name, value in body["k"].items()}
     return {**body, "a": [Sealed(value) for value in body["a"]], "k": named}
+
+
+def providers_of(body: bytes) -> tuple[str, ...] | None:
+    """Returns the providers that may run a job, in its order of preference, as its body names them.
+
+    `None` if the job's record has to be read: a producer of an earlier version wrote the body. The tuple is empty if
+    there is no request, or none that could be run.
+    """
+    with suppress(ValueError):
+        match pydantic_core.from_json(body):
+            case {"providers": [str(), *_] as names}:
+                return tuple(map(str, names))
+            case {"a": [request]} | {"k": {"request": request}}:
+                return _providers_in(request)
+            case {"a": [], "k": {}}:
+                return None
+            case _:
+                pass
+    return ()
+
+
+def providers_of_request(encoded: bytes) -> tuple[str, ...]:
+    """Returns the provider of a request and those of its fallbacks; none if the request cannot be read."""
+    with suppress(ValueError):
+        return _providers_in(pydantic_core.from_json(encoded))
+    return ()
+
+
+def _providers_in(request: Any) -> tuple[str, ...]:
+    with suppress(LookupError, TypeError):
+        return (str(request["provider"]), *(str(each["provider"]) for each in request.get("fallbacks") or ()))
+    return ()
