@@ -1,34 +1,23 @@
 """Which jobs a worker leaves to others: those whose provider it cannot call, and another worker that lives can."""
 
 import logging
-import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Final
 
-from tailrace.broker.client import Broker, Command, ms, script
+from tailrace.broker.client import Broker
 from tailrace.errors import InfrastructureError
-from tailrace.protocol.fleet import read_workers
-from tailrace.protocol.keys import Keys, arq_in_progress
-from tailrace.protocol.queue import RING
+from tailrace.protocol.keys import Keys
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.queueing.claims import Claim, Claimed
 from tailrace_worker.queueing.job_body import providers_of, providers_of_request
+from tailrace_worker.queueing.peers import Peers
+from tailrace_worker.queueing.unclaim import unclaim_command
 
 _logger = logging.getLogger(__name__)
 
-_UNHEARD_SECONDS: Final = 8.0
-"""Nobody serves a provider if no worker that has it was heard of for so long: a beat comes every 5 s."""
-_RESTART_SECONDS: Final = 3.0
-"""The same for a provider that no worker was seen to have: one that has it may be about to start."""
-_LOOK_SECONDS: Final = 0.9
-"""How often the fleet is read at most while jobs are left,"""
-_STALL_SECONDS: Final = 2.0
-"""and after which time without that it is not known what others did in between."""
-_FORGOTTEN_SECONDS: Final = 60.0
 _LEFT_SECONDS: Final = 30.0
 """After which time a job that was left is looked at again."""
 _MAX_LEFT: Final = 64
@@ -59,12 +48,9 @@ class Eligibility:
         """Make it for one worker, by its name and the providers that it can call."""
         self._broker = broker
         self._keys = keys
-        self._worker = worker
+        self._peers = Peers(broker, keys, worker=worker)
         self._usable = frozenset(usable)
         self._left: dict[str, _Left] = {}
-        self._heard: dict[tuple[str, str | None], float] = {}
-        """By queue and provider, when another worker was last heard of that has both; `None`: that may have any."""
-        self._looked_at = -math.inf
 
     async def leaving(self) -> list[str]:
         """The jobs that the next claim is to pass over. Raises `InfrastructureError`."""
@@ -72,9 +58,9 @@ class Eligibility:
         self._left = {job_id: left for job_id, left in self._left.items() if left.until > now}
         if not self._left:
             return []
-        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+        if self._peers.is_due:
             await self._forget_started()
-            await self._look()
+            await self._peers.read()
         return [job_id for job_id, left in self._left.items() if self._leaves(left.queue, left.wanted)]
 
     async def sift(self, claimed: Claimed) -> Claimed:
@@ -108,7 +94,7 @@ class Eligibility:
         if not wanted:
             return {}
         # What was read before the claim may lack a worker that has come since.
-        await self._look()
+        await self._peers.read()
         return {claim: names for claim, names in wanted.items() if self._leaves(claim.queue, names)}
 
     async def _providers(self, claims: Sequence[Claim]) -> dict[Claim, tuple[str, ...]]:
@@ -130,13 +116,9 @@ class Eligibility:
         for provider in wanted:
             if provider in self._usable:
                 return False
-            if self._is_served(queue, provider):
+            if self._peers.have(queue, provider):
                 return True
         return False
-
-    def _is_served(self, queue: str, provider: str) -> bool:
-        heard_at = self._heard.setdefault((queue, provider), self._looked_at - _UNHEARD_SECONDS + _RESTART_SECONDS)
-        return self._looked_at - max(heard_at, self._heard.get((queue, None), -math.inf)) < _UNHEARD_SECONDS
 
     async def _forget_started(self) -> None:
         """Forgets the jobs that wait no more: what runs elsewhere need not be passed over."""
@@ -150,20 +132,6 @@ class Eligibility:
                 if score is None:
                     del self._left[job_id]
 
-    async def _look(self) -> None:
-        """Reads who has what."""
-        workers = await read_workers(self._broker, self._keys)
-        now = time.monotonic()
-        heard = {key: at for key, at in self._heard.items() if now - at < _FORGOTTEN_SECONDS}
-        if now - self._looked_at > _STALL_SECONDS:
-            # Redis, or this process, may have stood still, and with it the beats of workers that are well.
-            heard = {key: max(at, now - _UNHEARD_SECONDS + _RESTART_SECONDS) for key, at in heard.items()}
-        for worker in workers:
-            if worker.name != self._worker:
-                for key in product(worker.queues, (None,) if worker.providers is None else worker.providers):
-                    heard[key] = max(heard.get(key, -math.inf), now - worker.beat_age_seconds)
-        self._heard, self._looked_at = heard, now
-
     async def _hand_back(self, claims: Sequence[Claim], deferred: Sequence[Claim] = ()) -> None:
         for claim in claims:
             claim.is_over = True
@@ -171,36 +139,7 @@ class Eligibility:
         with suppress(InfrastructureError):
             await self._broker.pipeline(
                 *(
-                    _hand_back(self._keys, claim, defer_seconds=_DEFER_SECONDS if claim in deferred else 0)
+                    unclaim_command(self._keys, claim, defer_seconds=_DEFER_SECONDS if claim in deferred else 0)
                     for claim in claims
                 )
             )
-
-
-# KEYS: queue, running, bell, mark. ARGV: job, token, why it was claimed, its score in the queue, deferral in ms.
-# A lease that has run out is given back as one: whether a worker was lost is for the next claim to tell.
-_HAND_BACK = (
-    RING
-    + """
-if redis.call('GET', KEYS[4]) ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[4])
-local deferral = tonumber(ARGV[5])
-if ARGV[3] == 'retry' then
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('ZADD', KEYS[1], deferral > 0 and now + deferral or ARGV[4], ARGV[1])
-else
-  redis.call('ZADD', KEYS[2], ARGV[3] == 'worker_lost' and 1 or 0, ARGV[1])
-end
-if deferral == 0 then ring(KEYS[3]) end
-return 1
-"""
-)
-
-
-def _hand_back(keys: Keys, claim: Claim, *, defer_seconds: float) -> Command:
-    queue = claim.queue
-    return script(
-        _HAND_BACK,
-        (keys.queue(queue), keys.running(queue), keys.doorbell(queue), arq_in_progress(claim.job_id)),
-        *(claim.job_id, claim.token, claim.reason, claim.score, ms(defer_seconds)),
-    )
