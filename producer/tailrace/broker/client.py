@@ -185,4 +185,6 @@ def our_errors(command: Sequence[Argument] = ()) -> Generator[None]:
 
 def refused(error: Exception, *command: Argument) -> BrokerRefused:
     """An error reply that stands in the place of a command's reply."""
-    return BrokerRefused(f"Redis refused: {why_refused(error, command)}")
+    refusal = BrokerRefused(f"Redis refused: {why_refused(error, command)}")
+    refusal.__cause__ = error
+    return refusal

@@ -1,18 +1,36 @@
 """What is told of a Redis that is away: once when it goes, every 30 seconds, and once when it is back.
 
-All that a process does with Redis fails together, and again and again: a line for each would fill the log.
+All that a process does with Redis fails together, and again and again: a line for each would fill the log. A cause that
+has not been told in the same outage is told at once: who waits for a restart has to hear that a right is missing.
 """
 
 import logging
+import re
+import socket
+import ssl
 import time
+from collections.abc import Iterator, Mapping
 from threading import Lock
 from typing import Final
 from weakref import WeakKeyDictionary
+
+from redis import exceptions
+
+from tailrace.broker.connection import NotNow
 
 _logger = logging.getLogger(__name__)
 
 _AGAIN_SECONDS: Final = 30.0
 _FORGOTTEN_SECONDS: Final = 5.0
+_CODE: Final = re.compile(r"(?:^|: -|because of: )([A-Z]{3,})\b")
+"""How an error reply begins, or what it quotes: of a command in a script of Redis 6, or in a transaction."""
+_CODES: Final[Mapping[type[Exception], str]] = {
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.NoPermissionError: "NOPERM",
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.ReadOnlyError: "READONLY",
+}
+"""The codes that redis-py takes off the replies."""
 
 
 class Dependent:
@@ -40,16 +58,20 @@ class _Outage:
         self._failing: WeakKeyDictionary[Dependent, float] = WeakKeyDictionary()
         """When each has failed last."""
         self._since = self._told_at = 0.0
+        self._told: set[str] = set()
+        """The causes that were told."""
 
     def fail(self, dependent: Dependent, error: Exception) -> None:
         with self._lock:
-            now = time.monotonic()
+            now, cause = time.monotonic(), _cause(error)
             if not self.has_begun:
                 self.has_begun = True
                 self._since = self._told_at = now
+                self._told = {cause}
                 _logger.warning("%s: %s", dependent.what, error)
-            elif now - self._told_at >= _AGAIN_SECONDS:
+            elif cause not in self._told or now - self._told_at >= _AGAIN_SECONDS:
                 self._told_at = now
+                self._told.add(cause)
                 _logger.warning("%s, for %.0f s now: %s", dependent.what, now - self._since, error)
             self._failing[dependent] = now
 
@@ -64,6 +86,38 @@ class _Outage:
             if self.has_begun and not self._failing:
                 self.has_begun = False
                 _logger.warning("Redis does all again, after %.1f s", now - self._since)
+
+
+def _cause(error: BaseException) -> str:
+    """A name for why Redis could not be used, the same for all commands and connections that meet the cause."""
+    for each in _chain(error):
+        match each:
+            case ssl.SSLError() | socket.gaierror() | exceptions.AuthenticationError() | exceptions.InvalidResponse():
+                return type(each).__name__
+            case NotNow(__cause__=None):
+                return "READONLY"
+            case exceptions.ResponseError() | exceptions.BusyLoadingError():
+                return _code(each)
+            case _:
+                pass
+    return "unreachable"
+
+
+def _code(reply: Exception) -> str:
+    """The first word of an error reply as Redis sent it."""
+    if type(reply) in _CODES:
+        return _CODES[type(reply)]
+    if "ACL failure" in str(reply):
+        return "NOPERM"
+    code = _CODE.search(str(reply))
+    return code[1] if code else type(reply).__name__
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 _outage: Final = _Outage()

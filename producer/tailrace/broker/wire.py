@@ -237,6 +237,7 @@ class _Link(asyncio.Protocol):
         if is_passing(error):
             # A server that is loading, or has become a replica, answers nothing that one could go on with.
             self.broken = NotNow(str(error))
+            self.broken.__cause__ = error
             if is_demotion(error):
                 self._endpoint.leave(self._epoch)
         elif isinstance(error, exceptions.ConnectionError):
