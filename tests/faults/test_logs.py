@@ -213,12 +213,15 @@ async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
         puppet.finish()
     async with open_generations() as generations:
         claim = claim_command(
-            generations.keys, ("default",), new_token("lost"), places=7, lease_seconds=0.001, takes_over_until=0
+            generations.keys, ("default",), new_token("host:1"), places=7, lease_seconds=0.001, takes_over_until=0
         )
         await generations.broker.call(*claim)
         async with running_worker(generations):
             for job in jobs:
                 assert isinstance((await events_of(job))[-1], Completed)
             await eventually(lambda: "taken over" in caplog.text)
-    told = [record.getMessage() for record in caplog.records if "taken over" in record.getMessage()]
-    assert told == ["7 jobs of lost workers are taken over"]
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if "lost" in record.getMessage()]
+    assert told == [
+        ("WARNING", "worker host:1 is lost: the leases of its 7 jobs run out"),
+        ("WARNING", "7 jobs of lost workers are taken over"),
+    ]

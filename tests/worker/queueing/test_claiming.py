@@ -39,6 +39,7 @@ class Side:
     def __init__(self, broker: Broker, keys: Keys) -> None:
         self.broker = broker
         self.keys = keys
+        self.lost: list[tuple[str, int]] = []
 
     async def claim(
         self,
@@ -47,8 +48,10 @@ class Side:
         lease_seconds: float = 60,
         takes_over: bool = True,
         worker: str = "host:0",
+        run: str = "",
     ) -> list[Claim]:
-        names, token = queues or ("default",), new_token(worker)
+        """Claims jobs; `lost` adds up the workers that the claims have found lost, with their jobs."""
+        names, token = queues or ("default",), new_token(worker, run=run)
         command = claim_command(
             self.keys,
             names,
@@ -57,7 +60,9 @@ class Side:
             lease_seconds=lease_seconds,
             takes_over_until=FOR_EVER if takes_over else 0,
         )
-        return read_claimed(await self.broker.call(*command), names, token).claims
+        claimed = read_claimed(await self.broker.call(*command), names, token)
+        self.lost += claimed.lost.items()
+        return claimed.claims
 
     async def renew(self, *claims: Claim, lease_seconds: float = 60) -> list[str]:
         """Renews leases; returns the jobs that are not this worker's any more."""
@@ -573,6 +578,58 @@ async def test_a_worker_that_has_just_connected_takes_nothing_from_one_that_live
     claimed = read_claimed(await side.broker.call(*command), ["default"], "host:2:0")
     assert (claimed.claims, claimed.suspects) == ([], ["host:1"])
     assert list(await side.running()) == [job.id.encode()]
+
+
+async def enqueued(tailrace: Tailrace, request: GenerationRequest) -> None:
+    await tailrace.enqueue_many([request] * 3)
+    await tailrace.enqueue_many([request] * 2, queue="batch")
+
+
+async def test_a_lost_worker_is_told_of_once_with_all_the_jobs_that_it_held(
+    side: Side, tailrace: Tailrace, request_: GenerationRequest
+) -> None:
+    queues = ("batch", "default")
+    for run in ("0000000a", "0000000b"):
+        await enqueued(tailrace, request_)
+        first, *others = [claim for places in (2, 3) for claim in await side.claim(*queues, places=places, run=run)]
+        await side.expire(first)
+        seconds, _ = await side.broker.call("TIME")
+        for claim in others:
+            # It was claimed after the last renewal.
+            await side.broker.call("ZADD", side.keys.running(claim.queue), 1_000 * (int(seconds) + 20), claim.job_id)
+        assert len(await side.claim(*queues, worker="host:00", run=run)) == 1
+        assert side.lost.pop() == ("host:0", 5)
+        for claim in others:
+            await side.expire(claim)
+            assert len(await side.claim(*queues, worker="host:1")) == 1
+        assert side.lost == []
+
+
+async def test_a_worker_that_renews_its_other_leases_is_not_told_of_as_lost(
+    side: Side, tailrace: Tailrace, request_: GenerationRequest
+) -> None:
+    await enqueued(tailrace, request_)
+    first, second, third = await side.claim()
+    await side.expire(first)
+    assert [claim.job_id for claim in await side.claim(worker="host:1")] == [first.job_id]
+    assert side.lost == []
+    for claim in (second, third):
+        await side.expire(claim)
+    assert len(await side.claim(worker="host:1")) == 2
+    assert side.lost == [("host:0", 2)]
+
+
+async def test_a_worker_that_takes_back_its_own_jobs_is_not_told_of_as_lost(
+    side: Side, tailrace: Tailrace, request_: GenerationRequest
+) -> None:
+    await tailrace.enqueue(request_)
+    (claim,) = await side.claim(run="0000000a")
+    await side.expire(claim)
+    (claim,) = await side.claim(run="0000000a")
+    assert side.lost == []
+    await side.expire(claim)
+    assert len(await side.claim(run="0000000b")) == 1
+    assert side.lost == [("host:0", 1)]
 
 
 async def test_a_job_that_is_put_back_is_due_by_the_servers_time(

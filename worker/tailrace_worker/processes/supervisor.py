@@ -58,7 +58,7 @@ class Supervisor:
         is_first, wait_seconds = True, _FIRST_WAIT_SECONDS
         while not self._ending.is_set():
             began = loop.time()
-            code = await self._run_one()
+            pid, code = await self._run_one()
             if self._ending.is_set():
                 return
             is_healthy = loop.time() - began >= _HEALTHY_SECONDS
@@ -69,17 +69,21 @@ class Supervisor:
                 return
             if is_healthy:
                 wait_seconds = _FIRST_WAIT_SECONDS
-            _logger.warning("a worker process ended with exit code %d: another starts in %g s", code, wait_seconds)
+            # By its process id, which is in the worker's name: whoever takes its jobs over tells their number.
+            _logger.warning(
+                "worker process %d ended with exit code %d: another starts in %g s", pid, code, wait_seconds
+            )
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
                     await self._ending.wait()
             is_first, wait_seconds = False, min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
-    async def _run_one(self) -> int:
+    async def _run_one(self) -> tuple[int, int]:
+        """Returns the process id and the exit code."""
         with Companion(self._command, grace_seconds=self._grace_seconds) as companion:
             self._running.add(companion)
             try:
-                return await companion.ended()
+                return companion.pid, await companion.ended()
             finally:
                 self._running.remove(companion)
 

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -85,6 +86,7 @@ class StreamWorker(Worker):
         self._redis_check = RedisCheck(redis, generations.keys, generations.settings.queues)
         self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
         self._round_trip_seconds = 0.0
+        self._run_id = secrets.token_hex(4)
         self._dead: set[str] = set()
         """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
         self._eligibility = Eligibility(
@@ -159,7 +161,7 @@ class StreamWorker(Worker):
             self._was_connected = True
         self._standing.failed(self._leases.refused_at)
         leaving = await self._eligibility.leaving()
-        token = new_token(self._generations.worker)
+        token = new_token(self._generations.worker, run=self._run_id)
         queues = self._settings.queues
         command = claim_command(
             self._keys,
@@ -175,6 +177,8 @@ class StreamWorker(Worker):
         claimed = read_claimed(await self._ask(*command), queues, token)
         self._round_trip_seconds = time.monotonic() - asked_at
         self._standing.tell(claimed.at)
+        for name, count in claimed.lost.items():
+            _logger.warning("worker %s is lost: the leases of its %d jobs run out", name, count)
         self._dead = {name for name in claimed.suspects if self._is_dead(name)}
         return await self._eligibility.sift(claimed)
 

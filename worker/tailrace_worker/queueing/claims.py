@@ -85,6 +85,8 @@ class Claimed:
     """The server's time, Unix ms."""
     suspects: list[str]
     """Workers of this machine that let leases run out, while nothing may be taken over yet."""
+    lost: dict[str, int]
+    """Workers that no claim has found lost before, each with the number of jobs that it held on these queues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def claim_command(
     return script(
         _CLAIM,
         (keys.history, *names),
-        *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token), len(dead)),
+        *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token)),
+        *(keys.worker(""), len(dead)),
         *dead,
         *leaving,
     )
@@ -129,7 +132,7 @@ def claim_command(
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
     """The reply to a `claim_command`."""
     claims: list[tuple[bytes, int, int | bytes, bytes, int, bytes]]
-    claims, next_due, at, history, suspects = reply
+    claims, next_due, at, history, suspects, lost = reply
     return Claimed(
         [
             Claim(
@@ -150,6 +153,7 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
         None if next_due < 0 else next_due / 1000,
         at,
         [text(name) for name in suspects],
+        {text(name): count for name, count in lost},
     )
 
 
@@ -158,9 +162,15 @@ def machine_of(token: str) -> str:
     return token.rpartition(":")[0].rpartition(":")[0] + ":"
 
 
-def new_token(worker: str) -> str:
-    """A token for the claims of one look: nobody else ever has it."""
-    return f"{worker}:{secrets.token_hex(8)}"
+def new_token(worker: str, *, run: str = "") -> str:
+    """A token for the claims of one look: nobody else ever has it.
+
+    Args:
+        worker: The name of the worker.
+        run: 8 hexadecimal digits by which two processes of one name differ: where a container starts again, it has the
+            same host name and process id.
+    """
+    return f"{worker}:{run}{secrets.token_hex(8)}"
 
 
 def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) -> Command:
@@ -220,7 +230,8 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, delay_seconds: f
 # KEYS: history, then for each queue, in the order of precedence: queue, running, bell.
 # ARGV: free places, lease in ms, token, life of the token in ms, until when leases that ran out are taken over: later,
 # those of jobs that were handed back, and of dead workers, alone; how the names of this machine's workers begin; how
-# many dead workers there are, and their names; then the jobs that are left where they are.
+# the keys of workers begin; how many dead workers there are, and their names; then the jobs that are left where they
+# are.
 _CLAIM = (
     RING
     + HISTORY
@@ -240,12 +251,41 @@ local expired_until = takes_over and now or 0
 local due_from = settles and since or '-inf'
 local claimed, next_due = {}, -1
 local dead, leaving, leaving_count = {}, {}, 0
-for i = 8, 7 + ARGV[7] do dead[ARGV[i]] = true end
-for i = 8 + ARGV[7], #ARGV do
+for i = 9, 8 + ARGV[8] do dead[ARGV[i]] = true end
+for i = 9 + ARGV[8], #ARGV do
   leaving[ARGV[i]] = true
   leaving_count = leaving_count + 1
 end
+-- Whoever takes over the first job of a worker tells of the loss. A worker that lives has renewed its other leases
+-- within a third of a lease: it has only failed to release a job, when Redis was away.
+local lost, looked_at = {}, {}
+local function tell_lost(job)
+  local name, random = string.match(redis.call('GET', 'arq:in-progress:' .. job) or '', '^(.*):(%x+)$')
+  if not name then return end
+  local run = name .. ':' .. string.sub(random, 1, 8)
+  if looked_at[run] or string.sub(ARGV[3], 1, #run) == run then return end
+  looked_at[run] = true
+  local told = ARGV[7] .. name .. ':lost'
+  if redis.call('GET', told) == run then return end
+  local count = 0
+  for at = 3, #KEYS, 3 do
+    local held = redis.call('ZRANGE', KEYS[at], 0, -1, 'WITHSCORES')
+    for first = 1, #held, 2000 do
+      local marks = {}
+      for i = first, math.min(first + 1999, #held), 2 do marks[#marks + 1] = 'arq:in-progress:' .. held[i] end
+      for i, mark in ipairs(redis.call('MGET', unpack(marks))) do
+        if mark and string.sub(mark, 1, #run) == run then
+          if tonumber(held[first + 2 * i - 1]) > now + ARGV[2] / 2 then return end
+          count = count + 1
+        end
+      end
+    end
+  end
+  redis.call('SET', told, run, 'PX', 3600000)
+  lost[#lost + 1] = {name, count}
+end
 local function claim(at, job, due, reason)
+  if reason == 'worker_lost' then tell_lost(job) end
   redis.call('ZADD', KEYS[at + 1], now + ARGV[2], job)
   redis.call('SET', 'arq:in-progress:' .. job, ARGV[3], 'PX', ARGV[4])
   local tries = tonumber(redis.call('GET', 'arq:retry:' .. job) or 0) or 0
@@ -300,7 +340,7 @@ for at = 2, #KEYS, 3 do
   end)
 end
 if settles and (next_due < 0 or settled_at - now < next_due) then next_due = settled_at - now end
-return {claimed, next_due, now, here, suspects}
+return {claimed, next_due, now, here, suspects, lost}
 """
 )
 
