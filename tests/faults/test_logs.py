@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from signal import Signals
 from socket import gaierror
 from ssl import SSLError
 from typing import Final, cast
@@ -225,3 +226,20 @@ async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
         ("WARNING", "worker host:1 is lost: the leases of its 7 jobs run out"),
         ("WARNING", "7 jobs of lost workers are taken over"),
     ]
+
+
+async def test_a_drain_is_told_of_once_with_the_number_of_jobs(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tailrace_worker")
+    await tailrace.enqueue_many([request_] * 3)
+    async with open_generations(grace_seconds=7) as generations, running_worker(generations) as worker:
+        await eventually(lambda: len(puppet.requests) == 3)
+        for _ in range(4):
+            worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+    told = [record.getMessage() for record in caplog.records if record.name == "tailrace_worker.queueing.claiming"]
+    assert told == ["SIGTERM: claims nothing more; 3 jobs have 7 s to finish", "3 jobs are handed back"]

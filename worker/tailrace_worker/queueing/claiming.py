@@ -98,6 +98,7 @@ class StreamWorker(Worker):
         self._begin_deadlines: dict[str, asyncio.Timeout] = {}
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
+        self._is_handing_back = False
         self._claiming = Dependent("no jobs can be claimed")
         self._taken_over = Tally(_logger, "%d jobs of lost workers are taken over")
 
@@ -321,7 +322,8 @@ class StreamWorker(Worker):
 
     def _hand_back_all(self) -> None:
         self._reap()
-        if self.tasks:
+        if self.tasks and not self._is_handing_back:
             _logger.info("%d jobs are handed back", len(self.tasks))
+        self._is_handing_back = True
         for task in self.tasks.values():
             task.cancel()
