@@ -3,10 +3,10 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -28,7 +28,7 @@ from tailrace_worker.queueing.heartbeat import beating
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
-NO_KEY = ProviderError(
+NO_KEY: Final = ProviderError(
     "OpenAI cannot be called: OPENAI_API_KEY is not set.", code=FailureCode.PROVIDER_NOT_CONFIGURED, retryable=False
 )
 
@@ -37,124 +37,81 @@ def without(*names: str) -> dict[str, Provider]:
     return {name: Unconfigured(NO_KEY, "OPENAI_API_KEY is not set") for name in names}
 
 
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
+@dataclasses.dataclass(frozen=True, slots=True)
+class Workers:
+    """Workers with providers of their own, and the jobs that they share."""
+
+    tailrace: Tailrace
+    broker: Broker
+    keys: Keys
+    request: GenerationRequest
+    puppet: Puppet
+    """The provider `openai` of the workers that have one."""
+    handed_back: list[int]
+    """How many jobs were handed back, each time."""
+    _open_generations: OpenGenerations
+    _stack: AsyncExitStack
+
+    async def start(self, name: str, providers: dict[str, Provider], **changed: object) -> None:
+        """Returns once the worker was heard of."""
+        generations = await self._stack.enter_async_context(self._open_generations(name, **changed))
+        throttle = Throttle(generations.broker, generations.keys)
+        generations = dataclasses.replace(generations, calls=Calls(providers, throttle, generations.settings))
+        await self._stack.enter_async_context(_working(generations))
+        await eventually(lambda: self._is_heard(name))
+
+    async def start_able(self, **changed: object) -> None:
+        """A worker that has the provider `openai`."""
+        await self.start("able", {"openai": self.puppet}, **changed)
+
+    async def start_full(self) -> Job:
+        """A worker that has the provider, and no place beside the job that it runs."""
+        await self.start_able(max_jobs=1)
+        job = await self.enqueue()
+        await asyncio.wait_for(self.puppet.called.wait(), 10)
+        return job
+
+    async def hear(self, name: str, providers: Sequence[str] | None) -> None:
+        """A beat of a worker that there is not."""
+        beat = beat_commands(self.keys, name, queues=["default"], running=0, max_jobs=1, at=1, providers=providers)
+        await self.broker.pipeline(*beat)
+
+    async def _is_heard(self, name: str) -> bool:
+        return name in {worker.name for worker in (await self.tailrace.fleet()).workers}
+
+    async def enqueue(self, *, defer_seconds: float = 0, **changed: object) -> Job:
+        asked = GenerationRequest.model_validate({**self.request.model_dump(), **changed})
+        return await self.tailrace.enqueue(asked, defer_seconds=defer_seconds)
+
+    async def enqueue_as_before(self, **changed: object) -> Job:
+        """As producers of earlier versions did, whose bodies name no providers."""
+        # Nobody claims the job before it has such a body.
+        job = await self.enqueue(defer_seconds=60, **changed)
+        await self.enqueue_as_stock(job.id, {"a": [], "k": {}})
+        return job
+
+    async def enqueue_as_stock(self, job_id: str, arguments: dict[str, Any]) -> None:
+        """As a stock arq client does."""
+        body = json.dumps({"t": None, "f": "generate", "et": 1, **arguments})
+        await self.broker.call("SET", arq_job(job_id), body)
+        await self.broker.call("ZADD", self.keys.queue("default"), 1, job_id)
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        """The request as a stock arq client carries it."""
+        read: dict[str, Any] = json.loads(self.request.to_json(max_bytes=10_000))
+        return read
 
 
 @pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
-
-
-Worker = Callable[..., Awaitable[Generations]]
-
-
-@pytest.fixture
-async def start(open_generations: OpenGenerations, tailrace: Tailrace) -> AsyncIterator[Worker]:
-    """Starts a worker with providers of its own, and returns once it was heard of."""
-    async with AsyncExitStack() as stack:
-
-        async def started(name: str, providers: dict[str, Provider], **changed: object) -> Generations:
-            generations = await stack.enter_async_context(open_generations(name, **changed))
-            throttle = Throttle(generations.broker, generations.keys)
-            generations = dataclasses.replace(generations, calls=Calls(providers, throttle, generations.settings))
-            await stack.enter_async_context(_working(generations))
-            await eventually(lambda: is_heard(tailrace, name))
-            return generations
-
-        yield started
-
-
-@asynccontextmanager
-async def _working(generations: Generations) -> AsyncGenerator[None]:
-    async with running_worker(generations) as worker, beating(generations, worker):
-        yield
-
-
-async def is_heard(tailrace: Tailrace, name: str) -> bool:
-    return name in {worker.name for worker in (await tailrace.fleet()).workers}
-
-
-async def ended(job: Job) -> list[Event]:
-    async with asyncio.timeout(20):
-        return [event async for event in job.tail()]
-
-
-def plain(request: GenerationRequest) -> dict[str, Any]:
-    """A request as a stock arq client carries it."""
-    read: dict[str, Any] = json.loads(request.to_json(max_bytes=10_000))
-    return read
-
-
-async def enqueue_as_stock(broker: Broker, keys: Keys, job_id: str, arguments: dict[str, Any]) -> None:
-    await broker.call("SET", arq_job(job_id), json.dumps({"t": None, "f": "generate", "et": 1, **arguments}))
-    await broker.call("ZADD", keys.queue("default"), 1, job_id)
-
-
-async def enqueue_as_before(tailrace: Tailrace, broker: Broker, keys: Keys, request: GenerationRequest) -> Job:
-    """As producers of earlier versions did, whose bodies name no providers."""
-    # Nobody claims the job before it has such a body.
-    job = await tailrace.enqueue(request, defer_seconds=60)
-    await enqueue_as_stock(broker, keys, job.id, {"a": [], "k": {}})
-    return job
-
-
-def starts(events: list[Event]) -> list[tuple[int, str, str | None]]:
-    return [(event.attempt, event.worker, event.reason) for event in events if isinstance(event, Started)]
-
-
-async def test_jobs_beside_a_worker_without_their_key_all_complete_in_their_first_attempt(
-    tailrace: Tailrace, start: Worker, request_: GenerationRequest, puppet: Puppet
-) -> None:
-    await start("keyless", without("openai"))
-    await start("able", {"openai": puppet})
-    for _ in range(10):
-        puppet.say("Hi")
-        puppet.finish()
-        job = await tailrace.enqueue(request_)
-        events = await ended(job)
-        assert (events[-1].type, starts(events)) == ("completed", [(1, "able", None)])
-
-
-async def test_while_the_worker_that_has_the_provider_is_full_its_jobs_keep_their_order_and_stop_no_others(
+async def workers(
+    open_generations: OpenGenerations,
     tailrace: Tailrace,
-    start: Worker,
+    settings: Settings,
     request_: GenerationRequest,
     puppet: Puppet,
-    broker: Broker,
-    keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    handed_back = counted_hand_backs(monkeypatch)
-    other = Puppet()
-    await start("able", {"openai": puppet}, max_jobs=1)
-    jobs = [await tailrace.enqueue(request_)]
-    await asyncio.wait_for(puppet.called.wait(), 10)
-    await start("keyless", {**without("openai"), "other": other}, max_jobs=4)
-    jobs += [await tailrace.enqueue(request_) for _ in range(40)]
-    for _ in range(5):
-        other.finish()
-        events = await ended(await tailrace.enqueue(request_.model_copy(update={"provider": "other"})))
-        assert (events[-1].type, starts(events)) == ("completed", [(1, "keyless", None)])
-    # It has had each of them once, and they wait where they were.
-    assert sum(handed_back) == 40
-    assert await broker.call("ZRANGE", keys.queue("default"), 0, -1) == [job.id.encode() for job in jobs[1:]]
-    for _ in jobs:
-        puppet.finish()
-    began: list[int] = []
-    for job in jobs:
-        events = await ended(job)
-        assert starts(events) == [(1, "able", None)]
-        began += [event.at for event in events if isinstance(event, Started)]
-    assert began == sorted(began)
-    assert sum(handed_back) == 40
-
-
-def counted_hand_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many jobs were handed back, each time."""
+) -> AsyncIterator[Workers]:
     counts: list[int] = []
     hand_back = eligibility.Eligibility._hand_back
 
@@ -163,179 +120,187 @@ def counted_hand_backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         await hand_back(self, claims, *more)
 
     monkeypatch.setattr(eligibility.Eligibility, "_hand_back", counted)
-    return counts
+    broker = Broker(open_redis(settings.redis_url))
+    async with AsyncExitStack() as stack:
+        yield Workers(tailrace, broker, Keys(settings.prefix), request_, puppet, counts, open_generations, stack)
+    await broker.aclose()
+
+
+@asynccontextmanager
+async def _working(generations: Generations) -> AsyncGenerator[None]:
+    async with running_worker(generations) as worker, beating(generations, worker):
+        yield
+
+
+async def ended(job: Job) -> list[Event]:
+    async with asyncio.timeout(20):
+        return [event async for event in job.tail()]
+
+
+def starts(events: list[Event]) -> list[tuple[int, str, str | None]]:
+    return [(event.attempt, event.worker, event.reason) for event in events if isinstance(event, Started)]
+
+
+async def assert_completed(job: Job, *, by: str) -> None:
+    """In its first attempt."""
+    events = await ended(job)
+    assert (events[-1].type, starts(events)) == ("completed", [(1, by, None)])
+
+
+async def test_jobs_beside_a_worker_without_their_key_all_complete_in_their_first_attempt(workers: Workers) -> None:
+    await workers.start("keyless", without("openai"))
+    await workers.start_able()
+    for _ in range(10):
+        workers.puppet.say("Hi")
+        workers.puppet.finish()
+        await assert_completed(await workers.enqueue(), by="able")
+
+
+async def test_while_the_worker_that_has_the_provider_is_full_its_jobs_keep_their_order_and_stop_no_others(
+    workers: Workers,
+) -> None:
+    other = Puppet()
+    jobs = [await workers.start_full()]
+    await workers.start("keyless", {**without("openai"), "other": other}, max_jobs=4)
+    jobs += [await workers.enqueue() for _ in range(40)]
+    for _ in range(5):
+        other.finish()
+        await assert_completed(await workers.enqueue(provider="other"), by="keyless")
+    # It has had each of them once, and they wait where they were.
+    assert sum(workers.handed_back) == 40
+    waiting = await workers.broker.call("ZRANGE", workers.keys.queue("default"), 0, -1)
+    assert waiting == [job.id.encode() for job in jobs[1:]]
+    for _ in jobs:
+        workers.puppet.finish()
+    began: list[int] = []
+    for job in jobs:
+        events = await ended(job)
+        assert starts(events) == [(1, "able", None)]
+        began += [event.at for event in events if isinstance(event, Started)]
+    assert began == sorted(began)
+    assert sum(workers.handed_back) == 40
 
 
 async def test_more_jobs_than_can_be_left_in_their_places_are_put_off_and_stop_no_others(
-    tailrace: Tailrace, start: Worker, request_: GenerationRequest, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eligibility, "_MAX_LEFT", 30)
     monkeypatch.setattr(eligibility, "_DEFER_SECONDS", 1.0)
     other = Puppet()
-    await start("able", {"openai": puppet}, max_jobs=1)
-    await tailrace.enqueue(request_)
-    await asyncio.wait_for(puppet.called.wait(), 10)
-    await start("keyless", {**without("openai"), "other": other}, max_jobs=4)
-    jobs = [await tailrace.enqueue(request_) for _ in range(40)]
+    await workers.start_full()
+    await workers.start("keyless", {**without("openai"), "other": other}, max_jobs=4)
+    jobs = [await workers.enqueue() for _ in range(40)]
     other.finish()
-    events = await ended(await tailrace.enqueue(request_.model_copy(update={"provider": "other"})))
-    assert events[-1].type == "completed"
+    await assert_completed(await workers.enqueue(provider="other"), by="keyless")
 
     async def are_put_off() -> bool:
-        (queue,) = (await tailrace.fleet()).queues
+        (queue,) = (await workers.tailrace.fleet()).queues
         return (queue.due, queue.deferred) == (30, 10)
 
     await eventually(are_put_off)
     for _ in range(41):
-        puppet.finish()
+        workers.puppet.finish()
     for job in jobs:
         assert starts(await ended(job)) == [(1, "able", None)]
 
 
 @pytest.mark.parametrize("name", ["openai", "nobody"])
-async def test_a_job_whose_provider_no_live_worker_has_fails_within_ten_seconds(
-    name: str, tailrace: Tailrace, start: Worker, request_: GenerationRequest, puppet: Puppet
-) -> None:
-    await start("keyless", without("openai"))
-    await start("elsewhere", {"openai": puppet, "nobody": puppet}, queues="batch")
-    job = await tailrace.enqueue(request_.model_copy(update={"provider": name}))
+async def test_a_job_whose_provider_no_live_worker_has_fails_within_ten_seconds(name: str, workers: Workers) -> None:
+    await workers.start("keyless", without("openai"))
+    await workers.start("elsewhere", {"openai": workers.puppet, "nobody": workers.puppet}, queues="batch")
+    job = await workers.enqueue(provider=name)
     async with asyncio.timeout(10):
         events = await ended(job)
     assert isinstance(events[-1], Failed)
     assert events[-1].code == "provider_not_configured"
-    assert puppet.requests == []
+    assert workers.puppet.requests == []
 
 
 @pytest.mark.parametrize("goes", ["in good order", "at once"])
 async def test_a_job_that_was_left_to_a_worker_that_then_goes_fails_within_ten_seconds(
-    goes: str,
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    broker: Broker,
-    keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
+    goes: str, workers: Workers
 ) -> None:
-    handed_back = counted_hand_backs(monkeypatch)
-    await start("keyless", without("openai"))
-    beat = beat_commands(keys, "able", queues=["default"], running=1, max_jobs=1, at=1, providers=["openai"])
-    await broker.pipeline(*beat)
-    job = await tailrace.enqueue(request_)
-    await eventually(lambda: handed_back == [1])
+    await workers.start("keyless", without("openai"))
+    await workers.hear("able", ["openai"])
+    job = await workers.enqueue()
+    await eventually(lambda: workers.handed_back == [1])
     if goes == "in good order":
-        await broker.pipeline(*leave_commands(keys, "able"))
+        await workers.broker.pipeline(*leave_commands(workers.keys, "able"))
     async with asyncio.timeout(10):
         events = await ended(job)
     assert (events[-1].type, starts(events)) == ("failed", [(1, "keyless", None)])
 
 
-async def test_a_worker_of_an_older_version_may_have_any_provider(
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    broker: Broker,
-    keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    handed_back = counted_hand_backs(monkeypatch)
-    await broker.pipeline(*beat_commands(keys, "old", queues=["default"], running=0, max_jobs=1, at=1))
-    await start("keyless", without("openai"))
-    job = await tailrace.enqueue(request_)
-    await eventually(lambda: handed_back == [1])
+async def test_a_worker_of_an_older_version_may_have_any_provider(workers: Workers) -> None:
+    await workers.hear("old", None)
+    await workers.start("keyless", without("openai"))
+    job = await workers.enqueue()
+    await eventually(lambda: workers.handed_back == [1])
     assert (await job.status()).state == "queued"
 
 
-async def test_a_fallback_is_taken_where_it_is_and_only_if_nobody_has_the_provider(
-    tailrace: Tailrace, start: Worker, request_: GenerationRequest, puppet: Puppet
-) -> None:
+async def test_a_fallback_is_taken_where_it_is_and_only_if_nobody_has_the_provider(workers: Workers) -> None:
     second = Puppet()
-    asked = GenerationRequest.model_validate(
-        {**request_.model_dump(), "fallbacks": [{"provider": "second", "model": "other"}]}
-    )
-    await start("keyless", without("openai", "third"))
-    await start("second", {**without("openai"), "second": second})
+    fallbacks = [{"provider": "second", "model": "other"}]
+    await workers.start("keyless", without("openai", "third"))
+    await workers.start("second", {**without("openai"), "second": second})
     second.finish()
-    events = await ended(await tailrace.enqueue(asked))
-    assert (events[-1].type, starts(events)) == ("completed", [(1, "second", None)])
-    await start("able", {"openai": puppet})
-    puppet.finish()
-    events = await ended(await tailrace.enqueue(asked))
-    assert (events[-1].type, starts(events)) == ("completed", [(1, "able", None)])
+    await assert_completed(await workers.enqueue(fallbacks=fallbacks), by="second")
+    await workers.start_able()
+    workers.puppet.finish()
+    await assert_completed(await workers.enqueue(fallbacks=fallbacks), by="able")
 
 
 @pytest.mark.parametrize(("deadline", "reason"), [(1, "worker_lost"), (0, "worker_shutdown")])
-async def test_a_job_that_is_left_keeps_the_reason_of_its_attempt(
-    deadline: int,
-    reason: str,
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    broker: Broker,
-    keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    handed_back = counted_hand_backs(monkeypatch)
-    await start("keyless", without("openai"), lease_seconds=1)
-    await broker.pipeline(
-        *beat_commands(keys, "able", queues=["default"], running=0, max_jobs=1, at=1, providers=["openai"])
-    )
-    job = await tailrace.enqueue(request_, defer_seconds=60)
+async def test_a_job_that_is_left_keeps_the_reason_of_its_attempt(deadline: int, reason: str, workers: Workers) -> None:
+    broker, running = workers.broker, workers.keys.running("default")
+    await workers.start("keyless", without("openai"), lease_seconds=1)
+    await workers.hear("able", ["openai"])
+    job = await workers.enqueue(defer_seconds=60)
     await broker.transaction(
-        ("ZREM", keys.queue("default"), job.id),
-        ("ZADD", keys.running("default"), deadline, job.id),
+        ("ZREM", workers.keys.queue("default"), job.id),
+        ("ZADD", running, deadline, job.id),
         ("SET", arq_in_progress(job.id), "somebody's"),
         ("SET", arq_retry(job.id), 1),
     )
-    await eventually(lambda: handed_back == [1])
-    assert await broker.call("ZSCORE", keys.running("default"), job.id) == deadline
-    puppet.finish()
-    await start("able", {"openai": puppet}, lease_seconds=1)
+    await eventually(lambda: workers.handed_back == [1])
+    assert await broker.call("ZSCORE", running, job.id) == deadline
+    workers.puppet.finish()
+    await workers.start_able(lease_seconds=1)
     assert starts(await ended(job)) == [(2, "able", reason)]
 
 
-async def test_the_provider_of_a_stock_arq_clients_job_is_found_in_its_body(
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    broker: Broker,
-    keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    handed_back = counted_hand_backs(monkeypatch)
-    await start("able", {"openai": puppet}, max_jobs=1)
-    await tailrace.enqueue(request_)
-    await asyncio.wait_for(puppet.called.wait(), 10)
-    await start("keyless", without("openai"))
+async def test_the_provider_of_a_stock_arq_clients_job_is_found_in_its_body(workers: Workers) -> None:
+    await workers.start_full()
+    await workers.start("keyless", without("openai"))
     jobs = [new_job_id() for _ in range(2)]
-    asked = plain(request_)
-    carried: list[dict[str, Any]] = [{"a": [asked], "k": {}}, {"a": [], "k": {"request": asked}}]
+    carried: list[dict[str, Any]] = [{"a": [workers.carried], "k": {}}, {"a": [], "k": {"request": workers.carried}}]
     for job_id, arguments in zip(jobs, carried, strict=True):
-        await enqueue_as_stock(broker, keys, job_id, arguments)
-    await eventually(lambda: sum(handed_back) == 2)
+        await workers.enqueue_as_stock(job_id, arguments)
+    await eventually(lambda: sum(workers.handed_back) == 2)
     for _ in range(3):
-        puppet.finish()
+        workers.puppet.finish()
 
     async def are_over() -> bool:
-        return not await broker.call("EXISTS", *map(arq_job, jobs))
+        return not await workers.broker.call("EXISTS", *map(arq_job, jobs))
 
     await eventually(are_over)
     for job_id in jobs:
-        assert starts(await ended(tailrace.job(job_id))) == [(1, "able", None)]
+        assert starts(await ended(workers.tailrace.job(job_id))) == [(1, "able", None)]
+
+
+async def test_the_providers_of_a_job_whose_body_names_none_are_in_its_request(workers: Workers) -> None:
+    await workers.hear("second", ["second"])
+    await workers.start("keyless", without("openai", "second"))
+    job = await workers.enqueue_as_before(fallbacks=[{"provider": "second", "model": "other"}])
+    await eventually(lambda: workers.handed_back == [1])
+    assert (await job.status()).state == "queued"
 
 
 async def test_a_job_whose_providers_cannot_be_read_for_now_is_started_once(
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    broker: Broker,
-    keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await start("able", {"openai": puppet})
+    await workers.start_able()
     failed: list[str] = []
     read = eligibility.Eligibility._read_requests
 
@@ -346,11 +311,9 @@ async def test_a_job_whose_providers_cannot_be_read_for_now_is_started_once(
         return await read(self, claims)
 
     monkeypatch.setattr(eligibility.Eligibility, "_read_requests", failing_once)
-    puppet.finish()
-    job = await enqueue_as_before(tailrace, broker, keys, request_)
-    events = await ended(job)
+    workers.puppet.finish()
+    await assert_completed(await workers.enqueue_as_before(), by="able")
     assert failed
-    assert (events[-1].type, starts(events)) == ("completed", [(1, "able", None)])
 
 
 @pytest.fixture
@@ -388,44 +351,17 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("by", ["tailrace", "a stock arq client"])
 async def test_a_claim_of_jobs_that_this_worker_can_run_is_one_round_trip(
-    by: str,
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    broker: Broker,
-    keys: Keys,
-    trips: list[int],
+    by: str, workers: Workers, trips: list[int]
 ) -> None:
-    jobs = [new_job_id() for _ in range(3)]
     if by == "tailrace":
-        jobs = [job.id for job in await tailrace.enqueue_many([request_] * 3)]
+        jobs = [(await workers.enqueue()).id for _ in range(3)]
     else:
+        jobs = [new_job_id() for _ in range(3)]
         for job_id in jobs:
-            await enqueue_as_stock(broker, keys, job_id, {"a": [plain(request_)], "k": {}})
+            await workers.enqueue_as_stock(job_id, {"a": [workers.carried], "k": {}})
     for _ in jobs:
-        puppet.finish()
-    await start("able", {"openai": puppet})
+        workers.puppet.finish()
+    await workers.start_able()
     for job_id in jobs:
-        assert starts(await ended(tailrace.job(job_id))) == [(1, "able", None)]
+        await assert_completed(workers.tailrace.job(job_id), by="able")
     assert set(trips) == {1}
-
-
-async def test_the_providers_of_a_job_whose_body_names_none_are_in_its_request(
-    tailrace: Tailrace,
-    start: Worker,
-    request_: GenerationRequest,
-    broker: Broker,
-    keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    handed_back = counted_hand_backs(monkeypatch)
-    await broker.pipeline(
-        *beat_commands(keys, "second", queues=["default"], running=0, max_jobs=1, at=1, providers=["second"])
-    )
-    await start("keyless", without("openai", "second"))
-    fallbacks = [{"provider": "second", "model": "other"}]
-    asked = GenerationRequest.model_validate({**request_.model_dump(), "fallbacks": fallbacks})
-    job = await enqueue_as_before(tailrace, broker, keys, asked)
-    await eventually(lambda: handed_back == [1])
-    assert (await job.status()).state == "queued"
