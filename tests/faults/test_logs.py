@@ -13,7 +13,7 @@ import pytest
 from redis import exceptions
 from redis.asyncio.connection import DefaultParser
 
-from tailrace import BrokerUnavailable, Event, GenerationRequest, Job, Tailrace
+from tailrace import BrokerUnavailable, GenerationRequest, Tailrace
 from tailrace.broker.client import Broker, open_redis, our_errors, refused
 from tailrace.broker.connection import NotNow
 from tailrace.broker.outage import Dependent
@@ -24,20 +24,11 @@ from tailrace_worker import log_summary
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import claim_command, new_token
 from tests.support.eventually import eventually
+from tests.support.own_server import broker_url
+from tests.support.streams import events_of
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
-__all__ = ["open_generations", "puppet", "request_"]  # fixtures
-
-
-@pytest.fixture
-def broker_url(own_broker: EmbeddedBroker) -> str:
-    """The `settings` of these tests point at a server of their own."""
-    return own_broker.url
-
-
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(30):
-        return [event async for event in job.tail()]
+__all__ = ["broker_url", "open_generations", "puppet", "request_"]  # fixtures
 
 
 async def test_a_redis_that_goes_away_is_told_of_once_when_it_goes_and_once_when_it_is_back(

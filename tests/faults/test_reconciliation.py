@@ -7,19 +7,15 @@ import pytest
 
 from tailrace import Event, GenerationRequest, Job, JobState, Tailrace
 from tailrace.broker.client import Broker, open_redis, script
-from tailrace.events import Delta, Gap, Queued, encode
+from tailrace.events import Gap, Queued, encode
 from tailrace.protocol.attempts import _CANCEL
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
+from tests.support.own_server import broker_url
+from tests.support.streams import said
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
-__all__ = ["open_generations", "puppet", "request_"]  # fixtures
-
-
-@pytest.fixture
-def broker_url(own_broker: EmbeddedBroker) -> str:
-    """The `settings` of these tests point at a server of their own."""
-    return own_broker.url
+__all__ = ["broker_url", "open_generations", "puppet", "request_"]  # fixtures
 
 
 @pytest.fixture
@@ -27,17 +23,6 @@ async def broker(own_broker: EmbeddedBroker) -> AsyncIterator[Broker]:
     opened = Broker(open_redis(own_broker.url))
     yield opened
     await opened.aclose()
-
-
-async def said(job: Job, text: str) -> list[Event]:
-    """Waits until the stream has said a text."""
-    events: list[Event] = []
-    async with asyncio.timeout(10):
-        async for event in job.tail():
-            events.append(event)
-            if isinstance(event, Delta) and text in event.text:
-                break
-    return events
 
 
 async def lose_after(broker: Broker, stream: str, kept: list[Event]) -> None:

@@ -1,4 +1,4 @@
-"""Beginning an attempt by hand, and looking at what its writer wrote."""
+"""Beginning an attempt by hand, and looking at what was written of a job."""
 
 import asyncio
 
@@ -32,6 +32,23 @@ async def read(job: Job, count: int) -> list[Event]:
         async for event in job.tail():
             events.append(event)
             if len(events) == count:
+                break
+    return events
+
+
+async def events_of(job: Job) -> list[Event]:
+    """All events, to the ending."""
+    async with asyncio.timeout(40):
+        return [event async for event in job.tail()]
+
+
+async def said(job: Job, text: str) -> list[Event]:
+    """Waits until the stream has said a text; returns the events so far."""
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        async for event in job.tail():
+            events.append(event)
+            if text in "".join(texts(events)):
                 break
     return events
 
