@@ -1,7 +1,7 @@
 """A Redis that comes back without its last moments: claims, the beginning of an attempt, whole jobs."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 
 import pytest
@@ -87,6 +87,26 @@ async def test_a_job_that_redis_has_lost_whole_comes_back_under_the_same_ids(own
     assert (await job.answer()).text == "one two"
     assert len(own.puppet.requests) == 1
     assert await own.broker.call("KEYS", "arq:*") == []
+
+
+async def test_an_ending_that_redis_has_lost_together_with_the_whole_job_is_announced_again(own: OwnServer) -> None:
+    async with working(own, "holder") as holder:
+        before = await own.moment()
+        job = await own.enqueue()
+        own.puppet.say("all")
+        own.puppet.finish()
+        events = await events_of(job)
+
+        async def is_released() -> bool:
+            return not await own.broker.call("KEYS", "arq:*")
+
+        await eventually(is_released)
+        await before.come_back()
+        async with asyncio.timeout(10), aclosing(own.tailrace.endings("readers")) as endings:
+            ended = await anext(endings)
+        assert (ended.job_id, ended.ending, ended.is_readable) == (job.id, "completed", True)
+        assert await events_of(job) == events
+        assert await own.broker.call("TTL", holder.keys.record(job.id)) <= holder.settings.keep_seconds
 
 
 async def test_a_job_that_was_deleted_does_not_come_back_with_a_restart(own: OwnServer) -> None:

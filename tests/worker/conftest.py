@@ -17,6 +17,7 @@ from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.publishing.announcer import Announcer
 from tailrace_worker.publishing.publisher import Publisher
 from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.leases import Leases
@@ -102,10 +103,11 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         read = WorkerSettings.read(**given)
         redis = open_redis(read.redis_url)
         broker, keys = Broker(redis), Keys(read.prefix)
-        publisher = Publisher(redis, keys, read)
+        announcer = Announcer(broker, keys, keep_seconds=read.keep_seconds)
+        publisher = Publisher(redis, keys, read, on_ended_again=announcer.add)
         cancel_poll = CancelPoll(redis, keys, tick_seconds=read.cancel_poll_ms / 1000)
         async with asyncio.TaskGroup() as beside:
-            tasks = [beside.create_task(publisher.run()), beside.create_task(cancel_poll.run())]
+            tasks = [beside.create_task(each.run()) for each in (publisher, announcer, cancel_poll)]
             yield Generations(
                 broker=broker,
                 keys=keys,

@@ -20,6 +20,7 @@ from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations, generate
 from tailrace_worker.providers import check_providers, open_providers
 from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.publishing.announcer import Announcer
 from tailrace_worker.publishing.publisher import Publisher
 from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.heartbeat import beating
@@ -57,7 +58,8 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
     redis = open_redis(settings.redis_url)
     broker = Broker(redis)
     keys = Keys(settings.prefix)
-    publisher = Publisher(redis, keys, settings)
+    announcer = Announcer(broker, keys, keep_seconds=settings.keep_seconds)
+    publisher = Publisher(redis, keys, settings, on_ended_again=announcer.add)
     # What was read together goes out at once: two paces, each by itself, would make it wait twice.
     coalescer = Coalescer(interval_ms=settings.batch_ms, then=publisher.hurry)
     cancel_poll = CancelPoll(redis, keys, tick_seconds=settings.cancel_poll_ms / 1000)
@@ -68,7 +70,7 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
             open_judge() as judge,
             asyncio.TaskGroup() as beside,
         ):
-            tasks = [beside.create_task(publisher.run()), beside.create_task(cancel_poll.run())]
+            tasks = [beside.create_task(each.run()) for each in (publisher, announcer, cancel_poll)]
             try:
                 yield Generations(
                     broker=broker,

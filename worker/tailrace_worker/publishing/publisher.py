@@ -21,6 +21,7 @@ from tailrace.broker.wire import Wire, packed
 from tailrace.errors import InfrastructureError
 from tailrace.events import pairs
 from tailrace.protocol.attempts import Began, restore_command
+from tailrace.protocol.endings import JobEnding
 from tailrace.protocol.history import history_of
 from tailrace.protocol.keys import EntryId, Keys
 from tailrace_worker.publishing.stream_writer import ENTRY_BYTES, Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
@@ -50,8 +51,12 @@ _NOT_ABOVE_THE_LAST = "equal or smaller than the target stream top item"
 class Publisher:
     """Sends the appends of all writers together: at once when idle, else at most once every `batch_ms`."""
 
-    def __init__(self, redis: Redis, keys: Keys, settings: WorkerSettings) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, settings: WorkerSettings, on_ended_again: Callable[[JobEnding], None]
+    ) -> None:
+        """`on_ended_again` is told when an ending that Redis had lost is in its stream again."""
         self._wire = Wire(redis)
+        self._on_ended_again = on_ended_again
         self._history = ""
         """The history of the data that the connection reaches."""
         self._keys = keys
@@ -382,6 +387,9 @@ class Publisher:
             # What a restarted Redis lost lands again, but waits for nobody's room then.
             freed += entry.waiting_bytes
             entry.waiting_bytes = 0
+            writer = entry.writer
+            if writer.closed and writer.ended is not None and entry.seq == writer.last_seq:
+                self._on_ended_again(writer.ended)
         self.add(-freed)
 
     def _forget(self) -> None:

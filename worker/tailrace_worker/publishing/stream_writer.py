@@ -12,6 +12,7 @@ from msgspec import Struct
 from tailrace.broker.wire import bulk, packed
 from tailrace.events import Delta, Ending, Reasoning, Refusal, StreamEvent, ToolCall, encode
 from tailrace.protocol.attempts import Began
+from tailrace.protocol.endings import JobEnding
 from tailrace.protocol.keys import EntryId, Keys
 from tailrace_worker.cancel_scope import AttemptLost
 
@@ -114,6 +115,8 @@ class StreamWriter:
         self.ring = packed("PUBLISH", keys.bell(job_id), b"")
         """The command that tells readers that entries were appended."""
         self.closed = False
+        self.ended: JobEnding | None = None
+        """The ending, once it was handed over."""
         self.lost: StreamLost | None = None
         self.unsettled: deque[Entry] = deque()
         """What has its id and is not known to be in the stream, in the order of the ids."""
@@ -122,6 +125,7 @@ class StreamWriter:
         self.history = ""
         """The history of Redis' data in which the stream was last seen."""
         self._sender = sender
+        self._tenant = began.tenant
         self._on_lost = on_lost
         self._seq = started.seq
         # Without NOMKSTREAM a worker would raise a deleted job from the dead.
@@ -192,6 +196,7 @@ class StreamWriter:
     async def end(self, ending: Ending) -> None:
         """Hands the ending over, and waits until it has landed. Raises `StreamLost`."""
         self.write(ending)
+        self.ended = JobEnding(job_id=self.job_id, tenant=self._tenant, ending=ending.type, outcome=ending)
         await self.settled()
 
     async def settled(self) -> None:
