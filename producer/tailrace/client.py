@@ -1,7 +1,7 @@
 """`Tailrace`: what a service holds to enqueue jobs and to find them again."""
 
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -102,7 +102,7 @@ class Tailrace:
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued all the same.
             BrokerRefused: Redis is out of memory, say; the job will not run. Or it is to be durable, and Redis has
                 neither an append-only file nor a replica.
-            NotDurable: The job was enqueued, and is not on a disk or a replica yet.
+            NotDurable: The job was enqueued, and is not on a disk or a replica yet, or was lost before it was.
         """
         job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
         if idempotency_key == "":
@@ -111,7 +111,7 @@ class Tailrace:
             job_id = await enqueue(self._broker, self._keys, job)
         else:
             job_id = await enqueue_once(self._broker, self._keys, job, idempotency_key)
-        await self._settle(queue, durable)
+        await self._settle(queue, durable, [job_id])
         return self.job(job_id)
 
     async def enqueue_many(
@@ -140,7 +140,7 @@ class Tailrace:
         }
         if jobs:
             await enqueue_many(self._broker, self._keys, jobs)
-            await self._settle(queue, durable)
+            await self._settle(queue, durable, jobs)
         return [self.job(job_id) for job_id in jobs]
 
     def parallel(
@@ -199,9 +199,9 @@ class Tailrace:
         """
         return read_endings(self._broker, self._settings, group, redeliver_seconds=redeliver_seconds)
 
-    async def _settle(self, queue: str, durable: bool | None) -> None:
+    async def _settle(self, queue: str, durable: bool | None, job_ids: Collection[str]) -> None:
         if self._settings.durable if durable is None else durable:
-            await make_durable(self._broker, self._keys, queue)
+            await make_durable(self._broker, self._keys, queue, job_ids)
 
     def _new_job(
         self,

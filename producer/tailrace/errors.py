@@ -88,7 +88,10 @@ class BrokerRefused(InfrastructureError):
 
 
 class NotDurable(InfrastructureError):
-    """Redis has taken the job, and did not write it to a disk or a replica in time: a crash of Redis may lose it."""
+    """Redis has taken the job, and did not write it to a disk or a replica in time: a crash of Redis may lose it.
+
+    Or one has lost it, as the message says then.
+    """
 
 
 class CredentialsRefused(BrokerRefused):

@@ -1,24 +1,25 @@
 """Waits until what Redis has acknowledged survives a crash of it."""
 
 import time
+from collections.abc import Collection
 from typing import Final
 
 from tailrace.broker.client import Broker, Command, ms
 from tailrace.errors import BrokerRefused, NotDurable
-from tailrace.protocol.keys import Keys
+from tailrace.protocol.keys import Keys, arq_job
 
 _WAIT_SECONDS: Final = 5.0
 """`appendfsync everysec` syncs each second; a disk that is busy may take two."""
 
 
-async def make_durable(broker: Broker, keys: Keys, queue: str) -> None:
-    """Return once all that was written so far is in the append-only file on the disk, or on a replica.
+async def make_durable(broker: Broker, keys: Keys, queue: str, job_ids: Collection[str]) -> None:
+    """Return once the jobs of a queue are in the append-only file on the disk, or on a replica.
 
     Redis keeps to the file if it has one (`WAITAOF`), else to a replica (`WAIT`). With `appendfsync no` the kernel has
     the last word, and it says nothing.
 
     Raises:
-        NotDurable: Neither has it within 5 s.
+        NotDurable: Neither has them within 5 s, or a restart or a failover has lost some of them meanwhile.
         BrokerRefused: Redis has neither an append-only file nor a replica.
         BrokerUnavailable: Redis cannot be reached.
     """
@@ -34,3 +35,14 @@ async def make_durable(broker: Broker, keys: Keys, queue: str) -> None:
     _, reply = await broker.pipeline(("ZADD", keys.queues, ms(time.time()), queue), wait)
     if not (reply[0] if isinstance(reply, list) else reply):
         raise NotDurable(f"Redis has taken it, but did not write it to a disk or a replica within {_WAIT_SECONDS:g} s.")
+    # Where the connection broke, another server may have replied, which never had the jobs: it has nothing to sync.
+    held = await broker.pipeline(
+        *(command for job_id in job_ids for command in (("XLEN", keys.events(job_id)), ("EXISTS", arq_job(job_id))))
+    )
+    # From the enqueue to the first attempt a job is its body too: without one nobody runs it.
+    lost = sum(entries == 0 or (entries == 1 and not body) for entries, body in zip(held[::2], held[1::2], strict=True))
+    if lost:
+        raise NotDurable(
+            f"A restart or a failover of Redis has lost {lost} of {len(job_ids)} jobs before they were on a disk or a "
+            "replica: enqueue them again."
+        )

@@ -1,5 +1,6 @@
 """A durable job is on a disk or on a replica when its enqueue returns."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -12,6 +13,7 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol import durability
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
@@ -80,6 +82,20 @@ async def test_a_replica_that_does_not_answer_makes_nothing_durable(monkeypatch:
                     await tailrace.enqueue(REQUEST, durable=True)
             finally:
                 os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("key", [None, "question-7"])
+async def test_a_job_that_a_failover_loses_while_it_is_made_durable_is_not_called_durable(key: str | None) -> None:
+    with EmbeddedBroker(append_only=True) as first, EmbeddedBroker(append_only=True) as second:
+        async with Proxy(first.url) as proxy, Tailrace.connect(proxy.url) as tailrace:
+            proxy.trap = b"WAITAOF"
+            enqueuing = asyncio.create_task(tailrace.enqueue(REQUEST, durable=True, idempotency_key=key))
+            await proxy.requested(b"WAITAOF")
+            proxy.trap = None
+            proxy.retarget(second.url)
+            await proxy.cut()
+            with pytest.raises(NotDurable, match="restart or a failover"):
+                await enqueuing
 
 
 async def test_where_nothing_survives_a_crash_a_durable_job_is_refused() -> None:
