@@ -157,8 +157,9 @@ class WorkerSettings(Settings):
     """How much one job may say, over all attempts that a worker makes of it, before it fails with `too_long`."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
     """How much memory may be taken by what waits to be appended; beyond it, reading from the providers waits."""
-    resend_seconds: float = Field(default=5, ge=0, le=YEAR_SECONDS)
-    """How long appended entries are kept, to be sent again should a restarted Redis have lost them."""
+    resend_seconds: float = Field(default=15, ge=0, le=YEAR_SECONDS)
+    """How long appended entries are kept, to be sent again should a restarted Redis have lost them: those of two
+    seconds with `everysec`, and of more with a slow disk or a replica that lags."""
     max_resend_bytes: int = Field(default=67_108_864, ge=0)
     """How much memory they may take."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -80,6 +80,19 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
             assert not writer.landed
 
 
+async def test_what_a_slow_disk_or_a_lagging_replica_may_lose_is_kept_for_ten_seconds_at_least(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+) -> None:
+    job = await tailrace.enqueue(request_)
+    publisher = generations.publisher
+    with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        writer.write(Delta(text="one"))
+        await writer.settled()
+        publisher._heard_at += 10
+        publisher._forget()
+        assert len(writer.landed) == 2
+
+
 async def test_time_does_not_count_while_redis_is_away(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
