@@ -63,6 +63,9 @@ _MAX_READ_AT_ONCE_BYTES: Final = 8_192
 _REDIS_RETRY_SECONDS = 1
 _LAST_WAIT_SECONDS = 30.0
 """After which a job that only a newer worker understands is offered again. The first time is a second."""
+_CLOSED_AT_ONCE = 32
+"""Jobs whose endings are announced at a time. Where a thousand are cancelled at once, each would take a connection to
+Redis of its own, and those that are still to be cancelled would wait for all that."""
 _HAND_OVER_SECONDS = 5.0
 """How long an attempt that is stopped with its worker may take to publish what it has."""
 
@@ -92,6 +95,7 @@ class Generations:
     cancel_poll: CancelPoll
     worker: str
     """The name of this worker, as `started` tells it."""
+    closing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CLOSED_AT_ONCE))
     dropped: Tally = field(
         default_factory=partial(Tally, _logger, "%d jobs are dropped: others have them, or they were deleted")
     )
@@ -253,6 +257,8 @@ class Generations:
                     # A task of its own is a short way from the socket to here: it wakes for every piece.
                     finish = await asyncio.create_task(self._relay(course, writer, meter, deadline))
         except CancelRequested as request:
+            # Of all that are cancelled together, the providers' connections are closed before the endings are written.
+            await asyncio.sleep(0)
             return Cancelled(reason=request.reason, **measured())
         except ProviderError as error:
             if course is not None and await self._goes_on(course, error):
@@ -335,7 +341,8 @@ class Generations:
         )
 
     async def _close(self, ended: JobEnding) -> None:
-        await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)
+        async with self.closing:
+            await endings.close(self.broker, self.keys, ended, keep_seconds=self.settings.keep_seconds)
 
 
 def _log(what: str, job_id: str, began: Began, code: FailureCode, request_id: str | None = None) -> None:

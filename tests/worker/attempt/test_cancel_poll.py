@@ -1,13 +1,24 @@
 """The poll of the cancel keys, and the stop that follows."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tailrace import GenerationRequest, Tailrace
+from tailrace.events import Delta, StreamEvent
+from tailrace.protocol import endings
+from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelRequested
+from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.cancel_scope import Interruptible
 from tailrace_worker.generation import Generations
+from tailrace_worker.providers.base import Piece
+from tailrace_worker.publishing.stream_writer import StreamWriter
+from tests.support.eventually import eventually
+from tests.worker.conftest import Puppet
 
 
 async def test_a_job_that_is_over_before_the_tick_is_not_asked_for(
@@ -74,3 +85,73 @@ async def test_a_worker_that_stops_at_the_same_moment_goes_before_the_reason() -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Witness:
+    """A `Provider` that never says a word, and tells in which turn of the loop its connection would be closed."""
+
+    prefills = False
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.requests: list[GenerationRequest] = []
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        self.requests.append(request)
+        try:
+            await asyncio.Event().wait()
+            yield Delta(text="")
+        finally:
+            # As a transport does.
+            asyncio.get_running_loop().call_soon(self.seen.append, "closed")
+
+
+async def test_of_jobs_that_are_cancelled_together_all_connections_are_closed_before_any_ending_is_written(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    witness, write = Witness(), StreamWriter.write
+
+    def seen_to_write(writer: StreamWriter, event: StreamEvent) -> None:
+        witness.seen.append(event.type)
+        write(writer, event)
+
+    monkeypatch.setattr(StreamWriter, "write", seen_to_write)
+    calls = Calls({"openai": witness}, Throttle(generations.broker, generations.keys), generations.settings)
+    own = replace(generations, calls=calls)
+    jobs = await tailrace.enqueue_many([request_] * 3)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as running:
+        for job in jobs:
+            running.create_task(own.run(job.id, 1))
+        await eventually(lambda: len(witness.requests) == 3)
+        await own.broker.transaction(*(("SET", own.keys.cancel(job.id), "enough", "PX", 60_000) for job in jobs))
+    assert witness.seen == ["closed"] * 3 + ["cancelled"] * 3
+
+
+async def test_jobs_that_end_together_do_not_all_ask_redis_at_the_same_time(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    close, open_, most = endings.close, 0, 0
+
+    async def counted(*args: Any, **options: Any) -> None:
+        nonlocal open_, most
+        open_ += 1
+        most = max(most, open_)
+        await close(*args, **options)
+        open_ -= 1
+
+    monkeypatch.setattr(endings, "close", counted)
+    jobs = await tailrace.enqueue_many([request_] * 100)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as running:
+        for job in jobs:
+            running.create_task(generations.run(job.id, 1))
+        await eventually(lambda: len(puppet.requests) == 100)
+        commands = (("SET", generations.keys.cancel(job.id), "enough", "PX", 60_000) for job in jobs)
+        await generations.broker.transaction(*commands)
+    assert 1 < most <= 32
