@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,9 +12,9 @@ from tailrace.errors import FailureCode
 from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
-from tailrace_worker.shaping.guards import compiling
+from tailrace_worker.shaping.guards import compiling, search
 from tailrace_worker.shaping.guards.moderate import Verdict
-from tailrace_worker.shaping.guards.search import Rules
+from tailrace_worker.shaping.guards.search import Rule, Rules
 from tests.support.eventually import eventually
 from tests.support.streams import read, texts
 from tests.worker.conftest import OpenGenerations, Puppet
@@ -366,3 +366,114 @@ async def test_equal_guards_of_jobs_that_begin_together_are_compiled_once(
         for job in jobs:
             together.create_task(generations.run(job.id, 1))
     assert held.calls == 1
+
+
+def large_guard(kind: str, beginning: str) -> dict[str, Any]:
+    return {"type": kind, "patterns": [f"{beginning}{number:02}[a-z]{{12}}" for number in range(60)]}
+
+
+class Noted(Rules):
+    """Rules that know in which threads they were made and looked for."""
+
+    threads: ClassVar[set[int]] = set()
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.threads.add(threading.get_ident())
+        super().__init__(rules)
+
+    def open_from(self, text: bytes, start: int) -> int:
+        self.threads.add(threading.get_ident())
+        return super().open_from(text, start)
+
+
+async def test_large_guards_are_compiled_and_looked_for_in_no_thread_of_the_loop(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiling, "Rules", Noted)
+    monkeypatch.setattr(Noted, "threads", set[int]())
+    # None of them is large by itself.
+    guards, input_guards = (
+        [
+            {"type": "block", "patterns": [f"{guard}{name}{place}[a-z]{{9}}" for place in range(5)]}
+            for guard in range(16)
+        ]
+        for name in ("x", "y")
+    )
+    puppet.say("Hello")
+    puppet.finish()
+    events = await run(tailrace, generations, asking(request_, guards=guards, input_guards=input_guards))
+    assert texts(events) == ["Hello"]
+    assert len(Noted.threads) > 1
+    assert threading.get_ident() not in Noted.threads
+
+
+async def test_a_slow_search_of_one_job_holds_up_no_guards_of_another(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    let_go = threading.Event()
+
+    def held(rules: Rules, text: bytes, start: int) -> int:
+        nonlocal looks
+        looks += 1
+        assert looks > 1 or let_go.wait(10)
+        return open_from(rules, text, start)
+
+    open_from = Rules.open_from
+    monkeypatch.setattr(Rules, "open_from", held)
+    slow = await tailrace.enqueue(asking(request_, guards=[large_guard("block", "a")]))
+    puppet.say("slow")
+    running = asyncio.create_task(generations.run(slow.id, 1))
+    await eventually(lambda: looks == 1)
+    puppet.say("Hello")
+    puppet.finish()
+    assert texts(await run(tailrace, generations, asking(request_, guards=[large_guard("block", "b")]))) == ["Hello"]
+    let_go.set()
+    puppet.finish()
+    await running
+    assert texts(await events_of(slow)) == ["slow"]
+
+
+@pytest.mark.parametrize("where", ["guards", "input_guards"])
+@pytest.mark.parametrize("kind", ["redact", "block"])
+async def test_a_job_whose_guards_take_too_long_to_look_for_fails(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(search, "_SEARCH_SECONDS", 0)
+    monkeypatch.setattr(search, "_SEARCH_SECONDS_PER_BYTE", 0)
+    puppet.say("Hello")
+    puppet.finish()
+    events = await run(tailrace, generations, asking(request_, **{where: [large_guard(kind, "a")]}))
+    ending = events[-1]
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.retryable) == (FailureCode.INVALID_REQUEST, False)
+    assert "take too long to look for" in ending.message
+    assert texts(events) == []
+
+
+async def test_more_text_gives_guards_more_time(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "_SEARCH_SECONDS", 0)
+    monkeypatch.setattr(search, "_SEARCH_SECONDS_PER_BYTE", 10)
+    puppet.say("Hello")
+    puppet.finish()
+    assert texts(await run(tailrace, generations, asking(request_, guards=[large_guard("block", "a")]))) == ["Hello"]

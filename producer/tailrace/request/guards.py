@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
-from tailrace.request.patterns import CLASS_CHARS, fault_of, unfolded_chars
+from tailrace.request.patterns import CLASS_CHARS, MARKED_CHARS, MOST_CHARS, fault_of, spelled_chars, unfolded_chars
 from tailrace.request.validation import Problem, refusal
 
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
@@ -19,8 +19,8 @@ MAX_SOUGHT_CHARS: Final = 8_192
 """How long the words and patterns of all guards of a request may be together; equal guards count once."""
 
 MAX_UNFOLDED_CHARS: Final = 10_000
-"""How long the patterns may be together with their counted repetitions written out: a worker's RE2 holds its
-interpreter for 25 ms to compile one expression of that size."""
+"""How long they may be together with the counted repetitions of the patterns and the forms of accented letters written
+out: a worker's RE2 holds its interpreter for 25 ms to compile one expression of that size."""
 
 MAX_REGIONS: Final = 64
 """How many regions a guard may name."""
@@ -167,11 +167,12 @@ def excessive(guards: Iterable[Guard]) -> str:
     chars = sum(len(text) for words, patterns in sought for text in (*words, *patterns))
     if chars > MAX_SOUGHT_CHARS:
         return f"the words and patterns have {chars:,} characters, {MAX_SOUGHT_CHARS:,} are allowed for a request"
-    unfolded = sum(unfolded_chars(pattern) for _, patterns in sought for pattern in patterns)
+    unfolded = sum(sum(map(spelled_chars, words)) + sum(map(unfolded_chars, patterns)) for words, patterns in sought)
     if unfolded > MAX_UNFOLDED_CHARS:
         return (
-            f"the patterns have {unfolded:,} characters with their repetitions written out, and a class of Unicode "
-            f"counts as {CLASS_CHARS}: {MAX_UNFOLDED_CHARS:,} are allowed for a request"
+            f"the words and patterns have {unfolded:,} characters with repetitions written out, where a class of "
+            f"Unicode counts as {CLASS_CHARS}, one of nearly all characters as {MOST_CHARS} and an accent as "
+            f"{MARKED_CHARS}: {MAX_UNFOLDED_CHARS:,} are allowed for a request"
         )
     return ""
 

@@ -1,6 +1,7 @@
 """Regular expressions that requests carry: how large they are, and whether they take linear time."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,15 +9,20 @@ from pydantic import ValidationError
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 CLASS_CHARS: Final = 400
-"""What a class of Unicode, such as `\\p{L}`, counts as: RE2 compiles `\\p{L}` to 1,200 instructions, `.` to 8."""
+"""What a class of Unicode, such as `\\p{L}`, counts as: RE2 compiles `\\p{L}` to 1,200 instructions."""
+MOST_CHARS: Final = 8
+"""What a class of nearly all characters counts as, such as `.`, `\\W` or `[^a]`: RE2 compiles it to 8 instructions."""
+MARKED_CHARS: Final = 8
+"""What each mark of a word's letters counts as: such a letter is looked for in all its forms."""
 
 _PART: Final = re.compile(
     r"""
       (?P<repeat> \{ (?P<least> \d+ ) (?: ,(?P<most> \d* ) )? \} )
     | \\[pP] (?: \{ [^}]* \} | . )
     | \\x \{ [^}]* \}
+    | (?P<broad> \\[DSW] | \. )
     | \\.
-    | \[ \^? \]? (?> \[ : \^? [a-z]+ : \] | \\. | [^\]\\] )*+ \]
+    | \[ (?P<without> \^ )? \]? (?> \[ : \^? [a-z]+ : \] | \\. | [^\]\\] )*+ \]
     | .
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -50,8 +56,16 @@ def unfolded_chars(pattern: str) -> int:
             groups[-1] += last
         elif text not in {"?", "*", "+"}:
             last = len(text) + CLASS_CHARS * len(_UNICODE_CLASS.findall(text))
+            if part["broad"] or part["without"]:
+                last += MOST_CHARS
             groups[-1] += last
     return sum(groups)
+
+
+def spelled_chars(word: str) -> int:
+    """How long a word is with the forms of its letters written out."""
+    decomposed = unicodedata.normalize("NFD", word)
+    return len(word) + MARKED_CHARS * sum(map(bool, map(unicodedata.combining, decomposed)))
 
 
 def fault_of(pattern: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tailrace.request.guards import Guards
-from tailrace.request.patterns import unfolded_chars
+from tailrace.request.patterns import spelled_chars, unfolded_chars
 
 DOOR: TypeAdapter[Any] = TypeAdapter(Guards)
 
@@ -54,6 +54,8 @@ def test_a_good_guard_is_accepted_as_it_is(guard: dict[str, Any]) -> None:
         ({"type": "redact", "patterns": [r"(b)\1"]}, "backreferences are not supported"),
         ({"type": "redact", "patterns": ["(?=b)"]}, "look-around"),
         ({"type": "redact", "patterns": [r"(?:\w{1000}){1000}"]}, "2,003,000 characters"),
+        ({"type": "redact", "patterns": [r"a.{1,1200}"]}, "10,801 characters"),
+        ({"type": "redact", "words": ["\u1ebf" * 128] * 5}, "10,880 characters"),
         ({"type": "redact", "patterns": [r"\p{L}{50}"]}, "20,250 characters"),
         ({"type": "redact", "patterns": [r"[\pL\d]{1,50}"]}, "20,350 characters"),
         ({"type": "redact", "patterns": ["b*"]}, "where there is no text"),
@@ -126,12 +128,22 @@ def test_equal_guards_count_once() -> None:
         (r"\p{L}", 405),
         (r"[\pL\PN]{2}", 1_616),
         (r"\\p", 3),
+        (r"a.\.", 12),
+        (r"\w\W\D\S", 32),
+        ("[^a]{2}[a^]", 28),
         ("a{2}{3}", 6),
         (")a(", 3),
     ],
 )
 def test_a_pattern_counts_with_its_repetitions_written_out(pattern: str, chars: int) -> None:
     assert unfolded_chars(pattern) == chars
+
+
+@pytest.mark.parametrize(
+    ("word", "chars"), [("New York", 8), ("\u00e9t\u00e9", 19), ("e\u0301", 10), ("\u1ebf", 17), ("秘密", 2)]
+)
+def test_a_word_counts_with_the_forms_of_its_letters_written_out(word: str, chars: int) -> None:
+    assert spelled_chars(word) == chars
 
 
 @pytest.mark.parametrize("pattern", [r"\w{3}", r"[\w-]+", r"[^\W\d]", r"a\\w", r"\s\S", r"[\]\D]"])

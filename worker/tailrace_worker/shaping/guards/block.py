@@ -19,7 +19,7 @@ class Blockade:
     has_altered = False
 
     def __init__(self, rules: Rules, said: str = "") -> None:
-        self.is_slow = rules.are_large
+        self.is_slow = rules.budget is not None
         self._search = Search(rules, said)
 
     def feed(self, text: str) -> Iterator[str]:

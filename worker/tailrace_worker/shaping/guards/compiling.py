@@ -8,12 +8,15 @@ from typing import Final, TypeAlias
 from tailrace.request.guards import Block, Guard, Redact
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.shaping.guards.kinds import Sought, sought
-from tailrace_worker.shaping.guards.search import Rules
+from tailrace_worker.shaping.guards.search import Rules, SearchBudget
 
 RulesOf: TypeAlias = Callable[[Redact | Block], Rules]
 """The rules of a guard, ready for use."""
 
+_LARGE_INSTRUCTIONS: Final = 800
+"""Above, a look at a text may take milliseconds: for a thousand instructions RE2 takes up to 5 microseconds a byte."""
 _MAX_KEPT: Final = 32
+_MAX_KEPT_INSTRUCTIONS: Final = 200_000
 _kept: Final[OrderedDict[Sought, Rules]] = OrderedDict()
 """Those of the last few, the one that was used last at the end."""
 _keeping: Final = Lock()
@@ -32,7 +35,7 @@ async def compiled_guards(guards: Iterable[Guard]) -> RulesOf:
     """The rules of all guards of a request that look for something.
 
     RE2 keeps the interpreter's lock while it compiles an expression; the loop goes on between two of them, which is
-    every 25 ms, as large as the guards of a request may be.
+    every 25 ms, as large as the guards of a request may be. If they are large together, they have a budget to search.
 
     Raises:
         InvalidRequest: RE2 does not take a pattern.
@@ -43,7 +46,10 @@ async def compiled_guards(guards: Iterable[Guard]) -> RulesOf:
             what = Sought.of(guard)
             kept = _find(what)
             rules[what] = kept if kept is not None else await beside_the_loop(_compiled, what)
-    return lambda guard: rules[Sought.of(guard)]
+    is_large = sum(each.own_instructions for each in rules.values()) > _LARGE_INSTRUCTIONS
+    budget = SearchBudget() if is_large else None
+    ready = {what: each.within(budget) for what, each in rules.items()}
+    return lambda guard: ready[Sought.of(guard)]
 
 
 def _compiled(what: Sought) -> Rules:
@@ -53,9 +59,13 @@ def _compiled(what: Sought) -> Rules:
     rules = Rules(sought(*what))
     with _keeping:
         _kept[what] = rules
-        if len(_kept) > _MAX_KEPT:
+        while len(_kept) > _MAX_KEPT or sum(map(_instructions, _kept.values())) > _MAX_KEPT_INSTRUCTIONS:
             _kept.popitem(last=False)
     return rules
+
+
+def _instructions(rules: Rules) -> int:
+    return rules.own_instructions
 
 
 def _find(what: Sought) -> Rules | None:

@@ -54,7 +54,7 @@ class Redaction:
 
     def __init__(self, rules: Rules, counts: Counter[str], said: str = "") -> None:
         self.has_altered = False
-        self.is_slow = rules.are_large
+        self.is_slow = rules.budget is not None
         self._search = Search(rules, said)
         self._counts = counts
 

@@ -1,13 +1,17 @@
 """Finds what rules look for in a text that comes in parts, just as if it had come at once."""
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from functools import lru_cache
 from itertools import accumulate
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, Self, cast
 
 import re2  # type: ignore[import-untyped]
 
 from tailrace.errors import InvalidRequest
+from tailrace.request.patterns import unfolded_chars
 from tailrace_worker.shaping.guards.beginnings import Form, Unsupported, alternatives, taken_apart
 
 MAX_MATCH_BYTES: Final = 8_192
@@ -21,13 +25,17 @@ _CONTEXT_BYTES: Final = 4
 _PART_CHARS: Final = 4_096
 _MAX_MEMORY_BYTES: Final = 16 * 1024 * 1024
 """The limit for one compiled expression. One that fills twice as much takes seconds to compile."""
+_LEAST_MEMORY_BYTES: Final = 262_144
+_MEMORY_BYTES_PER_CHAR: Final = 512
+"""What an expression of a request may fill for each of its characters, with its repetitions written out. So a request
+has one limit for all of its expressions, because it has one for its characters."""
 # A program caches states for all of its rules together. With too many rules, the states exceed its memory, and each
 # piece takes 100 times as long. But each program takes two microseconds for a piece.
 _PROGRAM_CHARS: Final = 16_000
 _SHORT_PROGRAM_CHARS: Final = 24_000
-_LARGE_PROGRAM: Final = 1_000
-"""Once the states of a program have filled its memory, RE2 may go through all its instructions for each byte: for a
-thousand it takes 5 microseconds."""
+_SEARCH_SECONDS: Final = 1.0
+_SEARCH_SECONDS_PER_BYTE: Final = 20e-6
+"""What built-in kinds take of dense numbers; with 1,000 words of a request's own it is a hundredth."""
 _SHORT_BYTES: Final = 24
 """How long a piece is as a rule, with what is held back before it."""
 
@@ -84,29 +92,69 @@ _compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyrig
 _RefusedByRE2 = cast("type[Exception]", re2.error)  # pyright: ignore[reportUnknownMemberType]
 
 
+class SearchBudget:
+    """How long the guards of one request may search, in time of the processor: a second, and more with the text.
+
+    How long RE2 takes cannot be told from a pattern. Once the states of a program have filled its memory, it may go
+    through all instructions for each byte, and again for each piece, as far back as a match may have begun.
+    """
+
+    def __init__(self) -> None:
+        self._left_seconds = _SEARCH_SECONDS
+
+    def extend(self, text_bytes: int) -> None:
+        """More text has come."""
+        self._left_seconds += text_bytes * _SEARCH_SECONDS_PER_BYTE
+
+    def spend(self, seconds: float) -> None:
+        """A search took so long. Raises `InvalidRequest` if that is too long."""
+        self._left_seconds -= seconds
+        if self._left_seconds < 0:
+            raise InvalidRequest(
+                "The guards' own words and patterns take too long to look for: use fewer, or shorter repetitions."
+            )
+
+
 class Rules:
     """Rules that look at a text together. The match that begins first counts, then that of the rule named first."""
+
+    budget: SearchBudget | None = None
+    """Of the request, if a look at a text may take milliseconds."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         """Raises `InvalidRequest` for a pattern that cannot be used."""
         rules = tuple(rules)
         forms = [_form(rule) for rule in rules]
+        short = [_form(rule, _SHORT_BYTES) for rule in rules]
+        own = [rule.is_requests for rule in rules]
         # The largest first, so that a pattern that is too large for RE2 is rejected early.
-        self._begun = _begun(forms, _PROGRAM_CHARS)
-        self._short_begun = _begun([_form(rule, _SHORT_BYTES) for rule in rules], _SHORT_PROGRAM_CHARS)
-        groups = _together([f"({form.whole})" for form in forms], _PROGRAM_CHARS)
-        before = accumulate(map(len, groups), initial=0)
-        self._any = [(_compiled("|".join(group)), first) for group, first in zip(groups, before, strict=False)]
-        self._rules = [(rule, _compiled(form.whole)) for rule, form in zip(rules, forms, strict=True)]
-        own = [program for rule, program in self._rules if rule.is_requests]
-        self.are_large = sum(program.programsize for program in own) > _LARGE_PROGRAM
-        """Whether a look at a text may take milliseconds."""
+        self._begun = _begun(forms, own, _PROGRAM_CHARS)
+        self._short_begun = _begun(short, own, _SHORT_PROGRAM_CHARS)
+        groups = _together([(f"({form.whole})", each) for form, each in zip(forms, own, strict=True)], _PROGRAM_CHARS)
+        before = accumulate((len(group) for group, _ in groups), initial=0)
+        self._any = [
+            (_compiled("|".join(group), is_requests=each), first)
+            for (group, each), first in zip(groups, before, strict=False)
+        ]
+        self._rules = [
+            (rule, _compiled(form.whole, is_requests=rule.is_requests)) for rule, form in zip(rules, forms, strict=True)
+        ]
+        programs = [program for rule, program in self._rules if rule.is_requests]
+        programs += [program for program, is_requests in self._begun if is_requests]
+        self.own_instructions = sum(program.programsize for program in programs)
+        """How large the programs of the request's own words and patterns are."""
+
+    def within(self, budget: SearchBudget | None) -> Self:
+        """The same for a request that has this budget."""
+        rules = copy(self)
+        rules.budget = budget
+        return rules
 
     def open_from(self, text: bytes, start: int) -> int:
         """Return the first position from `start` on where more text could make a match, or change one."""
         start = max(start, len(text) - MAX_MATCH_BYTES)
         place = len(text)
-        for program in self._short_begun if place - start <= _SHORT_BYTES else self._begun:
+        for program, _ in self._short_begun if place - start <= _SHORT_BYTES else self._begun:
             begun = program.search(text, start)
             if begun and (found := begun.start()) < place:
                 place = found
@@ -114,8 +162,11 @@ class Rules:
                     break
         return place
 
-    def find(self, text: bytes, start: int, stop: int) -> tuple[int, int, str] | None:
-        """The first match that begins before `stop`: start, end and kind. Empty ones do not count."""
+    def find(self, text: bytes, start: int, stop: int, spent: Callable[[], None]) -> tuple[int, int, str] | None:
+        """The first match that begins before `stop`: start, end and kind. Empty ones do not count.
+
+        `spent` is called each time when RE2 was, for a match that was none.
+        """
         if start >= stop:
             return None
         firsts = [_first(group, text, start) for group in self._any]
@@ -129,6 +180,7 @@ class Rules:
                 _first(group, text, start + 1) if first[0] == start else first
                 for group, first in zip(self._any, firsts, strict=True)
             ]
+            spent()
         return None
 
 
@@ -140,11 +192,15 @@ class Search:
         self._rules = rules
         self._text = said[-1:].encode(errors="surrogatepass")
         self._start = len(self._text)
+        self._since = 0.0
 
     def feed(self, text: str) -> Iterator[Passage]:
         """More of the text has come; what is known now of the text so far."""
         for place in range(0, len(text), _PART_CHARS):
-            self._text += text[place : place + _PART_CHARS].encode(errors="surrogatepass")
+            part = text[place : place + _PART_CHARS].encode(errors="surrogatepass")
+            if self._rules.budget is not None:
+                self._rules.budget.extend(len(part))
+            self._text += part
             yield from self._known(is_whole=False)
 
     def end(self) -> Iterator[Passage]:
@@ -153,11 +209,13 @@ class Search:
 
     def _known(self, *, is_whole: bool) -> Iterator[Passage]:
         text, start, rules = self._text, self._start, self._rules
+        self._since = time.thread_time()
         stop = len(text) if is_whole else -1
         while True:
             if start > stop:
                 stop = rules.open_from(text, start)
-            found = rules.find(text, start, stop)
+            found = rules.find(text, start, stop, self._spend)
+            self._spend()
             if found is None:
                 break
             yield from _passage(text[start : found[0]])
@@ -167,6 +225,12 @@ class Search:
         dropped = max(0, stop - _CONTEXT_BYTES)
         self._text, self._start = text[dropped:], stop - dropped
 
+    def _spend(self) -> None:
+        budget = self._rules.budget
+        if budget is not None:
+            since, self._since = self._since, time.thread_time()
+            budget.spend(self._since - since)
+
 
 def _form(rule: Rule, longest: int | None = None) -> Form:
     try:
@@ -175,22 +239,26 @@ def _form(rule: Rule, longest: int | None = None) -> Form:
         raise InvalidRequest(f"A guard's pattern cannot be used: {error}.") from None
 
 
-def _begun(forms: Iterable[Form], most_chars: int) -> list[_Compiled]:
+def _begun(forms: Iterable[Form], own: Iterable[bool], most_chars: int) -> list[tuple[_Compiled, bool]]:
     # The shortest first: any word may begin an e-mail address, and then the others need not be searched for.
-    groups = _together(sorted((form.begun for form in forms), key=len), most_chars)
-    return [_compiled(f"(?:{'|'.join(group)})\\z") for group in groups]
+    shortest = sorted(zip((form.begun for form in forms), own, strict=True), key=lambda each: (each[1], len(each[0])))
+    groups = _together(shortest, most_chars)
+    return [(_compiled(f"(?:{'|'.join(group)})\\z", is_requests=each), each) for group, each in groups]
 
 
-def _together(patterns: Iterable[str], most_chars: int) -> list[list[str]]:
-    """Group patterns, each group with at most so many characters, or with one pattern that has more."""
-    groups: list[list[str]] = []
+def _together(patterns: Iterable[tuple[str, bool]], most_chars: int) -> list[tuple[list[str], bool]]:
+    """Group patterns, each group with at most so many characters, or with one pattern that has more.
+
+    A request's own stand in groups of their own: the others are the same for all requests.
+    """
+    groups: list[tuple[list[str], bool]] = []
     chars = most_chars
-    for pattern in patterns:
+    for pattern, is_requests in patterns:
         chars += len(pattern)
-        if chars > most_chars:
-            groups.append([])
+        if chars > most_chars or groups[-1][1] is not is_requests:
+            groups.append(([], is_requests))
             chars = len(pattern)
-        groups[-1].append(pattern)
+        groups[-1][0].append(pattern)
     return groups
 
 
@@ -226,9 +294,21 @@ def _passage(text: bytes, kind: str | None = None) -> Iterator[Passage]:
         yield Passage(text.decode(errors="surrogatepass"), kind)
 
 
-def _compiled(pattern: str) -> _Compiled:
+def _compiled(pattern: str, *, is_requests: bool) -> _Compiled:
+    if not is_requests:
+        return _built_in(pattern)
+    wanted = max(_LEAST_MEMORY_BYTES, unfolded_chars(pattern) * _MEMORY_BYTES_PER_CHAR)
+    return _compiled_within(pattern, min(wanted, _MAX_MEMORY_BYTES))
+
+
+@lru_cache(maxsize=128)
+def _built_in(pattern: str) -> _Compiled:
+    return _compiled_within(pattern, _MAX_MEMORY_BYTES)
+
+
+def _compiled_within(pattern: str, memory_bytes: int) -> _Compiled:
     options = re2.Options()
-    options.max_mem = _MAX_MEMORY_BYTES
+    options.max_mem = memory_bytes
     options.log_errors = False
     try:
         return _compile(pattern, options)

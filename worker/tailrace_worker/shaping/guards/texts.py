@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeAlias
 
 from tailrace.errors import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal
-from tailrace_worker.offload import beside_the_loop
+from tailrace_worker.offload import search_beside_the_loop
 from tailrace_worker.providers.base import Piece, Usage
 
 Text: TypeAlias = Delta | Reasoning | Refusal
@@ -60,7 +60,7 @@ async def looked(watch: Watch, shown: Iterator[str]) -> Iterator[str]:
         return shown
     texts: list[str] = []
     try:
-        await beside_the_loop(texts.extend, shown)
+        await search_beside_the_loop(texts.extend, shown)
     except ProviderError as error:
         # What stands before it is shown.
         return _shown_until(texts, error)
