@@ -8,7 +8,8 @@ from tailrace import GenerationRequest, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.http.large import LargeTurns
+from tailrace_worker.providers.http import large
+from tailrace_worker.providers.http.large import LargeAnswers
 from tests.support.streams import begin, ignore, read, texts
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
@@ -100,16 +101,65 @@ async def test_the_parts_of_a_large_event_say_once_what_counts_once(
     assert [thought.signature for thought in thoughts if thought.signature] == ["signed"]
 
 
-async def test_one_answer_at_a_time_grows_large_in_memory() -> None:
-    turns = LargeTurns()
-    async with turns.open() as first, turns.open() as second:
-        await first.hold(2_000_000)
-        await second.hold(1_000_000)
-        waiting = asyncio.create_task(second.hold(2_000_000))
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> LargeAnswers:
+    """Four megabytes, as what the answers of a provider may hold together."""
+    monkeypatch.setattr(large, "_SHARED_BYTES", 4_000_000)
+    return LargeAnswers()
+
+
+async def test_answers_hold_no_more_together_than_they_may_but_for_one(shared: LargeAnswers) -> None:
+    async with shared.open() as slow, shared.open() as second, shared.open() as third, shared.open() as fourth:
+        assert slow.hold(2_000_000)
+        assert second.hold(2_000_000)
+        # Nothing is left: the first who needs more may go on all the same.
+        assert third.hold(9_000_000)
+        assert not fourth.hold(1_500_000)
+        assert not second.hold(2_000_001)
+        assert fourth.hold(1_000_000)
+        waiting = asyncio.create_task(fourth.room(1_500_000))
         await asyncio.sleep(0)
-        await first.hold(3_000_000)
         assert not waiting.done()
-        await first.hold(10)
-        await waiting
-    async with turns.open() as third:
-        await third.hold(2_000_000)
+        assert third.hold(10)
+        async with asyncio.timeout(10):
+            await waiting
+        assert not second.hold(2_000_001)
+
+
+async def test_a_slow_answer_keeps_nothing_from_others_but_what_it_holds(shared: LargeAnswers) -> None:
+    async with shared.open() as slow:
+        assert slow.hold(1_500_000)
+        for _ in range(9):
+            async with shared.open() as other:
+                assert other.hold(2_500_000)
+
+
+async def test_an_answer_that_is_left_gives_back_what_it_held(shared: LargeAnswers) -> None:
+    async with shared.open() as last:
+        async with shared.open() as first, shared.open() as exempt:
+            assert first.hold(4_000_000)
+            assert exempt.hold(5_000_000)
+            waiting = asyncio.create_task(last.room(2_000_000))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        async with asyncio.timeout(10):
+            await waiting
+        async with shared.open() as other:
+            assert other.hold(2_000_000)
+            assert other.hold(4_000_000)
+            assert not last.hold(2_500_000)
+
+
+async def test_one_that_waited_and_was_cancelled_takes_nothing(shared: LargeAnswers) -> None:
+    async with shared.open() as first, shared.open() as exempt:
+        assert first.hold(4_000_000)
+        assert exempt.hold(2_000_000)
+        async with shared.open() as given_up:
+            waiting = asyncio.create_task(given_up.room(2_000_000))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        assert exempt.hold(10)
+        assert first.hold(10)
+        async with shared.open() as other:
+            assert other.hold(4_000_000)

@@ -6,6 +6,8 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
 
 import aiohttp
 import httpx2
@@ -14,9 +16,9 @@ import pytest
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, ToolCall
 from tailrace.request.capabilities import API_KINDS, ApiKind
-from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
 from tailrace_worker.providers.errors import Failures
-from tailrace_worker.providers.http import call
+from tailrace_worker.providers.http import call, large
 from tailrace_worker.providers.tool_calls import MAX_TOOL_CALLS
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.support.wire import EVENT_STREAM, Client, adapter, asking, pieces_of, read, skipped, sse
@@ -430,3 +432,37 @@ def test_the_sdks_are_loaded_when_providers_are_opened_and_not_before() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
 
     assert loaded.stdout.strip() == "set()"
+
+
+@all_kinds
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_an_answer_that_waits_for_room_in_memory_says_so_and_reads_nothing(
+    kind: ApiKind, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "_LARGE_BYTES", 9)
+    monkeypatch.setattr(large, "_SHARED_BYTES", 0)
+    body = TEXTS[kind] + LASTS[kind] if stream else json.dumps(WHOLES[kind]).encode()
+    client = Client([body[:20], body[20:]], content_type=EVENT_STREAM if stream else "application/json")
+    provider: Any = adapter(kind, client)
+    heard: list[Piece | Alive] = []
+    waits = asyncio.Event()
+
+    async def read_all() -> None:
+        async with aclosing(provider.stream(asking(kind, stream=stream))) as pieces:
+            async for piece in pieces:
+                heard.append(piece)
+                if piece == Alive(is_held=True):
+                    waits.set()
+
+    async with asyncio.timeout(10), provider._endpoint._large.open() as exempt:
+        exempt.hold(10)
+        reading = asyncio.create_task(read_all())
+        await waits.wait()
+        await asyncio.sleep(0)
+        taken, said = client.chunks.taken, list(heard)
+        assert said[-1] == Alive(is_held=True)
+        exempt.hold(0)
+        await reading
+    assert taken < 2 or not stream
+    assert heard[len(said)] == Alive()
+    assert [piece for piece in heard if isinstance(piece, Delta)] == [HI]

@@ -120,6 +120,16 @@ def test_the_end_of_an_answer_that_may_be_whole_is_waited_for_until_the_total_pa
     assert run(cut(Source((1, HELLO), (1, whole), (20, HELLO)))) == ("idle_timeout", 27, [HELLO, HELLO])
 
 
+def test_what_the_worker_holds_up_is_not_the_providers_silence() -> None:
+    held = Alive(is_held=True)
+    # 20 s of it are the worker's: the first token has 10 s, and each silence 5 s.
+    assert run(cut(Source((1, held), (20, Alive())))) == ("first_token_timeout", 30, [])
+    assert run(cut(Source((1, held), (20, Alive()), (8.5, HELLO)))) == ("idle_timeout", 34.5, [HELLO])
+    assert run(cut(Source((1, HELLO), (1, held), (20, Alive())))) == ("idle_timeout", 27, [HELLO])
+    assert run(cut(Source((1, HELLO), (1, held), (20, HELLO)))) == ("idle_timeout", 27, [HELLO, HELLO])
+    assert run(cut(Source((1, HELLO), (1, held)))) == ("total_timeout", 60, [HELLO])
+
+
 @pytest.mark.parametrize("loop_factory", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
 @pytest.mark.parametrize("limits", [{"first_token_seconds": 0.05}, {"idle_seconds": 0.05}], ids=str)
 def test_a_worker_that_was_held_up_reads_what_has_come_before_it_calls_anybody_silent(

@@ -40,6 +40,9 @@ class Alive:
     is_whole: bool = False
     """The provider has given the finish reason, but may send more. Until it does, its silence does not count as idle:
     the adapter bounds the wait for the end of the stream."""
+    is_held: bool = False
+    """It is not the provider that is waited for, from here to the next sign of life: the answer has to wait for room in
+    the worker's memory."""
 
 
 _set_id, _set_text = (getattr(Delta, field).__set__ for field in ("id", "text"))

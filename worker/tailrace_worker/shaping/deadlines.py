@@ -48,6 +48,7 @@ class Watch:
         "_cut",
         "_first_by",
         "_has_token",
+        "_held_since",
         "_is_finished",
         "_is_whole",
         "_loop",
@@ -69,6 +70,8 @@ class Watch:
         self._is_finished = False
         self._is_whole = False
         """Whether the provider has given the finish reason: then only the total counts."""
+        self._held_since: float | None = None
+        """Since when the worker, and not the provider, holds the answer up."""
         self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
         """The task that waits now."""
@@ -107,8 +110,14 @@ class Watch:
             # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
             raise self._cut
         now = self._since = self._loop.time()
+        if self._held_since is not None:
+            self._first_by += now - self._held_since
+            self._held_since = None
+            self._stop()
+            self._set()
         if isinstance(piece, Alive):
             self._is_whole = piece.is_whole
+            self._held_since = now if piece.is_held else None
         elif self._is_whole or not (self._has_token or isinstance(piece, Usage | Notice)):
             self._has_token = self._has_token or not isinstance(piece, Usage | Notice)
             self._is_whole = False
@@ -134,7 +143,7 @@ class Watch:
 
     @property
     def _due(self) -> float:
-        if self._is_whole:
+        if self._is_whole or self._held_since is not None:
             return self._total_by
         soonest = self._since + self._timeouts.idle_seconds if self._has_token else self._first_by
         return min(soonest, self._total_by)

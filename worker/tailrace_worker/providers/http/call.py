@@ -13,7 +13,7 @@ from tailrace_worker.providers.base import Alive, Piece, Usage
 from tailrace_worker.providers.error_body import is_error
 from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.http.body import Inflow, open_inflow
-from tailrace_worker.providers.http.large import LargeTurn, LargeTurns
+from tailrace_worker.providers.http.large import LargeAnswer, LargeAnswers
 from tailrace_worker.providers.http.sse import EventStreamDecoder, ServerSentEvent
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.providers.json_decoder import loaded
@@ -80,28 +80,28 @@ class Endpoint:
         self._failures = failures
         self._post = post
         self._coalescer = coalescer
-        self._large = LargeTurns()
+        self._large = LargeAnswers()
 
     async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
         with self._failures.calling():
             response = await self._post(body)
-        async with open_inflow(response, self._coalescer) as inflow, self._large.open() as turn:
+        async with open_inflow(response, self._coalescer) as inflow, self._large.open() as large:
             with self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):
-                    for piece in answer.whole(await _joined(chunk, inflow, turn)):
-                        yield piece
+                    async for heard in _whole(chunk, inflow, answer, large):
+                        yield heard
                 else:
                     stream = _Stream(inflow, answer)
                     try:
                         while chunk:
                             for heard in stream.pieces(chunk):
                                 yield heard
-                            await turn.hold(stream.held_bytes)
-                            if stream.is_behind:
-                                # A stream that always has data must not starve the other tasks.
-                                await asyncio.sleep(0)
+                            if not large.hold(stream.held_bytes):
+                                yield Alive(is_held=True)
+                                await large.room(stream.held_bytes)
+                                yield Alive(is_whole=answer.is_whole)
                             chunk = await stream.next()
                         for piece in stream.last_pieces():
                             yield piece
@@ -122,7 +122,7 @@ class _Stream:
     def __init__(self, inflow: Inflow, answer: Answer) -> None:
         self.is_one = False
         """Whether it had any event, so that it is an event stream."""
-        self.is_behind = False
+        self._is_behind = False
         """Whether the last chunk had several events."""
         self._decoder = EventStreamDecoder()
         self._inflow = inflow
@@ -148,7 +148,7 @@ class _Stream:
         answer, inflow = self._answer, self._inflow
         events = self._decoder.feed(chunk)
         self.is_one = self.is_one or bool(events)
-        self.is_behind = len(events) > 1
+        self._is_behind = len(events) > 1
         for event in events:
             was_whole = answer.is_whole
             for piece in self._read(event):
@@ -190,6 +190,9 @@ class _Stream:
 
     async def next(self) -> bytes:
         """Wait for the next chunk. Returns `b""` at the end of the answer."""
+        if self._is_behind:
+            # A stream that always has data must not starve the other tasks.
+            await asyncio.sleep(0)
         if self._answer.is_over:
             return b""
         if not self._answer.is_whole:
@@ -241,17 +244,24 @@ def _look_at(response: httpx2.Response) -> None:
         raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
 
 
-async def _joined(beginning: bytes, inflow: Inflow, turn: LargeTurn) -> bytes:
+async def _whole(
+    beginning: bytes, inflow: Inflow, answer: Answer, large: LargeAnswer
+) -> AsyncGenerator[Piece | Alive, None]:
+    """Read a body that is no stream. Nothing of it is a sign of life before its end but that it has to wait."""
     body = bytearray(beginning)
     while chunk := await inflow.read():
         body += chunk
-        await turn.hold(len(body))
+        if not large.hold(len(body)):
+            yield Alive(is_held=True)
+            await large.room(len(body))
+            yield Alive()
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
     whole = bytes(body.lstrip(_BLANK))
     if whole.startswith(b"[") and is_error(errors := loaded(whole)):
         raise ErrorEvent(errors)
-    return whole
+    for piece in answer.whole(whole):
+        yield piece
 
 
 async def _drain(inflow: Inflow) -> None:

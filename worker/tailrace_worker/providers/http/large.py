@@ -5,38 +5,78 @@ from types import TracebackType
 from typing import Final, Self
 
 _LARGE_BYTES: Final = 1_048_576
+"""An answer that holds no more takes nothing of what they share."""
+_SHARED_BYTES = 50_331_648
 
 
-class LargeTurns:
-    """Lets one answer at a time grow large: a hundred events of 16 MB would not fit into a worker's memory."""
+class LargeAnswers:
+    """Lets the answers of one provider hold so much together: a hundred events of 16 MB would not fit into a worker.
+
+    They take of it as they grow. Where nothing is left, one of those that wait may go on nevertheless: else all of them
+    could wait for each other. So one answer, slow as it may be, keeps nothing from the others but what it holds.
+    """
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(1)
+        self._free_bytes = _SHARED_BYTES
+        self._exempt: LargeAnswer | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
-    def open(self) -> "LargeTurn":
-        """The turn of one answer, to be entered at once."""
-        return LargeTurn(self._free)
+    def open(self) -> "LargeAnswer":
+        """One answer, to be entered at once."""
+        return LargeAnswer(self)
+
+    def take(self, answer: "LargeAnswer", more_bytes: int) -> bool:
+        """Takes so much more for an answer, or gives it back. Returns whether it was there."""
+        if more_bytes > 0 and more_bytes > self._free_bytes:
+            self._exempt = self._exempt or answer
+            if self._exempt is not answer:
+                return False
+        self._free_bytes -= more_bytes
+        if more_bytes < 0:
+            self._wake()
+        return True
+
+    def leave(self, answer: "LargeAnswer") -> None:
+        """An answer has given back all that it took."""
+        if self._exempt is answer:
+            self._exempt = None
+
+    async def change(self) -> None:
+        """Waits until something was given back."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
-class LargeTurn:
-    """Is taken while the answer holds much, and given back at the exit."""
+class LargeAnswer:
+    """What one answer takes of that. All is given back at the exit."""
 
-    def __init__(self, free: asyncio.Semaphore) -> None:
-        self._free = free
-        self._is_taken = False
+    def __init__(self, shared: LargeAnswers) -> None:
+        self._shared = shared
+        self._taken_bytes = 0
 
-    async def hold(self, held_bytes: int) -> None:
-        """So much is held now. Waits for the turn if that is much; nothing more is read meanwhile."""
-        is_large = held_bytes > _LARGE_BYTES
-        if is_large and not self._is_taken:
-            await self._free.acquire()
-            self._is_taken = True
-        elif self._is_taken and not is_large:
-            self._give_back()
+    def hold(self, held_bytes: int) -> bool:
+        """So much is held now. Returns whether more may be read; where it may not, wait for `room` first."""
+        large_bytes = held_bytes if held_bytes > _LARGE_BYTES else 0
+        if large_bytes == self._taken_bytes:
+            return True
+        if not self._shared.take(self, large_bytes - self._taken_bytes):
+            return False
+        self._taken_bytes = large_bytes
+        if not large_bytes:
+            self._shared.leave(self)
+        return True
 
-    def _give_back(self) -> None:
-        self._is_taken = False
-        self._free.release()
+    async def room(self, held_bytes: int) -> None:
+        """Waits until so much may be held."""
+        while not self.hold(held_bytes):
+            await self._shared.change()
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,5 +84,4 @@ class LargeTurn:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_taken:
-            self._give_back()
+        self.hold(0)
