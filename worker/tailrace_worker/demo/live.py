@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tailrace_worker.demo.lane import Lane, Update
+from tailrace_worker.demo.job import DemoJob, Update
 
 _LABEL_LENGTH = 9
 _MIN_LINES = 5
@@ -35,32 +35,32 @@ class LiveScreen:
         self._console.print(Text.assemble((f"{label:>{_LABEL_LENGTH}}  ", "cyan"), text), soft_wrap=True)
 
     @contextmanager
-    def lanes(self, *lanes: Lane) -> Generator[Update]:
+    def jobs(self, *jobs: DemoJob) -> Generator[Update]:
         """Shows jobs side by side, or one below the other where the terminal is narrow."""
         # No refreshing by itself: that would read the answers from another thread.
-        with Live(self._panels(lanes), console=self._console, auto_refresh=False) as live:
-            yield lambda _: live.update(self._panels(lanes), refresh=True)
+        with Live(self._panels(jobs), console=self._console, auto_refresh=False) as live:
+            yield lambda _: live.update(self._panels(jobs), refresh=True)
 
-    def _panels(self, lanes: tuple[Lane, ...]) -> Table:
-        columns = len(lanes) if self._console.width >= _SIDE_BY_SIDE_COLUMNS else 1
+    def _panels(self, jobs: tuple[DemoJob, ...]) -> Table:
+        columns = len(jobs) if self._console.width >= _SIDE_BY_SIDE_COLUMNS else 1
         width = self._console.width // columns - _FRAME
-        lines = max(_MIN_LINES, *(len(Text(lane.answer.text).wrap(self._console, width)) for lane in lanes))
+        lines = max(_MIN_LINES, *(len(Text(job.answer.text).wrap(self._console, width)) for job in jobs))
         grid = Table.grid(expand=True)
         for _ in range(columns):
             grid.add_column(ratio=1)
-        panels = [_panel(lane, height=lines + 2) for lane in lanes]
+        panels = [_panel(job, height=lines + 2) for job in jobs]
         for first in range(0, len(panels), columns):
             grid.add_row(*panels[first : first + columns])
         return grid
 
 
-def _panel(lane: Lane, *, height: int) -> Panel:
-    ending = lane.answer.ending
+def _panel(job: DemoJob, *, height: int) -> Panel:
+    ending = job.answer.ending
     return Panel(
-        Text(lane.answer.text),
-        title=Text.assemble((lane.label, "bold"), f" {lane.model}"),
+        Text(job.answer.text),
+        title=Text.assemble((job.label, "bold"), f" {job.model}"),
         title_align="left",
-        subtitle=Text(lane.status),
+        subtitle=Text(job.status),
         subtitle_align="left",
         border_style=_STYLES[ending.type] if ending else "blue",
         height=height,

@@ -10,7 +10,7 @@ from tailrace.events import Cancelled, Delta, Failed
 from tailrace.job import Job
 from tailrace.protocol.keys import Keys
 from tailrace_worker.demo.api import APIS, OPENAI
-from tailrace_worker.demo.lane import Lane, Screen, Update
+from tailrace_worker.demo.job import DemoJob, Screen, Update
 from tailrace_worker.demo.stage import Stage, open_stage
 
 _SECONDS_BEFORE_CANCEL = 1.0
@@ -50,33 +50,33 @@ async def _play_side_by_side(screen: Screen, stage: Stage) -> None:
         screen.fact(api.provider, f"job {job.id} asks: {api.question}")
     events = Keys(stage.settings.prefix).events(jobs[0].id)
     screen.fact("inspect", f"redis-cli -u {without_password(stage.settings.redis_url)} XRANGE '{events}' - +")
-    lanes = [Lane(api.provider, api.model_title) for api in APIS]
-    with screen.lanes(*lanes) as update:
-        await asyncio.gather(*(_follow(job, lane, update) for job, lane in zip(jobs, lanes, strict=True)))
-    for lane in lanes:
-        await _check(lane)
+    shown = [DemoJob(api.provider, api.model_title) for api in APIS]
+    with screen.jobs(*shown) as update:
+        await asyncio.gather(*(_follow(job, each, update) for job, each in zip(jobs, shown, strict=True)))
+    for each in shown:
+        await _check(each)
 
 
-async def _follow(job: Job, lane: Lane, update: Update) -> None:
+async def _follow(job: Job, shown: DemoJob, update: Update) -> None:
     async for event in job.tail():
-        lane.add(event)
-        update(lane)
+        shown.add(event)
+        update(shown)
 
 
 async def _play_cancel(screen: Screen, stage: Stage) -> None:
     screen.heading("A third one is long. A second after its first word it is cancelled, by its id:")
     job = await stage.tailrace.enqueue(OPENAI.long_request(), queue=stage.queue)
-    lane = Lane("long", OPENAI.model_title)
+    shown = DemoJob("long", OPENAI.model_title)
     cancelling: asyncio.Task[float] | None = None
-    with screen.lanes(lane) as update:
+    with screen.jobs(shown) as update:
         async for event in job.tail():
-            lane.add(event)
-            update(lane)
+            shown.add(event)
+            update(shown)
             if isinstance(event, Delta) and cancelling is None:
                 cancelling = asyncio.create_task(_cancel(stage.tailrace.job(job.id)))
     ended_at = time.perf_counter()
-    await _check(lane)
-    if cancelling is None or not isinstance(lane.answer.ending, Cancelled):
+    await _check(shown)
+    if cancelling is None or not isinstance(shown.answer.ending, Cancelled):
         raise JobFailed("The long job had completed before it was cancelled.")
     elapsed_ms = (ended_at - await cancelling) * 1000
     screen.fact("cancelled", f"{elapsed_ms:.0f} ms from the call of cancel() to the ending in the stream")
@@ -90,8 +90,8 @@ async def _cancel(job: Job) -> float:
     return called_at
 
 
-async def _check(lane: Lane) -> None:
-    if isinstance(lane.answer.ending, Failed):
+async def _check(shown: DemoJob) -> None:
+    if isinstance(shown.answer.ending, Failed):
         # A simulator that died fails its jobs before its own death is heard of; that is what to tell of then.
         await asyncio.sleep(_SECONDS_TO_HEAR_OF_A_DEATH)
-        raise JobFailed(f"the job of {lane.label} failed, {lane.answer.ending.code}: {lane.answer.ending.message}")
+        raise JobFailed(f"the job of {shown.label} failed, {shown.answer.ending.code}: {shown.answer.ending.message}")

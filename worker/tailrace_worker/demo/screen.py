@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from tailrace_worker.demo.lane import Lane, Screen, Update
+from tailrace_worker.demo.job import DemoJob, Screen, Update
 
 _LINE_LENGTH = 88
 _LABEL_LENGTH = 9
@@ -24,17 +24,17 @@ class PlainScreen:
         _write(f"{label:{_LABEL_LENGTH}} | {text}\n")
 
     @contextmanager
-    def lanes(self, *lanes: Lane) -> Generator[Update]:
+    def jobs(self, *jobs: DemoJob) -> Generator[Update]:
         """Shows jobs side by side."""
-        shown = dict.fromkeys(lanes, 0)
+        shown = dict.fromkeys(jobs, 0)
 
-        def update(lane: Lane) -> None:
-            has_ended = lane.answer.ending is not None
-            for line in _lines(lane.answer.text[shown[lane] :], is_whole=has_ended):
-                shown[lane] += len(line)
-                self.fact(lane.label, line.rstrip())
+        def update(job: DemoJob) -> None:
+            has_ended = job.answer.ending is not None
+            for line in _lines(job.answer.text[shown[job] :], is_whole=has_ended):
+                shown[job] += len(line)
+                self.fact(job.label, line.rstrip())
             if has_ended:
-                self.fact(lane.label, f"[{lane.status}]")
+                self.fact(job.label, f"[{job.status}]")
 
         yield update
 

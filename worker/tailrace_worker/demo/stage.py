@@ -12,7 +12,7 @@ from tailrace.client import Tailrace
 from tailrace.settings import Settings
 from tailrace_worker.cancel_scope import Interruptible
 from tailrace_worker.demo.api import APIS
-from tailrace_worker.demo.lane import Screen
+from tailrace_worker.demo.job import Screen
 from tailrace_worker.processes.service import open_service
 from tailrace_worker.processes.valkey import EmbeddedBroker
 

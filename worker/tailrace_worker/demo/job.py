@@ -8,7 +8,7 @@ from tailrace.answer import Answer
 from tailrace.events import Cancelled, Completed, Delta, Event, Failed, Queued, Started
 
 
-class Lane:
+class DemoJob:
     """One job, as far as it has come."""
 
     def __init__(self, label: str, model: str) -> None:
@@ -37,7 +37,7 @@ class Lane:
                 pass
 
 
-Update: TypeAlias = Callable[[Lane], None]
+Update: TypeAlias = Callable[[DemoJob], None]
 
 
 class Screen(Protocol):
@@ -51,7 +51,7 @@ class Screen(Protocol):
         """Says one thing, on one line."""
         ...
 
-    def lanes(self, *lanes: Lane) -> AbstractContextManager[Update]:
+    def jobs(self, *jobs: DemoJob) -> AbstractContextManager[Update]:
         """Shows jobs side by side, each as it is whenever it is updated."""
         ...
 
