@@ -116,7 +116,7 @@ class OfTailrace:
                 for stream, first, last in zip(self.streams, before, after, strict=True)
             )
         )
-        # A piece of the simulator's tale is a word. Pieces that came while the worker was busy share an entry.
+        # A piece of the simulator's endless text is a word. Pieces that came while the worker was busy share an entry.
         return sum(len(fields.get(b"text", b"").split()) for entries in ranges for _, fields in entries)
 
     async def _has_begun(self) -> bool:

@@ -151,7 +151,7 @@ async def test_a_status_is_the_sdk_s_typed_error(
     async with anthropic_client(simulator) as client:
         with pytest.raises(error) as caught:
             await client.messages.create(
-                model=f"demo?status={status}&retry_after=0.5",
+                model=f"demo?pieces=20&status={status}&retry_after=0.5",
                 messages=[{"role": "user", "content": "Hi"}],
                 max_tokens=64,
             )
@@ -169,7 +169,7 @@ async def test_a_status_is_the_sdk_s_typed_error(
         ("k", b'{"messages":[{}],"max_tokens":1}', 400, "model: Field required"),
         ("k", b'{"model":"demo","max_tokens":1}', 400, "messages: Field required"),
         ("k", b'{"model":"demo","messages":[{}]}', 400, "max_tokens: Field required"),
-        ("k", b'{"model":"demo?peices=1","messages":[{}],"max_tokens":1}', 400, "peices: there is no such"),
+        ("k", b'{"model":"demo?pieces=20&peices=1","messages":[{}],"max_tokens":1}', 400, "peices: there is no such"),
     ],
 )
 async def test_a_bad_request_gets_the_provider_s_error(

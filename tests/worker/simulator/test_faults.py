@@ -24,7 +24,7 @@ every = pytest.mark.parametrize("deltas", [openai_deltas, responses_deltas, anth
 async def test_a_cut_resets_the_connection_after_the_pieces(
     simulator: Simulator, deltas: Stream, interval_ms: int
 ) -> None:
-    text, error = await read(deltas, simulator, f"demo?cut_after=3&interval_ms={interval_ms}")
+    text, error = await read(deltas, simulator, f"demo?pieces=20&cut_after=3&interval_ms={interval_ms}")
     assert text == SENT
     assert error is not None
     cause: BaseException | None = error
@@ -59,20 +59,20 @@ def received_until_reset(url: str, model: str) -> bytes:
 
 @every
 async def test_an_early_end_of_the_body_is_no_error_on_the_wire(simulator: Simulator, deltas: Stream) -> None:
-    text, error = await read(deltas, simulator, "demo?close_after=3")
+    text, error = await read(deltas, simulator, "demo?pieces=20&close_after=3")
     assert (text, error) == (SENT, None)
     assert simulator.journal.entries[0].outcome == "closed"
 
 
 @every
 async def test_an_answer_may_end_before_its_first_piece(simulator: Simulator, deltas: Stream) -> None:
-    assert await read(deltas, simulator, "demo?close_after=0") == ("", None)
+    assert await read(deltas, simulator, "demo?pieces=20&close_after=0") == ("", None)
 
 
 @every
 async def test_a_stall_keeps_the_connection_and_says_nothing_more(simulator: Simulator, deltas: Stream) -> None:
     text = ""
-    async with aclosing(deltas(simulator, "demo?stall_after=3&interval_ms=1")) as stream:
+    async with aclosing(deltas(simulator, "demo?pieces=20&stall_after=3&interval_ms=1")) as stream:
         while text != SENT:
             text += await anext(stream)
         entry = await simulator.journal.until(lambda entry: entry.outcome == "stalled")
@@ -83,13 +83,13 @@ async def test_a_stall_keeps_the_connection_and_says_nothing_more(simulator: Sim
 
 @every
 async def test_a_malformed_piece_breaks_the_client_that_parses_it(simulator: Simulator, deltas: Stream) -> None:
-    text, error = await read(deltas, simulator, "demo?malformed_after=3")
+    text, error = await read(deltas, simulator, "demo?pieces=20&malformed_after=3")
     assert text == SENT
     assert isinstance(error, json.JSONDecodeError)
 
 
 async def test_openai_s_error_event_raises_the_sdk_s_error(simulator: Simulator) -> None:
-    text, error = await read(openai_deltas, simulator, "demo?error_after=3")
+    text, error = await read(openai_deltas, simulator, "demo?pieces=20&error_after=3")
     assert text == SENT
     assert isinstance(error, openai.APIError)
     assert error.type == "server_error"
@@ -97,7 +97,7 @@ async def test_openai_s_error_event_raises_the_sdk_s_error(simulator: Simulator)
 
 
 async def test_anthropic_s_error_event_raises_the_sdk_s_error(simulator: Simulator) -> None:
-    text, error = await read(anthropic_deltas, simulator, "demo?error_after=3")
+    text, error = await read(anthropic_deltas, simulator, "demo?pieces=20&error_after=3")
     assert text == SENT
     assert isinstance(error, anthropic.APIStatusError)
     assert error.type == "overloaded_error"
@@ -150,7 +150,7 @@ async def test_a_fault_with_times_is_only_for_the_first_requests(
 async def test_openai_s_errors_have_the_code_that_is_asked_for(
     simulator: Simulator, path: str, option: str, expected: tuple[str, str, str]
 ) -> None:
-    asked: dict[str, Any] = {"model": f"demo?status=429{option}", "messages": [{}], "input": "Hi"}
+    asked: dict[str, Any] = {"model": f"demo?pieces=20&status=429{option}", "messages": [{}], "input": "Hi"}
     async with (
         aiohttp.ClientSession(headers={"authorization": "Bearer test"}) as session,
         session.post(f"{simulator.url}/v1/{path}", json=asked) as response,
@@ -162,14 +162,14 @@ async def test_openai_s_errors_have_the_code_that_is_asked_for(
 
 
 async def test_chat_s_error_event_has_the_code_that_is_asked_for(simulator: Simulator) -> None:
-    _, error = await read(openai_deltas, simulator, "demo?error_after=3&error_code=rate_limit_exceeded")
+    _, error = await read(openai_deltas, simulator, "demo?pieces=20&error_after=3&error_code=rate_limit_exceeded")
     assert isinstance(error, openai.APIError)
     assert (error.type, error.code) == ("requests", "rate_limit_exceeded")
 
 
 @pytest.mark.parametrize("options", ["error_after=3", "status=400"])
 async def test_anthropic_s_errors_have_the_type_that_is_asked_for(simulator: Simulator, options: str) -> None:
-    _, error = await read(anthropic_deltas, simulator, f"demo?{options}&error_code=rate_limit_error")
+    _, error = await read(anthropic_deltas, simulator, f"demo?pieces=20&{options}&error_code=rate_limit_error")
     assert isinstance(error, anthropic.APIStatusError)
     assert error.type == "rate_limit_error"
     assert "organization's rate limit" in str(error)
@@ -178,7 +178,7 @@ async def test_anthropic_s_errors_have_the_type_that_is_asked_for(simulator: Sim
 @every
 async def test_when_to_come_back_may_be_told_as_a_date(simulator: Simulator, deltas: Stream) -> None:
     began = time.time()
-    _, error = await read(deltas, simulator, "demo?status=429&retry_after=90&retry_after_date=1")
+    _, error = await read(deltas, simulator, "demo?pieces=20&status=429&retry_after=90&retry_after_date=1")
     assert isinstance(error, openai.RateLimitError | anthropic.RateLimitError)
     told = parsedate_to_datetime(error.response.headers["retry-after"]).timestamp()
     assert began + 90 <= told <= time.time() + 91

@@ -33,7 +33,7 @@ async def test_the_sdk_streams_text_finish_reason_and_usage(simulator: Simulator
 async def test_usage_is_streamed_only_to_who_asks_for_it(simulator: Simulator) -> None:
     async with openai_client(simulator) as client:
         stream = await client.chat.completions.create(
-            model="demo?interval_ms=0", messages=[{"role": "user", "content": "Hi"}], stream=True
+            model="demo?pieces=20&interval_ms=0", messages=[{"role": "user", "content": "Hi"}], stream=True
         )
         chunks = [chunk async for chunk in stream]
     assert all(chunk.choices and "usage" not in chunk.model_fields_set for chunk in chunks)
@@ -80,7 +80,7 @@ async def test_a_status_is_the_sdk_s_typed_error(
     async with openai_client(simulator) as client:
         with pytest.raises(error) as caught:
             await client.chat.completions.create(
-                model=f"demo?status={status}&retry_after=7", messages=[{"role": "user", "content": "Hi"}]
+                model=f"demo?pieces=20&status={status}&retry_after=7", messages=[{"role": "user", "content": "Hi"}]
             )
     assert caught.value.status_code == status
     assert (caught.value.type, caught.value.code) == (kind, code)
@@ -99,7 +99,7 @@ async def test_a_status_is_the_sdk_s_typed_error(
         ("Bearer k", b'{"messages":[{}]}', (400, "model", "missing_required_parameter")),
         ("Bearer k", b'{"model":"demo"}', (400, "messages", "missing_required_parameter")),
         ("Bearer k", b'{"model":"demo","messages":[]}', (400, "messages", "invalid_value")),
-        ("Bearer k", b'{"model":"demo?peices=1","messages":[{}]}', (400, "model", None)),
+        ("Bearer k", b'{"model":"demo?pieces=20&peices=1","messages":[{}]}', (400, "model", None)),
     ],
 )
 async def test_a_bad_request_gets_the_provider_s_error(

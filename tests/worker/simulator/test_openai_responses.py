@@ -76,7 +76,7 @@ async def test_an_answer_that_was_stopped_is_incomplete(simulator: Simulator, fi
 
 
 async def test_encrypted_reasoning_comes_to_who_asks_for_it(simulator: Simulator) -> None:
-    model = "demo?reasoning=3&interval_ms=0"
+    model = "demo?pieces=20&reasoning=3&interval_ms=0"
     thoughts = Scenario.parse(model).reasoning_sent
     for include in ([], ["reasoning.encrypted_content"]):
         added, done, *_ = [
@@ -93,7 +93,7 @@ async def test_encrypted_reasoning_comes_to_who_asks_for_it(simulator: Simulator
 @pytest.mark.parametrize("code", ["server_error", "insufficient_quota"])
 async def test_the_error_event_holds_the_error_and_the_response_has_failed(simulator: Simulator, code: str) -> None:
     given = "" if code == "server_error" else f"&error_code={code}"
-    events = await body_of(simulator, f"demo?error_after=3&interval_ms=0{given}")
+    events = await body_of(simulator, f"demo?pieces=20&error_after=3&interval_ms=0{given}")
     error, failed = events[-2:]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert (error["type"], error["error"]["type"], error["error"]["code"]) == ("error", code, code)
@@ -102,19 +102,21 @@ async def test_the_error_event_holds_the_error_and_the_response_has_failed(simul
 
 
 async def test_the_error_event_may_be_the_error(simulator: Simulator) -> None:
-    *_, before, error = await body_of(simulator, "demo?error_after=3&error_shape=flat&error_code=rate_limit_exceeded")
+    *_, before, error = await body_of(
+        simulator, "demo?pieces=20&error_after=3&error_shape=flat&error_code=rate_limit_exceeded"
+    )
     assert before["type"] == "response.output_text.delta"
     assert (error["type"], error["code"], error["param"]) == ("error", "rate_limit_exceeded", None)
     assert error["message"].startswith("Rate limit reached for demo")
 
 
 async def test_a_response_may_fail_without_an_error_event(simulator: Simulator) -> None:
-    *_, before, failed = await body_of(simulator, "demo?error_after=3&error_shape=failed")
+    *_, before, failed = await body_of(simulator, "demo?pieces=20&error_after=3&error_shape=failed")
     assert (before["type"], failed["type"]) == ("response.output_text.delta", "response.failed")
 
 
 async def test_the_error_event_raises_the_sdk_s_error(simulator: Simulator) -> None:
-    text, error = await read(responses_deltas, simulator, "demo?error_after=3&error_code=insufficient_quota")
+    text, error = await read(responses_deltas, simulator, "demo?pieces=20&error_after=3&error_code=insufficient_quota")
     assert text == "1. Water leaves"
     assert isinstance(error, openai.APIError)
     assert error.code == "insufficient_quota"
@@ -128,8 +130,8 @@ async def test_the_error_event_raises_the_sdk_s_error(simulator: Simulator) -> N
         ("Bearer k", b"[]", (400, None, None)),
         ("Bearer k", b'{"input":"Hi"}', (400, "model", "missing_required_parameter")),
         ("Bearer k", b'{"model":"demo"}', (400, "input", "missing_required_parameter")),
-        ("Bearer k", b'{"model":"demo?peices=1","input":"Hi"}', (400, "model", None)),
-        ("Bearer k", b'{"model":"demo?status=404","input":"Hi"}', (404, None, "model_not_found")),
+        ("Bearer k", b'{"model":"demo?pieces=20&peices=1","input":"Hi"}', (400, "model", None)),
+        ("Bearer k", b'{"model":"demo?pieces=20&status=404","input":"Hi"}', (404, None, "model_not_found")),
     ],
 )
 async def test_a_bad_request_gets_the_provider_s_error(

@@ -2,17 +2,26 @@ import json
 
 import pytest
 
+from tailrace.render import MarkdownStream
 from tailrace_worker.simulator import Scenario
 from tailrace_worker.simulator.scenario import InvalidScenario
 
 
 def test_a_model_without_options_has_the_default_scenario() -> None:
     assert Scenario.parse("demo") == Scenario()
-    assert Scenario().pieces == 20
     assert Scenario().interval_ms == 20
 
 
-def test_the_default_text_repeats_no_piece_within_a_line_and_numbers_its_lines() -> None:
+def test_the_default_answer_is_a_whole_text_with_markdown() -> None:
+    text = Scenario.parse("demo").text_sent
+    assert Scenario.parse("demo?interval_ms=0").text_sent == text
+    stream = MarkdownStream()
+    kinds = {block.type for block in [*stream.feed(text), *stream.end()]}
+    assert kinds >= {"heading", "paragraph", "table", "fenced_code"}
+    assert text.endswith("end.\n")
+
+
+def test_the_endless_text_repeats_no_piece_within_a_line_and_numbers_its_lines() -> None:
     lines = Scenario.parse("demo?pieces=1200").text_sent.split("\n")
     assert [int(line.partition(".")[0]) for line in lines] == list(range(1, 101))
     assert all(len(set(line.split())) == len(line.split()) for line in lines)
@@ -33,7 +42,7 @@ def test_given_pieces_shorten_or_repeat_a_given_text() -> None:
 
 @pytest.mark.parametrize("fault", ["cut", "close", "stall", "malformed", "error"])
 def test_the_text_that_is_sent_ends_at_the_fault(fault: str) -> None:
-    scenario = Scenario.parse(f"demo?{fault}_after=3")
+    scenario = Scenario.parse(f"demo?pieces=20&{fault}_after=3")
     assert scenario.text_sent == "1. Water leaves"
     assert scenario.fault == (fault, 3)
 
@@ -81,8 +90,8 @@ def test_a_text_goes_on_where_its_beginning_ends_with_a_piece() -> None:
         ("pieces", "not a query string"),
         ("text=%FF", "not a query string"),
         ("cut_after=1&stall_after=2", "cut_after and stall_after"),
-        ("cut_after=21", "cut_after=21"),
-        ("malformed_after=20", "malformed_after=20"),
+        ("pieces=20&cut_after=21", "cut_after=21"),
+        ("pieces=20&malformed_after=20", "malformed_after=20"),
     ],
 )
 def test_an_option_at_fault_is_named(options: str, named: str) -> None:

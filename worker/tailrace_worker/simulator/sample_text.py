@@ -1,6 +1,7 @@
-"""What an answer is made of where its scenario names no text: endless, and the same each time.
+"""What answers say if their scenario names no text: the same each time.
 
-Lines are numbered and no word comes twice in one, so that a piece that is lost, doubled or swapped shows.
+`ANSWER` is a whole one. The endless text is made of numbered lines in which no word comes twice, so that a piece that
+is lost, doubled or swapped shows.
 """
 
 import json
@@ -19,6 +20,30 @@ _LINES: Final = tuple(
         "Nothing is lost when one reader goes home before the end.",
     )
 )
+ANSWER: Final = """\
+# Why a tailrace?
+
+Water drives a mill wheel once. What happens **afterwards** decides how well the mill runs:
+
+1. The wheel hands the water to a channel of its own, the *tailrace*.
+2. The channel carries it away, however long the wheel turns.
+3. Anyone may stand beside it, and read the stream from anywhere.
+
+| who | does what |
+| --- | --- |
+| a service | enqueues a job, and leaves |
+| a worker | streams the answer into Redis |
+| a reader | tails it, resumes, replays |
+
+```python
+async for event in job.tail(after=cursor):
+    print(event)
+```
+
+Nothing is lost when a reader goes home before the end.
+"""
+"""A whole answer in Markdown, with a heading, a list, a table and code."""
+
 _PIECES_PER_LINE: Final = 1 + len(_LINES[0])
 """The number of the line, then its words: as many in each line."""
 

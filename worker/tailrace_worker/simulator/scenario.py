@@ -40,14 +40,15 @@ class Scenario(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pieces: _Pieces = 20
-    """How many pieces of text are sent. A given `text` ends, or begins anew, to make up this number."""
+    pieces: _Pieces = len(sample_text.cut(sample_text.ANSWER))
+    """How many pieces of text are sent. A given `text` ends, or begins anew, to make up this number. If neither is
+    given, a whole answer in Markdown is sent."""
     interval_ms: _Milliseconds = 20
     """From one piece to the next; 0 is as fast as the client reads."""
     first_token_ms: _Milliseconds = 0
     """Silence between the headers of the response and the first piece."""
     text: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """What is sent, a word a piece; where it is not given, the endless text of `tale`."""
+    """What is sent, a word a piece; if it is not given and `pieces` is, numbered lines without an end."""
     blocks: Annotated[int, Field(ge=1, le=128)] = 1
     """Into how many content blocks (Responses: messages) the text is divided; Chat knows no such borders."""
     refusal: bool = False
@@ -127,6 +128,8 @@ class Scenario(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _count_words(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if "pieces" not in given:
+            given = {"text": sample_text.ANSWER, **given}
         text = given.get("text")
         return {"pieces": len(sample_text.cut(text)), **given} if isinstance(text, str) else given
 
