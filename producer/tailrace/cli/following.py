@@ -114,11 +114,9 @@ class _Following:
         return last
 
     async def _offer(self) -> None:
-        """On Ctrl-C offers to cancel the jobs. The next one then leaves."""
+        """Offer to cancel the jobs on Ctrl-C."""
         what = "the job" if len(self._jobs) == 1 else f"all {len(self._jobs)} jobs"
-        question = f"({interrupt.LEAVE})eave or ({interrupt.CANCEL})ancel {what}?"
-        key = await interrupt.choice(lambda: self._display.ask(question))
-        self._display.ask(None)
+        key = await interrupt.choice(what, self._display.ask)
         if key == interrupt.LEAVE:
             # The handler from before the question is back: it ends all.
             signal.raise_signal(signal.SIGINT)

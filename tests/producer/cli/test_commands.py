@@ -102,6 +102,32 @@ async def test_enqueue_prints_the_id_as_json(tailrace: Tailrace, capsys: Capture
     assert printed == {}
 
 
+@pytest.mark.parametrize("source", ["file", "stdin"])
+async def test_enqueue_takes_a_whole_request(
+    source: str,
+    broker: Broker,
+    settings: Settings,
+    capsys: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {
+        "provider": "openai",
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "timeouts": {"total_seconds": 9},
+    }
+    (tmp_path / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+    with (tmp_path / "request.json").open(encoding="utf-8") as opened:
+        monkeypatch.setattr("sys.stdin", opened)
+        name = str(tmp_path / "request.json") if source == "file" else "-"
+        assert await command("enqueue", "--request", name, "--tenant", "acme") == 0
+    record = Keys(settings.prefix).record(capsys.readouterr().out.strip())
+    stored, tenant = await broker.call("HMGET", record, "request", "tenant")
+    assert GenerationRequest.from_json(stored) == GenerationRequest.model_validate(asked)
+    assert tenant == b"acme"
+
+
 async def test_the_options_of_enqueue_make_the_request(broker: Broker, settings: Settings, capsys: Capture) -> None:
     options = ("--system", "Be brief.", "--max-output-tokens", "9", "--temperature", "0.5", "--defer-seconds", "60")
     assert await command("enqueue", "Hi", *MODEL, *options) == 0

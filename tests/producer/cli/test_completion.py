@@ -46,6 +46,7 @@ def test_a_shell_takes_its_script(shell: str, capsys: Capture) -> None:
         ("tailrace en", {"enqueue"}),
         ("tailrace tail --j", {"--json"}),
         ("tailrace completion z", {"zsh"}),
+        ("tailrace enqueue --provider open", {"openai", "openai-responses"}),
     ],
 )
 def test_bash_completes_verbs_options_and_choices(line: str, offered: set[str], capsys: Capture) -> None:

@@ -128,13 +128,13 @@ async def job(tailrace: Tailrace) -> Job:
     return await enqueued(tailrace)
 
 
-async def enqueued(tailrace: Tailrace) -> Job:
+async def enqueued(tailrace: Tailrace, prompt: str = "Hi") -> Job:
     return await tailrace.enqueue(
         GenerationRequest.model_validate(
             {
                 "provider": "openai",
                 "model": "m",
-                "messages": [{"role": "user", "content": "Hi"}],
+                "messages": [{"role": "user", "content": prompt}],
                 "max_output_tokens": 100,
             }
         )
@@ -340,10 +340,10 @@ async def test_ctrl_c_asks_and_l_leaves_with_the_way_back(job: Job, say: Say) ->
         await say(job, started(), Delta(text="one"))
         await terminal.shows("one")
         terminal.press("\x03")
-        await terminal.shows("(l)eave or (c)ancel the job?")
+        await terminal.shows("(r)ead on, (l)eave or (c)ancel the job")
         await say(job, Delta(text=" two"))
         await terminal.shows("one two")
-        terminal.press("xl")
+        terminal.press("l")
         assert await terminal.ended() == 130
         assert terminal.screen.text.startswith("one two\nThe job goes on.")
         # Broken by nobody but the terminal itself, it can be copied.
@@ -371,6 +371,26 @@ async def test_ctrl_c_asks_and_c_cancels(
 
 async def is_cancelled(job: Job, broker: Broker, settings: Settings) -> bool:
     return bool(await broker.call("GET", Keys(settings.prefix).cancel(job.id)) == b"cancelled with Ctrl-C")
+
+
+@pytest.mark.parametrize("key", ["\n", "r", "x", "\x1b[C", "cat"], ids=["return", "r", "stray", "arrow", "pasted"])
+async def test_any_other_key_than_those_named_reads_on(
+    key: str, job: Job, say: Say, broker: Broker, settings: Settings
+) -> None:
+    async with at_terminal("tail", job.id) as terminal:
+        await say(job, started(), Delta(text="one"))
+        await terminal.shows("one")
+        terminal.press("\x03")
+        await terminal.shows("(c)ancel the job?")
+        terminal.press(key)
+        await terminal.shows("~1 tokens")
+        assert not await is_cancelled(job, broker, settings)
+        # The next Ctrl-C asks again.
+        terminal.press("\x03")
+        await terminal.shows("(c)ancel the job?")
+        terminal.press("\n")
+        await say(job, COMPLETED)
+        assert await terminal.ended() == 0
 
 
 async def test_a_second_ctrl_c_leaves_at_once(job: Job, say: Say) -> None:
@@ -437,17 +457,42 @@ async def test_several_jobs_grow_side_by_side(tailrace: Tailrace, say: Say) -> N
     jobs = [await enqueued(tailrace) for _ in range(2)]
     async with at_terminal("tail", *(job.id for job in jobs)) as terminal:
         for number, job in enumerate(jobs):
-            await say(job, started(), *[Delta(text=f"job {number} line {n}\n") for n in range(100)])
+            await say(job, started(), *[Delta(text=f"job {number} line {n}\n\n") for n in range(100)])
         text = await terminal.shows(lambda text: "job 0 line 99" in text and "job 1 line 99" in text)
         assert any("job 0 line 99" in line and "job 1 line 99" in line for line in text.splitlines())
         assert "line 9 " not in text
         await say(jobs[0], COMPLETED)
         await say(jobs[1], Failed(at=2, code="too_long", message="no"))
         assert await terminal.ended() == 1
-        assert f"{jobs[0].id[:6]} completed: stop" in terminal.screen.text
-        assert f"{jobs[1].id[:6]} failed: too_long: no" in terminal.screen.text
-        assert "─ completed ─" in terminal.screen.text
-        assert "─ failed ─" in terminal.screen.text
+        first, second = terminal.screen.text.split(f"{jobs[1].id[:6]} m: Hi ─")
+        assert first.startswith(f"{jobs[0].id[:6]} m: Hi ─")
+        for number, (shown, ending) in enumerate([(first, "completed: stop"), (second, "failed: too_long: no")]):
+            assert [line for line in shown.splitlines() if line.startswith("job")] == [
+                f"job {number} line {n}" for n in range(100)
+            ]
+            assert ending in shown
+
+
+async def test_panels_are_titled_with_the_model_and_the_beginning_of_the_prompt(tailrace: Tailrace, say: Say) -> None:
+    jobs = [await enqueued(tailrace, prompt=prompt) for prompt in ("Why does water\nrun down?", "How? " * 100)]
+    async with at_terminal("tail", *(job.id for job in jobs), columns=100) as terminal:
+        text = await terminal.shows(lambda text: text.count("queued") == len(jobs))
+        assert f"─ {jobs[0].id[:6]} m: Why does water run down? ─" in text
+        assert f"─ {jobs[1].id[:6]} m: How? How? How?" in text
+        assert "… ─" in text
+
+
+async def test_what_has_come_stands_in_the_scrollback_if_a_reader_leaves(tailrace: Tailrace, say: Say) -> None:
+    jobs = [await enqueued(tailrace) for _ in range(2)]
+    async with at_terminal("tail", *(job.id for job in jobs)) as terminal:
+        for job in jobs:
+            await say(job, started(), Delta(text=f"so far of {job.id}"))
+        await terminal.shows(lambda text: text.count("so far of") == len(jobs))
+        terminal.press("\x03")
+        await terminal.shows("(l)eave")
+        terminal.press("l")
+        assert await terminal.ended() == 130
+        assert all(f"\nso far of {job.id}\n" in terminal.screen.text for job in jobs)
 
 
 async def test_who_loses_redis_learns_how_to_read_all_jobs_on(settings: Settings) -> None:
@@ -474,7 +519,7 @@ async def test_more_jobs_than_have_room_are_counted(tailrace: Tailrace, say: Say
             await say(job, COMPLETED)
         await terminal.shows(jobs[4].id[:6])
         terminal.press("\x03")
-        await terminal.shows("(l)eave or (c)ancel")
+        await terminal.shows("(r)ead on, (l)eave")
         terminal.press("l")
         assert await terminal.ended() == 130
         assert "The jobs go on." in terminal.screen.text

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from pydantic import ValidationError
 
@@ -18,12 +18,30 @@ from tailrace.request.validation import described
 
 SUMMARY = "hand a prompt to the workers, and print the job's id"
 
+_NO_PROMPT: Final = "There is no prompt: give it as an argument, with --file, or on stdin."
+_OF_REQUEST: Final = ("provider", "model", "system", "max_output_tokens", "temperature")
+"""The options that make up a request, which `--request` reads whole."""
+
+
+class _Suggested(tuple[str, ...]):
+    """Choices that a shell completes, and that exclude no other: workers may name providers of their own."""
+
+    __slots__ = ()
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The request, and what becomes of the job."""
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; '-' or none: read from stdin")
     file = prompt.add_argument("--file", type=Path, help="read the prompt from a file in UTF-8")
+    request = prompt.add_argument(
+        "--request",
+        metavar="FILE.json",
+        help="read the whole request, a GenerationRequest as JSON, from a file; '-': from stdin",
+    )
     image = parser.add_argument(
         "--image",
         dest="images",
@@ -32,15 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="an image to go with the prompt: a file, or a URL that the provider fetches; may be repeated",
     )
-    for path in (file, image):
+    for path in (file, request, image):
         setattr(path, "complete", "file")  # noqa: B010  # For shtab, which no class of argparse knows.
     parser.add_argument(
         "--provider",
         metavar="NAME",
-        required=True,
+        choices=_Suggested(API_KINDS),
         help=f"whose model it is: {', '.join(API_KINDS)}, or a name of the workers' TAILRACE_PROVIDERS",
     )
-    parser.add_argument("--model", required=True, help="the model, by the provider's own name")
+    parser.add_argument("--model", metavar="NAME", help="the model, by the provider's own name")
     parser.add_argument("--system", metavar="TEXT", help="a system message, before the prompt")
     parser.add_argument("--max-output-tokens", metavar="N", type=int, help="where the provider stops")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2")
@@ -56,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Returns 0 when the job is enqueued; with `--wait` what `tailrace tail` returns."""
+    request = _of_arguments(arguments) if arguments.request is None else _of_file(arguments)
+    return event_loop.run(_enqueue(arguments, request))
+
+
+def _of_arguments(arguments: argparse.Namespace) -> GenerationRequest:
+    missing = [f"--{name}" for name in ("provider", "model") if getattr(arguments, name) is None]
+    if missing:
+        raise InvalidRequest(f"{' and '.join(missing)}: required, unless --request gives the whole request.")
     prompt = _read_prompt(arguments)
     if not prompt:
         raise InvalidRequest("The prompt is empty: say what the model is to answer.")
@@ -63,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     content = [*images, {"type": "text", "text": prompt}] if images else prompt
     system = [{"role": "system", "content": arguments.system}] if arguments.system else []
     try:
-        request = GenerationRequest.model_validate(
+        return GenerationRequest.model_validate(
             {
                 "provider": arguments.provider,
                 "model": arguments.model,
@@ -74,7 +100,15 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ValidationError as error:
         raise InvalidRequest(described(error)) from None
-    return event_loop.run(_enqueue(arguments, request))
+
+
+def _of_file(arguments: argparse.Namespace) -> GenerationRequest:
+    beside = [f"--{name.replace('_', '-')}" for name in _OF_REQUEST if getattr(arguments, name) is not None]
+    beside += ["--image"] * bool(arguments.images)
+    if beside:
+        raise InvalidRequest(f"{', '.join(beside)}: --request has the whole request; put it into the file.")
+    encoded = _read_stdin() if arguments.request == "-" else _read_file(Path(arguments.request), "--request")
+    return GenerationRequest.from_json(encoded)
 
 
 async def _enqueue(arguments: argparse.Namespace, request: GenerationRequest) -> int:
@@ -95,21 +129,27 @@ async def _enqueue(arguments: argparse.Namespace, request: GenerationRequest) ->
 
 def _read_prompt(arguments: argparse.Namespace) -> str:
     if arguments.file is not None:
-        return _read_file(arguments.file)
+        return _read_file(arguments.file, "--file")
     if arguments.prompt not in (None, "-"):
         return str(arguments.prompt)
+    if arguments.prompt is None and sys.stdin is not None and sys.stdin.isatty():
+        raise InvalidRequest(_NO_PROMPT)
+    return _read_stdin()
+
+
+def _read_stdin() -> str:
     # Python has no stdin where it was closed.
-    if sys.stdin is None or (arguments.prompt is None and sys.stdin.isatty()):
-        raise InvalidRequest("There is no prompt: give it as an argument, with --file, or on stdin.")
+    if sys.stdin is None:
+        raise InvalidRequest(_NO_PROMPT)
     return _read(sys.stdin.buffer)
 
 
-def _read_file(path: Path) -> str:
+def _read_file(path: Path, option: str) -> str:
     try:
         with path.open("rb") as file:
             return _read(file)
     except OSError as error:
-        raise InvalidRequest(f"--file: '{path}' cannot be read: {error.strerror}.") from None
+        raise InvalidRequest(f"{option}: '{path}' cannot be read: {error.strerror}.") from None
 
 
 def _read(file: BinaryIO) -> str:

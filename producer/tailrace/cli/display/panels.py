@@ -1,67 +1,83 @@
 """`LivePanels`: several answers side by side on a terminal, the last lines of each."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from tailrace import Job, Settings
+from tailrace import GenerationRequest, Job, Settings, TailraceError
 from tailrace.cli.display.ending import STYLES, judged
 from tailrace.cli.display.plain import remark
 from tailrace.cli.display.progress import Progress
-from tailrace.cli.tty.control_characters import visible
+from tailrace.cli.display.transcript import Transcript
+from tailrace.cli.tty.control_characters import visible, visible_line
 from tailrace.cli.tty.screen import Screen, unbroken
-from tailrace.events import Cancelled, Completed, Delta, Ending, Event, Failed, Reasoning, Refusal, Started
+from tailrace.events import Delta, Ending, Event, Reasoning, Refusal, Started
 
 _MIN_WIDTH: Final = 36
 _MIN_HEIGHT: Final = 4
 _FRAME: Final = 4
 """Columns: what a panel takes off the width of its text. Its frame takes two lines."""
 _CORNERS: Final = 6
-"""Columns: what it takes off the width of its status."""
+"""Columns: what it takes off the width of its title and its status."""
 _KEPT: Final = 8_192
 """Characters at the end of a text: more than a panel can show."""
+_PROMPT_LENGTH: Final = 60
+"""Characters of the prompt in a title: enough to tell jobs apart."""
 _TEXTS: Final[dict[type[Event], str]] = {Delta: "", Reasoning: "dim italic", Refusal: "red"}
 
 
-class _Lane:
-    """One job."""
+class _Answer:
+    """The answer of one job: its last lines for the panel, and all of it for the end."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
         self.progress = Progress()
         self.ending: Ending | None = None
+        self._title = Text(name, style="bold")
         self._text = ""
         self._style = ""
+        self._begin()
+
+    def describe(self, request: GenerationRequest) -> None:
+        """Add the model and the beginning of the prompt to the title."""
+        self.progress.max_output_tokens = request.max_output_tokens
+        self._title.append(f" {visible_line(request.model)}", style="not bold")
+        if prompt := visible_line(_prompt(request)):
+            self._title.append(f": {prompt}", style="not bold dim")
 
     def add(self, event: Event) -> None:
-        """Adds an event."""
+        """Add an event."""
         self.progress.add(event)
-        match event:
-            case Delta() | Reasoning() | Refusal():
-                style = _TEXTS[type(event)]
-                before = self._text if style == self._style else ""
-                self._text = (before + visible(event.text))[-_KEPT:]
-                self._style = style
-            case Started() if not event.continues:
-                self._text = ""
-            case Completed() | Failed() | Cancelled():
-                self.ending = event
-            case _:
-                pass
+        if isinstance(event, Started) and not event.continues:
+            self._text = ""
+            # What was said before is void.
+            self._begin()
+        if isinstance(event, Delta | Reasoning | Refusal):
+            style = _TEXTS[type(event)]
+            before = self._text if style == self._style else ""
+            self._text = (before + visible(event.text))[-_KEPT:]
+            self._style = style
+        if isinstance(event, Ending):
+            self.ending = event
+        else:
+            self._transcript.add(event)
 
     def panel(self, console: Console, *, width: int, height: int) -> Panel:
-        """The last lines, and how far it is."""
+        """Return the last lines, and how far the answer is."""
         text = Text(self._text.rstrip("\n"), style=self._style)
         lines = text.wrap(console, max(1, width - _FRAME))[2 - height :]
+        title = self._title.copy()
+        title.truncate(max(1, width - _CORNERS), overflow="ellipsis")
         status = Text(self.ending.type) if self.ending else self.progress.line(max(1, width - _CORNERS))
         return Panel(
             Text("\n").join(lines),
-            title=Text(self.name, style="bold"),
+            title=title,
             title_align="left",
             subtitle=status,
             subtitle_align="left",
@@ -69,58 +85,98 @@ class _Lane:
             height=height,
         )
 
+    def whole(self, settings: Settings) -> Iterable[RenderableType]:
+        """Return the title, all that was said, and the ending if it has come."""
+        self._transcript.end()
+        yield Rule(self._title, align="left", style=STYLES[self.ending.type] if self.ending else "blue")
+        yield from self._printed
+        if self.ending:
+            yield judged(self.ending, settings)
+        yield Text()
+
+    def remark(self, event: Event) -> Text | None:
+        """Return what an event says beside the answer, after the job's name."""
+        line = remark(event)
+        return Text(f"{self._title.plain.split()[0]} {visible(line)}", style="yellow") if line else None
+
+    def _begin(self) -> None:
+        self._printed: list[RenderableType] = []
+        self._transcript = Transcript(self._printed.append)
+
 
 class LivePanels:
-    """A `Display` of several jobs."""
+    """A `Display` of several jobs: panels while they grow, and each answer whole above them once it has ended."""
 
     def __init__(self, names: Mapping[str, str], jobs: Sequence[Job], *, console: Console | None = None) -> None:
         """Takes the names by the jobs' ids."""
         self._jobs = jobs
         self._settings = Settings.read()
-        self._screen = Screen(self, console=console, transient=False)
-        self._lanes = {job.id: _Lane(names[job.id]) for job in jobs}
+        self._screen = Screen(self, console=console, transient=True)
+        self._answers = {job.id: _Answer(names[job.id]) for job in jobs}
         self._question: str | None = None
 
     def show(self, job: Job, event: Event) -> None:
-        """Shows the next event of a job in its panel, and remarks above all panels."""
-        lane = self._lanes[job.id]
-        lane.add(event)
-        if isinstance(event, Ending):
-            self._screen.print(Text.assemble((f"{lane.name} ", "bold"), judged(event, self._settings)))
-        elif line := remark(event):
-            self._screen.print(Text(f"{lane.name} {visible(line)}", style="yellow"))
+        """Show the next event of a job in its panel, and remarks and whole answers above all panels."""
+        answer = self._answers[job.id]
+        answer.add(event)
+        if answer.ending:
+            self._screen.print(*answer.whole(self._settings))
+        elif line := answer.remark(event):
+            self._screen.print(line)
 
     def say(self, line: str) -> None:
-        """Prints a line above the panels."""
+        """Print a line above the panels."""
         self._screen.print(unbroken(line))
 
     def ask(self, question: str | None) -> None:
-        """Shows a question below the panels."""
+        """Show a question below the panels."""
         self._question = question
 
     async def draw(self) -> None:
-        """Draws until it is cancelled."""
-        await asyncio.gather(*(self._lanes[job.id].progress.read_limit(job) for job in self._jobs))
-        await self._screen.draw()
+        """Draw until it is cancelled, and then print the answers that have not ended."""
+        await asyncio.gather(*map(self._describe, self._jobs))
+        try:
+            await self._screen.draw()
+        finally:
+            for answer in self._answers.values():
+                if not answer.ending:
+                    self._screen.print(*answer.whole(self._settings))
+
+    async def _describe(self, job: Job) -> None:
+        # Whatever is wrong, the tail tells it.
+        with suppress(TailraceError):
+            self._answers[job.id].describe(await job.request())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As many panels as have room, those that still grow before the others, and what else is to be said."""
-        columns = max(1, min(len(self._lanes), options.max_width // _MIN_WIDTH))
+        columns = max(1, min(len(self._answers), options.max_width // _MIN_WIDTH))
         room = max(_MIN_HEIGHT, options.size.height - 2)
-        rows = min(-(-len(self._lanes) // columns), room // _MIN_HEIGHT)
-        lanes = list(self._lanes.values())
-        if len(lanes) > rows * columns:
-            lanes.sort(key=lambda lane: lane.ending is not None)
+        rows = min(-(-len(self._answers) // columns), room // _MIN_HEIGHT)
+        answers = list(self._answers.values())
+        if len(answers) > rows * columns:
+            answers.sort(key=lambda answer: answer.ending is not None)
         grid = Table.grid(expand=True)
         for _ in range(columns):
             grid.add_column(ratio=1)
         panels = [
-            lane.panel(console, width=options.max_width // columns, height=room // rows)
-            for lane in lanes[: rows * columns]
+            answer.panel(console, width=options.max_width // columns, height=room // rows)
+            for answer in answers[: rows * columns]
         ]
         for first in range(0, len(panels), columns):
             grid.add_row(*panels[first : first + columns])
         yield grid
-        hidden = len(lanes) - len(panels)
+        hidden = len(answers) - len(panels)
         if self._question or hidden:
             yield Text(self._question or f"and {hidden:,} more", style="bold yellow", no_wrap=True, overflow="ellipsis")
+
+
+def _prompt(request: GenerationRequest) -> str:
+    """The beginning of the last thing that a user has said."""
+    for message in reversed(request.messages):
+        if message["role"] == "user":
+            content = message["content"]
+            texts = (
+                [content] if isinstance(content, str) else [each["text"] for each in content if each["type"] == "text"]
+            )
+            return " ".join(texts)[:_PROMPT_LENGTH]
+    return ""

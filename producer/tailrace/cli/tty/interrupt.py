@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal, which may mean two things."""
+"""Ctrl-C at a terminal that is being written to: it asks what to do."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from typing import Final
 
 from tailrace.cli.tty.suspend import held
 
+READ_ON: Final = "r"
 LEAVE: Final = "l"
 CANCEL: Final = "c"
 _CTRL_C: Final = "\x03"
@@ -26,21 +27,37 @@ def can_ask() -> bool:
     )
 
 
-async def choice(ask: Callable[[], None]) -> str:
-    """Waits for Ctrl-C, asks, and gives the key that was pressed: `LEAVE` or `CANCEL`. A second Ctrl-C is `LEAVE`."""
+async def choice(what: str, ask: Callable[[str | None], None]) -> str:
+    """Wait for Ctrl-C, then ask whether to read on, to leave, or to cancel.
+
+    Reading on is the default: only the key `l`, or Ctrl-C once more, leaves, and only the key `c` cancels. A key that
+    sends several characters, such as an arrow, or a text that is pasted, is none of the two.
+
+    Args:
+        what: What would be cancelled, such as "the job".
+        ask: Shows a question; with `None` it shows none any more.
+
+    Returns:
+        `LEAVE` or `CANCEL`.
+    """
+    question = f"({READ_ON})ead on, ({LEAVE})eave or ({CANCEL})ancel {what}? [{READ_ON}]"
     pressed = asyncio.Queue[str]()
     with _interrupts(pressed), _keys(pressed):
-        while await pressed.get() != _CTRL_C:
-            pass
-        ask()
-        while (key := (await pressed.get()).lower()) not in {LEAVE, CANCEL, _CTRL_C}:
-            pass
-    return CANCEL if key == CANCEL else LEAVE
+        while True:
+            while await pressed.get() != _CTRL_C:
+                pass
+            ask(question)
+            key = (await pressed.get()).strip().lower()
+            ask(None)
+            if key == CANCEL:
+                return CANCEL
+            if key in {LEAVE, _CTRL_C}:
+                return LEAVE
 
 
 @contextmanager
 def _interrupts(pressed: asyncio.Queue[str]) -> Generator[None]:
-    """Takes Ctrl-C for a key."""
+    """Put Ctrl-C among the keys."""
     loop = asyncio.get_running_loop()
 
     def take(_: int, __: FrameType | None) -> None:
@@ -55,7 +72,7 @@ def _interrupts(pressed: asyncio.Queue[str]) -> Generator[None]:
 
 @contextmanager
 def _keys(pressed: asyncio.Queue[str]) -> Generator[None]:
-    """Takes keys from the terminal one by one, without waiting for Return, and without an echo amid what is shown."""
+    """Read keys from the terminal without waiting for Return, and without an echo amid what is shown."""
     import termios  # noqa: PLC0415  # Not on Windows.
     import tty  # noqa: PLC0415
 
@@ -67,8 +84,7 @@ def _keys(pressed: asyncio.Queue[str]) -> Generator[None]:
         if not keys:
             # A terminal that has gone is readable for ever.
             loop.remove_reader(terminal)
-        for key in keys:
-            pressed.put_nowait(key)
+        pressed.put_nowait(keys)
 
     before = termios.tcgetattr(terminal)
     with held(
