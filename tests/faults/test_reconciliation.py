@@ -7,8 +7,10 @@ import pytest
 
 from tailrace import Event, GenerationRequest, Job, JobState, Tailrace
 from tailrace.broker.client import Broker, open_redis, script
+from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Gap, Queued, encode
 from tailrace.protocol.attempts import _CANCEL
+from tailrace.protocol.keys import EntryId, arq_retry
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.own_server import broker_url
@@ -59,6 +61,31 @@ async def test_nothing_is_sent_before_a_reconciliation_that_was_refused_has_come
     answer = await job.answer()
     assert answer.text == "one two three"
     assert [event.id.seq async for event in job.tail()] == list(range(1, answer.cursor.seq + 1))
+
+
+async def test_an_attempt_that_went_on_in_another_one_is_put_back_after_a_reconnect_that_lost_nothing(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
+) -> None:
+    job = await tailrace.enqueue(request_)
+    async with open_generations() as generations:
+        await broker.call("SET", arq_retry(job.id), 1, "PX", 60_000)
+        running = asyncio.create_task(generations.run(job.id, 1))
+        puppet.say("one ")
+        await said(job, "one ")
+        puppet.put(ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
+        puppet.say("two ")
+        await said(job, "two ")
+        await broker.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        puppet.say("three ")
+        begun = (await said(job, "three "))[:2]
+        await lose_after(broker, generations.keys.events(job.id), begun)
+        puppet.say("four")
+        puppet.finish()
+        await running
+        entries = await broker.call("XRANGE", generations.keys.events(job.id), "-", "+")
+    assert [EntryId.decode(id_).seq for id_, _ in entries] == list(range(1, len(entries) + 1))
+    assert [fields[b"text"] for _, fields in entries if fields[b"type"] == b"delta"][:2] == [b"one ", b"two "]
+    assert (await job.answer()).text == "two three four"
 
 
 async def test_a_stream_that_is_none_any_more_holds_up_nobody_else(

@@ -270,6 +270,12 @@ class StreamWriter:
             self.lose(StreamDeleted(f"The stream of job {self.job_id!r} is gone."))
             return []
         if last.attempt > self.attempt:
+            if self.closed and self.ended is None and not self._waiting:
+                # Its worker has gone on in the later attempt. Redis may still lose both, and then needs both.
+                landed = list(self.unsettled)
+                for entry in landed:
+                    self.land(entry)
+                return landed
             self.lose(Fenced(f"Attempt {last.attempt} of job {self.job_id!r} has begun."))
             return []
         if token not in {None, self.token}:
