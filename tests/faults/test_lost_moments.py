@@ -8,6 +8,7 @@ import pytest
 
 from tailrace import Event, Job
 from tailrace.broker.client import Broker
+from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Started
 from tailrace_worker.generation import Generations
 from tests.support.eventually import eventually
@@ -25,11 +26,16 @@ def working(
     own: OwnServer, name: str, *, puppet: Puppet | None = None, **changed: object
 ) -> AbstractAsyncContextManager[Generations]:
     """A worker with short leases."""
-    return own.worker(name, puppet=puppet, lease_seconds=LEASE_SECONDS, **changed)
+    return own.worker(name, puppet=puppet, **{"lease_seconds": LEASE_SECONDS, **changed})
 
 
 async def exists(broker: Broker, key: str, member: str) -> bool:
     return await broker.call("ZSCORE", key, member) is not None
+
+
+async def is_released(broker: Broker) -> bool:
+    """Whether the queue's side has nothing of any job."""
+    return not await broker.call("KEYS", "arq:*")
 
 
 async def read(job: Job, seen: list[Event]) -> None:
@@ -81,12 +87,12 @@ async def test_a_job_that_redis_has_lost_whole_comes_back_under_the_same_ids(own
         own.puppet.say("two")
         own.puppet.finish()
         events = await reader
+        await eventually(lambda: is_released(own.broker))
     assert [str(event.id) for event in events] == ["0-1", "1-2", "1-3", "1-4", "1-5"]
     assert await events_of(job) == events
     assert await own.broker.call("HGETALL", holder.keys.record(job.id)) == record
     assert (await job.answer()).text == "one two"
     assert len(own.puppet.requests) == 1
-    assert await own.broker.call("KEYS", "arq:*") == []
 
 
 async def test_an_ending_that_redis_has_lost_together_with_the_whole_job_is_announced_again(own: OwnServer) -> None:
@@ -96,17 +102,31 @@ async def test_an_ending_that_redis_has_lost_together_with_the_whole_job_is_anno
         own.puppet.say("all")
         own.puppet.finish()
         events = await events_of(job)
-
-        async def is_released() -> bool:
-            return not await own.broker.call("KEYS", "arq:*")
-
-        await eventually(is_released)
+        await eventually(lambda: is_released(own.broker))
         await before.come_back()
         async with asyncio.timeout(10), aclosing(own.tailrace.endings("readers")) as endings:
             ended = await anext(endings)
         assert (ended.job_id, ended.ending, ended.is_readable) == (job.id, "completed", True)
         assert await events_of(job) == events
         assert await own.broker.call("TTL", holder.keys.record(job.id)) <= holder.settings.keep_seconds
+
+
+async def test_an_answer_that_breaks_off_before_its_lost_claim_is_back_begins_again(own: OwnServer) -> None:
+    # Leases are renewed, and claims asserted, in the third second.
+    async with working(own, "holder", lease_seconds=8):
+        before = await own.moment()
+        job = await own.enqueue()
+        own.puppet.say("one ")
+        await said(job, "one ")
+        reader = asyncio.create_task(events_of(job))
+        await before.come_back()
+        own.puppet.put(ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
+        own.puppet.say("other")
+        own.puppet.finish()
+        events = await asyncio.wait_for(reader, 20)
+    assert [event.type for event in events] == ["queued", "started", "delta", "started", "delta", "completed"]
+    assert (await job.answer()).text == "other"
+    assert len(own.puppet.requests) == 2
 
 
 async def test_a_job_that_was_deleted_does_not_come_back_with_a_restart(own: OwnServer) -> None:

@@ -109,7 +109,8 @@ class Generations:
 
         Raises:
             arq.Retry: The attempt was not above the last one's, and the counter is mended; or Redis failed before the
-                attempt began, or after its ending: whoever comes next begins, or announces the ending.
+                attempt began, or after its ending: whoever comes next begins, or announces the ending. Or Redis has
+                lost an earlier attempt that the publisher still holds.
         """
         try:
             await self._attempt(job_id, attempt, claim, carried)
@@ -139,7 +140,10 @@ class Generations:
                 await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
             case Behind() as behind:
                 await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "EX", _TRIES_SECONDS)
-                raise Retry(defer=0)
+                raise Retry(defer=0 if course is None else self.settings.lease_seconds)
+            case Gone() if course is not None:
+                # It was there a moment ago. What a restart or a failover of Redis has lost is back within a lease.
+                raise Retry(defer=self.settings.lease_seconds)
             case Gone():
                 _logger.info("job %s was deleted, or has expired, before it was run", job_id)
             case None:

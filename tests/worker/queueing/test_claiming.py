@@ -70,7 +70,7 @@ class Side:
         return [*renewed.taken, *renewed.missing]
 
     async def release(self, claim: Claim, what: str, delay_seconds: float = 0) -> bool:
-        command = release_command(self.keys, claim, what, delay_seconds=delay_seconds)  # type: ignore[arg-type]
+        command = release_command(self.keys, claim, what, life_seconds=60, delay_seconds=delay_seconds)  # type: ignore[arg-type]
         return bool(await self.broker.call(*command))
 
     async def expire(self, claim: Claim) -> None:
@@ -172,6 +172,36 @@ async def test_only_the_holder_of_the_token_renews_and_releases(
     assert await side.release(successor, "finish")
     assert await side.running() == {}
     assert await side.broker.call("EXISTS", arq_job(job.id), arq_in_progress(job.id), arq_retry(job.id)) == 0
+
+
+@pytest.mark.parametrize("what", ["retry", "hand_back"])
+async def test_a_job_whose_claim_redis_has_lost_is_released_with_all_that_belongs_to_it(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest, what: str
+) -> None:
+    (job,) = await enqueue(tailrace, request_, 1)
+    (claim,) = await side.claim()
+    claim.attempt = 7
+    await side.broker.call("DEL", arq_job(job.id), arq_in_progress(job.id), side.keys.running("default"))
+    # In the history in which it was claimed it must have been deleted.
+    assert not await side.release(claim, what)
+    claim.history = "the one before"
+    assert await side.release(claim, what)
+    (again,) = await side.claim()
+    assert (again.job_id, again.body, again.attempt) == (job.id, claim.body, 8)
+
+
+async def test_a_job_that_is_over_leaves_the_queue_in_which_a_restart_has_put_it_again(
+    tailrace: Tailrace, side: Side, request_: GenerationRequest
+) -> None:
+    (job,) = await enqueue(tailrace, request_, 1)
+    (claim,) = await side.claim()
+    await side.broker.transaction(
+        ("DEL", arq_in_progress(job.id), side.keys.running("default")), ("ZADD", side.keys.queue("default"), 1, job.id)
+    )
+    claim.history = "the one before"
+    assert await side.release(claim, "finish")
+    assert await side.waiting() == []
+    assert await side.broker.call("EXISTS", arq_job(job.id), arq_retry(job.id)) == 0
 
 
 async def test_a_renewal_that_comes_after_the_release_brings_nothing_back(

@@ -293,7 +293,9 @@ class StreamWorker(Worker):
         claim.is_over = True
         # Without a release the job waits until its lease has run out: its holder can wait as long for Redis.
         limit_seconds = 0 if self._draining.is_set() else self._settings.lease_seconds
-        command = release_command(self._keys, claim, what, delay_seconds=delay_seconds)
+        command = release_command(
+            self._keys, claim, what, life_seconds=self._settings.running_seconds, delay_seconds=delay_seconds
+        )
         with suppress(InfrastructureError):
             await patiently(lambda: self._broker.call(*command), limit_seconds=limit_seconds)
 

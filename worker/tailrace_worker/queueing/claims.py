@@ -214,8 +214,14 @@ def next_attempt_command(claim: Claim) -> Command:
     return script(_NEXT_ATTEMPT, (arq_in_progress(claim.job_id), arq_retry(claim.job_id)), claim.token)
 
 
-def release_command(keys: Keys, claim: Claim, what: Release, *, delay_seconds: float = 0) -> Command:
-    """Ends a claim, if it is still ours: the job is over, is due again after a delay, or is handed back."""
+def release_command(
+    keys: Keys, claim: Claim, what: Release, *, life_seconds: float, delay_seconds: float = 0
+) -> Command:
+    """Ends a claim, if it is still ours: the job is over, is due again after a delay, or is handed back.
+
+    A claim that Redis has lost is still ours unless another worker has the job; what of the job was lost with it is put
+    back. `life_seconds` is for how long a body lives that is put back.
+    """
     job_id, queue = claim.job_id, claim.queue
     return script(
         _RELEASE,
@@ -224,6 +230,7 @@ def release_command(keys: Keys, claim: Claim, what: Release, *, delay_seconds: f
             *(arq_in_progress(job_id), arq_job(job_id), arq_retry(job_id), arq_result(job_id)),
         ),
         *(job_id, claim.token, what, ms(delay_seconds)),
+        *(claim.history, claim.attempt, claim.body, ms(life_seconds)),
     )
 
 
@@ -395,19 +402,33 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('INCR', KEYS[2])
 """
 
-# KEYS: queue, running, bell, mark, body, tries, result. ARGV: job, token, what, delay in ms.
+# KEYS: queue, running, bell, mark, body, tries, result. ARGV: job, token, what, delay in ms, history, attempt, body,
+# life of the body in ms.
 _RELEASE = (
     RING
+    + HISTORY
     + """
-if redis.call('GET', KEYS[4]) ~= ARGV[2] then return 0 end
+local what, holder = ARGV[3], redis.call('GET', KEYS[4])
+if holder ~= ARGV[2] then
+  -- In the same history the job was deleted.
+  if holder or history() == ARGV[5] then return 0 end
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  if what ~= 'finish' then
+    -- What is enqueued in this history need not wait until others have asserted their claims.
+    what = 'retry'
+    if ARGV[7] ~= '' then redis.call('SET', KEYS[5], ARGV[7], 'NX', 'PX', ARGV[8]) end
+    local tries = tonumber(redis.call('GET', KEYS[6]) or 0) or 0
+    if tries < tonumber(ARGV[6]) then redis.call('SET', KEYS[6], ARGV[6], 'PX', ARGV[8]) end
+  end
+end
 redis.call('DEL', KEYS[4])
-if ARGV[3] == 'hand_back' then
+if what == 'hand_back' then
   redis.call('ZADD', KEYS[2], 0, ARGV[1])
   ring(KEYS[3])
   return 1
 end
 redis.call('ZREM', KEYS[2], ARGV[1])
-if ARGV[3] == 'retry' then
+if what == 'retry' then
   redis.call('ZADD', KEYS[1], now + ARGV[4], ARGV[1])
   if ARGV[4] == '0' then ring(KEYS[3]) end
 else
