@@ -10,16 +10,20 @@ from ssl import SSLError
 from typing import Final, cast
 
 import pytest
+from arq import Retry
 from redis import exceptions
 from redis.asyncio.connection import DefaultParser
 
-from tailrace import BrokerUnavailable, GenerationRequest, Tailrace
+from tailrace import BrokerUnavailable, GenerationRequest, Settings, Tailrace
+from tailrace.broker import outage
 from tailrace.broker.client import Broker, open_redis, our_errors, refused
 from tailrace.broker.connection import NotNow
 from tailrace.broker.outage import Dependent
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import InfrastructureError
 from tailrace.events import Completed
+from tailrace.protocol.keys import Keys
+from tailrace.tailing.orphans import Abandoned
 from tailrace_worker import log_summary
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import claim_command, new_token
@@ -31,6 +35,34 @@ from tests.worker.conftest import OpenGenerations, Puppet, open_generations, pup
 __all__ = ["broker_url", "open_generations", "puppet", "request_"]  # fixtures
 
 
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each dependent of Redis has failed. None of those that failed is forgotten before it works again."""
+    counts = Counter[str]()
+    fails = Dependent.fails
+
+    def counted(dependent: Dependent, error: Exception) -> None:
+        counts[dependent.what] += 1
+        fails(dependent, error)
+
+    monkeypatch.setattr(Dependent, "fails", counted)
+    monkeypatch.setattr(outage, "_FORGOTTEN_SECONDS", 3_600.0)
+    return counts
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was told of an outage, or in its place."""
+    # A server that has begun to load its data has another cause, which is told as well.
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    return [line for line in told if "loading" not in line]
+
+
+def assert_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    first, last = warnings(caplog)
+    assert "cannot be reached" in first
+    assert "does all again" in last
+
+
 async def test_a_redis_that_goes_away_is_told_of_once_when_it_goes_and_once_when_it_is_back(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
@@ -38,34 +70,73 @@ async def test_a_redis_that_goes_away_is_told_of_once_when_it_goes_and_once_when
     puppet: Puppet,
     own_broker: EmbeddedBroker,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    failures: Counter[str],
 ) -> None:
-    failures = Counter[str]()
-    fails = Dependent.fails
-
-    def counted(dependent: Dependent, error: Exception) -> None:
-        failures[dependent.what] += 1
-        fails(dependent, error)
-
-    monkeypatch.setattr(Dependent, "fails", counted)
-    async with open_generations(lease_seconds=5) as generations, running_worker(generations):
-        job = await tailrace.enqueue(request_)
-        reader = asyncio.create_task(events_of(job))
+    all_dependents = {
+        "answers are held up",
+        "leases are not renewed",
+        "new events are looked for once a second only",
+        "no jobs can be claimed",
+        "nobody hears of requests to cancel",
+    }
+    async with open_generations(lease_seconds=3) as generations, running_worker(generations):
+        reader = asyncio.create_task(events_of(await tailrace.enqueue(request_)))
         await puppet.called.wait()
         await asyncio.to_thread(own_broker.stop)
         puppet.say("meanwhile")
-        # Those who append, claim, renew leases, poll for cancels and listen for readers: three of them at least.
-        await eventually(lambda: len(failures) >= 3 and failures.total() >= 8)
+        await eventually(lambda: failures.keys() == all_dependents and min(failures.values()) >= 2)
         await asyncio.to_thread(own_broker.start)
+        await eventually(lambda: "does all again" in caplog.text)
         puppet.finish()
         assert isinstance((await reader)[-1], Completed)
+    assert_told_once(caplog)
+
+
+async def test_jobs_that_cannot_begin_while_redis_is_away_are_no_lines_of_their_own(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    own_broker: EmbeddedBroker,
+    caplog: pytest.LogCaptureFixture,
+    failures: Counter[str],
+) -> None:
+    jobs = await tailrace.enqueue_many([request_] * 3)
+    async with open_generations() as generations:
+        await asyncio.to_thread(own_broker.stop)
+        for job in jobs:
+            with pytest.raises(Retry):
+                await generations.run(job.id, 1)
+        await asyncio.to_thread(own_broker.start)
+        puppet.finish()
+        await generations.run((await tailrace.enqueue(request_)).id, 1)
         await eventually(lambda: "does all again" in caplog.text)
-    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    # A server that has begun to load its data has another cause, which is told as well.
-    first, *others = [warning for warning in warnings if "loading" not in warning]
-    assert "cannot be reached" in first
-    assert len(others) == 1, warnings
-    assert "does all again" in others[0]
+    assert failures["jobs wait"] == 3
+    assert_told_once(caplog)
+
+
+async def test_silent_jobs_that_nobody_can_look_after_are_no_lines_of_their_own(
+    tailrace: Tailrace,
+    settings: Settings,
+    request_: GenerationRequest,
+    own_broker: EmbeddedBroker,
+    caplog: pytest.LogCaptureFixture,
+    failures: Counter[str],
+) -> None:
+    job = await tailrace.enqueue(request_)
+    broker = Broker(open_redis(settings.redis_url))
+    abandoned = Abandoned(broker, Keys(settings.prefix), keep_seconds=60)
+    looking = asyncio.create_task(abandoned.run())
+    await asyncio.to_thread(own_broker.stop)
+    for count in range(1, 4):
+        abandoned.suspect(job.id)
+        await eventually(lambda count=count: failures.total() == count)  # type: ignore[misc]
+    await asyncio.to_thread(own_broker.start)
+    abandoned.suspect(job.id)
+    await eventually(lambda: "does all again" in caplog.text)
+    looking.cancel()
+    await broker.aclose()
+    assert_told_once(caplog)
 
 
 def test_a_long_outage_is_told_of_every_thirty_seconds(
@@ -79,6 +150,7 @@ def test_a_long_outage_is_told_of_every_thirty_seconds(
         other.fails(OSError("away too"))
         now += 1
     one.works()
+    assert "does all again" not in caplog.text
     one.works()
     other.works()
     assert [record.getMessage() for record in caplog.records] == [
@@ -106,6 +178,16 @@ def raised(error: Exception) -> Exception:
 
 
 LOST: Final = exceptions.ConnectionError("Connection closed by server.")
+
+
+def met_by_redis_py(error: OSError) -> Exception:
+    """It raises an error of its own while it handles one of the system."""
+    own = exceptions.ConnectionError("no connection")
+    own.__context__ = error
+    return own
+
+
+NO_HOST: Final = gaierror(-2, "Name or service not known")
 NO_TLS: Final = SSLError()
 NO_TLS.reason = "WRONG_VERSION_NUMBER"
 CAUSES: Final[Mapping[str, Sequence[Exception]]] = {
@@ -134,32 +216,66 @@ CAUSES: Final[Mapping[str, Sequence[Exception]]] = {
         refusal("EXECABORT Transaction discarded because of: OOM command not allowed"),
     ),
     "no disk": (refusal("MISCONF Redis is configured to save RDB snapshots"), refusal("MISCONF Errors writing")),
-    "no such host": (raised(gaierror(-2, "Name or service not known")),),
-    "no TLS": (raised(NO_TLS),),
+    "no such host": (raised(NO_HOST), raised(met_by_redis_py(NO_HOST))),
+    "no TLS": (raised(NO_TLS), raised(met_by_redis_py(NO_TLS))),
     "no Redis": (raised(exceptions.InvalidResponse("Protocol Error: HTTP")),),
 }
 
 
-def test_a_cause_that_has_changed_is_told_at_once_and_each_only_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1_000.0
-    monkeypatch.setattr("tailrace.broker.outage.time.monotonic", lambda: now)
+def test_a_cause_that_has_changed_is_told_at_once_and_each_only_once(caplog: pytest.LogCaptureFixture) -> None:
     one, other = Dependent("one waits"), Dependent("the other waits")
-    for outage in range(2):
+    for _ in range(2):
+        caplog.clear()
         for _ in range(2):
             for errors in CAUSES.values():
                 for error in errors:
                     one.fails(error)
                     other.fails(error)
-                    now += 0.1
         one.works()
         other.works()
-        told = [record.getMessage() for record in caplog.records]
+        *told, last = [record.getMessage() for record in caplog.records]
+        firsts = [str(errors[0]) for errors in CAUSES.values()]
+        assert told == [f"one waits: {firsts[0]}", *(f"one waits, for 0 s now: {first}" for first in firsts[1:])]
+        assert "does all again" in last
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_cause_is_the_same_however_it_was_met(cause: str, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = Dependent("one waits"), Dependent("the other waits")
+    for error in CAUSES[cause]:
         caplog.clear()
-        assert len(told) == len(CAUSES) + 1, f"outage {outage}: {told}"
-        assert told[1] == "one waits, for 1 s now: Redis takes no commands now: Redis is loading the dataset in memory"
-        assert "does all again" in told[-1]
+        one.fails(refusal("ANOTHER cause"))
+        one.fails(error)
+        for same in CAUSES[cause]:
+            other.fails(same)
+        assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+            "one waits",
+            "one waits, for 0 s now",
+        ]
+        one.works()
+        other.works()
+
+
+async def test_each_state_in_which_redis_takes_no_commands_is_told(
+    own_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis = open_redis(own_broker.url)
+    broker = Broker(redis)
+    await broker.call("CONFIG", "SET", "replica-serve-stale-data", "no")
+    await broker.call("REPLICAOF", "127.0.0.1", 1)
+    asking = Dependent("somebody waits")
+    asking.fails(BrokerUnavailable("away"))
+    for command in (("GET", "any"), ("SET", "any", "1"), ("GET", "any"), ("SET", "any", "1")):
+        async with Wire(redis) as wire:
+            await wire.connect()
+            with pytest.raises(BrokerUnavailable) as caught:
+                await wire.exchange(packed(*command), 1)
+        asking.fails(caught.value)
+    await broker.aclose()
+    _, *told = [record.getMessage() for record in caplog.records if record.name == "tailrace.broker.outage"]
+    assert len(told) == 2
+    assert "MASTER" in told[0]
+    assert "read only replica" in told[1]
 
 
 async def test_a_right_that_is_missing_when_redis_is_back_is_told_at_once(
@@ -190,6 +306,20 @@ def test_what_is_gone_while_it_failed_holds_no_outage_open(caplog: pytest.LogCap
     assert "does all again" in caplog.text
 
 
+@pytest.mark.parametrize(("seconds", "ends"), [(4, False), (6, True)])
+def test_what_has_had_no_reason_to_try_again_holds_no_outage_open(
+    seconds: float, ends: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("tailrace.broker.outage.time.monotonic", lambda: now)
+    one, other = Dependent("one waits"), Dependent("the other waits")
+    one.fails(OSError("away"))
+    now += seconds
+    other.fails(OSError("away"))
+    other.works()
+    assert ("does all again" in caplog.text) is ends
+
+
 async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
@@ -208,6 +338,8 @@ async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
             generations.keys, ("default",), new_token("host:1"), places=7, lease_seconds=0.001, takes_over_until=0
         )
         await generations.broker.call(*claim)
+        jobs.append(await tailrace.enqueue(request_))
+        puppet.finish()
         async with running_worker(generations):
             for job in jobs:
                 assert isinstance((await events_of(job))[-1], Completed)
@@ -234,3 +366,40 @@ async def test_a_drain_is_told_of_once_with_the_number_of_jobs(
             worker.handle_sig_wait_for_completion(Signals.SIGTERM)
     told = [record.getMessage() for record in caplog.records if record.name == "tailrace_worker.queueing.claiming"]
     assert told == ["SIGTERM: claims nothing more; 3 jobs have 7 s to finish", "3 jobs are handed back"]
+
+
+async def test_jobs_that_were_deleted_while_they_run_are_told_of_by_their_number(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_summary, "_SECONDS", 2.0)
+    jobs = await tailrace.enqueue_many([request_] * 3)
+    async with open_generations() as generations, running_worker(generations):
+        await eventually(lambda: len(puppet.requests) == 3)
+        for job in jobs:
+            await job.delete()
+        for _ in jobs:
+            # The first of those that still run gets it.
+            puppet.closed.clear()
+            puppet.say("to nobody")
+            await puppet.closed.wait()
+        await eventually(lambda: "dropped" in caplog.text)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == ["3 jobs are dropped: others have them, or they were deleted"]
+
+
+async def test_a_burst_is_one_line_with_its_number(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_summary, "_SECONDS", 0.001)
+    counted = log_summary.Tally(logging.getLogger("tailrace_worker"), "%d of them")
+    for counts in ((2, 0, 3), (0,), (1,)):
+        for count in counts:
+            counted.add(count)
+        if any(counts):
+            await eventually(lambda counts=counts: f"{sum(counts)} of them" in caplog.text)  # type: ignore[misc]
+    assert [record.getMessage() for record in caplog.records] == ["5 of them", "1 of them"]

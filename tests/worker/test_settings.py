@@ -1,12 +1,14 @@
 """What a worker is not started with: the variable is named, with its rule and the value."""
 
 import json
+import logging
 import re
 
 import pytest
 
 from tailrace import InvalidSettings
 from tailrace.cli import main
+from tailrace_worker.processes.supervisor import Supervisor
 from tailrace_worker.settings import ProviderEntry, WorkerSettings
 
 NAME = "should match pattern"
@@ -211,6 +213,23 @@ def test_the_log_level_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TAILRACE_LOG_LEVEL", value)
     assert WorkerSettings.read().log_level == level
     assert WorkerSettings.read(log_level="error").log_level == "error"
+
+
+@pytest.mark.parametrize(
+    ("options", "level"), [((), "WARNING"), (("--log-level", "debug"), "DEBUG")], ids=["variable", "option"]
+)
+def test_a_worker_logs_at_the_level_that_it_is_told(
+    options: tuple[str, ...], level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end(self: Supervisor) -> int:
+        return 0
+
+    levels: list[str] = []
+    monkeypatch.setattr(Supervisor, "run", end)
+    monkeypatch.setattr(logging, "basicConfig", lambda **given: levels.append(given["level"]))
+    monkeypatch.setenv("TAILRACE_LOG_LEVEL", "warning")
+    assert main(["worker", "--processes", "2", *options]) == 0
+    assert levels == [level]
 
 
 def test_a_log_level_that_there_is_not_is_refused(
