@@ -10,10 +10,11 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import exceptions
 
 from tailrace import BrokerRefused, BrokerUnavailable, InvalidSettings
-from tailrace.broker.causes import without_password
-from tailrace.broker.client import Argument, Broker, open_redis
+from tailrace.broker.causes import greeting_hint, why_refused, without_password
+from tailrace.broker.client import Argument, Broker, open_redis, our_errors
 from tailrace_worker.processes.valkey import EmbeddedBroker
 
 CERTIFICATE: Final = Path(__file__).parents[2] / "support" / "localhost.pem"
@@ -58,9 +59,52 @@ def test_no_part_of_a_password_is_shown_whatever_is_in_it(before: str, after: st
         assert SECRET not in str(error)
 
 
-def test_a_url_whose_host_may_be_a_part_of_a_password_is_refused() -> None:
+@pytest.mark.parametrize("mark", ["/", "?", "#"])
+def test_a_url_whose_host_may_be_a_part_of_a_password_is_refused(mark: str) -> None:
     with pytest.raises(InvalidSettings, match="%2F"):
-        open_redis(f"redis://ann:a@{SECRET}/b@localhost")
+        open_redis(f"redis://ann:a@{SECRET}{mark}b@localhost")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://localhost/0?password=a@b", "redis://localhost/0?username=a@b", "unix:///run/redis@home.sock"]
+)
+def test_a_url_in_which_an_at_sign_is_in_its_place_is_taken(url: str) -> None:
+    open_redis(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("localhost:6379", "it has to begin with redis://, rediss:// or unix://"),
+        ("redis://localhost:port", "its host or port cannot be read"),
+        ("redis://localhost?no_such_option=1", "an option of it is unknown"),
+        ("redis://localhost?db=first", "an option of it is unknown, or has no value that it can have"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_told(url: str, why: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        open_redis(url)
+    assert why in str(caught.value)
+
+
+def test_a_reply_that_does_not_come_is_told() -> None:
+    with pytest.raises(BrokerUnavailable, match="cannot be reached: no reply in time"), our_errors():
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "hint"),
+    [
+        ("rediss://localhost", " cannot be reached: Timeout connecting to server", "does the server speak it?"),
+        ("redis://localhost", " cannot be reached: Connection reset by peer", "Does the server want TLS"),
+        ("redis://localhost", " cannot be reached: Connection closed by server", "Does the server want TLS"),
+        ("redis://localhost", " cannot be reached: Timeout connecting to server", ""),
+        ("rediss://localhost", " cannot be reached: Connection closed by server", ""),
+    ],
+)
+def test_a_first_connection_that_fails_gets_a_hint_at_tls_if_that_may_be_why(url: str, said: str, hint: str) -> None:
+    assert hint in greeting_hint(url, said)
+    assert bool(greeting_hint(url, said)) is bool(hint)
 
 
 async def greeting(url: str) -> str:
@@ -102,6 +146,7 @@ async def test_the_cause_is_told_if_there_is_no_connection() -> None:
         assert "TLS failed: " in await greeting(f"rediss://127.0.0.1:{port}")
     async with listening(b"-LOADING Redis is loading the dataset in memory\r\n") as port:
         said = await greeting(f"redis://127.0.0.1:{port}")
+        # To start another one would not help.
         assert said.endswith(f":{port} takes no commands now: Redis is loading the dataset in memory.")
 
 
@@ -153,6 +198,34 @@ async def test_a_missing_right_is_named_with_the_command_and_the_pattern_of_the_
         with pytest.raises(BrokerRefused) as caught:
             await asking
         assert f"(the user's ACL needs {rights})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "rights"),
+    [
+        (("SUBSCRIBE", "tailrace:{a}:bell", "other:{b}:bell"), "+subscribe &other:*:bell &tailrace:*:bell"),
+        (("PUBLISH", "tailrace:{a}:bell", "said"), "+publish &tailrace:*:bell"),
+        (("BLPOP", "tailrace:queue:a:bell", "tailrace:queue:b:bell", "1.5"), "+blpop ~tailrace:queue:a:bell ~tailrace"),
+        (("XGROUP", "CREATE", "tailrace:endings", "mine", "$"), "+xgroup ~tailrace:endings"),
+        (("XINFO", "GROUPS", "tailrace:endings"), "+xinfo ~tailrace:endings"),
+        (("XREADGROUP", "GROUP", "g", "c", "STREAMS", "tailrace:endings", ">"), "+xreadgroup ~tailrace:endings"),
+        (("XREAD", "STREAMS", "a:{x}:events", "b:{y}:events", "0-1", "0-2"), "+xread ~a:*:events ~b:*:events"),
+        (("DEL", "arq:job:a", "tailrace:worker:a"), "+del ~arq:job:* ~tailrace:worker:*"),
+        (("SET", "tailrace:throttle:openai:m", "1"), "+set ~tailrace:throttle:*"),
+        (("SET", b"tailrace:idempotency:acme:1f", "1"), "+set ~tailrace:idempotency:*"),
+        (("INFO", "server"), "+info"),
+        (("WAITAOF", 1, 0, 100), "+waitaof"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_the_rights_that_a_command_needs_are_told(command: tuple[Argument, ...], rights: str) -> None:
+    said = why_refused(exceptions.NoPermissionError("no"), command)
+    assert said.startswith(f"no (the user's ACL needs {rights}")
+    assert said.count("~") + said.count("&") == rights.count("~") + rights.count("&")
+
+
+def test_a_refusal_for_another_reason_names_no_rights() -> None:
+    assert why_refused(exceptions.ResponseError("MISCONF no disk"), ("SET", "a", 1)) == "MISCONF no disk"
 
 
 async def test_a_refused_transaction_quotes_no_prompt(own_broker: EmbeddedBroker) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Failed
+from tailrace.protocol.keys import arq_retry
 from tailrace_worker.attempt import calls
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
@@ -194,6 +195,55 @@ async def test_a_failure_is_logged_once_and_as_a_warning_if_an_operator_has_to_s
     await generations.run(job.id, 1)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told == [(level, f"job {job.id} failed: {code}, tenant acme, attempt 1, request id req_7")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"timeouts": {"total_seconds": 0.1}}, "total_timeout"),
+        ({"provider": "mine", "stop": ["END"]}, "invalid_request"),
+    ],
+)
+async def test_a_failure_that_is_not_the_providers_is_logged_once(
+    changed: dict[str, object],
+    code: str,
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tailrace_worker")
+    # It can do nothing with `stop`, which only its worker knows.
+    entry = {"kind": "openai-responses", "base_url": "http://localhost:1/v1"}
+    asked = GenerationRequest.model_validate({**request_.model_dump(), **changed})
+    async with open_generations(providers={"mine": entry}) as generations:
+        job = await tailrace.enqueue(asked, tenant="acme")
+        await generations.run(job.id, 1)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [("INFO", f"job {job.id} failed: {code}, tenant acme, attempt 1, request id -")]
+
+
+async def test_an_attempt_that_breaks_off_is_logged_once_if_another_follows(
+    tailrace: Tailrace,
+    generations: Generations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "tailrace_worker")
+    puppet.say("Hel")
+    code = FailureCode.PROVIDER_INTERRUPTED
+    puppet.put(ProviderError("Acme broke off after 'Hel'.", code=code, retryable=True, request_id="req_7"))
+    puppet.say("Hello")
+    puppet.finish()
+    job = await tailrace.enqueue(request_, tenant="acme")
+    # It has been claimed for its first attempt.
+    await generations.broker.call("SET", arq_retry(job.id), 1, "EX", 60)
+    await generations.run(job.id, 1)
+    assert (await job.answer()).text == "Hello"
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    ours = f"job {job.id} goes on in another attempt: {code}, tenant acme, attempt 1, request id req_7"
+    assert told == [("INFO", ours)]
 
 
 async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that_it_has(
