@@ -22,9 +22,10 @@ from tailrace.broker.outage import Dependent
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import InfrastructureError
 from tailrace.events import Completed
-from tailrace.protocol.keys import Keys
+from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.tailing.orphans import Abandoned
 from tailrace_worker import log_summary
+from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import claim_command, new_token
 from tests.support.eventually import eventually
@@ -136,6 +137,21 @@ async def test_silent_jobs_that_nobody_can_look_after_are_no_lines_of_their_own(
     await eventually(lambda: "does all again" in caplog.text)
     looking.cancel()
     await broker.aclose()
+    assert_told_once(caplog)
+
+
+async def test_a_poll_that_has_nothing_to_ask_any_more_holds_no_outage_open(
+    settings: Settings, own_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture, failures: Counter[str]
+) -> None:
+    redis = open_redis(settings.redis_url)
+    poll = CancelPoll(redis, Keys(settings.prefix), tick_seconds=0.01)
+    polling = asyncio.create_task(poll.run())
+    with poll.watch(new_job_id(), lambda _: None):
+        await asyncio.to_thread(own_broker.stop)
+        await eventually(lambda: failures.total() > 0)
+    await eventually(lambda: "does all again" in caplog.text)
+    polling.cancel()
+    await redis.aclose()
     assert_told_once(caplog)
 
 

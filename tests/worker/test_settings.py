@@ -224,9 +224,12 @@ def test_a_worker_logs_at_the_level_that_it_is_told(
     async def end(self: Supervisor) -> int:
         return 0
 
+    def configure(*, level: str, format: str) -> None:  # noqa: A002
+        levels.append(level)
+
     levels: list[str] = []
     monkeypatch.setattr(Supervisor, "run", end)
-    monkeypatch.setattr(logging, "basicConfig", lambda **given: levels.append(given["level"]))
+    monkeypatch.setattr(logging, "basicConfig", configure)
     monkeypatch.setenv("TAILRACE_LOG_LEVEL", "warning")
     assert main(["worker", "--processes", "2", *options]) == 0
     assert levels == [level]

@@ -216,7 +216,7 @@ async def test_a_missing_right_is_named_with_the_command_and_the_pattern_of_the_
         (("INFO", "server"), "+info"),
         (("WAITAOF", 1, 0, 100), "+waitaof"),
     ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+    ids=lambda value: value.partition(" ")[0] if isinstance(value, str) else "",
 )
 def test_the_rights_that_a_command_needs_are_told(command: tuple[Argument, ...], rights: str) -> None:
     said = why_refused(exceptions.NoPermissionError("no"), command)
