@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, overload
 from pydantic import ValidationError
 
 from tailrace.answer import Answer, Snapshot
-from tailrace.broker.client import Broker, script, text
+from tailrace.broker.client import Broker, text
 from tailrace.errors import InvalidRequest, JobNotFound
 from tailrace.events import ENDINGS, Ending, Event, Failed, Started, decode
 from tailrace.protocol import attempts, queue
@@ -17,6 +17,7 @@ from tailrace.protocol.attempts import Cancellation, CancelOutcome, no_stream
 from tailrace.protocol.endings import JobEnding, close
 from tailrace.protocol.keys import BEGINNING, EntryId, Keys, checked_job_id
 from tailrace.protocol.queue import NewJob
+from tailrace.protocol.scripts import Script
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.validation import described
 from tailrace.settings import Settings
@@ -34,16 +35,6 @@ class JobState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-
-# KEYS: the old job's list, its record. ARGV: the new job. A second sending of it leaves it in the list once.
-_LINK = """
-local left = redis.call('PTTL', KEYS[2])
-if left > 0 then
-  redis.call('LREM', KEYS[1], 0, ARGV[1])
-  redis.call('RPUSH', KEYS[1], ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], left)
-end
-"""
 
 _TOLD = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
 _MS_DIGITS = 14
@@ -191,7 +182,8 @@ class Job:
             regenerated_from=self.id,
         )
         job_id = await queue.enqueue(self._broker, self._keys, new_job)
-        await self._broker.call(*script(_LINK, (self._keys.regenerated(self.id), self._keys.record(self.id)), job_id))
+        linked = (self._keys.regenerated(self.id), self._keys.record(self.id))
+        await self._broker.call(*Script.LINK_REGENERATED.command(linked, job_id))
         return Job(job_id, self._broker, self._reader, self._settings)
 
     async def request(self) -> GenerationRequest:

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, JobState, Tailrace
-from tailrace.broker.client import Broker, open_redis, script
+from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Gap, Queued, encode
-from tailrace.protocol.attempts import _CANCEL
 from tailrace.protocol.keys import EntryId, arq_retry
+from tailrace.protocol.scripts import Script
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.own_server import broker_url
@@ -114,12 +114,13 @@ async def test_a_cancel_after_redis_lost_that_the_attempt_began_is_the_only_endi
         running = asyncio.create_task(generations.run(job.id, 1))
         await puppet.called.wait()
         keys = generations.keys
+        job_keys = (keys.events(job.id), keys.record(job.id), keys.cancel(job.id))
         # In one step, so that the worker cannot put its `started` back before the cancel comes.
         await broker.transaction(
             ("XTRIM", keys.events(job.id), "MAXLEN", 0),
             ("XSETID", keys.events(job.id), "0-0"),
             ("XADD", keys.events(job.id), "0-1", *encode(Queued(at=1, queue="default"))),
-            script(_CANCEL, (keys.events(job.id), keys.record(job.id), keys.cancel(job.id)), "enough", 60_000),
+            Script.CANCEL.command(job_keys, "enough", 60_000),
             ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
         )
         await running

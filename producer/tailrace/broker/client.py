@@ -151,11 +151,6 @@ async def patiently(ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: floa
         await asyncio.sleep(_RETRY_SECONDS)
 
 
-def script(source: str, keys: tuple[str, ...], *arguments: Argument) -> Command:
-    """The command that runs a script. The source goes along each time: Redis keeps it compiled by its digest."""
-    return ("EVAL", source, len(keys), *keys, *arguments)
-
-
 def text(stored: bytes) -> str:
     """What Redis holds, as text: what is not UTF-8 in it was written by somebody else, and becomes a `\ufffd`."""
     return stored.decode(errors="replace")

@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from tailrace.broker.client import Broker, Command, ms, patiently, script, text
+from tailrace.broker.client import Broker, Command, ms, patiently, text
 from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.events import ENDINGS, Ending, EndingType, decode, encode
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.scripts import Script
 from tailrace.settings import Settings
 
 CAPACITY = 100_000
@@ -25,18 +26,6 @@ _CLAIM_SECONDS = 1.0
 """How often a reader looks for what others have left."""
 _UNANNOUNCED: Final = frozenset({"type", "message", "reason"})
 """Texts stay in the job's stream, and go with it: an announcement is kept for longer, and a deleted job has one too."""
-
-# KEYS: endings. ARGV: group, ms. In one step: a consumer that is given an entry in between would take it along.
-_REMOVE_GONE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return end
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local known = {}
-  for i = 1, #consumer, 2 do known[consumer[i]] = consumer[i + 1] end
-  if known.pending == 0 and known.idle >= tonumber(ARGV[2]) then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], known.name)
-  end
-end
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +170,8 @@ class _Member:
                 break
         self._claims_at = time.monotonic() + _CLAIM_SECONDS
         stream, group = self._group
-        await self._ask(script(_REMOVE_GONE, (stream,), group, max(2 * _BLOCK_MS, self._redeliver_ms)))
+        idle_ms = max(2 * _BLOCK_MS, self._redeliver_ms)
+        await self._ask(Script.REMOVE_IDLE_CONSUMERS.command((stream,), group, idle_ms))
         return None
 
     async def _read(self) -> _Entry | None:

@@ -5,23 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tailrace.broker.client import Broker, Command, ms, script
+from tailrace.broker.client import Broker, Command, ms
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.scripts import Script
 
 _BEAT_LIFE_SECONDS: Final = 20.0
 """How long a worker that says nothing more still counts as one."""
 _FORGOTTEN_SECONDS: Final = 3_600.0
 """How long its name is kept, by the clocks of other workers, which may differ; whether it lives is Redis's to tell."""
 _QUEUES_LIFE_SECONDS: Final = 604_800.0
-
-# KEYS: queue, running.
-_QUEUE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = redis.call('ZCOUNT', KEYS[1], '-inf', now)
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {due, redis.call('ZCARD', KEYS[1]) - due, redis.call('ZCARD', KEYS[2]), first[2] and now - first[2] or -1}
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +62,7 @@ async def read_fleet(broker: Broker, keys: Keys) -> Fleet:
     queues, workers = map(
         _names, await broker.pipeline(("ZRANGE", keys.queues, 0, -1), ("ZRANGE", keys.workers, 0, -1))
     )
-    read = [script(_QUEUE, (keys.queue(name), keys.running(name))) for name in queues]
+    read = [Script.DEPTHS.command((keys.queue(name), keys.running(name))) for name in queues]
     read += _read_beats(keys, workers)
     replies = await broker.pipeline(*read) if read else []
     return Fleet(

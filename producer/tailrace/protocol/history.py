@@ -17,16 +17,6 @@ from typing import Final
 UNKNOWN: Final = "unknown"
 """Without the right to call INFO, all data is of this one history."""
 
-HISTORY: Final = f"""
-local function history()
-  local info = redis.pcall('INFO', 'server', 'replication')
-  if type(info) ~= 'string' then return '{UNKNOWN}' end
-  local run, data = string.match(info, 'run_id:(%x+)'), string.match(info, 'master_replid:(%x+)')
-  return string.sub(run or '', 1, 16) .. ':' .. string.sub(data or '', 1, 16)
-end
-"""
-"""Defines `history()` in a script."""
-
 
 def history_of(info: object) -> str:
     """Return what the scripts call this history, from the reply to `INFO server replication`."""

@@ -6,90 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from tailrace.broker.client import Broker, Command, ms, script, text
+from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.errors import IdempotencyConflict, QueueFull
 from tailrace.protocol.attempts import no_stream
-from tailrace.protocol.history import HISTORY
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace.protocol.scripts import Script
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.settings import Settings
 
 FUNCTION = "generate"
 """The name of the workers' function."""
-
-RING = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
-local function ring(bell)
-  if redis.call('LLEN', bell) < 64 then
-    redis.call('LPUSH', bell, 1)
-    redis.call('PEXPIRE', bell, 60000)
-  end
-end
-"""
-"""The beginning of every script that rings: one ring wakes one worker, and rings that nobody hears do not pile up.
-
-`now` is in ms with a fraction, so that jobs of one millisecond keep their order in a sorted set.
-"""
-
-# KEYS: events, record. ARGV: life in ms, queue, request, how long it may wait in ms, then the record's other fields.
-_JOB_SIDE = (
-    HISTORY
-    + """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = redis.call('HGET', KEYS[2], 'request')
-if known then
-  if known ~= ARGV[3] then return 'conflict' end
-else
-  redis.call('HSET', KEYS[2], 'queued_at', now, 'expires_at', now + ARGV[4], 'queue', ARGV[2], 'request', ARGV[3],
-             'history', history(), unpack(ARGV, 5))
-  redis.call('XADD', KEYS[1], '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[2])
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
-end
-if redis.call('XLEN', KEYS[1]) > 1 then return 'begun' end
-return 'queued'
-"""
-)
-
-# KEYS: queue, doorbell, queues, history, then the body of each job. ARGV: limit, queue, then of each job: job, body,
-# life in ms, deferral in ms. Returns the depth of a queue that has no room for all of them.
-# A body is there from here to the release: who comes second, with the same jobs, changes nothing.
-_QUEUE_SIDE = (
-    RING
-    + HISTORY
-    + """
-for i = 5, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 1 then return false end
-end
-local depth, limit = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1])
-if limit > 0 and depth + #KEYS - 4 > limit then return depth end
--- It has to be there before the first claim, which may get lost.
-if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], history() .. ' 0', 'PX', 604800000) end
-for i = 5, #KEYS do
-  local at = 4 * i - 17
-  local deferral = tonumber(ARGV[at + 3])
-  redis.call('SET', KEYS[i], ARGV[at + 1], 'PX', ARGV[at + 2])
-  -- One step of a double apart, so that the jobs keep their order; back from now, so that all are due.
-  redis.call('ZADD', KEYS[1], now + deferral - (#KEYS - i) / 4096, ARGV[at])
-  -- A deferred job is found by the slow poll.
-  if deferral == 0 then ring(KEYS[2]) end
-end
-redis.call('ZADD', KEYS[3], now, ARGV[2])
-redis.call('PEXPIRE', KEYS[3], 604800000)
-return false
-"""
-)
-
-# KEYS: idempotency key, queue. ARGV: the job that is offered, life in ms, limit.
-_ADMIT = """
-local first = redis.call('GET', KEYS[1])
-if first then return first end
-local depth, limit = redis.call('ZCARD', KEYS[2]), tonumber(ARGV[3])
-if limit > 0 and depth >= limit then return depth end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +108,7 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
     """
     key = keys.idempotency(job.tenant, idempotency_key)
     admitted = await broker.call(
-        *script(_ADMIT, (key, keys.queue(job.queue)), new_job_id(), ms(job.life_seconds), job.max_queued)
+        *Script.ADMIT.command((key, keys.queue(job.queue)), new_job_id(), ms(job.life_seconds), job.max_queued)
     )
     if isinstance(admitted, int):
         raise QueueFull(job.queue, depth=admitted, limit=job.max_queued)
@@ -226,8 +152,7 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
 
 
 def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
-    return script(
-        _JOB_SIDE,
+    return Script.CREATE.command(
         (keys.events(job_id), keys.record(job_id)),
         ms(job.life_seconds),
         job.queue,
@@ -241,8 +166,7 @@ def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
 
 def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: int) -> Command:
     at = round(time.time() * 1000)
-    return script(
-        _QUEUE_SIDE,
+    return Script.ENQUEUE.command(
         (keys.queue(queue), keys.doorbell(queue), keys.queues, keys.history, *map(arq_job, jobs)),
         limit,
         queue,

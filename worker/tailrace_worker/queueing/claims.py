@@ -24,10 +24,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from tailrace.broker.client import Command, ms, script, text
-from tailrace.protocol.history import HISTORY
+from tailrace.broker.client import Command, ms, text
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
-from tailrace.protocol.queue import RING
+from tailrace.protocol.scripts import Script
 from tailrace_worker.cancel_scope import AttemptLost
 
 MARK_SECONDS: Final = 86_400.0
@@ -119,8 +118,7 @@ def claim_command(
     on, only what was due since then is claimed. The jobs of `leaving` stay where they are, and others get past them.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
-    return script(
-        _CLAIM,
+    return Script.CLAIM.command(
         (keys.history, *names),
         *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token)),
         *(keys.worker(""), len(dead)),
@@ -178,8 +176,7 @@ def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) 
     held = list(claims)
     queues = sorted({claim.queue for claim in held})
     places = {queue: place for place, queue in enumerate(queues)}
-    return script(
-        _RENEW,
+    return Script.RENEW.command(
         tuple(keys.running(queue) for queue in queues),
         ms(lease_seconds),
         *(part for claim in held for part in (places[claim.queue] + 1, claim.job_id, claim.token)),
@@ -199,8 +196,7 @@ def read_renewed(reply: Any) -> Renewed:
 def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_seconds: float) -> Command:
     """Puts back a claim that Redis has lost, with all that belongs to it; replies 0 if somebody else holds the job."""
     job_id, queue = claim.job_id, claim.queue
-    return script(
-        _ASSERT,
+    return Script.ASSERT_CLAIM.command(
         (
             *(keys.queue(queue), keys.running(queue)),
             *(arq_in_progress(job_id), arq_job(job_id), arq_retry(job_id)),
@@ -211,7 +207,7 @@ def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_secon
 
 def next_attempt_command(claim: Claim) -> Command:
     """Counts another try of a job that this worker goes on with; replies with its number, or 0: it is not ours."""
-    return script(_NEXT_ATTEMPT, (arq_in_progress(claim.job_id), arq_retry(claim.job_id)), claim.token)
+    return Script.NEXT_ATTEMPT.command((arq_in_progress(claim.job_id), arq_retry(claim.job_id)), claim.token)
 
 
 def release_command(
@@ -223,8 +219,7 @@ def release_command(
     back. `life_seconds` is for how long a body lives that is put back.
     """
     job_id, queue = claim.job_id, claim.queue
-    return script(
-        _RELEASE,
+    return Script.RELEASE.command(
         (
             *(keys.queue(queue), keys.running(queue), keys.doorbell(queue)),
             *(arq_in_progress(job_id), arq_job(job_id), arq_retry(job_id), arq_result(job_id)),
@@ -232,208 +227,3 @@ def release_command(
         *(job_id, claim.token, what, ms(delay_seconds)),
         *(claim.history, claim.attempt, claim.body, ms(life_seconds)),
     )
-
-
-# KEYS: history, then for each queue, in the order of precedence: queue, running, bell.
-# ARGV: free places, lease in ms, token, life of the token in ms, until when leases that ran out are taken over: later,
-# those of jobs that were handed back, and of dead workers, alone; how the names of this machine's workers begin; how
-# the keys of workers begin; how many dead workers there are, and their names; then the jobs that are left where they
-# are.
-_CLAIM = (
-    RING
-    + HISTORY
-    + """
-local here, known = history(), redis.call('GET', KEYS[1])
-local id, since = string.match(known or '', '^(.*) (%d+)$')
-if id ~= here then
-  -- If none is known nothing was claimed before: whatever is enqueued leaves the history in which it was.
-  since = known and math.floor(now) or 0
-  redis.call('SET', KEYS[1], string.format('%s %.0f', here, since), 'PX', 604800000)
-end
-local settled_at = since + ARGV[2]
-local settles = now < settled_at
-local left = tonumber(ARGV[1])
-local takes_over = now <= tonumber(ARGV[5]) and not settles
-local expired_until = takes_over and now or 0
-local due_from = settles and since or '-inf'
-local claimed, next_due = {}, -1
-local dead, leaving, leaving_count = {}, {}, 0
-for i = 9, 8 + ARGV[8] do dead[ARGV[i]] = true end
-for i = 9 + ARGV[8], #ARGV do
-  leaving[ARGV[i]] = true
-  leaving_count = leaving_count + 1
-end
--- Whoever takes over the first job of a worker tells of the loss. A worker that lives has renewed its other leases
--- within a third of a lease: it has only failed to release a job, when Redis was away.
-local lost, looked_at = {}, {}
-local function tell_lost(job)
-  local name, random = string.match(redis.call('GET', 'arq:in-progress:' .. job) or '', '^(.*):(%x+)$')
-  if not name then return end
-  local run = name .. ':' .. string.sub(random, 1, 8)
-  if looked_at[run] or string.sub(ARGV[3], 1, #run) == run then return end
-  looked_at[run] = true
-  local told = ARGV[7] .. name .. ':lost'
-  if redis.call('GET', told) == run then return end
-  local count = 0
-  for at = 3, #KEYS, 3 do
-    local held = redis.call('ZRANGE', KEYS[at], 0, -1, 'WITHSCORES')
-    for first = 1, #held, 2000 do
-      local marks = {}
-      for i = first, math.min(first + 1999, #held), 2 do marks[#marks + 1] = 'arq:in-progress:' .. held[i] end
-      for i, mark in ipairs(redis.call('MGET', unpack(marks))) do
-        if mark and string.sub(mark, 1, #run) == run then
-          if tonumber(held[first + 2 * i - 1]) > now + ARGV[2] / 2 then return end
-          count = count + 1
-        end
-      end
-    end
-  end
-  redis.call('SET', told, run, 'PX', 3600000)
-  lost[#lost + 1] = {name, count}
-end
-local function claim(at, job, due, reason)
-  if reason == 'worker_lost' then tell_lost(job) end
-  redis.call('ZADD', KEYS[at + 1], now + ARGV[2], job)
-  redis.call('SET', 'arq:in-progress:' .. job, ARGV[3], 'PX', ARGV[4])
-  local tries = tonumber(redis.call('GET', 'arq:retry:' .. job) or 0) or 0
-  if #claimed == 0 then redis.call('PEXPIRE', KEYS[1], 604800000) end
-  local body = redis.call('GET', 'arq:job:' .. job) or ''
-  table.insert(claimed, {job, math.floor((at - 2) / 3), due, reason, tries + 1, body})
-  left = left - 1
-end
-local function each(at, key, from, until_, looks_ahead, take)
-  -- One more than there are places: the first that is left says how long to wait.
-  local found = redis.call('ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES', 'LIMIT', 0, left + 1 + leaving_count)
-  for i = 1, #found, 2 do
-    local score = tonumber(found[i + 1])
-    if leaving[found[i]] then
-      -- It stays where it is.
-    elseif score > until_ or left <= 0 then
-      -- Who leaves jobs behind rings again: the ring that brought us here may have been theirs.
-      if score <= until_ then ring(KEYS[at + 2]) end
-      if looks_ahead then
-        local wait = math.max(0, score - now)
-        if next_due < 0 or wait < next_due then next_due = wait end
-      end
-      return
-    else
-      take(found[i], score, found[i + 1])
-    end
-  end
-end
-if not settles then
-  for at = 2, #KEYS, 3 do
-    each(at, KEYS[at + 1], '-inf', expired_until, takes_over, function(job, score)
-      claim(at, job, now, score == 0 and 'worker_shutdown' or 'worker_lost')
-    end)
-  end
-end
--- What may not be taken over yet, because Redis may have been away, may be after all if its holder has died.
-local suspects = {}
-for at = 2, takes_over and 0 or #KEYS, 3 do
-  for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[at + 1], '(0', now, 'LIMIT', 0, 64)) do
-    local name = string.match(redis.call('GET', 'arq:in-progress:' .. job) or '', '^(.*):%x+$')
-    if name and dead[name] and left > 0 and not leaving[job] then
-      claim(at, job, now, 'worker_lost')
-    elseif name and string.sub(name, 1, #ARGV[6]) == ARGV[6] then
-      suspects[#suspects + 1] = name
-    end
-  end
-end
-for at = 2, #KEYS, 3 do
-  each(at, KEYS[at], due_from, now, true, function(job, _, exact)
-    redis.call('ZREM', KEYS[at], job)
-    claim(at, job, exact, 'retry')
-  end)
-end
-if settles and (next_due < 0 or settled_at - now < next_due) then next_due = settled_at - now end
-return {claimed, next_due, now, here, suspects, lost}
-"""
-)
-
-# KEYS: running sets. ARGV: lease in ms, then for each claim: the place of its running set, job, token.
-# One MGET and one ZADD a thousand jobs: what costs Redis is the number of commands.
-_RENEW = (
-    HISTORY
-    + """
-local time = redis.call('TIME')
-local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
-local taken, missing = {}, {}
-for first = 2, #ARGV, 3000 do
-  local marks, renewed = {}, {}
-  local last = math.min(first + 2999, #ARGV)
-  for i = first, last, 3 do table.insert(marks, 'arq:in-progress:' .. ARGV[i + 1]) end
-  local tokens = redis.call('MGET', unpack(marks))
-  for i = first, last, 3 do
-    if tokens[(i - first) / 3 + 1] == ARGV[i + 2] then
-      local running = KEYS[tonumber(ARGV[i])]
-      renewed[running] = renewed[running] or {}
-      table.insert(renewed[running], deadline)
-      table.insert(renewed[running], ARGV[i + 1])
-    else
-      table.insert(tokens[(i - first) / 3 + 1] and taken or missing, ARGV[i + 1])
-    end
-  end
-  for running, members in pairs(renewed) do redis.call('ZADD', running, 'XX', unpack(members)) end
-end
-return {taken, missing, history()}
-"""
-)
-
-# KEYS: queue, running, mark, body, tries. ARGV: job, token, lease in ms, life of the mark in ms, attempt, body, life of
-# the body in ms.
-_ASSERT = """
-local holder = redis.call('GET', KEYS[3])
-if holder and holder ~= ARGV[2] then return 0 end
-local time = redis.call('TIME')
-redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[4])
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3], ARGV[1])
-if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6], 'NX', 'PX', ARGV[7]) end
-local tries = tonumber(redis.call('GET', KEYS[5]) or 0) or 0
-if tries < tonumber(ARGV[5]) then redis.call('SET', KEYS[5], ARGV[5], 'PX', ARGV[7]) end
-return 1
-"""
-
-# KEYS: mark, tries. ARGV: token.
-# Only the holder counts on: a worker that was suspended would fence its successor by the number that it gets.
-_NEXT_ATTEMPT = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('INCR', KEYS[2])
-"""
-
-# KEYS: queue, running, bell, mark, body, tries, result. ARGV: job, token, what, delay in ms, history, attempt, body,
-# life of the body in ms.
-_RELEASE = (
-    RING
-    + HISTORY
-    + """
-local what, holder = ARGV[3], redis.call('GET', KEYS[4])
-if holder ~= ARGV[2] then
-  -- In the same history the job was deleted.
-  if holder or history() == ARGV[5] then return 0 end
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  if what ~= 'finish' then
-    -- What is enqueued in this history need not wait until others have asserted their claims.
-    what = 'retry'
-    if ARGV[7] ~= '' then redis.call('SET', KEYS[5], ARGV[7], 'NX', 'PX', ARGV[8]) end
-    local tries = tonumber(redis.call('GET', KEYS[6]) or 0) or 0
-    if tries < tonumber(ARGV[6]) then redis.call('SET', KEYS[6], ARGV[6], 'PX', ARGV[8]) end
-  end
-end
-redis.call('DEL', KEYS[4])
-if what == 'hand_back' then
-  redis.call('ZADD', KEYS[2], 0, ARGV[1])
-  ring(KEYS[3])
-  return 1
-end
-redis.call('ZREM', KEYS[2], ARGV[1])
-if what == 'retry' then
-  redis.call('ZADD', KEYS[1], now + ARGV[4], ARGV[1])
-  if ARGV[4] == '0' then ring(KEYS[3]) end
-else
-  redis.call('DEL', KEYS[5], KEYS[6], KEYS[7])
-end
-return 1
-"""
-)

@@ -1,0 +1,21 @@
+-- Gives a job that its caller does not run its ending, unless it has one. Needs history.lua and last_entry.lua.
+--
+-- KEYS: 1 events, 2 record, 3 cancel, 4 regenerated.
+-- ARGV: 1 how long the keys are kept (ms), 2 queue, if a stream that does not exist is to be created, else "",
+--       3... fields of the ending, name and value in turn; the first is `type`.
+--
+-- Returns {"ended", type of the ending, tenant}, or {"gone"} if there is no stream and none is created.
+
+if not last then
+  if ARGV[2] == '' then return {'gone'} end
+  redis.call('HSET', record, 'request', 'null', 'tenant', 'default', 'queue', ARGV[2], 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[2])
+  last = {attempt = 0, seq = 1}
+end
+local tenant = redis.call('HGET', record, 'tenant') or ''
+if last.ended then return {'ended', last.type, tenant} end
+local fields = {}
+for i = 3, #ARGV do table.insert(fields, ARGV[i]) end
+append_from_outside(fields)
+live(ARGV[1])
+return {'ended', ARGV[4], tenant}

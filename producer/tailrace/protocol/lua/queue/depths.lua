@@ -1,0 +1,12 @@
+-- Counts the jobs of a queue.
+--
+-- KEYS: 1 queue, 2 running.
+--
+-- Returns {due jobs, deferred jobs, claimed jobs, how long ago the first job was due (ms)}. The last is negative if no
+-- job is due yet, and -1 if no job waits.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = redis.call('ZCOUNT', KEYS[1], '-inf', now)
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return {due, redis.call('ZCARD', KEYS[1]) - due, redis.call('ZCARD', KEYS[2]), first[2] and now - first[2] or -1}

@@ -1,0 +1,10 @@
+-- Counts another try of a job that its worker goes on with. Only the holder counts: a worker that was suspended would
+-- get a number that fences its successor.
+--
+-- KEYS: 1 mark, 2 counter of tries.
+-- ARGV: 1 token.
+--
+-- Returns the number of the attempt, or 0 if another worker holds the job.
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('INCR', KEYS[2])
