@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tailrace.broker.client import Broker, Command, ms
-from tailrace.protocol.keys import Keys
+from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys
 from tailrace.protocol.scripts import Script
 
 _BEAT_LIFE_SECONDS: Final = 20.0
 """How long a worker that says nothing more still counts as one."""
 _FORGOTTEN_SECONDS: Final = 3_600.0
 """How long its name is kept, by the clocks of other workers, which may differ; whether it lives is Redis's to tell."""
-_QUEUES_LIFE_SECONDS: Final = 604_800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ def serve_commands(keys: Keys, queues: Sequence[str], *, at: int) -> tuple[Comma
     """What a worker sends as it begins: its queues are there before the first job, and without our `enqueue`."""
     return (
         ("ZADD", keys.queues, *(part for queue in queues for part in (at, queue))),
-        ("PEXPIRE", keys.queues, ms(_QUEUES_LIFE_SECONDS)),
+        ("PEXPIRE", keys.queues, ms(QUEUES_LIFE_SECONDS)),
     )
 
 

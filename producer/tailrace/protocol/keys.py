@@ -4,12 +4,15 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from tailrace.errors import InvalidCursor, InvalidJobId
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
+
+QUEUES_LIFE_SECONDS: Final = 604_800.0
+"""How long the names of the queues and the history of their data are kept after they were last used."""
 
 
 def new_job_id() -> str:
@@ -123,6 +126,10 @@ class Keys:
     def worker(self, name: str) -> str:
         """What a worker says of itself, as JSON."""
         return f"{self.prefix}:worker:{name}"
+
+    def loss(self, name: str) -> str:
+        """There if a claim has found a worker lost: which process of that name."""
+        return f"{self.worker(name)}:lost"
 
     @property
     def endings(self) -> str:

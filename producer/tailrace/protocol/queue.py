@@ -9,7 +9,15 @@ from typing import Self
 from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.errors import IdempotencyConflict, QueueFull
 from tailrace.protocol.attempts import no_stream
-from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace.protocol.keys import (
+    QUEUES_LIFE_SECONDS,
+    Keys,
+    arq_in_progress,
+    arq_job,
+    arq_result,
+    arq_retry,
+    new_job_id,
+)
 from tailrace.protocol.scripts import Script
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.settings import Settings
@@ -170,6 +178,7 @@ def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: in
         (keys.queue(queue), keys.doorbell(queue), keys.queues, keys.history, *map(arq_job, jobs)),
         limit,
         queue,
+        ms(QUEUES_LIFE_SECONDS),
         *(
             argument
             for job_id, job in jobs.items()

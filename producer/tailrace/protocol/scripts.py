@@ -6,8 +6,9 @@ queues and of arq. No script touches both, so that the streams may live on a Red
 Each file begins with a comment on what the script does, its KEYS, its ARGV and its reply. This comment is not sent:
 the source goes along with every call, and Redis keeps it compiled by its digest.
 
-What several scripts share stands in files of its own. Their code is joined in front of the script's: they define local
-variables and functions, and say in their comments which.
+Several scripts share code, which stands in files of its own: `lua/history.lua`, `lua/queue/ring.lua` and
+`lua/job/last_entry.lua`. It is joined in front of the script, and defines the local variables and functions that its
+comment names. It takes its own arguments from the front of ARGV, so that the script's ARGV begins at 1 all the same.
 """
 
 from collections.abc import Sequence
@@ -15,47 +16,70 @@ from enum import Enum
 from functools import cache, cached_property
 from importlib.resources import files
 from itertools import dropwhile
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
-from tailrace.broker.client import Argument, Command
+from tailrace.broker.client import Argument, Command, ms
+from tailrace.protocol.history import UNKNOWN
 
 Side: TypeAlias = Literal["job", "queue"]
 
-_HISTORY: Final = "history"
-_RING: Final = "queue/ring"
-_LAST_ENTRY: Final = "job/last_entry"
+_MAX_RINGS: Final = 64
+_RING_LIFE_SECONDS: Final = 60.0
+_ATTEMPTS_SKIPPED: Final = 1_000
+"""How far above the last attempt a caller that does not run the job appends an ending: Redis may have lost starts."""
+_ATTEMPTS_SKIPPED_IN_ANOTHER_HISTORY: Final = 2**32
+"""The same after a restart or a failover of Redis: a lost start may have had a random number (`attempts.py`)."""
+
+
+class Shared(NamedTuple):
+    """Code that scripts share."""
+
+    file: str
+    """Its path under `lua/`, without the suffix."""
+    arguments: tuple[Argument, ...]
+    """What it takes from the front of ARGV."""
+
+
+HISTORY: Final = Shared("history", (UNKNOWN,))
+RING: Final = Shared("queue/ring", (_MAX_RINGS, ms(_RING_LIFE_SECONDS)))
+LAST_ENTRY: Final = Shared("job/last_entry", (_ATTEMPTS_SKIPPED, _ATTEMPTS_SKIPPED_IN_ANOTHER_HISTORY))
 
 
 class Script(Enum):
-    """The scripts by name. The value names the files that are joined; the last one is the script itself."""
+    """The scripts by name: the file of each, and the shared code in front of it."""
 
-    CREATE = (_HISTORY, "job/create")
-    BEGIN = (_HISTORY, _LAST_ENTRY, "job/begin")
-    CANCEL = (_HISTORY, _LAST_ENTRY, "job/cancel")
-    END = (_HISTORY, _LAST_ENTRY, "job/end")
+    CREATE = ("job/create", HISTORY)
+    BEGIN = ("job/begin", HISTORY, LAST_ENTRY)
+    CANCEL = ("job/cancel", HISTORY, LAST_ENTRY)
+    END = ("job/end", HISTORY, LAST_ENTRY)
     RESTORE = ("job/restore",)
     LINK_REGENERATED = ("job/link_regenerated",)
 
-    ENQUEUE = (_RING, _HISTORY, "queue/enqueue")
+    ENQUEUE = ("queue/enqueue", RING, HISTORY)
     ADMIT = ("queue/admit",)
-    CLAIM = (_RING, _HISTORY, "queue/claim")
-    RENEW = (_HISTORY, "queue/renew")
+    CLAIM = ("queue/claim", RING, HISTORY)
+    RENEW = ("queue/renew", HISTORY)
     ASSERT_CLAIM = ("queue/assert_claim",)
     NEXT_ATTEMPT = ("queue/next_attempt",)
-    RELEASE = (_RING, _HISTORY, "queue/release")
-    UNCLAIM = (_RING, "queue/unclaim")
+    RELEASE = ("queue/release", RING, HISTORY)
+    UNCLAIM = ("queue/unclaim", RING)
     DEPTHS = ("queue/depths",)
     REMOVE_IDLE_CONSUMERS = ("queue/remove_idle_consumers",)
+
+    def __init__(self, file: str, *shared: Shared) -> None:
+        self.file = file
+        self.shared = shared
+        self._shared_arguments = tuple(argument for each in shared for argument in each.arguments)
 
     @property
     def side(self) -> Side:
         """Whose keys the script touches: those of one job, or those of the queue's side."""
-        return "job" if self.value[-1].startswith("job/") else "queue"
+        return cast("Side", self.file.partition("/")[0])
 
     @cached_property
     def source(self) -> str:
         """The Lua that Redis runs."""
-        return "".join(map(_code, self.value))
+        return "".join(_code(file) for file in (*(each.file for each in self.shared), self.file))
 
     def command(self, keys: Sequence[str], *arguments: Argument) -> Command:
         """Return the command that runs the script.
@@ -64,11 +88,11 @@ class Script(Enum):
             keys: What the script's file calls KEYS, all of the script's side.
             arguments: What it calls ARGV.
         """
-        return ("EVAL", self.source, len(keys), *keys, *arguments)
+        return ("EVAL", self.source, len(keys), *keys, *self._shared_arguments, *arguments)
 
 
 @cache
-def _code(name: str) -> str:
+def _code(file: str) -> str:
     """The Lua of a file, without the comment that the file begins with."""
-    written = files("tailrace.protocol").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    written = files("tailrace.protocol").joinpath("lua", f"{file}.lua").read_text(encoding="utf-8")
     return "".join(dropwhile(lambda line: line.startswith("--"), written.splitlines(keepends=True)))

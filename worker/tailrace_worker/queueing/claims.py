@@ -25,12 +25,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from tailrace.broker.client import Command, ms, text
-from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
+from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys, arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace.protocol.scripts import Script
 from tailrace_worker.cancel_scope import AttemptLost
 
 MARK_SECONDS: Final = 86_400.0
 """How long the mark that holds a token lives without being renewed: far longer than any lease."""
+_MAX_SUSPECTS: Final = 64
+"""How many expired leases of a queue are searched for workers that may have died."""
+_LOSS_SECONDS: Final = 3_600.0
+"""How long it is known that a worker was found lost, so that only one worker logs it."""
 
 Release: TypeAlias = Literal["finish", "retry", "hand_back"]
 
@@ -118,10 +122,12 @@ def claim_command(
     on, only what was due since then is claimed. The jobs of `leaving` stay where they are, and others get past them.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
+    loss_begins, _, loss_ends = keys.loss("*").rpartition("*")
     return Script.CLAIM.command(
         (keys.history, *names),
         *(places, ms(lease_seconds), token, ms(MARK_SECONDS), takes_over_until, machine_of(token)),
-        *(keys.worker(""), len(dead)),
+        *(_MAX_SUSPECTS, ms(QUEUES_LIFE_SECONDS), arq_in_progress(""), arq_retry(""), arq_job("")),
+        *(loss_begins, loss_ends, ms(_LOSS_SECONDS), len(dead)),
         *dead,
         *leaving,
     )
@@ -179,6 +185,7 @@ def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) 
     return Script.RENEW.command(
         tuple(keys.running(queue) for queue in queues),
         ms(lease_seconds),
+        arq_in_progress(""),
         *(part for claim in held for part in (places[claim.queue] + 1, claim.job_id, claim.token)),
     )
 

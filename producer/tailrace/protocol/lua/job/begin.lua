@@ -18,38 +18,42 @@
 --   {"behind", the attempt above which the next one has to be}
 --   {"gone"} if there is no stream
 
-local attempt, reason, request = tonumber(ARGV[1]), ARGV[5], ARGV[13]
+local attempt, life_ms, keep_ms, worker, reason = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local max_lost, continues, provider, model = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local known_seq, token, attempts_skipped = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local carried_request, carried_provider, carried_model, carried_queue = ARGV[13], ARGV[14], ARGV[15], ARGV[16]
 if not last then
-  if not request then return {'gone'} end
-  redis.call('HSET', record, 'request', request, 'provider', ARGV[14], 'model', ARGV[15], 'tenant', 'default',
-             'queue', ARGV[16], 'queued_at', now, 'history', history())
-  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[16])
+  if not carried_request then return {'gone'} end
+  redis.call('HSET', record, 'request', carried_request, 'provider', carried_provider, 'model', carried_model,
+             'tenant', 'default', 'queue', carried_queue, 'queued_at', now, 'history', history())
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', carried_queue)
   last = {attempt = 0, seq = 1}
 end
 local stored = redis.call('HGETALL', record)
 local known = {}
 for i = 1, #stored, 2 do known[stored[i]] = stored[i + 1] end
 local tenant = known.tenant or ''
-local function over(...)
-  append(attempt, {...})
-  live(ARGV[3])
-  return {'ended', (select(2, ...)), tenant}
+local function finish(ending, ...)
+  append(attempt, {'type', ending, 'at', now, ...})
+  expire(keep_ms)
+  return {'ended', ending, tenant}
 end
 if last.ended then return {'ended', last.type, tenant} end
 if is_of_another_history() then
-  -- Of this number another start may have been lost, whose entries readers and its worker still hold.
+  -- Redis may have lost another start with this number, whose entries its worker and the readers still hold.
   redis.call('HSET', record, 'history', history())
-  return {'behind', last.attempt + ARGV[12]}
+  return {'behind', last.attempt + attempts_skipped}
 end
-if attempt <= last.attempt or last.seq < tonumber(ARGV[10]) then return {'behind', last.attempt} end
-local wanted = redis.call('GET', cancel)
-if wanted then return over('type', 'cancelled', 'at', now, 'reason', wanted) end
+if attempt <= last.attempt or last.seq < known_seq then return {'behind', last.attempt} end
+local cancel_reason = redis.call('GET', cancel)
+if cancel_reason then return finish('cancelled', 'reason', cancel_reason) end
 if last.type == 'queued' and now > (tonumber(known.expires_at or '') or now) then
-  return over('type', 'failed', 'at', now, 'code', 'expired_in_queue', 'retryable', '1', 'message',
-              'The job waited in its queue for longer than it was allowed to.')
+  return finish('failed', 'code', 'expired_in_queue', 'retryable', '1', 'message',
+                'The job waited in its queue for longer than it was allowed to.')
 end
 if reason == 'worker_lost' and last.attempt > 0 then
-  -- Each attempt's first entry is its `started`, which says whether the one before was lost: the stream is the count.
+  -- The first entry of an attempt is its `started`, which says whether the attempt before was lost. So the stream
+  -- itself is the count.
   local lost, from = 1, '1-0'
   while true do
     local entry = redis.call('XRANGE', events, from, '+', 'COUNT', 1)[1]
@@ -59,22 +63,22 @@ if reason == 'worker_lost' and last.attempt > 0 then
     end
     from = string.format('%.0f-0', tonumber(string.match(entry[1], '^(%d+)')) + 1)
   end
-  if lost >= tonumber(ARGV[6]) then
-    return over('type', 'failed', 'at', now, 'code', 'worker_lost', 'retryable', '1', 'message',
-                lost .. ' workers were lost while they ran this job.')
+  if lost >= max_lost then
+    return finish('failed', 'code', 'worker_lost', 'retryable', '1', 'message',
+                  lost .. ' workers were lost while they ran this job.')
   end
 end
 local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1],
-                'provider', ARGV[8] ~= '' and ARGV[8] or known.provider or '',
-                'model', ARGV[9] ~= '' and ARGV[9] or known.model or '', 'worker', ARGV[4], 'token', ARGV[11]}
+                'provider', provider ~= '' and provider or known.provider or '',
+                'model', model ~= '' and model or known.model or '', 'worker', worker, 'token', token}
 if attempt > 1 then
   table.insert(fields, 'reason')
   table.insert(fields, reason)
 end
-if ARGV[7] == '1' then
+if continues == '1' then
   table.insert(fields, 'continues')
   table.insert(fields, '1')
 end
 local id = append(attempt, fields)
-live(ARGV[2])
+expire(life_ms)
 return {'began', id, fields, now, stored}

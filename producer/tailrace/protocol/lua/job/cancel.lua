@@ -13,11 +13,13 @@
 --   {"ended", type of the ending, tenant, queue, now} if the job was over already
 --   {"gone"} if there is no stream
 
+local reason, life_ms = ARGV[1], ARGV[2]
 if not last then return {'gone'} end
 local known = redis.call('HMGET', record, 'tenant', 'queue')
-if last.ended then return {'ended', last.type, known[1] or '', known[2] or '', now} end
-local left = redis.call('PTTL', events)
-redis.call('SET', cancel, ARGV[1], 'PX', left > 0 and left or ARGV[2])
-if last.type ~= 'queued' then return {'requested', '', known[1] or '', known[2] or '', now} end
-append_from_outside({'type', 'cancelled', 'at', now, 'reason', ARGV[1]})
-return {'cancelled', 'cancelled', known[1] or '', known[2] or '', now}
+local tenant, queue = known[1] or '', known[2] or ''
+if last.ended then return {'ended', last.type, tenant, queue, now} end
+local left_ms = redis.call('PTTL', events)
+redis.call('SET', cancel, reason, 'PX', left_ms > 0 and left_ms or life_ms)
+if last.type ~= 'queued' then return {'requested', '', tenant, queue, now} end
+append_from_outside({'type', 'cancelled', 'at', now, 'reason', reason})
+return {'cancelled', 'cancelled', tenant, queue, now}

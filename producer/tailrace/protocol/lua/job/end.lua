@@ -6,16 +6,15 @@
 --
 -- Returns {"ended", type of the ending, tenant}, or {"gone"} if there is no stream and none is created.
 
+local keep_ms, queue, ending = ARGV[1], ARGV[2], ARGV[4]
 if not last then
-  if ARGV[2] == '' then return {'gone'} end
-  redis.call('HSET', record, 'request', 'null', 'tenant', 'default', 'queue', ARGV[2], 'queued_at', now)
-  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', ARGV[2])
+  if queue == '' then return {'gone'} end
+  redis.call('HSET', record, 'request', 'null', 'tenant', 'default', 'queue', queue, 'queued_at', now)
+  redis.call('XADD', events, '0-1', 'type', 'queued', 'at', now, 'queue', queue)
   last = {attempt = 0, seq = 1}
 end
 local tenant = redis.call('HGET', record, 'tenant') or ''
 if last.ended then return {'ended', last.type, tenant} end
-local fields = {}
-for i = 3, #ARGV do table.insert(fields, ARGV[i]) end
-append_from_outside(fields)
-live(ARGV[1])
-return {'ended', ARGV[4], tenant}
+append_from_outside({unpack(ARGV, 3)})
+expire(keep_ms)
+return {'ended', ending, tenant}

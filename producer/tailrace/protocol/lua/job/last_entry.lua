@@ -1,16 +1,20 @@
 -- Reads the last entry of a job's stream, and defines how the next entry is appended. Needs history.lua.
 --
 -- KEYS: 1 events, 2 record, 3 cancel, 4 regenerated.
+-- ARGV, removed here: 1 how far above the last attempt an entry is appended by a caller that does not run the job,
+--                     2 the same in another history.
 --
 -- Defines:
---   events, record, cancel             the first three keys
---   now                                the server's time, Unix ms
---   last                               the last entry: attempt, seq, type, ended; nil if there is no stream
---   append(attempt, fields)            appends an entry with the next SEQ, and returns its id
---   is_of_another_history()            true if Redis may have lost what the job's last attempt wrote
---   append_from_outside(fields)        the same as append, for a caller that does not run the job
---   live(ms)                           sets the expiry of all four keys
+--   events, record, cancel       the first three keys
+--   now                          the server's time, Unix ms
+--   last                         the last entry: attempt, seq, type, ended; nil if there is no stream
+--   append(attempt, fields)      appends an entry with the next SEQ, and returns its id
+--   is_of_another_history()      true if Redis may have lost what the job's last attempt wrote
+--   append_from_outside(fields)  appends an entry for a caller that does not run the job
+--   expire(ms)                   sets the expiry of all four keys
 
+local skipped = table.remove(ARGV, 1)
+local skipped_in_another_history = table.remove(ARGV, 1)
 local events, record, cancel = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -34,12 +38,13 @@ local function is_of_another_history()
   local known = redis.call('HGET', record, 'history')
   return known and known ~= history()
 end
--- By who does not run the job. Far above: that an attempt has begun may be what a crash of Redis took, and its worker
--- will put that back, unless it finds itself fenced. In another history the lost attempt may have had a high number.
+-- Far above the last attempt: a crash of Redis may have lost the `started` of a later attempt. The worker of that
+-- attempt will append it again, unless the id is below this one. In another history the lost attempt may have had a
+-- high number.
 local function append_from_outside(fields)
-  return append(last.attempt + (is_of_another_history() and 4294967296 or 1000), fields)
+  return append(last.attempt + (is_of_another_history() and skipped_in_another_history or skipped), fields)
 end
-local function live(ms)
+local function expire(ms)
   for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ms) end
 end
 read_last()

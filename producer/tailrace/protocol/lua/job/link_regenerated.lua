@@ -6,9 +6,11 @@
 --
 -- Returns nothing.
 
-local left = redis.call('PTTL', KEYS[2])
-if left > 0 then
-  redis.call('LREM', KEYS[1], 0, ARGV[1])
-  redis.call('RPUSH', KEYS[1], ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], left)
+local regenerated, record = KEYS[1], KEYS[2]
+local job = ARGV[1]
+local left_ms = redis.call('PTTL', record)
+if left_ms > 0 then
+  redis.call('LREM', regenerated, 0, job)
+  redis.call('RPUSH', regenerated, job)
+  redis.call('PEXPIRE', regenerated, left_ms)
 end

@@ -7,7 +7,9 @@
 --
 -- Returns nothing.
 
-if redis.call('EXISTS', KEYS[1]) == 1 then return end
-redis.call('HSET', KEYS[2], unpack(ARGV, 4))
-redis.call('XADD', KEYS[1], '0-1', 'type', 'queued', 'at', ARGV[2], 'queue', ARGV[3])
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+local events, record = KEYS[1], KEYS[2]
+local life_ms, queued_at, queue = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('EXISTS', events) == 1 then return end
+redis.call('HSET', record, unpack(ARGV, 4))
+redis.call('XADD', events, '0-1', 'type', 'queued', 'at', queued_at, 'queue', queue)
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, life_ms) end

@@ -5,9 +5,11 @@
 --
 -- Returns the id of the first job under the key, or the number of waiting jobs if the key is new and the queue is full.
 
-local first = redis.call('GET', KEYS[1])
+local key, queue = KEYS[1], KEYS[2]
+local job, life_ms, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local first = redis.call('GET', key)
 if first then return first end
-local depth, limit = redis.call('ZCARD', KEYS[2]), tonumber(ARGV[3])
+local depth = redis.call('ZCARD', queue)
 if limit > 0 and depth >= limit then return depth end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]
+redis.call('SET', key, job, 'PX', life_ms)
+return job

@@ -6,13 +6,16 @@
 --
 -- Returns 1, or 0 if another worker holds the job.
 
-local holder = redis.call('GET', KEYS[3])
-if holder and holder ~= ARGV[2] then return 0 end
+local queue, running, mark, body_key, tries_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local job, token, lease_ms, mark_life_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local attempt, body, body_life_ms = ARGV[5], ARGV[6], ARGV[7]
+local holder = redis.call('GET', mark)
+if holder and holder ~= token then return 0 end
 local time = redis.call('TIME')
-redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[4])
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3], ARGV[1])
-if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6], 'NX', 'PX', ARGV[7]) end
-local tries = tonumber(redis.call('GET', KEYS[5]) or 0) or 0
-if tries < tonumber(ARGV[5]) then redis.call('SET', KEYS[5], ARGV[5], 'PX', ARGV[7]) end
+redis.call('SET', mark, token, 'PX', mark_life_ms)
+redis.call('ZREM', queue, job)
+redis.call('ZADD', running, time[1] * 1000 + math.floor(time[2] / 1000) + lease_ms, job)
+if body ~= '' then redis.call('SET', body_key, body, 'NX', 'PX', body_life_ms) end
+local tries = tonumber(redis.call('GET', tries_key) or 0) or 0
+if tries < tonumber(attempt) then redis.call('SET', tries_key, attempt, 'PX', body_life_ms) end
 return 1

@@ -5,8 +5,9 @@
 -- Returns {due jobs, deferred jobs, claimed jobs, how long ago the first job was due (ms)}. The last is negative if no
 -- job is due yet, and -1 if no job waits.
 
+local queue, running = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = redis.call('ZCOUNT', KEYS[1], '-inf', now)
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {due, redis.call('ZCARD', KEYS[1]) - due, redis.call('ZCARD', KEYS[2]), first[2] and now - first[2] or -1}
+local due = redis.call('ZCOUNT', queue, '-inf', now)
+local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+return {due, redis.call('ZCARD', queue) - due, redis.call('ZCARD', running), first[2] and now - first[2] or -1}

@@ -2,27 +2,31 @@
 -- is released, so this is a repeated call. Needs ring.lua and history.lua.
 --
 -- KEYS: 1 queue, 2 bell, 3 queues, 4 history, 5... body of each job.
--- ARGV: 1 how many jobs may wait, 0 for no limit, 2 name of the queue,
+-- ARGV: 1 how many jobs may wait, 0 for no limit, 2 name of the queue, 3 life of the queues and of the history (ms),
 --       then for each job: id, body, life of the body (ms), deferral (ms).
 --
 -- Returns nil, or the number of waiting jobs if the queue has no room for all of these.
 
-for i = 5, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 1 then return false end
+local queue, bell, queues, history_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local limit, name, kept_ms = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local jobs = #KEYS - 4
+for i = 1, jobs do
+  if redis.call('EXISTS', KEYS[4 + i]) == 1 then return false end
 end
-local depth, limit = redis.call('ZCARD', KEYS[1]), tonumber(ARGV[1])
-if limit > 0 and depth + #KEYS - 4 > limit then return depth end
--- It has to be there before the first claim, which may get lost.
-if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], history() .. ' 0', 'PX', 604800000) end
-for i = 5, #KEYS do
-  local at = 4 * i - 17
-  local deferral = tonumber(ARGV[at + 3])
-  redis.call('SET', KEYS[i], ARGV[at + 1], 'PX', ARGV[at + 2])
-  -- One step of a double apart, so that the jobs keep their order; back from now, so that all are due.
-  redis.call('ZADD', KEYS[1], now + deferral - (#KEYS - i) / 4096, ARGV[at])
+local depth = redis.call('ZCARD', queue)
+if limit > 0 and depth + jobs > limit then return depth end
+-- The history has to be known before the first claim, which Redis may lose.
+if redis.call('EXISTS', history_key) == 0 then redis.call('SET', history_key, history() .. ' 0', 'PX', kept_ms) end
+for i = 1, jobs do
+  local at = 4 * i
+  local job, body, life_ms, deferral_ms = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  redis.call('SET', KEYS[4 + i], body, 'PX', life_ms)
+  -- The scores are one step of a double apart, so that the jobs keep their order, and not after now, so that all are
+  -- due.
+  redis.call('ZADD', queue, now + deferral_ms - (jobs - i) / 4096, job)
   -- A deferred job is found by the slow poll.
-  if deferral == 0 then ring(KEYS[2]) end
+  if deferral_ms == 0 then ring(bell) end
 end
-redis.call('ZADD', KEYS[3], now, ARGV[2])
-redis.call('PEXPIRE', KEYS[3], 604800000)
+redis.call('ZADD', queues, now, name)
+redis.call('PEXPIRE', queues, kept_ms)
 return false

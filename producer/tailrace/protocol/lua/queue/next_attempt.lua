@@ -6,5 +6,7 @@
 --
 -- Returns the number of the attempt, or 0 if another worker holds the job.
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('INCR', KEYS[2])
+local mark, tries_key = KEYS[1], KEYS[2]
+local token = ARGV[1]
+if redis.call('GET', mark) ~= token then return 0 end
+return redis.call('INCR', tries_key)

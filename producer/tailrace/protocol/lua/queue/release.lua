@@ -10,30 +10,33 @@
 --
 -- Returns 1, or 0 if another worker holds the job, or it was deleted.
 
-local what, holder = ARGV[3], redis.call('GET', KEYS[4])
-if holder ~= ARGV[2] then
+local queue, running, bell, mark, body_key, tries_key, result_key = unpack(KEYS)
+local job, token, what, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local claimed_in, attempt, body, body_life_ms = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local holder = redis.call('GET', mark)
+if holder ~= token then
   -- In the same history the job was deleted.
-  if holder or history() == ARGV[5] then return 0 end
-  redis.call('ZREM', KEYS[1], ARGV[1])
+  if holder or history() == claimed_in then return 0 end
+  redis.call('ZREM', queue, job)
   if what ~= 'finish' then
     -- What is enqueued in this history need not wait until others have asserted their claims.
     what = 'retry'
-    if ARGV[7] ~= '' then redis.call('SET', KEYS[5], ARGV[7], 'NX', 'PX', ARGV[8]) end
-    local tries = tonumber(redis.call('GET', KEYS[6]) or 0) or 0
-    if tries < tonumber(ARGV[6]) then redis.call('SET', KEYS[6], ARGV[6], 'PX', ARGV[8]) end
+    if body ~= '' then redis.call('SET', body_key, body, 'NX', 'PX', body_life_ms) end
+    local tries = tonumber(redis.call('GET', tries_key) or 0) or 0
+    if tries < tonumber(attempt) then redis.call('SET', tries_key, attempt, 'PX', body_life_ms) end
   end
 end
-redis.call('DEL', KEYS[4])
+redis.call('DEL', mark)
 if what == 'hand_back' then
-  redis.call('ZADD', KEYS[2], 0, ARGV[1])
-  ring(KEYS[3])
+  redis.call('ZADD', running, 0, job)
+  ring(bell)
   return 1
 end
-redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', running, job)
 if what == 'retry' then
-  redis.call('ZADD', KEYS[1], now + ARGV[4], ARGV[1])
-  if ARGV[4] == '0' then ring(KEYS[3]) end
+  redis.call('ZADD', queue, now + delay_ms, job)
+  if delay_ms == 0 then ring(bell) end
 else
-  redis.call('DEL', KEYS[5], KEYS[6], KEYS[7])
+  redis.call('DEL', body_key, tries_key, result_key)
 end
 return 1

@@ -6,11 +6,13 @@
 --
 -- Returns nothing.
 
-if redis.call('EXISTS', KEYS[1]) == 0 then return end
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local known = {}
-  for i = 1, #consumer, 2 do known[consumer[i]] = consumer[i + 1] end
-  if known.pending == 0 and known.idle >= tonumber(ARGV[2]) then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], known.name)
+local endings = KEYS[1]
+local group, idle_ms = ARGV[1], tonumber(ARGV[2])
+if redis.call('EXISTS', endings) == 0 then return end
+for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', endings, group)) do
+  local consumer = {}
+  for i = 1, #fields, 2 do consumer[fields[i]] = fields[i + 1] end
+  if consumer.pending == 0 and consumer.idle >= idle_ms then
+    redis.call('XGROUP', 'DELCONSUMER', endings, group, consumer.name)
   end
 end

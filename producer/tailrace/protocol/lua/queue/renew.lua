@@ -2,26 +2,30 @@
 -- is the number of commands.
 --
 -- KEYS: 1... running, of each queue. Further keys are arq's marks of the jobs.
--- ARGV: 1 lease (ms), then for each claim: number of its running set from 1, job, token.
+-- ARGV: 1 lease (ms), 2 how the key of a mark begins, before the job's id,
+--       then for each claim: number of its running set from 1, job, token.
 --
 -- Returns {jobs that another worker holds, jobs that no worker holds, history}.
 
+local lease_ms, mark_prefix = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
-local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
+local deadline = time[1] * 1000 + math.floor(time[2] / 1000) + lease_ms
 local taken, missing = {}, {}
-for first = 2, #ARGV, 3000 do
+-- A thousand jobs at a time: Lua can unpack some 8000 values.
+for first = 3, #ARGV, 3000 do
   local marks, renewed = {}, {}
   local last = math.min(first + 2999, #ARGV)
-  for i = first, last, 3 do table.insert(marks, 'arq:in-progress:' .. ARGV[i + 1]) end
-  local tokens = redis.call('MGET', unpack(marks))
+  for i = first, last, 3 do table.insert(marks, mark_prefix .. ARGV[i + 1]) end
+  local holders = redis.call('MGET', unpack(marks))
   for i = first, last, 3 do
-    if tokens[(i - first) / 3 + 1] == ARGV[i + 2] then
+    local job, token, holder = ARGV[i + 1], ARGV[i + 2], holders[(i - first) / 3 + 1]
+    if holder == token then
       local running = KEYS[tonumber(ARGV[i])]
       renewed[running] = renewed[running] or {}
       table.insert(renewed[running], deadline)
-      table.insert(renewed[running], ARGV[i + 1])
+      table.insert(renewed[running], job)
     else
-      table.insert(tokens[(i - first) / 3 + 1] and taken or missing, ARGV[i + 1])
+      table.insert(holder and taken or missing, job)
     end
   end
   for running, members in pairs(renewed) do redis.call('ZADD', running, 'XX', unpack(members)) end

@@ -6,14 +6,15 @@
 --
 -- Returns 1, or 0 if another worker holds the job.
 
-if redis.call('GET', KEYS[4]) ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[4])
-local deferral = tonumber(ARGV[5])
-if ARGV[3] == 'retry' then
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('ZADD', KEYS[1], deferral > 0 and now + deferral or ARGV[4], ARGV[1])
+local queue, running, bell, mark = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local job, token, reason, score, deferral_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+if redis.call('GET', mark) ~= token then return 0 end
+redis.call('DEL', mark)
+if reason == 'retry' then
+  redis.call('ZREM', running, job)
+  redis.call('ZADD', queue, deferral_ms > 0 and now + deferral_ms or score, job)
 else
-  redis.call('ZADD', KEYS[2], ARGV[3] == 'worker_lost' and 1 or 0, ARGV[1])
+  redis.call('ZADD', running, reason == 'worker_lost' and 1 or 0, job)
 end
-if deferral == 0 then ring(KEYS[3]) end
+if deferral_ms == 0 then ring(bell) end
 return 1
