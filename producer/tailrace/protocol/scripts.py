@@ -14,7 +14,6 @@ comment names. It takes its own arguments from the front of ARGV, so that the sc
 from collections.abc import Sequence
 from enum import Enum
 from functools import cache, cached_property
-from importlib.resources import files
 from itertools import dropwhile
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -94,5 +93,8 @@ class Script(Enum):
 @cache
 def _code(file: str) -> str:
     """The Lua of a file, without the comment that the file begins with."""
+    # The import takes some milliseconds, and a service that only tails needs no script.
+    from importlib.resources import files  # noqa: PLC0415
+
     written = files("tailrace.protocol").joinpath("lua", f"{file}.lua").read_text(encoding="utf-8")
     return "".join(dropwhile(lambda line: line.startswith("--"), written.splitlines(keepends=True)))
