@@ -18,7 +18,8 @@ from benchmarks.process import answer
 from tailrace import Settings
 from tailrace.broker.client import open_redis
 from tailrace.broker.wire import Wire, packed
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.cursor import EntryId
+from tailrace.protocol.keys import Keys
 from tailrace_worker.settings import WorkerSettings
 
 _ATTEMPT: Final = 1

@@ -12,8 +12,8 @@ import psutil
 from benchmarks.process import Process
 from benchmarks.stand import PROMPT, Stand
 from tailrace import GenerationRequest, Job
+from tailrace.cursor import EntryId
 from tailrace.events import ENDINGS
-from tailrace.protocol.keys import EntryId
 
 PIECES_PER_SECOND: Final = 50
 """Of one stream."""

@@ -24,7 +24,8 @@ from aiohttp import web
 from benchmarks.figures import show, show_origin
 from benchmarks.stand import Stand, open_stand
 from tailrace import Job, Tailrace
-from tailrace.events import Completed, Delta, encode
+from tailrace.events import Completed, Delta
+from tailrace.protocol.entries import encode
 from tailrace_worker.processes.service import open_service
 
 LIMIT_MB: Final = 500

@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 from benchmarks.figures import percentile
 from benchmarks.process import answer
 from tailrace import Settings, Tailrace
-from tailrace.events import ENDINGS, Delta, Event, Queued, decode
+from tailrace.events import ENDINGS, Delta, Event, Queued
+from tailrace.protocol.entries import decode
 from tailrace.protocol.keys import Keys
 
 TAILRACE: Final = "tailrace"

@@ -32,7 +32,8 @@ from benchmarks.figures import show, show_origin
 from benchmarks.process import Process, open_process
 from benchmarks.stand import Stand, open_stand
 from benchmarks.tailing import NO_READS, ONE_READ, READ_EACH, TAILRACE, WAYS
-from tailrace.events import Completed, Delta, encode
+from tailrace.events import Completed, Delta
+from tailrace.protocol.entries import encode
 
 CONNECTIONS: Final = 4
 READABLE_MS: Final = 50

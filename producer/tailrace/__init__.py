@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tailrace.answer import Answer, Snapshot, Usage
     from tailrace.attempt_content import CalledTool
     from tailrace.client import Tailrace
+    from tailrace.cursor import EntryId
     from tailrace.errors import (
         BrokerRefused,
         BrokerUnavailable,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tailrace.protocol.attempts import CancelOutcome
     from tailrace.protocol.endings import JobEnding
     from tailrace.protocol.fleet import Fleet, QueueStatus, WorkerStatus
-    from tailrace.protocol.keys import EntryId
     from tailrace.request.generation_request import Fallback, GenerationRequest
     from tailrace.request.limits import Buffering, Timeouts
     from tailrace.request.messages import (
@@ -55,7 +55,7 @@ else:
 
     # Lower layers first, so that a name is looked for in what its own module imports anyway.
     _MODULES = (
-        *("errors", "protocol.keys", "settings", "request.messages", "request.limits", "request.tools"),
+        *("errors", "cursor", "settings", "request.messages", "request.limits", "request.tools"),
         *("request.generation_request", "events", "timing", "protocol.attempts", "protocol.endings", "protocol.fleet"),
         *("attempt_content", "answer", "job", "client"),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from tailrace.attempt_content import AttemptContent, CalledTool
+from tailrace.cursor import BEGINNING, EntryId
 from tailrace.events import (
     Box,
     Cancelled,
@@ -18,7 +19,6 @@ from tailrace.events import (
     Queued,
     Started,
 )
-from tailrace.protocol.keys import BEGINNING, EntryId
 from tailrace.request.messages import AssistantMessage, PastReasoning, PastToolCall
 from tailrace.settings import Settings
 from tailrace.timing import Timing

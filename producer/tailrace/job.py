@@ -10,12 +10,14 @@ from pydantic import ValidationError
 
 from tailrace.answer import Answer, Snapshot
 from tailrace.broker.client import Broker, text
+from tailrace.cursor import BEGINNING, EntryId
 from tailrace.errors import InvalidRequest, JobNotFound
-from tailrace.events import ENDINGS, Ending, Event, Failed, Started, decode
+from tailrace.events import ENDINGS, Ending, Event, Failed, Started
 from tailrace.protocol import attempts, queue
 from tailrace.protocol.attempts import Cancellation, CancelOutcome, no_stream
 from tailrace.protocol.endings import JobEnding, close
-from tailrace.protocol.keys import BEGINNING, EntryId, Keys, checked_job_id
+from tailrace.protocol.entries import decode
+from tailrace.protocol.keys import Keys, checked_job_id
 from tailrace.protocol.queue import NewJob
 from tailrace.protocol.scripts import Script
 from tailrace.request.generation_request import GenerationRequest

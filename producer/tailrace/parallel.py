@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tailrace.broker.client import Broker, patiently
+from tailrace.cursor import BEGINNING
 from tailrace.errors import BrokerRefused, BrokerUnavailable, JobNotFound
 from tailrace.events import Event
 from tailrace.job import Job
-from tailrace.protocol.keys import BEGINNING, Keys, new_job_id
+from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.protocol.queue import NewJob, enqueue_many
 from tailrace.settings import Settings
 from tailrace.tailing.reader import Reader

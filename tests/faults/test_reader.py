@@ -14,7 +14,7 @@ from redis.credentials import CredentialProvider
 from tailrace import BrokerUnavailable, Job, Settings, Tailrace
 from tailrace.broker import liveness
 from tailrace.broker.client import Broker, open_redis
-from tailrace.events import encode
+from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 from tailrace.tailing import notifications, reader
 from tailrace.tailing.notifications import Bells

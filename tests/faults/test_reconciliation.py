@@ -7,9 +7,11 @@ import pytest
 
 from tailrace import Event, GenerationRequest, Job, JobState, Tailrace
 from tailrace.broker.client import Broker, open_redis
+from tailrace.cursor import EntryId
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Gap, Queued, encode
-from tailrace.protocol.keys import EntryId, arq_retry
+from tailrace.events import Gap, Queued
+from tailrace.protocol.entries import encode
+from tailrace.protocol.keys import arq_retry
 from tailrace.protocol.scripts import Script
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually

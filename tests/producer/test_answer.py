@@ -3,8 +3,8 @@
 import pytest
 
 from tailrace import Answer, EntryId, GenerationRequest, Snapshot, Usage
+from tailrace.cursor import BEGINNING
 from tailrace.events import Completed, Delta, Failed, Gap, Notice, Queued, Reasoning, Refusal, Started, ToolCall
-from tailrace.protocol.keys import BEGINNING
 
 
 def started(attempt: int, *, continues: bool = False) -> Started:

@@ -21,7 +21,8 @@ from tailrace import (
     parallel,
 )
 from tailrace.broker.client import Broker, Command, open_redis
-from tailrace.events import Completed, Delta, Failed, Started, StreamEvent, encode
+from tailrace.events import Completed, Delta, Failed, Started, StreamEvent
+from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy

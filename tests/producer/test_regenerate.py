@@ -20,9 +20,10 @@ from tailrace import (
 )
 from tailrace.broker.client import Broker, open_redis
 from tailrace.cli.commands import regenerate
-from tailrace.events import Cancelled, Completed, Started, encode
+from tailrace.events import Cancelled, Completed, Started
 from tailrace.protocol.attempts import begin
 from tailrace.protocol.endings import close
+from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 from tailrace.protocol.queue import enqueue
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from tailrace import GenerationRequest, Job
 from tailrace.broker.client import Broker, Command
-from tailrace.events import Completed, Delta, Started, StreamEvent, encode
+from tailrace.events import Completed, Delta, Started, StreamEvent
+from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 
 REQUEST = GenerationRequest.model_validate(

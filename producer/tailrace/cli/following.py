@@ -11,7 +11,7 @@ from tailrace import BrokerUnavailable, EntryId, Job, JobNotFound, JobState, Tai
 from tailrace.broker.causes import without_password
 from tailrace.cli.display.choice import Display
 from tailrace.cli.tty import interrupt
-from tailrace.protocol.keys import BEGINNING
+from tailrace.cursor import BEGINNING
 
 
 async def follow(

@@ -11,9 +11,11 @@ from enum import StrEnum
 from typing import Final
 
 from tailrace.broker.client import Broker, Command, ms, text
+from tailrace.cursor import EntryId
 from tailrace.errors import JobNotFound
-from tailrace.events import ENDINGS, Ending, EndingType, encode, pairs
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.events import ENDINGS, Ending, EndingType
+from tailrace.protocol.entries import encode, pairs
+from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 
 _MAX_PASSED_OVER: Final = 2**24

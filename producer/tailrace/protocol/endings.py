@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 
 from tailrace.broker.client import Broker, Command, ms, patiently, text
 from tailrace.errors import BrokerRefused, InfrastructureError
-from tailrace.events import ENDINGS, Ending, EndingType, decode, encode
+from tailrace.events import ENDINGS, Ending, EndingType
+from tailrace.protocol.entries import decode, encode
 from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 from tailrace.settings import Settings

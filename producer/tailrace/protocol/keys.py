@@ -1,15 +1,14 @@
-"""Every Redis key and entry id, spelled here and nowhere else."""
+"""Every Redis key, spelled here and nowhere else."""
 
 import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final
 
-from tailrace.errors import InvalidCursor, InvalidJobId
+from tailrace.errors import InvalidJobId
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 
 QUEUES_LIFE_SECONDS: Final = 604_800.0
 """How long the names of the queues and the history of their data are kept after they were last used."""
@@ -28,37 +27,6 @@ def checked_job_id(job_id: str) -> str:
     if not _JOB_ID.fullmatch(job_id):
         raise InvalidJobId(f"{job_id!r} is not a job id: an id has 16 to 64 characters of A-Z a-z 0-9 _ -.")
     return job_id
-
-
-class EntryId(NamedTuple):
-    """The id of an entry of a job's stream, and so a position in it: written `ATTEMPT-SEQ`.
-
-    Ids compare as Redis compares them. `SEQ` grows by one through the whole stream, over all attempts.
-    """
-
-    attempt: int
-    seq: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `1-17`; anything else raises `InvalidCursor`."""
-        match = _CURSOR.fullmatch(text)
-        if not match:
-            raise InvalidCursor(f"{text!r} is not a cursor: cursors are written ATTEMPT-SEQ, such as '1-17'.")
-        return cls(int(match[1]), int(match[2]))
-
-    @classmethod
-    def decode(cls, raw: bytes) -> Self:
-        """Reads an id as Redis sends it."""
-        attempt, _, seq = raw.partition(b"-")
-        return cls(int(attempt), int(seq))
-
-    def __str__(self) -> str:
-        return f"{self.attempt}-{self.seq}"
-
-
-BEGINNING = EntryId(0, 0)
-"""Before the first entry of every stream, whose id is `0-1`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from tailrace.cursor import EntryId
 from tailrace.errors import InfrastructureError
-from tailrace.events import ENDINGS, Event, Gap, StreamEvent, decode, pairs
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.events import ENDINGS, Event, Gap, StreamEvent
+from tailrace.protocol.entries import decode, pairs
+from tailrace.protocol.keys import Keys
 from tailrace.tailing.inbox import Inbox
 
 _logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from tailrace.cursor import EntryId
 from tailrace.events import Event
-from tailrace.protocol.keys import EntryId
 
 _MAX_EVENTS = 1_000
 _MAX_BYTES = 262_144

@@ -14,10 +14,12 @@ from typing import Any
 
 from tailrace.broker.client import Broker, refused
 from tailrace.broker.wire import Wire
+from tailrace.cursor import EntryId
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
-from tailrace.events import ENDINGS, pairs
+from tailrace.events import ENDINGS
 from tailrace.protocol.attempts import no_stream
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.protocol.entries import pairs
+from tailrace.protocol.keys import Keys
 from tailrace.settings import Settings
 from tailrace.tailing.batch_read import Found, find_gone, look
 from tailrace.tailing.groups import FEW, Cohort, TailedStream

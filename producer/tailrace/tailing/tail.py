@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator
 
 from tailrace.answer import Answer, Snapshot
+from tailrace.cursor import BEGINNING, EntryId
 from tailrace.errors import BrokerUnavailable
 from tailrace.events import Ending, Event
-from tailrace.protocol.keys import BEGINNING, EntryId
 from tailrace.settings import Settings
 from tailrace.tailing.reader import Reader
 

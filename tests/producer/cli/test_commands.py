@@ -20,7 +20,8 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.cli import main
 from tailrace.cli.display.plain import PlainText
 from tailrace.cli.following import follow
-from tailrace.events import Cancelled, Completed, Delta, Failed, Reasoning, Started, StreamEvent, encode
+from tailrace.events import Cancelled, Completed, Delta, Failed, Reasoning, Started, StreamEvent
+from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 
 Say = Callable[..., Awaitable[None]]

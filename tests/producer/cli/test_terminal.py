@@ -21,8 +21,8 @@ from tailrace.events import (
     Started,
     StreamEvent,
     ToolCall,
-    encode,
 )
+from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually

@@ -21,7 +21,8 @@ from tailrace import (
     Tailrace,
 )
 from tailrace.broker.client import Broker
-from tailrace.events import Cancelled, decode
+from tailrace.events import Cancelled
+from tailrace.protocol.entries import decode
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
 from tailrace.protocol.queue import NewJob, _job_side
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.wire import Wire
+from tailrace.cursor import BEGINNING
 from tailrace.events import Delta, Failed
-from tailrace.protocol.keys import BEGINNING, Keys, arq_job
+from tailrace.protocol.keys import Keys, arq_job
 from tailrace.tailing import batch_read, groups, schedule
 from tailrace.tailing import reader as reader_module
 from tailrace.tailing.notifications import Bells

@@ -23,8 +23,9 @@ from tailrace import (
 from tailrace.answer import Snapshot
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.wire import Wire
+from tailrace.cursor import EntryId
 from tailrace.events import Delta, Gap, Reasoning, Started
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.protocol.keys import Keys
 from tailrace.tailing import reader
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
+from tailrace.cursor import BEGINNING
 from tailrace.errors import ProviderError
 from tailrace.events import Box, Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
-from tailrace.protocol.keys import BEGINNING
 from tailrace.request.generation_request import GenerationRequest
 
 

@@ -18,12 +18,13 @@ from redis.asyncio import Redis
 from tailrace.broker.client import refused
 from tailrace.broker.outage import Dependent
 from tailrace.broker.wire import Wire, packed
+from tailrace.cursor import EntryId
 from tailrace.errors import InfrastructureError
-from tailrace.events import pairs
 from tailrace.protocol.attempts import Began, restore_command
 from tailrace.protocol.endings import JobEnding
+from tailrace.protocol.entries import pairs
 from tailrace.protocol.history import history_of
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.protocol.keys import Keys
 from tailrace_worker.publishing.stream_writer import ENTRY_BYTES, Entry, Fenced, StreamDeleted, StreamLost, StreamWriter
 from tailrace_worker.settings import WorkerSettings
 

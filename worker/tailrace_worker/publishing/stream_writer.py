@@ -10,10 +10,12 @@ from typing import Final, NamedTuple, Protocol, Self
 from msgspec import Struct
 
 from tailrace.broker.wire import bulk, packed
-from tailrace.events import Delta, Ending, Reasoning, Refusal, StreamEvent, ToolCall, encode
+from tailrace.cursor import EntryId
+from tailrace.events import Delta, Ending, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace.protocol.attempts import Began
 from tailrace.protocol.endings import JobEnding
-from tailrace.protocol.keys import EntryId, Keys
+from tailrace.protocol.entries import encode
+from tailrace.protocol.keys import Keys
 from tailrace_worker.cancel_scope import AttemptLost
 
 ENTRY_BYTES: Final = 256

@@ -8,7 +8,7 @@ from tailrace import EntryId, InvalidCursor, Job
 from tailrace.cli import event_loop, following
 from tailrace.cli.display.choice import open_display
 from tailrace.cli.options import add_redis_url, named_jobs
-from tailrace.protocol.keys import BEGINNING
+from tailrace.cursor import BEGINNING
 
 SUMMARY = "show a job's answer as it grows, or several side by side"
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.events import Box, Completed, Delta, Failed, Started, StreamEvent, ToolCall, decode, encode, pairs
-from tailrace.protocol.keys import EntryId
+from tailrace.cursor import EntryId
+from tailrace.events import Box, Completed, Delta, Failed, Started, StreamEvent, ToolCall
+from tailrace.protocol.entries import decode, encode, pairs
 
 EVENTS: list[StreamEvent] = [
     Started(at=1, attempt=2, provider="openai", model="gpt-5", worker="w", reason="worker_lost", continues=True),
