@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from tailrace.events import Event, Gap
     from tailrace.job import Job, JobState, JobStatus
-    from tailrace.protocol.attempts import CancelOutcome
+    from tailrace.protocol.cancellation import CancelOutcome
     from tailrace.protocol.endings import JobEnding
     from tailrace.protocol.fleet import Fleet, QueueStatus, WorkerStatus
     from tailrace.request.generation_request import Fallback, GenerationRequest
@@ -56,8 +56,8 @@ else:
     # Lower layers first, so that a name is looked for in what its own module imports anyway.
     _MODULES = (
         *("errors", "cursor", "settings", "request.messages", "request.limits", "request.tools"),
-        *("request.generation_request", "events", "timing", "protocol.attempts", "protocol.endings", "protocol.fleet"),
-        *("attempt_content", "answer", "job", "client"),
+        *("request.generation_request", "events", "timing", "protocol.cancellation", "protocol.endings"),
+        *("protocol.fleet", "attempt_content", "answer", "job", "client"),
     )
 
     def __getattr__(name: str) -> object:

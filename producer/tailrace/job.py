@@ -13,10 +13,11 @@ from tailrace.broker.client import Broker, text
 from tailrace.cursor import BEGINNING, EntryId
 from tailrace.errors import InvalidRequest, JobNotFound
 from tailrace.events import ENDINGS, Ending, Event, Failed, Started
-from tailrace.protocol import attempts, queue
-from tailrace.protocol.attempts import Cancellation, CancelOutcome, no_stream
+from tailrace.protocol import queue
+from tailrace.protocol.cancellation import Cancellation, CancelOutcome, cancel
 from tailrace.protocol.endings import JobEnding, close
 from tailrace.protocol.entries import decode
+from tailrace.protocol.job_scripts import no_stream
 from tailrace.protocol.keys import Keys, checked_job_id
 from tailrace.protocol.queue import NewJob
 from tailrace.protocol.scripts import Script
@@ -137,9 +138,7 @@ class Job:
         Raises:
             JobNotFound: There is no stream.
         """
-        done = await attempts.cancel(
-            self._broker, self._keys, self.id, _utf8(reason), keep_seconds=self._settings.keep_seconds
-        )
+        done = await cancel(self._broker, self._keys, self.id, _utf8(reason), keep_seconds=self._settings.keep_seconds)
         if done.outcome is not CancelOutcome.ENDED and self._cancel_requested_at is None:
             self._cancel_requested_at = done.at
         if done.outcome is CancelOutcome.CANCELLED or await self._waits_after_its_ending(done):

@@ -16,9 +16,11 @@ from tailrace.broker.outage import Dependent
 from tailrace.errors import FailureCode, InfrastructureError, InvalidJobId, InvalidRequest, NewerRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.protocol import attempts, endings
-from tailrace.protocol.attempts import Began, Behind, Carried, Gone, Over, Resumed
+from tailrace.protocol.attempts import Began, Behind, Carried, Resumed
 from tailrace.protocol.endings import JobEnding
+from tailrace.protocol.job_scripts import Gone, Over
 from tailrace.protocol.keys import Keys, arq_retry, checked_job_id
+from tailrace.protocol.orphan_ending import end_orphan
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.tracebacks import told_by_frames
 from tailrace_worker.attempt.calls import Calls
@@ -160,7 +162,7 @@ class Generations:
             code=FailureCode.EXPIRED_IN_QUEUE if is_expired else FailureCode.INVALID_BODY,
             message=f"arq would not run the job: {why}." if is_expired else _INVALID_BODY,
         )
-        over = await attempts.end(
+        over = await end_orphan(
             self.broker,
             self.keys,
             job_id,

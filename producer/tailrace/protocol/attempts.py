@@ -1,20 +1,15 @@
-"""How an attempt begins, and how a job that nobody runs gets its ending: scripts on the job's own keys.
-
-The id of an entry is the fence, so what decides about ids is decided in Redis, in one step: is there an ending, is the
-attempt above the last one, and which `SEQ` comes next.
-"""
+"""How an attempt begins, and how a job that Redis has lost is made anew: scripts on the job's own keys."""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.cursor import EntryId
-from tailrace.errors import JobNotFound
-from tailrace.events import ENDINGS, Ending, EndingType
-from tailrace.protocol.entries import encode, pairs
+from tailrace.events import ENDINGS
+from tailrace.protocol.entries import pairs
+from tailrace.protocol.job_scripts import Gone, Over, job_keys
 from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 
@@ -58,22 +53,10 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Over:
-    """There is an ending already: nothing is left but to release the job."""
-
-    ending: EndingType
-    tenant: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
     """The attempt is not above the last one's: arq's counter was lost."""
 
     last_attempt: int
-
-
-class Gone:
-    """There is no stream: the job was deleted, or has expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +103,7 @@ async def begin(
     token = secrets.token_hex(8).encode()
     reply = await broker.call(
         *Script.BEGIN.command(
-            _keys(keys, job_id),
+            job_keys(keys, job_id),
             attempt,
             ms(life_seconds),
             ms(keep_seconds),
@@ -158,65 +141,7 @@ def restore_command(keys: Keys, job_id: str, record: Sequence[bytes], *, life_se
     )
 
 
-class CancelOutcome(StrEnum):
-    """What a call of `cancel` did."""
-
-    CANCELLED = "cancelled"
-    """The job had not started; its ending is written."""
-    REQUESTED = "requested"
-    """The job runs; its worker stops it at its next poll, and writes the ending."""
-    ENDED = "ended"
-    """The job was over already; nothing has changed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancellation:
-    """What the job's side of a cancel found and did."""
-
-    outcome: CancelOutcome
-    ending: str
-    tenant: str
-    queue: str
-    at: int
-    """The server's time of the request, Unix ms."""
-
-
-async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_seconds: float) -> Cancellation:
-    """Sets the cancel key and, where nothing has started, appends the ending.
-
-    Raises:
-        JobNotFound: There is no stream.
-    """
-    reply = await broker.call(*Script.CANCEL.command(_keys(keys, job_id), reason, ms(keep_seconds)))
-    if reply[0] == b"gone":
-        raise no_stream(job_id)
-    outcome, ending, tenant, queue = map(text, reply[:4])
-    return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue, at=reply[4])
-
-
-async def end(
-    broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float, queue: str = ""
-) -> Over | Gone:
-    """Gives a job that its caller does not run its ending, unless it has one: in an attempt far above the last.
-
-    With the queue in which a stock arq client has put it, a stream that is not there is made.
-    """
-    reply = await broker.call(*Script.END.command(_keys(keys, job_id), ms(keep_seconds), queue, *encode(ending)))
-    if reply[0] == b"gone":
-        return Gone()
-    return Over(ending=ENDINGS[reply[1].decode()], tenant=text(reply[2]))
-
-
-def no_stream(job_id: str) -> JobNotFound:
-    """The error of every call that needs the job's stream."""
-    return JobNotFound(f"Job {job_id!r} has no stream: it expired, was deleted, or was never enqueued.")
-
-
 def _resumed(resumed: Resumed | None) -> tuple[str | int, ...]:
     if resumed is None:
         return "", "", "", 0
     return "1" if resumed.continues else "", resumed.provider, resumed.model, resumed.last_seq
-
-
-def _keys(keys: Keys, job_id: str) -> tuple[str, ...]:
-    return keys.events(job_id), keys.record(job_id), keys.cancel(job_id), keys.regenerated(job_id)

@@ -8,7 +8,7 @@ from typing import Self
 
 from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.errors import IdempotencyConflict, QueueFull
-from tailrace.protocol.attempts import no_stream
+from tailrace.protocol.job_scripts import no_stream
 from tailrace.protocol.keys import (
     QUEUES_LIFE_SECONDS,
     Keys,

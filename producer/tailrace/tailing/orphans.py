@@ -6,9 +6,10 @@ from tailrace.broker.client import Broker, Command, text
 from tailrace.broker.outage import Dependent
 from tailrace.errors import FailureCode, InfrastructureError
 from tailrace.events import Failed
-from tailrace.protocol import attempts
 from tailrace.protocol.endings import JobEnding, close
+from tailrace.protocol.job_scripts import Over
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job
+from tailrace.protocol.orphan_ending import end_orphan
 
 _AT_ONCE = 100
 
@@ -87,7 +88,7 @@ class Abandoned:
 
     async def _end(self, job_id: str, now: int, code: FailureCode, message: str) -> None:
         ending = Failed(at=now, code=code, message=message, retryable=True)
-        done = await attempts.end(self._broker, self._keys, job_id, ending, keep_seconds=self._keep_seconds)
-        if isinstance(done, attempts.Over):
+        done = await end_orphan(self._broker, self._keys, job_id, ending, keep_seconds=self._keep_seconds)
+        if isinstance(done, Over):
             ended = JobEnding(job_id=job_id, tenant=done.tenant, ending=done.ending)
             await close(self._broker, self._keys, ended, keep_seconds=self._keep_seconds)

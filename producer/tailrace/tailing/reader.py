@@ -17,8 +17,8 @@ from tailrace.broker.wire import Wire
 from tailrace.cursor import EntryId
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
 from tailrace.events import ENDINGS
-from tailrace.protocol.attempts import no_stream
 from tailrace.protocol.entries import pairs
+from tailrace.protocol.job_scripts import no_stream
 from tailrace.protocol.keys import Keys
 from tailrace.settings import Settings
 from tailrace.tailing.batch_read import Found, find_gone, look

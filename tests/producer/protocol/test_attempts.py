@@ -9,8 +9,10 @@ from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Failed
 from tailrace.protocol import attempts
-from tailrace.protocol.attempts import Began, Gone, Over
+from tailrace.protocol.attempts import Began
+from tailrace.protocol.job_scripts import Gone, Over
 from tailrace.protocol.keys import Keys, arq_job
+from tailrace.protocol.orphan_ending import end_orphan
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
@@ -60,7 +62,7 @@ async def test_who_ends_a_job_that_it_does_not_run_fences_whoever_does(
 ) -> None:
     job = await tailrace.enqueue(REQUEST)
     assert isinstance(await begin(broker, keys, job), Began)
-    assert isinstance(await attempts.end(broker, keys, job.id, LOST, keep_seconds=50), Over)
+    assert isinstance(await end_orphan(broker, keys, job.id, LOST, keep_seconds=50), Over)
     (_, started), (outside, ending) = (await types(broker, keys, job))[1:]
     assert (started, ending) == ("started", "failed")
     # Above every attempt that may have begun since Redis lost some of its last words.
@@ -70,7 +72,7 @@ async def test_who_ends_a_job_that_it_does_not_run_fences_whoever_does(
 async def test_a_job_that_has_its_ending_gets_no_second_one(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
     job = await tailrace.enqueue(REQUEST)
     assert await job.cancel() is CancelOutcome.CANCELLED
-    over = await attempts.end(broker, keys, job.id, LOST, keep_seconds=50)
+    over = await end_orphan(broker, keys, job.id, LOST, keep_seconds=50)
     assert over == Over(ending="cancelled", tenant="default")
     assert isinstance(await begin(broker, keys, job, attempt=5_000), Over)
     assert await job.cancel() is CancelOutcome.ENDED
@@ -80,7 +82,7 @@ async def test_a_job_that_has_its_ending_gets_no_second_one(tailrace: Tailrace, 
 async def test_a_job_that_is_gone_is_given_no_ending(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
     job = await tailrace.enqueue(REQUEST)
     await job.delete()
-    assert isinstance(await attempts.end(broker, keys, job.id, LOST, keep_seconds=50), Gone)
+    assert isinstance(await end_orphan(broker, keys, job.id, LOST, keep_seconds=50), Gone)
     assert await lives(broker, keys, job) == []
 
 
@@ -91,7 +93,7 @@ async def test_whoever_writes_the_ending_begins_the_time_to_keep(
     async with Tailrace.connect(settings.redis_url, prefix=settings.prefix, keep_seconds=50) as tailrace:
         job = await tailrace.enqueue(REQUEST)
         if ended_by == "end":
-            await attempts.end(broker, keys, job.id, LOST, keep_seconds=50)
+            await end_orphan(broker, keys, job.id, LOST, keep_seconds=50)
         else:
             if ended_by == "begin":
                 await begin(broker, keys, job)

@@ -11,6 +11,7 @@ from tailrace.events import Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began, restore_command
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.orphan_ending import end_orphan
 from tailrace.protocol.scripts import Script
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import (
@@ -59,7 +60,7 @@ async def use_every_script(tailrace: Tailrace, broker: Broker, keys: Keys, reque
     await broker.call("UNLINK", keys.events(job.id), keys.record(job.id))
     await broker.call(*restore_command(keys, job.id, began.record, life_seconds=60))
     await begin(broker, keys, job.id, 2, reason="worker_lost")
-    await attempts.end(broker, keys, job.id, FAILED, keep_seconds=60)
+    await end_orphan(broker, keys, job.id, FAILED, keep_seconds=60)
     for _ in range(5):
         (first, second) = await claim(broker, keys)
         await broker.call(*renew_command(keys, [first, second], lease_seconds=60))
