@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tailrace.broker.client import Broker, patiently
+from tailrace.broker.backoff import Backoff
+from tailrace.broker.client import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, Broker, patiently
 from tailrace.cursor import BEGINNING
 from tailrace.errors import BrokerRefused, BrokerUnavailable, JobNotFound
 from tailrace.events import Event
@@ -21,7 +22,6 @@ from tailrace.tailing.reader import Reader
 _logger = logging.getLogger(__name__)
 
 _LEAVE_SECONDS = 5.0
-_RETRY_SECONDS = 0.2
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +117,7 @@ async def _leave(lanes: Iterable[_Lane], *, cancel: bool) -> None:
 
 async def _cancel(jobs: deque[Job]) -> None:
     """Never raises: who leaves has a reason of their own, which an error of ours would hide."""
+    backoff = Backoff(first_seconds=FIRST_RETRY_SECONDS, last_seconds=LAST_RETRY_SECONDS)
     try:
         async with asyncio.timeout(_LEAVE_SECONDS):
             while jobs:
@@ -125,7 +126,8 @@ async def _cancel(jobs: deque[Job]) -> None:
                     with suppress(JobNotFound):
                         await jobs[0].cancel("its reader left")
                     jobs.popleft()
+                    backoff.reset()
                 except BrokerUnavailable:
-                    await asyncio.sleep(_RETRY_SECONDS)
+                    await asyncio.sleep(backoff.next_seconds())
     except (TimeoutError, BrokerRefused) as error:
         _logger.warning("could not cancel %s, which may run on: %r", list(jobs), error)

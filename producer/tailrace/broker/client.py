@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from tailrace.broker.backoff import Backoff
 from tailrace.broker.causes import check_host, greeting_hint, why_no_url, why_refused, why_unreachable, without_password
 from tailrace.broker.connection import NotNow, is_passing, open_pool
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InvalidSettings
@@ -22,7 +23,9 @@ _Reply = TypeVar("_Reply")
 CONNECT_TIMEOUT_SECONDS = 3.0
 CALL_TIMEOUT_SECONDS = 10.0
 """How long a call may take, with all its tries."""
-_RETRY_SECONDS = 0.2
+FIRST_RETRY_SECONDS = 0.2
+LAST_RETRY_SECONDS = 0.5
+"""The pauses between retries while Redis is away. The last is short: an outage holds up every reader."""
 
 
 def open_redis(url: str) -> Redis:
@@ -127,28 +130,29 @@ class Broker:
         await self._redis.aclose(close_connection_pool=True)
 
 
-class PatientBroker:
-    """Asks again while Redis is away, for readers who have nothing else to do; gives up once it was away for long."""
-
-    def __init__(self, broker: Broker, *, limit_seconds: float) -> None:
-        self._broker = broker
-        self._limit_seconds = limit_seconds
-
-    async def call(self, *command: Argument) -> Any:
-        """One command. Raises `BrokerUnavailable` after the limit."""
-        return await patiently(lambda: self._broker.call(*command), limit_seconds=self._limit_seconds)
-
-
 async def patiently(ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: float) -> _Reply:
-    """Asks again while Redis is away, or its password is being rotated. Raises `BrokerUnavailable` after the limit."""
+    """Ask again while Redis is away, or its password is being rotated.
+
+    Args:
+        ask: Sends the question, and may be called any number of times.
+        limit_seconds: For how long to ask again.
+
+    Returns:
+        The first answer.
+
+    Raises:
+        BrokerUnavailable: Redis was away for the whole time.
+        CredentialsRefused: Redis refused the password for the whole time.
+    """
     gives_up_at = time.monotonic() + limit_seconds
+    backoff = Backoff(first_seconds=FIRST_RETRY_SECONDS, last_seconds=LAST_RETRY_SECONDS)
     while True:
         try:
             return await ask()
         except (BrokerUnavailable, CredentialsRefused):
             if time.monotonic() > gives_up_at:
                 raise
-        await asyncio.sleep(_RETRY_SECONDS)
+        await asyncio.sleep(backoff.next_seconds())
 
 
 def text(stored: bytes) -> str:
