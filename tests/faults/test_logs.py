@@ -23,7 +23,7 @@ from tailrace.broker.wire import Wire, packed
 from tailrace.errors import InfrastructureError
 from tailrace.events import Completed
 from tailrace.protocol.keys import Keys, new_job_id
-from tailrace.tailing.orphans import Abandoned
+from tailrace.tailing.orphans import Orphans
 from tailrace_worker import log_summary
 from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.processes.valkey import EmbeddedBroker
@@ -126,16 +126,16 @@ async def test_silent_jobs_that_nobody_can_look_after_are_no_lines_of_their_own(
 ) -> None:
     job = await tailrace.enqueue(request_)
     broker = Broker(open_redis(settings.redis_url))
-    abandoned = Abandoned(broker, Keys(settings.prefix), keep_seconds=60)
-    looking = asyncio.create_task(abandoned.run())
+    orphans = Orphans(broker, Keys(settings.prefix), keep_seconds=60)
+    checking = asyncio.create_task(orphans.run())
     await asyncio.to_thread(own_broker.stop)
     for count in range(1, 4):
-        abandoned.suspect(job.id)
+        orphans.suspect(job.id)
         await eventually(lambda count=count: failures.total() == count)  # type: ignore[misc]
     await asyncio.to_thread(own_broker.start)
-    abandoned.suspect(job.id)
+    orphans.suspect(job.id)
     await eventually(lambda: "does all again" in caplog.text)
-    looking.cancel()
+    checking.cancel()
     await broker.aclose()
     assert_told_once(caplog)
 

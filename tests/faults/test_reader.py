@@ -17,7 +17,7 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
 from tailrace.tailing import notifications, reader
-from tailrace.tailing.notifications import Bells
+from tailrace.tailing.notifications import Notifications
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
@@ -144,7 +144,7 @@ async def test_a_server_that_stands_still_for_a_while_is_waited_for(
         assert (await late).type == "completed"
 
 
-async def test_a_connection_on_which_bells_have_fallen_silent_is_found_and_replaced(
+async def test_a_connection_on_which_notifications_have_fallen_silent_is_found_and_replaced(
     own_broker: EmbeddedBroker, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifications, "_PING_SECONDS", 0.1)
@@ -152,7 +152,7 @@ async def test_a_connection_on_which_bells_have_fallen_silent_is_found_and_repla
     rung = asyncio.Queue[bytes]()
     async with Proxy(own_broker.url) as proxy, asyncio.timeout(20):
         redis = open_redis(proxy.url)
-        listening = Bells(redis, rung.put_nowait)
+        listening = Notifications(redis, rung.put_nowait)
         running = asyncio.create_task(listening.run())
         listening.subscribe(b"bell")
         assert await rung.get() == b"bell"

@@ -379,7 +379,7 @@ async def test_one_who_does_not_read_is_held_little_for_and_slows_no_other_tail(
         await puppet.say(slow.id, *deltas, COMPLETED)
         quick = await slow.answer()
         assert quick.text == "".join(delta.text for delta in deltas)
-        (inbox,) = tailrace._reader._cohorts
+        (inbox,) = tailrace._reader._groups
         assert inbox.is_full
         assert inbox.cursor.seq < 5_000
         assert [event.text async for _, event in events if isinstance(event, Delta)] == [each.text for each in deltas]

@@ -1,4 +1,4 @@
-"""`Cohort`: the tails that have come equally far in one stream. What is read for one of them is read for all."""
+"""`Group`: the tails that have come equally far in one stream. What is read for one of them is read for all."""
 
 import asyncio
 import logging
@@ -40,9 +40,9 @@ class TailedStream:
     key: bytes
     heard_at: float
     """When it last grew, or was last asked whether somebody can make it grow."""
-    cohorts: list["Cohort"]
+    groups: list["Group"]
     inboxes: dict[Inbox, None]
-    """All of them, with those that are full, and so in no cohort."""
+    """All of them, with those that are full, and so in no group."""
     is_subscribed: bool = False
     has_rubbish: bool = False
 
@@ -51,14 +51,14 @@ class TailedStream:
         """The stream of a job."""
         return cls(job_id, keys.bell(job_id).encode(), keys.events(job_id).encode(), now, [], {})
 
-    def find_like(self, cohort: "Cohort") -> "Cohort | None":
-        """Another cohort for which is right what is read for this one."""
-        if self.cohorts == [cohort]:
+    def find_like(self, group: "Group") -> "Group | None":
+        """Another group for which is right what is read for this one."""
+        if self.groups == [group]:
             return None
-        return next((other for other in self.cohorts if other is not cohort and other.is_like(cohort)), None)
+        return next((other for other in self.groups if other is not group and other.is_like(group)), None)
 
 
-class Chunk(NamedTuple):
+class Batch(NamedTuple):
     """Entries, read."""
 
     events: list[Event]
@@ -71,12 +71,12 @@ class Chunk(NamedTuple):
     """An ending that cannot be read."""
 
 
-class Cohort:
+class Group:
     """Inboxes of one stream that have the same cursor."""
 
     __slots__ = ("ahead_since", "count", "cursor", "entry_bytes", "inboxes", "is_new", "looked_at", "stream")
 
-    def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, like: "Cohort | None" = None) -> None:
+    def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, like: "Group | None" = None) -> None:
         """`like` has read the stream up to where it goes on."""
         self.stream = stream
         self.cursor = inbox.cursor
@@ -95,9 +95,9 @@ class Cohort:
     def is_plain(self) -> bool:
         """Whether one command may read it together with others."""
         stream = self.stream
-        return self.count == FEW and not self.is_new and stream.is_subscribed and len(stream.cohorts) == 1
+        return self.count == FEW and not self.is_new and stream.is_subscribed and len(stream.groups) == 1
 
-    def is_like(self, other: "Cohort") -> bool:
+    def is_like(self, other: "Group") -> bool:
         """Whether what is read for the one is right for the other."""
         return self.cursor == other.cursor and self.is_new == other.is_new
 
@@ -111,7 +111,7 @@ class Cohort:
         if not self.entry_bytes:
             self.count, self.entry_bytes = FEW, _SMALL_ENTRY_BYTES
 
-    async def hand_out(self, entries: list[Any]) -> Chunk:
+    async def hand_out(self, entries: list[Any]) -> Batch:
         """Decodes entries once, and hands the events to everybody."""
         chunk = self._read(entries)
         self.cursor = chunk.cursor
@@ -126,7 +126,7 @@ class Cohort:
         self.count = max(1, min(most, _MANY_BYTES // self.entry_bytes))
         return chunk
 
-    def _read(self, entries: list[Any]) -> Chunk:
+    def _read(self, entries: list[Any]) -> Batch:
         events: list[Event] = []
         size = 0
         cursor = self.cursor
@@ -147,8 +147,8 @@ class Cohort:
                 error = InfrastructureError(
                     f"The ending '{entry_id}' of job {self.stream.job_id!r} cannot be read: {problem}."
                 )
-                return Chunk(events, size, cursor, is_last, None if event else error)
-        return Chunk(events, size, cursor)
+                return Batch(events, size, cursor, is_last, None if event else error)
+        return Batch(events, size, cursor)
 
     def _warn(self, entry_id: EntryId, problem: str) -> None:
         if not self.stream.has_rubbish:

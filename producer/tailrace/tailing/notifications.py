@@ -21,7 +21,7 @@ _RINGS: Final = frozenset({b"message", b"subscribe"})
 """A confirmation rings as well: what was appended before it was rung for in vain."""
 
 
-class Bells:
+class Notifications:
     """Subscribes to bells, and calls `ring` with each that has rung. Rings may get lost: someone has to sweep."""
 
     def __init__(self, redis: Redis, ring: Callable[[bytes], None]) -> None:

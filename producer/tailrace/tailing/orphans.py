@@ -14,7 +14,7 @@ from tailrace.protocol.orphan_ending import end_orphan
 _AT_ONCE = 100
 
 
-class Abandoned:
+class Orphans:
     """Looks after jobs that have been silent for long."""
 
     def __init__(self, broker: Broker, keys: Keys, *, keep_seconds: float) -> None:

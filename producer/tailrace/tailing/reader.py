@@ -21,12 +21,12 @@ from tailrace.protocol.entries import pairs
 from tailrace.protocol.job_scripts import no_stream
 from tailrace.protocol.keys import Keys
 from tailrace.settings import Settings
-from tailrace.tailing.batch_read import Found, find_gone, look
-from tailrace.tailing.groups import FEW, Cohort, TailedStream
+from tailrace.tailing.batch_read import BatchResult, find_gone, read_batch
+from tailrace.tailing.groups import FEW, Group, TailedStream
 from tailrace.tailing.inbox import Inbox
-from tailrace.tailing.notifications import Bells
-from tailrace.tailing.orphans import Abandoned
-from tailrace.tailing.schedule import Rota
+from tailrace.tailing.notifications import Notifications
+from tailrace.tailing.orphans import Orphans
+from tailrace.tailing.schedule import Schedule
 from tailrace.tracebacks import told_by_frames
 
 _logger = logging.getLogger(__name__)
@@ -48,14 +48,14 @@ class Reader:
         self._settings = settings
         self._keys = Keys(settings.prefix)
         self._streams: dict[bytes, TailedStream] = {}
-        """By their bells."""
-        self._cohorts: dict[Inbox, Cohort] = {}
+        """By their notification channels."""
+        self._groups: dict[Inbox, Group] = {}
         """Where each inbox is, or was before it was full or over."""
-        self._rota = Rota()
+        self._schedule = Schedule()
         self._away_since: float | None = None
         self._reconnected_at = -math.inf
-        self._bells: Bells
-        self._abandoned: Abandoned
+        self._notifications: Notifications
+        self._orphans: Orphans
         self._running: asyncio.Task[None] | None = None
 
     def open(self, job_id: str, after: EntryId) -> Inbox:
@@ -70,43 +70,43 @@ class Reader:
         stream = TailedStream.of(self._keys, job_id, now=now)
         stream = self._streams.setdefault(stream.bell, stream)
         stream.inboxes[inbox] = None
-        self._admit(inbox, Cohort(stream, inbox, is_new=True))
+        self._admit(inbox, Group(stream, inbox, is_new=True))
         return inbox
 
     def resume(self, inbox: Inbox) -> None:
         """An inbox that was full is empty."""
-        last = self._cohorts[inbox]
+        last = self._groups[inbox]
         if inbox in last.inboxes:
             # It was emptied while others were still handed what had filled it.
             return
-        self._admit(inbox, Cohort(last.stream, inbox, is_new=False, like=last))
+        self._admit(inbox, Group(last.stream, inbox, is_new=False, like=last))
 
     async def leave(self, inbox: Inbox) -> None:
         """Forgets an inbox, and what nobody else needs. With the last one the connections go."""
         self._detach(inbox)
-        stream = self._cohorts.pop(inbox).stream
+        stream = self._groups.pop(inbox).stream
         del stream.inboxes[inbox]
         if not stream.inboxes:
             del self._streams[stream.bell]
             if stream.is_subscribed:
-                self._bells.unsubscribe(stream.bell)
+                self._notifications.unsubscribe(stream.bell)
         if not self._streams:
             await self._stop()
 
     async def aclose(self) -> None:
         """Ends all tails."""
-        for inbox in list(self._cohorts):
+        for inbox in list(self._groups):
             self._give_up(inbox, "The client was closed.")
         await self._stop()
 
     def _start(self) -> None:
-        self._bells = Bells(self._broker.redis, self._ring)
-        self._abandoned = Abandoned(self._broker, self._keys, keep_seconds=self._settings.keep_seconds)
+        self._notifications = Notifications(self._broker.redis, self._ring)
+        self._orphans = Orphans(self._broker, self._keys, keep_seconds=self._settings.keep_seconds)
         self._away_since = None
         for stream in self._streams.values():
             # Not all have left since the last run.
             stream.is_subscribed = False
-        self._running = asyncio.create_task(self._run(Wire(self._broker.redis), self._bells, self._abandoned))
+        self._running = asyncio.create_task(self._run(Wire(self._broker.redis), self._notifications, self._orphans))
 
     async def _stop(self) -> None:
         # Another one may start before this one is at its end.
@@ -115,26 +115,26 @@ class Reader:
             running.cancel()
             await asyncio.wait([running])
 
-    async def _run(self, wire: Wire, bells: Bells, abandoned: Abandoned) -> None:
+    async def _run(self, wire: Wire, notifications: Notifications, orphans: Orphans) -> None:
         try:
             async with wire, asyncio.TaskGroup() as beside:
-                beside.create_task(bells.run())
-                beside.create_task(abandoned.run())
+                beside.create_task(notifications.run())
+                beside.create_task(orphans.run())
                 await self._read(wire)
         except Exception as defect:  # noqa: BLE001
             _logger.error("the reader of all tails broke down: %s", told_by_frames(defect))  # noqa: TRY400
-            for inbox in list(self._cohorts):
+            for inbox in list(self._groups):
                 self._close(inbox, InfrastructureError(f"The reader of all tails broke down: {defect!r}"))
 
     def _ring(self, bell: bytes) -> None:
         stream = self._streams.get(bell)
         if stream is not None:
-            for cohort in stream.cohorts:
-                self._rota.call(cohort)
+            for group in stream.groups:
+                self._schedule.call(group)
 
     async def _read(self, wire: Wire) -> None:
         while True:
-            called, resting = await self._rota.turn()
+            called, resting = await self._schedule.turn()
             asked_at = time.monotonic()
             try:
                 if not wire.is_connected:
@@ -142,136 +142,136 @@ class Reader:
                     if self._away_since is not None:
                         self._reconnected_at = time.monotonic()
                 await wire.check_role()
-                await self._look(wire, called, resting)
+                await self._read_batch(wire, called, resting)
             except (BrokerUnavailable, CredentialsRefused) as error:
                 # Also while a password is rotated: who makes connections may have the new one before Redis, or after.
-                for cohort in (*called, *resting):
-                    self._call(cohort)
+                for group in (*called, *resting):
+                    self._call(group)
                 await self._wait_for_redis(error, asked_at)
             except BrokerRefused as error:
-                for inbox in list(self._cohorts):
+                for inbox in list(self._groups):
                     self._close(inbox, BrokerRefused(str(error)))
             else:
                 self._away_since = None
 
-    async def _look(self, wire: Wire, called: list[Cohort], resting: list[Cohort]) -> None:
+    async def _read_batch(self, wire: Wire, called: list[Group], resting: list[Group]) -> None:
         """Hands out what has come for those who have their turn."""
-        unborn: list[Cohort] = []
-        found = deque(await look(wire, [*called, *resting]))
+        unborn: list[Group] = []
+        found = deque(await read_batch(wire, [*called, *resting]))
         while found:
             # What is handed out need not be kept as it came.
             each = found.popleft()
-            if each.cohort.is_new and each.refusal is None and not each.newest:
-                unborn.append(each.cohort)
+            if each.group.is_new and each.refusal is None and not each.newest:
+                unborn.append(each.group)
             await self._settle(each)
-            if len(each.entries) > FEW or each.cohort.entry_bytes > _LARGE_ENTRY_BYTES:
+            if len(each.entries) > FEW or each.group.entry_bytes > _LARGE_ENTRY_BYTES:
                 # Decoding much holds up everybody else.
                 await asyncio.sleep(0)
-        for cohort in chain(called, resting):
-            if cohort.inboxes:
-                self._rota.rest(cohort)
+        for group in chain(called, resting):
+            if group.inboxes:
+                self._schedule.rest(group)
         if doubtful := list(dict.fromkeys([*unborn, *resting])):
-            for cohort in await find_gone(wire, doubtful):
+            for group in await find_gone(wire, doubtful):
                 if not self._may_be_restored:
-                    self._lose(cohort.stream)
+                    self._lose(group.stream)
             self._suspect_silent(resting)
 
-    def _suspect_silent(self, cohorts: list[Cohort]) -> None:
+    def _suspect_silent(self, groups: list[Group]) -> None:
         now = time.monotonic()
         silent_since = now - _SILENCE_SECONDS
-        for cohort in cohorts:
-            if cohort.stream.heard_at < silent_since and cohort.inboxes:
-                cohort.stream.heard_at = now
-                self._abandoned.suspect(cohort.stream.job_id)
+        for group in groups:
+            if group.stream.heard_at < silent_since and group.inboxes:
+                group.stream.heard_at = now
+                self._orphans.suspect(group.stream.job_id)
 
-    def _call(self, cohort: Cohort) -> None:
-        if cohort.inboxes:
-            self._rota.call(cohort)
+    def _call(self, group: Group) -> None:
+        if group.inboxes:
+            self._schedule.call(group)
 
-    async def _settle(self, found: Found) -> None:
-        """What a cohort asked for has come."""
-        cohort, entries, newest, refusal = found
-        if not cohort.inboxes:
+    async def _settle(self, found: BatchResult) -> None:
+        """What a group asked for has come."""
+        group, entries, newest, refusal = found
+        if not group.inboxes:
             # All have left, or moved on, while it was asked for.
             return
-        is_behind = len(entries) == cohort.count
+        is_behind = len(entries) == group.count
         if refusal is not None:
-            self._close_all(cohort, refused(refusal, "XREAD", "STREAMS", cohort.stream.key, "0"))
-        elif cohort.is_new:
-            self._check_in(cohort, newest)
+            self._close_all(group, refused(refusal, "XREAD", "STREAMS", group.stream.key, "0"))
+        elif group.is_new:
+            self._check_in(group, newest)
         if entries:
-            cohort.stream.heard_at = time.monotonic()
-            chunk = await cohort.hand_out(entries)
+            group.stream.heard_at = time.monotonic()
+            chunk = await group.hand_out(entries)
             if chunk.is_last:
-                self._close_all(cohort, chunk.error)
-            for inbox in list(cohort.inboxes):
+                self._close_all(group, chunk.error)
+            for inbox in list(group.inboxes):
                 if inbox.is_full:
                     self._detach(inbox)
         else:
-            cohort.find_nothing()
-        if cohort.inboxes:
-            self._go_on(cohort, is_behind=is_behind)
+            group.find_nothing()
+        if group.inboxes:
+            self._go_on(group, is_behind=is_behind)
 
-    def _check_in(self, cohort: Cohort, newest: list[Any]) -> None:
+    def _check_in(self, group: Group, newest: list[Any]) -> None:
         """Does the stream reach as far as the cursor, if there is one?"""
         if not newest:
             return
         ((raw_id, flat),) = newest
         newest_id, is_over = EntryId.decode(raw_id), _is_ending(flat)
-        cohort.is_new = newest_id < cohort.cursor
-        for inbox in cohort.inboxes:
+        group.is_new = newest_id < group.cursor
+        for inbox in group.inboxes:
             inbox.newest = newest_id
-        if cohort.is_new:
-            self._wait_or_refuse(cohort, newest_id, is_over=is_over)
-        elif is_over and newest_id == cohort.cursor:
-            self._close_all(cohort)
+        if group.is_new:
+            self._wait_or_refuse(group, newest_id, is_over=is_over)
+        elif is_over and newest_id == group.cursor:
+            self._close_all(group)
 
     @property
     def _may_be_restored(self) -> bool:
         """Whether a stream that is gone may come back: what a restarted Redis has lost, its worker makes anew."""
         return time.monotonic() - self._reconnected_at < _RESTORE_SECONDS
 
-    def _wait_or_refuse(self, cohort: Cohort, newest_id: EntryId, *, is_over: bool) -> None:
+    def _wait_or_refuse(self, group: Group, newest_id: EntryId, *, is_over: bool) -> None:
         """The cursor is ahead: it is a wrong one, or what it has seen is not there again yet."""
         now = time.monotonic()
-        cohort.ahead_since = min(cohort.ahead_since, now)
-        if is_over or now - cohort.ahead_since >= _GRACE_SECONDS:
+        group.ahead_since = min(group.ahead_since, now)
+        if is_over or now - group.ahead_since >= _GRACE_SECONDS:
             self._close_all(
-                cohort,
+                group,
                 InvalidCursor(
-                    f"The cursor '{cohort.cursor}' is ahead of job {cohort.stream.job_id!r}, "
+                    f"The cursor '{group.cursor}' is ahead of job {group.stream.job_id!r}, "
                     f"whose last entry is '{newest_id}'."
                 ),
             )
 
-    def _go_on(self, cohort: Cohort, *, is_behind: bool) -> None:
-        stream = cohort.stream
+    def _go_on(self, group: Group, *, is_behind: bool) -> None:
+        stream = group.stream
         if not is_behind and not stream.is_subscribed:
             # Only now that it has caught up; the confirmation lets it look once more.
             stream.is_subscribed = True
-            self._bells.subscribe(stream.bell)
-        other = stream.find_like(cohort)
+            self._notifications.subscribe(stream.bell)
+        other = stream.find_like(group)
         if other is not None:
-            is_behind |= self._rota.remove(cohort)
-            stream.cohorts.remove(cohort)
-            self._cohorts |= dict.fromkeys(cohort.inboxes, other)
-            other.inboxes |= cohort.inboxes
-            cohort.inboxes = {}
-            cohort = other
+            is_behind |= self._schedule.remove(group)
+            stream.groups.remove(group)
+            self._groups |= dict.fromkeys(group.inboxes, other)
+            other.inboxes |= group.inboxes
+            group.inboxes = {}
+            group = other
         if is_behind:
-            self._rota.call(cohort)
+            self._schedule.call(group)
 
-    def _admit(self, inbox: Inbox, cohort: Cohort) -> None:
-        """Puts an inbox into a cohort of its own, unless there is one like it."""
-        other = cohort.stream.find_like(cohort)
+    def _admit(self, inbox: Inbox, group: Group) -> None:
+        """Puts an inbox into a group of its own, unless there is one like it."""
+        other = group.stream.find_like(group)
         # Who is new needs a reply that was asked for after it came.
-        if other is not None and (not cohort.is_new or self._rota.has_called(other)):
+        if other is not None and (not group.is_new or self._schedule.has_called(other)):
             other.inboxes[inbox] = None
-            self._cohorts[inbox] = other
+            self._groups[inbox] = other
         else:
-            cohort.stream.cohorts.append(cohort)
-            self._cohorts[inbox] = cohort
-            self._rota.call(cohort)
+            group.stream.groups.append(group)
+            self._groups[inbox] = group
+            self._schedule.call(group)
 
     def _lose(self, stream: TailedStream) -> None:
         for inbox in list(stream.inboxes):
@@ -280,8 +280,8 @@ class Reader:
     def _give_up(self, inbox: Inbox, why: str) -> None:
         self._close(inbox, BrokerUnavailable(why, cursor=str(inbox.cursor)))
 
-    def _close_all(self, cohort: Cohort, error: Exception | None = None) -> None:
-        for inbox in list(cohort.inboxes):
+    def _close_all(self, group: Group, error: Exception | None = None) -> None:
+        for inbox in list(group.inboxes):
             self._close(inbox, error)
 
     def _close(self, inbox: Inbox, error: Exception | None = None) -> None:
@@ -290,17 +290,17 @@ class Reader:
 
     def _detach(self, inbox: Inbox) -> None:
         """Nothing is read for it any more, or not for now."""
-        cohort = self._cohorts[inbox]
-        if cohort.inboxes.pop(inbox, inbox) is None and not cohort.inboxes:
-            cohort.stream.cohorts.remove(cohort)
-            self._rota.remove(cohort)
+        group = self._groups[inbox]
+        if group.inboxes.pop(inbox, inbox) is None and not group.inboxes:
+            group.stream.groups.remove(group)
+            self._schedule.remove(group)
 
     async def _wait_for_redis(self, error: InfrastructureError, asked_at: float) -> None:
         if self._away_since is None:
             # A connection that was idle may have been closed on purpose: the first retry is at once.
             self._away_since = asked_at
             return
-        for inbox in list(self._cohorts):
+        for inbox in list(self._groups):
             waited_seconds = time.monotonic() - max(self._away_since, inbox.opened_at)
             if waited_seconds >= self._settings.reconnect_seconds:
                 self._give_up(inbox, f"{str(error).rstrip('.')}, for {waited_seconds:.0f} s.")

@@ -21,7 +21,7 @@ from tailrace.events import Delta, Failed
 from tailrace.protocol.keys import Keys, arq_job
 from tailrace.tailing import batch_read, groups, schedule
 from tailrace.tailing import reader as reader_module
-from tailrace.tailing.notifications import Bells
+from tailrace.tailing.notifications import Notifications
 from tailrace.tailing.reader import Reader
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
@@ -77,13 +77,13 @@ async def test_what_is_appended_before_the_subscription_stands_is_not_missed(
     monkeypatch.setattr(schedule, "_SWEEP_SECONDS", 3_600)
     caught_up = asyncio.Event()
     held_back: list[Callable[[], None]] = []
-    subscribe = Bells.subscribe
+    subscribe = Notifications.subscribe
 
-    def hold_back(bells: Bells, bell: bytes) -> None:
-        held_back.append(lambda: subscribe(bells, bell))
+    def hold_back(notifications: Notifications, bell: bytes) -> None:
+        held_back.append(lambda: subscribe(notifications, bell))
         caught_up.set()
 
-    monkeypatch.setattr(Bells, "subscribe", hold_back)
+    monkeypatch.setattr(Notifications, "subscribe", hold_back)
     async with asyncio.timeout(10), aclosing(job.tail()) as tail:
         await anext(tail)
         await caught_up.wait()
@@ -115,7 +115,7 @@ async def test_tails_of_one_job_share_one_subscription_and_one_read(
         started = await asyncio.gather(*map(anext, tails))
         # Decoded once, and handed to all of them.
         assert len({id(event) for event in started}) == 1
-        assert len({id(cohort) for cohort in reader._cohorts.values()}) == 1
+        assert len({id(group) for group in reader._groups.values()}) == 1
         await asyncio.gather(*(tail.aclose() for tail in tails))
 
 
@@ -176,7 +176,7 @@ async def test_leaving_a_tail_at_any_point_frees_everything(
         connected, tasks = await connections(broker, name), asyncio.all_tasks()
         await leave(tailrace.job(job.id).tail())
         assert asyncio.all_tasks() == tasks
-        assert not tailrace._reader._cohorts
+        assert not tailrace._reader._groups
         assert not tailrace._reader._streams
         await eventually(lambda: _is(connections(broker, name), connected))
         assert await stream.listeners() == 0
@@ -226,10 +226,10 @@ async def test_a_tail_that_empties_its_inbox_while_others_are_still_handed_what_
         await asyncio.gather(*leaving)
         await stream.append("1-1673", ENDING)
         await asyncio.gather(ending, *staying)
-    assert reader._cohorts == {}
+    assert reader._groups == {}
     assert reader._streams == {}
-    assert not reader._rota._called
-    assert not reader._rota._resting
+    assert not reader._schedule._called
+    assert not reader._schedule._resting
 
 
 async def test_thousands_of_tails_that_leave_at_random_leave_nothing_behind(
@@ -253,8 +253,8 @@ async def test_thousands_of_tails_that_leave_at_random_leave_nothing_behind(
             await asyncio.sleep(0.001)
     await asyncio.gather(*looking, return_exceptions=True)
     assert asyncio.all_tasks() == tasks
-    assert (reader._streams, reader._cohorts) == ({}, {})
-    assert (reader._rota._called, len(reader._rota._resting)) == ({}, 0)
+    assert (reader._streams, reader._groups) == ({}, {})
+    assert (reader._schedule._called, len(reader._schedule._resting)) == ({}, 0)
     listening = await broker.call("PUBSUB", "CHANNELS", f"{settings.prefix}:*")
     assert listening == []
 
@@ -273,7 +273,7 @@ async def test_a_tail_that_is_not_read_is_handed_no_more_than_its_buffer_holds_a
             if event.id.seq == last:
                 await stream.append(f"1-{last + 1}", ENDING)
         assert read == last + 1
-        (inbox,) = reader._cohorts
+        (inbox,) = reader._groups
         assert len(inbox._events) < 2_000
         assert [event.id.seq async for event in slow] == list(range(2, last + 2))
 
@@ -285,7 +285,7 @@ async def test_a_tail_that_is_not_read_holds_few_bytes_of_large_entries(
         await stream.append(f"1-{seq}", Delta(text="x" * 60_000))
     async with asyncio.timeout(30), aclosing(job.tail()) as slow:
         await anext(slow)
-        (inbox,) = reader._cohorts
+        (inbox,) = reader._groups
         await eventually(lambda: inbox.is_full)
         assert inbox._bytes < 4_000_000
         await stream.append("1-202", ENDING)
@@ -345,15 +345,15 @@ async def test_a_silent_job_that_somebody_may_still_run_is_let_alone(
         await stream.call("ZREM", Keys(settings.prefix).queue("default"), job.id)
     async with asyncio.timeout(20), aclosing(job.tail()) as tail:
         await anext(tail)
-        abandoned: Any = reader._abandoned
+        orphans: Any = reader._orphans
         looked_after: list[list[str]] = []
-        look_after = abandoned._look_after
+        look_after = orphans._look_after
 
         async def spy(job_ids: list[str]) -> None:
             await look_after(job_ids)
             looked_after.append(job_ids)
 
-        monkeypatch.setattr(abandoned, "_look_after", spy)
+        monkeypatch.setattr(orphans, "_look_after", spy)
         await eventually(lambda: bool(looked_after))
     assert looked_after[0] == [job.id]
     assert await stream.call("XLEN", stream.key) == 1
@@ -478,12 +478,12 @@ async def test_a_read_of_many_late_tails_is_bounded_in_bytes(
         await stream.append("1-20", ENDING)
     brought: list[int] = []
 
-    async def counted(wire: Wire, cohorts: Any, **given: Any) -> list[batch_read.Found]:
-        found = await batch_read.look(wire, cohorts, **given)
+    async def counted(wire: Wire, groups: Any, **given: Any) -> list[batch_read.BatchResult]:
+        found = await batch_read.read_batch(wire, groups, **given)
         brought.append(sum(len(part) for each in found for _, flat in each.entries for part in flat))
         return found
 
-    monkeypatch.setattr(reader_module, "look", counted)
+    monkeypatch.setattr(reader_module, "read_batch", counted)
 
     async def read(job: Job) -> int:
         return sum([len(event.text) async for event in job.tail() if isinstance(event, Delta)])
