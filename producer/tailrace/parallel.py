@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from tailrace.broker.backoff import Backoff
 from tailrace.broker.client import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, Broker, patiently
@@ -21,7 +21,7 @@ from tailrace.tailing.reader import Reader
 
 _logger = logging.getLogger(__name__)
 
-_LEAVE_SECONDS = 5.0
+_LEAVE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +46,21 @@ async def parallel(
     *,
     max_concurrent: int,
     cancel_on_leave: bool,
+    leave_seconds: float = _LEAVE_SECONDS,
 ) -> AsyncGenerator[tuple[int, Event], None]:
-    """Yields the events of all jobs as they come, each with its job's index; so many wait or run at a time.
+    """Run jobs side by side, a few at a time, and read them as one.
+
+    Args:
+        broker: The connections to Redis.
+        reader: The reader that all tails share.
+        settings: The key prefix, and for how long Redis may be away.
+        jobs: The jobs, which are enqueued when their turn comes.
+        max_concurrent: How many of them wait or run at a time; 1 or more.
+        cancel_on_leave: True to cancel the jobs that still run when the loop is left.
+        leave_seconds: For how long to try to cancel them.
+
+    Yields:
+        Each event as it comes, with the index of its job.
 
     Raises:
         QueueFull: The queue has no room for those whose turn it is.
@@ -82,7 +95,7 @@ async def parallel(
                 raise said
     finally:
         if running:
-            await asyncio.shield(_leave(running, cancel=cancel_on_leave))
+            await asyncio.shield(_leave(running, cancel_within=leave_seconds if cancel_on_leave else None))
     if lost is not None:
         raise lost
 
@@ -105,21 +118,22 @@ async def _tail(reader: Reader, lane: _Lane, news: _News) -> None:
     await news.put((lane, end))
 
 
-async def _leave(lanes: Iterable[_Lane], *, cancel: bool) -> None:
+async def _leave(lanes: Iterable[_Lane], *, cancel_within: float | None) -> None:
+    """Stop reading, and cancel the jobs within so many seconds; `None` lets them run on."""
     tails = [lane.tail for lane in lanes if lane.tail is not None]
     for tail in tails:
         tail.cancel()
     if tails:
         await asyncio.wait(tails)
-    if cancel:
-        await _cancel(deque(lane.job for lane in lanes))
+    if cancel_within is not None:
+        await _cancel(deque(lane.job for lane in lanes), limit_seconds=cancel_within)
 
 
-async def _cancel(jobs: deque[Job]) -> None:
+async def _cancel(jobs: deque[Job], *, limit_seconds: float) -> None:
     """Never raises: who leaves has a reason of their own, which an error of ours would hide."""
     backoff = Backoff(first_seconds=FIRST_RETRY_SECONDS, last_seconds=LAST_RETRY_SECONDS)
     try:
-        async with asyncio.timeout(_LEAVE_SECONDS):
+        async with asyncio.timeout(limit_seconds):
             while jobs:
                 try:
                     # One that was deleted, or never went in, needs no cancel.

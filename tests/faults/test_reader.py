@@ -12,18 +12,21 @@ from redis.asyncio import Redis
 from redis.credentials import CredentialProvider
 
 from tailrace import BrokerUnavailable, Job, Settings, Tailrace
-from tailrace.broker import liveness
 from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.liveness import LivenessLimits
+from tailrace.broker.wire import Wire
 from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
-from tailrace.tailing import notifications, reader
+from tailrace.tailing.limits import NotificationLimits, ReaderLimits
 from tailrace.tailing.notifications import Notifications
+from tailrace.tailing.reader import Reader
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.support.proxy import Proxy
 
 KEYS = Keys("reader")
+SETTINGS = Settings.read(prefix=KEYS.prefix)
 
 
 @pytest.fixture
@@ -60,12 +63,13 @@ async def hears(stream: HandwrittenStream) -> None:
 
 @pytest.mark.parametrize("kind", ["pubsub", "normal"])
 async def test_a_connection_that_is_killed_is_made_anew_at_once_and_unseen(
-    job: Job, stream: HandwrittenStream, kind: str, monkeypatch: pytest.MonkeyPatch
+    job: Job, stream: HandwrittenStream, broker: Broker, kind: str
 ) -> None:
-    monkeypatch.setattr(reader, "_RETRY_SECONDS", 3_600)
+    never = ReaderLimits(first_retry_seconds=3_600, last_retry_seconds=3_600)
+    tailed = Job(job.id, broker, Reader(broker, SETTINGS, limits=never), SETTINGS)
     seen: list[str] = []
     async with asyncio.timeout(20):
-        async for event in job.tail():
+        async for event in tailed.tail():
             seen.append(str(event.id))
             if event.id.seq < 5:
                 await hears(stream)
@@ -77,16 +81,16 @@ async def test_a_connection_that_is_killed_is_made_anew_at_once_and_unseen(
 
 
 async def test_a_server_that_is_killed_and_started_again_is_read_on_from(
-    tailrace: Tailrace, job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried = asyncio.Queue[None]()
-    wait_for_redis = tailrace._reader._wait_for_redis
+    tried = asyncio.Semaphore(0)
+    connect = Wire.connect
 
-    async def spy(error: BrokerUnavailable, asked_at: float) -> None:
-        tried.put_nowait(None)
-        await wait_for_redis(error, asked_at)
+    async def spy(wire: Wire) -> None:
+        tried.release()
+        await connect(wire)
 
-    monkeypatch.setattr(tailrace._reader, "_wait_for_redis", spy)
+    monkeypatch.setattr(Wire, "connect", spy)
     seen: list[str] = []
     async with asyncio.timeout(30):
         async for event in job.tail():
@@ -94,8 +98,9 @@ async def test_a_server_that_is_killed_and_started_again_is_read_on_from(
             if event.id.seq < 3:
                 await hears(stream)
                 own_broker.kill()
-                for _ in range(3):
-                    await tried.get()
+                # Both connections are tried again and again.
+                for _ in range(6):
+                    await tried.acquire()
                 await asyncio.to_thread(own_broker.start)
                 await stream.append(f"1-{event.id.seq + 1}", STARTED)
                 await hears(stream)
@@ -124,12 +129,13 @@ async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
 
 
 async def test_a_server_that_stands_still_for_a_while_is_waited_for(
-    job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker
 ) -> None:
-    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.3)
+    hasty = Broker(open_redis(own_broker.url, liveness=LivenessLimits(reply_timeout_seconds=0.3)))
+    tailed = Job(job.id, hasty, Reader(hasty, SETTINGS), SETTINGS)
     assert own_broker._companion is not None
     server = own_broker._companion.pid
-    async with asyncio.timeout(30), aclosing(job.tail()) as tail:
+    async with asyncio.timeout(30), aclosing(tailed.tail()) as tail:
         await anext(tail)
         await hears(stream)
         os.kill(server, signal.SIGSTOP)
@@ -142,27 +148,26 @@ async def test_a_server_that_stands_still_for_a_while_is_waited_for(
             os.kill(server, signal.SIGCONT)
         await stream.append("1-2", ENDING)
         assert (await late).type == "completed"
+    await hasty.aclose()
 
 
 async def test_a_connection_on_which_notifications_have_fallen_silent_is_found_and_replaced(
-    own_broker: EmbeddedBroker, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    own_broker: EmbeddedBroker, broker: Broker
 ) -> None:
-    monkeypatch.setattr(notifications, "_PING_SECONDS", 0.1)
-    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.5)
-    rung = asyncio.Queue[bytes]()
+    heard = asyncio.Queue[bytes]()
     async with Proxy(own_broker.url) as proxy, asyncio.timeout(20):
-        redis = open_redis(proxy.url)
-        listening = Notifications(redis, rung.put_nowait)
+        redis = open_redis(proxy.url, liveness=LivenessLimits(reply_timeout_seconds=0.5))
+        listening = Notifications(redis, heard.put_nowait, NotificationLimits(ping_seconds=0.1))
         running = asyncio.create_task(listening.run())
-        listening.subscribe(b"bell")
-        assert await rung.get() == b"bell"
+        listening.subscribe(b"channel")
+        assert await heard.get() == b"channel"
         proxy.hold_replies = True
-        await broker.call("PUBLISH", "bell", "")
-        # Replies pass again, but this connection has lost one: only a new subscription can ring.
+        await broker.call("PUBLISH", "channel", "")
+        # Replies pass again, but this connection has lost one: only a new subscription notifies.
         await proxy.requested(b"PING")
-        await eventually(lambda: not listening._is_open)
+        await eventually(lambda: not listening.is_listening)
         proxy.hold_replies = False
-        assert await rung.get() == b"bell"
+        assert await heard.get() == b"channel"
         running.cancel()
         await asyncio.wait([running])
         await redis.aclose()
@@ -189,12 +194,10 @@ async def test_a_client_that_may_not_subscribe_reads_all_the_same(
 ) -> None:
     await broker.call("ACL", "SETUSER", "deaf", "on", "nopass", "allkeys", "resetchannels", "+@all", "-subscribe")
     url = own_broker.url.replace("redis://", "redis://deaf:any@")
-    async with Tailrace(open_redis(url), settings=Settings.read(prefix=KEYS.prefix)) as tailrace:
-        async with asyncio.timeout(10):
-            async for event in tailrace.job(job.id).tail():
-                if event.type == "queued":
-                    await stream.append("1-2", ENDING)
-        await tailrace._broker.aclose()
+    async with open_redis(url) as redis, Tailrace(redis, settings=SETTINGS) as tailrace, asyncio.timeout(10):
+        async for event in tailrace.job(job.id).tail():
+            if event.type == "queued":
+                await stream.append("1-2", ENDING)
 
 
 class Rotated(CredentialProvider):
@@ -216,8 +219,7 @@ async def test_a_rotated_password_ends_no_tail(
     async def refused() -> bool:
         return any(b"ann" in entry for entry in await broker.call("ACL", "LOG"))
 
-    settings = Settings.read(prefix=KEYS.prefix)
-    async with asyncio.timeout(20), redis, Tailrace(redis, settings=settings) as tailrace:
+    async with asyncio.timeout(20), redis, Tailrace(redis, settings=SETTINGS) as tailrace:
         tail = tailrace.job(job.id).tail()
         assert (await anext(tail)).type == "queued"
         await hears(stream)

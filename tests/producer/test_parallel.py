@@ -18,12 +18,14 @@ from tailrace import (
     RequestTooLarge,
     Settings,
     Tailrace,
-    parallel,
 )
 from tailrace.broker.client import Broker, Command, open_redis
 from tailrace.events import Completed, Delta, Failed, Started, StreamEvent
+from tailrace.parallel import parallel
 from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.queue import NewJob
+from tailrace.tailing.reader import Reader
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 
@@ -89,10 +91,19 @@ class Puppet:
 
 
 @pytest.fixture
-async def puppet(settings: Settings) -> AsyncIterator[Puppet]:
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
     broker = Broker(open_redis(settings.redis_url))
-    yield Puppet(broker, Keys(settings.prefix))
+    yield broker
     await broker.aclose()
+
+
+@pytest.fixture
+def puppet(broker: Broker, settings: Settings) -> Puppet:
+    return Puppet(broker, Keys(settings.prefix))
+
+
+def new_job(request: GenerationRequest, settings: Settings) -> NewJob:
+    return NewJob.of(request, settings, tenant="default", queue="default")
 
 
 @pytest.fixture
@@ -292,13 +303,20 @@ async def test_an_enqueue_that_is_lost_is_sent_again_and_makes_one_job(
 
 
 async def test_a_redis_that_stays_away_is_told_and_leaving_is_bounded(
-    proxied: Tailrace, proxy: Proxy, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings, proxy: Proxy, puppet: Puppet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(parallel, "_LEAVE_SECONDS", 0.2)
+    impatient = settings.model_copy(update={"reconnect_seconds": 0.5})
+    broker = Broker(open_redis(proxy.url))
+    events = parallel(
+        *(broker, Reader(broker, impatient), impatient, [new_job(REQUESTS[0], impatient)]),
+        max_concurrent=1,
+        cancel_on_leave=True,
+        leave_seconds=0.2,
+    )
     started = asyncio.Event()
 
     async def read() -> None:
-        async for _, event in proxied.parallel(REQUESTS[:1]):
+        async for _, event in events:
             if event.type == "started":
                 started.set()
 
@@ -310,6 +328,7 @@ async def test_a_redis_that_stays_away_is_told_and_leaving_is_bounded(
         await reading
     assert f"could not cancel [Job('{running}')], which may run on" in caplog.text
     assert not await puppet.is_to_stop(running)
+    await broker.aclose()
 
 
 async def test_a_job_that_is_deleted_is_told_when_the_others_have_ended(tailrace: Tailrace, puppet: Puppet) -> None:
@@ -370,16 +389,18 @@ async def test_any_number_of_lanes_is_read_over_the_connections_of_one_tail(sett
 
 
 async def test_one_who_does_not_read_is_held_little_for_and_slows_no_other_tail(
-    tailrace: Tailrace, puppet: Puppet
+    tailrace: Tailrace, puppet: Puppet, broker: Broker, settings: Settings
 ) -> None:
+    reader = Reader(broker, settings)
+    jobs = [new_job(REQUESTS[0], settings)]
     deltas = [Delta(text=str(number)) for number in range(10_000)]
-    async with aclosing(tailrace.parallel(REQUESTS[:1])) as events:
+    async with aclosing(parallel(broker, reader, settings, jobs, max_concurrent=1, cancel_on_leave=True)) as events:
         await anext(events)
         slow = tailrace.job(await puppet.claim())
         await puppet.say(slow.id, *deltas, COMPLETED)
         quick = await slow.answer()
         assert quick.text == "".join(delta.text for delta in deltas)
-        (inbox,) = tailrace._reader._groups
+        (inbox,) = reader.registry.inboxes
         assert inbox.is_full
         assert inbox.cursor.seq < 5_000
         assert [event.text async for _, event in events if isinstance(event, Delta)] == [each.text for each in deltas]
@@ -387,14 +408,19 @@ async def test_one_who_does_not_read_is_held_little_for_and_slows_no_other_tail(
 
 @pytest.mark.parametrize("cancel_on_leave", [True, False])
 async def test_leaving_the_loop_leaves_nothing_behind(
-    tailrace: Tailrace, puppet: Puppet, cancel_on_leave: bool
+    broker: Broker, settings: Settings, puppet: Puppet, cancel_on_leave: bool
 ) -> None:
+    reader = Reader(broker, settings)
+    jobs = [new_job(request, settings) for request in REQUESTS]
     tasks = asyncio.all_tasks()
-    async with aclosing(tailrace.parallel(REQUESTS, cancel_on_leave=cancel_on_leave)) as events:
+    async with aclosing(
+        parallel(broker, reader, settings, jobs, max_concurrent=3, cancel_on_leave=cancel_on_leave)
+    ) as events:
         await anext(events)
         assert len(asyncio.all_tasks()) > len(tasks)
     assert asyncio.all_tasks() == tasks
-    assert tailrace._reader._streams == {}
+    assert reader.registry.is_empty
+    assert reader.registry.streams == []
     assert await puppet.jobs() == 3
 
 

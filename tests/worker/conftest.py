@@ -9,6 +9,7 @@ import pytest
 
 from tailrace import GenerationRequest, Settings
 from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.liveness import LivenessLimits
 from tailrace.events import Delta
 from tailrace.protocol.keys import Keys
 from tailrace_worker.app import arq_function
@@ -98,10 +99,12 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
     """Opens what the jobs of a worker share; each call is another worker."""
 
     @asynccontextmanager
-    async def opened(name: str = "worker", **changed: object) -> AsyncGenerator[Generations]:
+    async def opened(
+        name: str = "worker", *, liveness: LivenessLimits | None = None, **changed: object
+    ) -> AsyncGenerator[Generations]:
         given = {"redis_url": settings.redis_url, "prefix": settings.prefix, **changed}
         read = WorkerSettings.read(**given)
-        redis = open_redis(read.redis_url)
+        redis = open_redis(read.redis_url, liveness=liveness)
         broker, keys = Broker(redis), Keys(read.prefix)
         announcer = Announcer(broker, keys, keep_seconds=read.keep_seconds)
         publisher = Publisher(redis, keys, read, on_ended_again=announcer.add)

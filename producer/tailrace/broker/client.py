@@ -14,6 +14,7 @@ from redis.backoff import ExponentialBackoff
 from tailrace.broker.backoff import Backoff
 from tailrace.broker.causes import check_host, greeting_hint, why_no_url, why_refused, why_unreachable, without_password
 from tailrace.broker.connection import NotNow, is_passing, open_pool
+from tailrace.broker.liveness import LivenessLimits
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InvalidSettings
 
 Argument: TypeAlias = str | bytes | int | float
@@ -28,12 +29,24 @@ LAST_RETRY_SECONDS = 0.5
 """The pauses between retries while Redis is away. The last is short: an outage holds up every reader."""
 
 
-def open_redis(url: str) -> Redis:
-    """A client for a URL; nothing is connected yet. A URL that is none raises `InvalidSettings`."""
+def open_redis(url: str, *, liveness: LivenessLimits | None = None) -> Redis:
+    """Make a client for a URL; nothing is connected yet.
+
+    Args:
+        url: Where Redis is: `redis://`, `rediss://` or `unix://`, with options of redis-py.
+        liveness: How long a connection may be silent.
+
+    Returns:
+        The client. Its replies are bytes, in the shapes of RESP2.
+
+    Raises:
+        InvalidSettings: The URL cannot be read.
+    """
     try:
         check_host(url)
         pool: Any = open_pool(
             url,
+            liveness=liveness,
             protocol=2,
             decode_responses=False,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,

@@ -16,7 +16,7 @@ from redis.asyncio.connection import (
     parse_url,
 )
 
-from tailrace.broker.liveness import Endpoint, Patience
+from tailrace.broker.liveness import Endpoint, LivenessLimits, Patience
 
 _PASSING: Final = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MASTERDOWN|READONLY|UNBLOCKED|TRYAGAIN|CLUSTERDOWN)\b")
 """At the beginning of a reply, or where Redis 6 quotes what a command of a script was told."""
@@ -70,8 +70,16 @@ def keepalive_options() -> Mapping[str, Any]:
     return {"socket_keepalive": True, "socket_keepalive_options": known}
 
 
-def open_pool(url: str, **options: Any) -> ConnectionPool:
-    """A pool of such connections for a URL; nothing is connected yet.
+def open_pool(url: str, *, liveness: LivenessLimits | None = None, **options: Any) -> ConnectionPool:
+    """Make a pool of such connections for a URL; nothing is connected yet.
+
+    Args:
+        url: Where Redis is, and options of redis-py.
+        liveness: How long a connection may be silent.
+        options: Options of redis-py; those of the URL come first.
+
+    Returns:
+        The pool.
 
     Raises:
         ValueError: The URL is none.
@@ -82,7 +90,8 @@ def open_pool(url: str, **options: Any) -> ConnectionPool:
         options |= keepalive_options()
     options |= read
     own = {name: value for name, value in options.items() if name != "max_connections"}
-    return ConnectionPool(connection_class=_WATCHED[plain], endpoint=Endpoint(lambda: plain(**own)), **options)
+    endpoint = Endpoint(lambda: plain(**own), liveness)
+    return ConnectionPool(connection_class=_WATCHED[plain], endpoint=endpoint, **options)
 
 
 def endpoint_of(pool: Any) -> Endpoint:

@@ -8,27 +8,43 @@ silent one is dead.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from redis import exceptions
 
-REPLY_TIMEOUT_SECONDS = 10.0
-"""How long Redis may be silent on a connection while it owes a reply. No command blocks for longer."""
-SUSPECT_SECONDS = 0.5
-"""After so long a silence a connection is suspected to be dead."""
-_SUSPECT_ANEW_SECONDS = 0.1
-"""The same for a connection that has not been heard since another one of its pool was found dead."""
-SLOWEST_BYTES_PER_SECOND = 20_000
-"""A link that carries less than this is too slow to be used."""
-_SMALL_BYTES = 1_000
-_PROBE_TIMEOUT_SECONDS = 2.0
-_PROBE_AGAIN_SECONDS = 0.2
+_SMALL_BYTES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivenessLimits:
+    """How long a connection may be silent. The defaults suit every deployment; tests pass others."""
+
+    reply_timeout_seconds: float = 10.0
+    """How long Redis may be silent on a connection while it owes a reply. No command blocks for longer."""
+    suspect_seconds: float = 0.5
+    """After so long a silence a connection is suspected to be dead."""
+    suspect_again_seconds: float = 0.1
+    """The same for a connection that has not been heard since another one of its pool was found dead."""
+    slowest_bytes_per_second: int = 20_000
+    """A link that carries less than this is too slow to be used."""
+    probe_timeout_seconds: float = 2.0
+    """How long a new connection may take to be answered."""
+    probe_interval_seconds: float = 0.2
+    """The pause between two probes of a server that has not answered."""
 
 
 class Endpoint:
     """What the connections of a pool find out together about the server that the URL leads to."""
 
-    def __init__(self, make_connection: Callable[[], Any]) -> None:
+    def __init__(self, make_connection: Callable[[], Any], limits: LivenessLimits | None = None) -> None:
+        """Start without knowledge of the server.
+
+        Args:
+            make_connection: Makes a connection of redis-py to probe the server with.
+            limits: How long the connections may be silent.
+        """
+        self.limits = limits or LivenessLimits()
         self.epoch = 0
         """A connection of an earlier epoch leads to a server that was demoted since, and is to be made anew."""
         self.dead_at = 0.0
@@ -71,7 +87,7 @@ class Endpoint:
     async def _ask(self) -> bool:
         connection = self._make_connection()
         try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self.limits.probe_timeout_seconds):
                 await connection.connect()
                 await connection.send_command("PING", check_health=False)
                 await connection.read_response()
@@ -83,13 +99,14 @@ class Endpoint:
 
 
 class Patience:
-    """Gives up a connection that is silent: soon if Redis answers a new one, else after 10 s."""
+    """Gives up a connection that is silent: soon if Redis answers a new one, else after the reply timeout."""
 
     __slots__ = (
         "_doubting",
         "_endpoint",
         "_give_up",
         "_heard_at",
+        "_limits",
         "_owed_since",
         "_owes",
         "_suspect_seconds",
@@ -99,11 +116,12 @@ class Patience:
     def __init__(self, endpoint: Endpoint, give_up: Callable[[Exception], None]) -> None:
         """`give_up` has to end whatever waits for the connection."""
         self._endpoint = endpoint
+        self._limits = endpoint.limits
         self._give_up = give_up
         self._heard_at = 0.0
         self._owed_since = 0.0
         self._owes = False
-        self._suspect_seconds = SUSPECT_SECONDS
+        self._suspect_seconds = self._limits.suspect_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._doubting: asyncio.Task[None] | None = None
 
@@ -115,9 +133,10 @@ class Patience:
         self._owes = True
         self._owed_since = loop.time() + block_seconds
         if sent_bytes > _SMALL_BYTES:
-            self._owed_since += min(sent_bytes / SLOWEST_BYTES_PER_SECOND, REPLY_TIMEOUT_SECONDS)
+            limits = self._limits
+            self._owed_since += min(sent_bytes / limits.slowest_bytes_per_second, limits.reply_timeout_seconds)
         if self._heard_at < self._endpoint.dead_at:
-            self._suspect_seconds = _SUSPECT_ANEW_SECONDS
+            self._suspect_seconds = self._limits.suspect_again_seconds
             self._disarm()
         if self._timer is None:
             self._arm(loop)
@@ -129,7 +148,7 @@ class Patience:
     def end(self) -> None:
         """Redis owes nothing more."""
         self._owes = False
-        self._suspect_seconds = SUSPECT_SECONDS
+        self._suspect_seconds = self._limits.suspect_seconds
         if self._doubting is not None:
             self._doubting.cancel()
             self._doubting = None
@@ -155,7 +174,7 @@ class Patience:
 
     async def _doubt(self) -> None:
         loop = asyncio.get_running_loop()
-        while (silent_seconds := self._silent_seconds(loop)) < REPLY_TIMEOUT_SECONDS:
+        while (silent_seconds := self._silent_seconds(loop)) < self._limits.reply_timeout_seconds:
             if silent_seconds < self._suspect_seconds:
                 await asyncio.sleep(self._suspect_seconds - silent_seconds)
                 continue
@@ -164,8 +183,8 @@ class Patience:
                 self._endpoint.dead_at = loop.time()
                 self._give_up(exceptions.TimeoutError("the connection is dead: Redis answers a new one"))
                 return
-            await asyncio.sleep(_PROBE_AGAIN_SECONDS)
-        self._give_up(exceptions.TimeoutError(f"no reply within {REPLY_TIMEOUT_SECONDS:g} s"))
+            await asyncio.sleep(self._limits.probe_interval_seconds)
+        self._give_up(exceptions.TimeoutError(f"no reply within {self._limits.reply_timeout_seconds:g} s"))
 
     def _silent_seconds(self, loop: asyncio.AbstractEventLoop) -> float:
         return loop.time() - max(self._owed_since, self._heard_at)

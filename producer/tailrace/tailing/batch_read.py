@@ -1,62 +1,78 @@
-"""`read_batch`: one round trip for all whose turn it is."""
+"""`read_batch`: one round trip for all groups whose turn it is."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from tailrace.broker.wire import Wire, packed
 from tailrace.protocol.keys import arq_job
-from tailrace.tailing.groups import FEW, Group
+from tailrace.tailing.groups import SMALL_READ, Group
 
 
 class BatchResult(NamedTuple):
-    """What a look has found for a group."""
+    """What a read found for one group."""
 
     group: Group
     entries: list[Any]
-    """What comes next in the stream."""
+    """The next entries of the stream."""
     newest: list[Any]
-    """The last entry of the stream, if there is one; for a group that is not new it is not looked for."""
+    """The last entry of the stream, if there is one. Only a new group asks for it."""
     refusal: Exception | None
-    """Why Redis has refused to read the stream."""
+    """Why Redis refused to read the stream."""
 
 
 async def read_batch(wire: Wire, groups: Collection[Group], *, one_by_one: bool = False) -> list[BatchResult]:
-    """Reads what comes next for each: by one command for all that may be read together, and else by one for each.
+    """Read the next entries of each group.
 
-    Of those that were read together it returns the ones that found something: garbage for each of thousands that did
-    not would set off the collector again and again.
+    One command reads all groups that may be read together; each of the others has a command of its own. A group that
+    was read together with others and has no new entry is left out of the results: garbage for thousands of them would
+    set off the collector again and again.
+
+    Args:
+        wire: The connection to read on.
+        groups: The groups to read, each with its cursor and the number of entries that it asks for.
+        one_by_one: True to give every group a command of its own.
+
+    Returns:
+        The results, at most one for each group.
 
     Raises:
-        BrokerUnavailable: Nothing is known of any.
+        BrokerUnavailable: The connection broke: nothing is known of any group.
     """
     together: list[Group] = []
     alone: list[Group] = []
     for group in groups:
-        (together if group.is_plain and not one_by_one else alone).append(group)
+        (together if group.can_share_read and not one_by_one else alone).append(group)
     new = [group for group in alone if group.is_new]
     commands = [_xread([group], group.count) for group in alone]
-    # Behind the read: an entry that it has found is there.
+    # After the reads: an entry that they found is there.
     commands += [packed(b"XREVRANGE", group.stream.key, b"+", b"-", b"COUNT", 1) for group in new]
-    commands += [_xread(together, FEW)] if together else []
+    commands += [_xread(together, SMALL_READ)] if together else []
     replies = await wire.exchange(b"".join(commands), len(commands))
     if together and isinstance(replies[-1], Exception):
-        # One key that holds no stream spoils it for all.
+        # One key that holds no stream makes Redis refuse the command for all.
         return await read_batch(wire, groups, one_by_one=True)
     newest = dict(zip(new, replies[len(alone) :], strict=False))
-    found = [_found(group, reply, newest.get(group)) for group, reply in zip(alone, replies, strict=False)]
+    results = [_result(group, reply, newest.get(group)) for group, reply in zip(alone, replies, strict=False)]
     if together:
         by_key = {group.stream.key: group for group in together}
-        found += [BatchResult(by_key[key], entries, [], None) for key, entries in replies[-1] or ()]
-    return found
+        results += [BatchResult(by_key[key], entries, [], None) for key, entries in replies[-1] or ()]
+    return results
 
 
 async def find_gone(wire: Wire, groups: Sequence[Group]) -> list[Group]:
-    """Those whose streams have expired, or were deleted: no read tells.
+    """Find the groups whose streams have expired or were deleted: a read does not tell.
 
-    A job of a stock arq client gets its stream when a worker begins it: until then its body is enough for who is new.
+    A job of a stock arq client gets its stream when a worker begins it. Until then its body is enough for a new group.
+
+    Args:
+        wire: The connection to ask on.
+        groups: The groups to check.
+
+    Returns:
+        The groups whose streams are gone.
 
     Raises:
-        BrokerUnavailable: Nothing is known of any.
+        BrokerUnavailable: The connection broke: nothing is known of any group.
     """
     (existing,) = await wire.exchange(_exists(groups), 1)
     if existing == len(groups):
@@ -65,16 +81,16 @@ async def find_gone(wire: Wire, groups: Sequence[Group]) -> list[Group]:
     commands = (
         command for group in groups for command in (packed(b"EXISTS", arq_job(group.stream.job_id)), _exists([group]))
     )
-    each = await wire.exchange(b"".join(commands), 2 * len(groups))
+    replies = await wire.exchange(b"".join(commands), 2 * len(groups))
     return [
         group
-        for group, has_body, has_stream in zip(groups, each[::2], each[1::2], strict=True)
+        for group, has_body, has_stream in zip(groups, replies[::2], replies[1::2], strict=True)
         if has_stream == 0 and not (group.is_new and has_body == 1)
     ]
 
 
-def _found(group: Group, reply: Any, newest: Any) -> BatchResult:
-    refusal = next((answer for answer in (reply, newest) if isinstance(answer, Exception)), None)
+def _result(group: Group, reply: Any, newest: Any) -> BatchResult:
+    refusal = next((each for each in (reply, newest) if isinstance(each, Exception)), None)
     if refusal is not None:
         return BatchResult(group, [], [], refusal)
     return BatchResult(group, reply[0][1] if reply else [], newest or [], None)

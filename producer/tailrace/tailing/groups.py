@@ -1,13 +1,14 @@
-"""`Group`: the tails that have come equally far in one stream. What is read for one of them is read for all."""
+"""`Group`: the tails of one stream that have the same cursor. One read serves all of them."""
 
 import asyncio
 import logging
 import math
+import time
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from tailrace.cursor import EntryId
-from tailrace.errors import InfrastructureError
+from tailrace.errors import InfrastructureError, InvalidCursor
 from tailrace.events import ENDINGS, Event, Gap, StreamEvent
 from tailrace.protocol.entries import decode, pairs
 from tailrace.protocol.keys import Keys
@@ -15,118 +16,161 @@ from tailrace.tailing.inbox import Inbox
 
 _logger = logging.getLogger(__name__)
 
-FEW: Final = 32
-"""How many entries are asked for at first: a tail that has come to the end of its stream finds less."""
-_FIRST: Final = 4
-"""How many are asked for where nothing is known of their size."""
-_MANY = 1_000
-_MANY_BYTES = 262_144
+SMALL_READ: Final = 32
+"""How many entries a group asks for once it has caught up: it finds fewer."""
+_FIRST_READ: Final = 4
+"""How many entries a group asks for while the size of an entry is unknown."""
+_LARGE_READ: Final = 1_000
+_LARGE_READ_BYTES: Final = 262_144
 _LARGE_ENTRY_BYTES: Final = 65_536
-"""As large as a worker makes entries; that of an unknown stream is taken to be so."""
+"""As large as a worker makes an entry. Entries of an unknown size are taken to be as large."""
 _SMALL_ENTRY_BYTES: Final = 512
-_WOKEN_AT_ONCE = 64
-"""How many tails of one job run at a time: a thousand that wake together would set off the garbage collector."""
-_BY_CLOCK = 10**11
-"""From here on an attempt is a time in ms: the id was made by Redis for somebody else, and `SEQ` means nothing."""
+_CLOCK_ATTEMPT: Final = 10**11
+"""From here on an attempt is a time in ms: Redis made the id for another program, and `SEQ` means nothing."""
 _ENDINGS: Final = frozenset(name.encode() for name in ENDINGS)
 
 
 @dataclass(slots=True, eq=False)
 class TailedStream:
-    """A stream that somebody tails."""
+    """A stream with at least one tail."""
 
     job_id: str
-    bell: bytes
+    channel: bytes
+    """Where publishers notify of new entries."""
     key: bytes
-    heard_at: float
-    """When it last grew, or was last asked whether somebody can make it grow."""
+    active_at: float
+    """When its last entry came, or the job was last checked for being an orphan (monotonic clock, in seconds)."""
     groups: list["Group"]
     inboxes: dict[Inbox, None]
-    """All of them, with those that are full, and so in no group."""
+    """All inboxes, including those that are full and therefore in no group."""
     is_subscribed: bool = False
-    has_rubbish: bool = False
+    has_foreign_entries: bool = False
 
     @classmethod
     def of(cls, keys: Keys, job_id: str, *, now: float) -> "TailedStream":
-        """The stream of a job."""
+        """Describe the stream of a job."""
         return cls(job_id, keys.bell(job_id).encode(), keys.events(job_id).encode(), now, [], {})
 
-    def find_like(self, group: "Group") -> "Group | None":
-        """Another group for which is right what is read for this one."""
+    def find_match(self, group: "Group") -> "Group | None":
+        """Find another group at the same cursor, if any: one read serves both."""
         if self.groups == [group]:
             return None
-        return next((other for other in self.groups if other is not group and other.is_like(group)), None)
+        return next((other for other in self.groups if other is not group and other.matches(group)), None)
 
 
 class Batch(NamedTuple):
-    """Entries, read."""
+    """Entries of one read, decoded."""
 
     events: list[Event]
     size: int
-    """The bytes of their fields."""
+    """The bytes of all fields."""
     cursor: EntryId
     is_last: bool = False
-    """Whether the ending was among them."""
+    """True if the ending is among them."""
     error: InfrastructureError | None = None
-    """An ending that cannot be read."""
+    """Why the ending cannot be read."""
 
 
 class Group:
     """Inboxes of one stream that have the same cursor."""
 
-    __slots__ = ("ahead_since", "count", "cursor", "entry_bytes", "inboxes", "is_new", "looked_at", "stream")
+    __slots__ = ("ahead_since", "count", "cursor", "entry_bytes", "inboxes", "is_new", "read_at", "stream")
 
     def __init__(self, stream: TailedStream, inbox: Inbox, *, is_new: bool, like: "Group | None" = None) -> None:
-        """`like` has read the stream up to where it goes on."""
+        """Start a group with one inbox.
+
+        Args:
+            stream: The stream to read.
+            inbox: The first inbox; the group reads on from its cursor.
+            is_new: True until a read has shown that the stream exists and reaches the cursor.
+            like: A group that has read the stream up to the cursor. It knows the size of the entries.
+        """
         self.stream = stream
         self.cursor = inbox.cursor
         self.inboxes = {inbox: None}
         self.is_new = is_new
-        """Whether it is yet to be seen that the stream is there and has come as far as the cursor."""
         self.ahead_since = math.inf
-        """Since when it is known that the stream has not."""
-        self.count: int = like.count if like else _FIRST
-        """How many entries are asked for at once."""
+        """When the cursor was first found to be ahead of the stream."""
+        self.count: int = like.count if like else _FIRST_READ
+        """How many entries the next read asks for."""
         self.entry_bytes: int = like.entry_bytes if like else 0
-        """How large an entry is expected to be; 0: nobody knows."""
-        self.looked_at = 0.0
+        """The expected size of an entry; 0 while it is unknown."""
+        self.read_at = 0.0
 
     @property
-    def is_plain(self) -> bool:
-        """Whether one command may read it together with others."""
+    def can_share_read(self) -> bool:
+        """True if one command may read this group together with others."""
         stream = self.stream
-        return self.count == FEW and not self.is_new and stream.is_subscribed and len(stream.groups) == 1
+        return self.count == SMALL_READ and not self.is_new and stream.is_subscribed and len(stream.groups) == 1
 
-    def is_like(self, other: "Group") -> bool:
-        """Whether what is read for the one is right for the other."""
+    def matches(self, other: "Group") -> bool:
+        """Return whether one read serves both groups."""
         return self.cursor == other.cursor and self.is_new == other.is_new
 
     @property
-    def bytes_at_once(self) -> int:
-        """How many bytes a read of it is expected to bring."""
+    def read_bytes(self) -> int:
+        """How many bytes the next read is expected to bring."""
         return self.count * (self.entry_bytes or _LARGE_ENTRY_BYTES)
 
-    def find_nothing(self) -> None:
-        """It has come to the end, and what comes next comes bit by bit."""
+    def note_empty_read(self) -> None:
+        """Expect small entries from now on: the group has caught up, and new entries come one by one."""
         if not self.entry_bytes:
-            self.count, self.entry_bytes = FEW, _SMALL_ENTRY_BYTES
+            self.count, self.entry_bytes = SMALL_READ, _SMALL_ENTRY_BYTES
 
-    async def hand_out(self, entries: list[Any]) -> Batch:
-        """Decodes entries once, and hands the events to everybody."""
-        chunk = self._read(entries)
-        self.cursor = chunk.cursor
+    def check_cursor(self, newest_id: bytes, flat: list[bytes], *, grace_seconds: float) -> bool:
+        """Compare the cursor of a new group with the last entry of its stream.
+
+        The group stays new while the stream does not reach its cursor.
+
+        Args:
+            newest_id: The id of the last entry.
+            flat: The fields of the last entry.
+            grace_seconds: For how long the cursor may be ahead: what it has seen may still come back.
+
+        Returns:
+            True if the stream ended at the cursor, and no event follows.
+
+        Raises:
+            InvalidCursor: The cursor is ahead of the stream, and nothing more will come.
+        """
+        newest, is_over = EntryId.decode(newest_id), pairs(flat).get(b"type") in _ENDINGS
+        self.is_new = newest < self.cursor
+        for inbox in self.inboxes:
+            inbox.newest = newest
+        if self.is_new:
+            now = time.monotonic()
+            self.ahead_since = min(self.ahead_since, now)
+            if is_over or now - self.ahead_since >= grace_seconds:
+                raise InvalidCursor(
+                    f"The cursor '{self.cursor}' is ahead of job {self.stream.job_id!r}, "
+                    f"whose last entry is '{newest}'."
+                )
+        return is_over and newest == self.cursor
+
+    async def deliver(self, entries: list[Any], *, woken_at_once: int) -> Batch:
+        """Decode entries once, and put their events into every inbox.
+
+        Args:
+            entries: The entries as Redis sent them; at least one.
+            woken_at_once: After so many inboxes the others of the loop have a turn.
+
+        Returns:
+            The decoded entries.
+        """
+        batch = self._decode(entries)
+        self.cursor = batch.cursor
         for number, inbox in enumerate(list(self.inboxes), 1):
-            # Who leaves meanwhile is handed them in vain, who comes stands behind them already.
-            inbox.put(chunk.events, chunk.size, chunk.cursor)
-            if number % _WOKEN_AT_ONCE == 0:
+            # An inbox that leaves meanwhile takes nothing. One that joins the group meanwhile begins at its new cursor.
+            inbox.put(batch.events, batch.size, batch.cursor)
+            if number % woken_at_once == 0:
                 await asyncio.sleep(0)
-        self.entry_bytes = 1 + chunk.size // len(entries)
-        # Slow start: what is far behind comes in few large steps, as long as these stay small in bytes.
-        most = min(4 * self.count, _MANY) if len(entries) == self.count else FEW
-        self.count = max(1, min(most, _MANY_BYTES // self.entry_bytes))
-        return chunk
+        self.entry_bytes = 1 + batch.size // len(entries)
+        # Slow start: a group that is far behind catches up in few large reads, as long as they stay small in bytes.
+        most = min(4 * self.count, _LARGE_READ) if len(entries) == self.count else SMALL_READ
+        self.count = max(1, min(most, _LARGE_READ_BYTES // self.entry_bytes))
+        return batch
 
-    def _read(self, entries: list[Any]) -> Batch:
+    def _decode(self, entries: list[Any]) -> Batch:
         events: list[Event] = []
         size = 0
         cursor = self.cursor
@@ -134,9 +178,9 @@ class Group:
             size += sum(map(len, flat))
             entry = pairs(flat)
             is_last = entry.get(b"type") in _ENDINGS
-            event, problem = _decoded(raw_id, entry)
+            event, problem = _event_of(raw_id, entry)
             entry_id = event.id if event else EntryId.decode(raw_id)
-            if entry_id.seq > cursor.seq + 1 and entry_id.attempt < _BY_CLOCK:
+            if entry_id.seq > cursor.seq + 1 and entry_id.attempt < _CLOCK_ATTEMPT:
                 events.append(Gap(id=EntryId(entry_id.attempt, entry_id.seq - 1), after=cursor, before=entry_id))
             cursor = entry_id
             if event is not None:
@@ -151,24 +195,27 @@ class Group:
         return Batch(events, size, cursor)
 
     def _warn(self, entry_id: EntryId, problem: str) -> None:
-        if not self.stream.has_rubbish:
-            self.stream.has_rubbish = True
+        if not self.stream.has_foreign_entries:
+            self.stream.has_foreign_entries = True
             _logger.warning(
-                "skipped entry %s of job %s, which is none of ours (%s), and will skip others like it in silence",
+                "skipped entry %s of job %s, which tailrace did not write (%s); others like it are skipped silently",
                 entry_id,
                 self.stream.job_id,
                 problem,
             )
 
 
-def _decoded(raw_id: bytes, entry: dict[bytes, bytes]) -> tuple[StreamEvent | None, str]:
-    """The event of an entry, or what is wrong with it; of a type that is not known nothing is: it is a newer one."""
+def _event_of(raw_id: bytes, entry: dict[bytes, bytes]) -> tuple[StreamEvent | None, str]:
+    """Return the event of an entry, or what is wrong with the entry.
+
+    An entry of an unknown type has no event and no problem: a newer version wrote it.
+    """
     try:
         event = decode(raw_id, entry)
     except ValueError as error:
         return None, str(error)
     if event is None:
         return None, "" if b"type" in entry else "it has no type"
-    if event.id.attempt >= _BY_CLOCK and event.type not in ENDINGS:
+    if event.id.attempt >= _CLOCK_ATTEMPT and event.type not in ENDINGS:
         return None, "its id was made by a clock"
     return event, ""

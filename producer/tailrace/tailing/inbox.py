@@ -1,44 +1,51 @@
-"""`Inbox`: what a tail was handed, and has not taken yet."""
+"""`Inbox`: the events that a tail was given and has not taken yet."""
 
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from tailrace.cursor import EntryId
 from tailrace.events import Event
 
-_MAX_EVENTS = 1_000
-_MAX_BYTES = 262_144
+_MAX_EVENTS: Final = 1_000
+_MAX_BYTES: Final = 262_144
 
 
-class Supplier(Protocol):
-    """Who hands events to inboxes."""
+class EventSource(Protocol):
+    """What puts events into inboxes."""
 
     def resume(self, inbox: "Inbox") -> None:
-        """An inbox that was full is empty."""
+        """Fill an inbox again: it was full, and has been emptied."""
 
     async def leave(self, inbox: "Inbox") -> None:
-        """Nobody takes anything from it any more. Returns once nothing of it is left."""
+        """Forget an inbox: nobody takes events from it any more. Return once nothing of it is left."""
 
 
 class Inbox:
-    """A bounded buffer. It is handed nothing while it is full: the stream keeps what comes, and it slows nobody."""
+    """A bounded buffer. While it is full, new events stay in the stream, and other tails go on."""
 
-    __slots__ = ("_bytes", "_error", "_events", "_is_over", "_supplier", "_taker", "cursor", "newest", "opened_at")
+    __slots__ = ("_bytes", "_error", "_events", "_is_over", "_source", "_waiter", "cursor", "newest", "opened_at")
 
-    def __init__(self, supplier: Supplier, cursor: EntryId, *, opened_at: float) -> None:
+    def __init__(self, source: EventSource, cursor: EntryId, *, opened_at: float) -> None:
+        """Open an empty inbox.
+
+        Args:
+            source: What fills the inbox.
+            cursor: The position after which the events begin.
+            opened_at: The time now (monotonic clock, in seconds).
+        """
         self.cursor = cursor
-        """The last entry that was handed over, or skipped."""
+        """The last entry that was put in, or skipped."""
         self.newest = cursor
-        """The last entry that was there when the tail began."""
+        """The last entry that was in the stream when the tail began."""
         self.opened_at = opened_at
-        self._supplier = supplier
+        self._source = source
         self._events: list[Event] = []
         self._bytes = 0
         self._is_over = False
         self._error: Exception | None = None
-        self._taker: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,38 +53,52 @@ class Inbox:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._supplier.leave(self)
+        await self._source.leave(self)
 
     @property
     def is_full(self) -> bool:
-        """Whether it is to be handed no more until it was emptied."""
+        """True while the buffer is full: nothing more is to be put in until it was emptied."""
         return len(self._events) >= _MAX_EVENTS or self._bytes >= _MAX_BYTES
 
     def put(self, events: Sequence[Event], size: int, cursor: EntryId) -> None:
-        """Hands events over, of so many bytes together, up to a cursor."""
+        """Add events, and wake the tail.
+
+        Args:
+            events: The events; none if the entries had no meaning.
+            size: The bytes of their entries.
+            cursor: The position of the last entry.
+        """
         self.cursor = cursor
         self._events += events
         self._bytes += size
         self._wake()
 
     def close(self, error: Exception | None = None) -> None:
-        """Nothing more will come: the tail ends, or raises the error, when it has taken what is there."""
+        """End the tail once it has taken what is there.
+
+        Args:
+            error: What the tail then raises; `None` for an end without an error.
+        """
         if not self._is_over:
             self._is_over = True
             self._error = error
             self._wake()
 
     async def take(self) -> list[Event] | None:
-        """Waits for what comes next; `None`: nothing more will. Raises what it was closed with.
+        """Wait for the next events.
 
-        It is an empty list where what came were entries of no meaning.
+        Returns:
+            The events; an empty list if the entries that came had no meaning; `None` after the last event.
+
+        Raises:
+            Exception: The error that the inbox was closed with.
         """
         if not (self._events or self._is_over):
-            self._taker = asyncio.get_running_loop().create_future()
+            self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._taker
+                await self._waiter
             finally:
-                self._taker = None
+                self._waiter = None
         events, was_full = self._events, self.is_full
         if self._is_over and not events:
             if self._error is not None:
@@ -85,9 +106,9 @@ class Inbox:
             return None
         self._events, self._bytes = [], 0
         if was_full and not self._is_over:
-            self._supplier.resume(self)
+            self._source.resume(self)
         return events
 
     def _wake(self) -> None:
-        if self._taker is not None and not self._taker.done():
-            self._taker.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

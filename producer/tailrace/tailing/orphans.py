@@ -1,6 +1,7 @@
-"""Jobs that nobody can run any more: whoever waits for one ends it."""
+"""Jobs that nobody can run any more: a reader that waits for one ends it."""
 
 import asyncio
+from typing import Final
 
 from tailrace.broker.client import Broker, Command, text
 from tailrace.broker.outage import Dependent
@@ -11,42 +12,49 @@ from tailrace.protocol.job_scripts import Over
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job
 from tailrace.protocol.orphan_ending import end_orphan
 
-_AT_ONCE = 100
+_CHECKED_AT_ONCE: Final = 100
 
 
 class Orphans:
-    """Looks after jobs that have been silent for long."""
+    """Checks silent jobs, and ends those that no queue and no worker holds, or that waited for too long."""
 
     def __init__(self, broker: Broker, keys: Keys, *, keep_seconds: float) -> None:
+        """Start with no suspects.
+
+        Args:
+            broker: The connections to Redis.
+            keys: The keys of the jobs.
+            keep_seconds: For how long a job that is ended here is kept.
+        """
         self._broker = broker
         self._keys = keys
         self._keep_seconds = keep_seconds
         self._suspects: dict[str, None] = {}
-        self._any = asyncio.Event()
-        self._asking = Dependent("nobody knows whether silent jobs still live")
+        self._has_suspects = asyncio.Event()
+        self._checking = Dependent("nobody knows whether silent jobs still live")
 
     def suspect(self, job_id: str) -> None:
-        """The job has said nothing for long: is there anybody who can make it speak?"""
+        """Have a job checked that has been silent for long."""
         self._suspects[job_id] = None
-        self._any.set()
+        self._has_suspects.set()
 
     async def run(self) -> None:
-        """Ends abandoned jobs among the suspects until it is cancelled."""
+        """Check the suspects, and end the orphans among them, until cancelled."""
         while True:
-            await self._any.wait()
-            job_ids = list(self._suspects)[:_AT_ONCE]
+            await self._has_suspects.wait()
+            job_ids = list(self._suspects)[:_CHECKED_AT_ONCE]
             for job_id in job_ids:
                 del self._suspects[job_id]
             if not self._suspects:
-                self._any.clear()
+                self._has_suspects.clear()
             try:
-                await self._look_after(job_ids)
+                await self._check(job_ids)
             except InfrastructureError as error:
-                self._asking.fails(error)
+                self._checking.fails(error)
             else:
-                self._asking.works()
+                self._checking.works()
 
-    async def _look_after(self, job_ids: list[str]) -> None:
+    async def _check(self, job_ids: list[str]) -> None:
         (seconds, _), *replies = await self._broker.pipeline(
             ("TIME",), *(command for job_id in job_ids for command in self._questions(job_id))
         )
@@ -55,9 +63,9 @@ class Orphans:
             job_ids, replies[::3], replies[1::3], replies[2::3], strict=True
         ):
             if expires_at is not None and now > int(expires_at):
-                await self._expire(job_id, now)
+                await self._end_if_queued(job_id, now)
             if queue is not None and not body and not mark:
-                await self._bury(job_id, text(queue), now)
+                await self._end_if_unclaimed(job_id, text(queue), now)
 
     def _questions(self, job_id: str) -> tuple[Command, ...]:
         return (
@@ -66,7 +74,7 @@ class Orphans:
             ("EXISTS", arq_in_progress(job_id)),
         )
 
-    async def _expire(self, job_id: str, now: int) -> None:
+    async def _end_if_queued(self, job_id: str, now: int) -> None:
         newest = await self._broker.call("XREVRANGE", self._keys.events(job_id), "+", "-", "COUNT", 1)
         # An attempt that begins from now on finds the same, and ends the job itself.
         if newest and newest[0][1].get(b"type") == b"queued":
@@ -77,7 +85,7 @@ class Orphans:
                 "The job waited in its queue for longer than it was allowed to.",
             )
 
-    async def _bury(self, job_id: str, queue: str, now: int) -> None:
+    async def _end_if_unclaimed(self, job_id: str, queue: str, now: int) -> None:
         waits, runs = await self._broker.pipeline(
             ("ZSCORE", self._keys.queue(queue), job_id), ("ZSCORE", self._keys.running(queue), job_id)
         )

@@ -11,12 +11,21 @@ from tailrace.tailing.reader import Reader
 
 
 async def tail(reader: Reader, job_id: str, after: EntryId) -> AsyncGenerator[Event, None]:
-    """Yields the events behind a cursor until the ending, then stops; waits for those that are not there yet.
+    """Read a job's stream up to its ending, and wait for events that are not there yet.
+
+    Args:
+        reader: The reader that all tails share.
+        job_id: The job to read.
+        after: The cursor after which the events begin.
+
+    Yields:
+        The events in the order of the stream; the last one is the ending.
 
     Raises:
-        JobNotFound: There is no stream, or it went away before its ending.
+        JobNotFound: The job has no stream, or its stream went away before the ending.
         InvalidCursor: The cursor is ahead of the stream.
-        BrokerUnavailable: Redis was away for `reconnect_seconds`; it has the cursor to go on from.
+        BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`; its `cursor` is where to go on.
+        BrokerRefused: Redis refused to read the stream.
     """
     async with reader.open(job_id, after) as inbox:
         while (events := await inbox.take()) is not None:
@@ -25,7 +34,22 @@ async def tail(reader: Reader, job_id: str, after: EntryId) -> AsyncGenerator[Ev
 
 
 async def tail_with_snapshot(reader: Reader, job_id: str, settings: Settings) -> AsyncGenerator[Event | Snapshot, None]:
-    """Yields one snapshot of all that was there to begin with, but the ending, and then events as `tail` does."""
+    """Read a job's stream up to its ending, with one snapshot in place of the events so far.
+
+    Args:
+        reader: The reader that all tails share.
+        job_id: The job to read.
+        settings: The settings that the answer is judged by.
+
+    Yields:
+        One snapshot of the events that were there at the beginning, except the ending, and then the events as `tail`
+        yields them.
+
+    Raises:
+        JobNotFound: The job has no stream, or its stream went away before the ending.
+        BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`; its `cursor` is where to go on.
+        BrokerRefused: Redis refused to read the stream.
+    """
     answer = Answer(settings)
     ending: Ending | None = None
     async with reader.open(job_id, BEGINNING) as inbox:
@@ -39,7 +63,7 @@ async def tail_with_snapshot(reader: Reader, job_id: str, settings: Settings) ->
                 if inbox.cursor >= inbox.newest:
                     break
         except BrokerUnavailable:
-            # Its cursor stands behind what was read, which would else be told to nobody.
+            # Its cursor is after the events that were read: without a snapshot the caller would never see them.
             if answer.cursor > BEGINNING:
                 yield Snapshot(id=answer.cursor, answer=answer)
             raise

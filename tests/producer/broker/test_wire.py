@@ -11,8 +11,8 @@ from typing import TypeAlias
 import pytest
 
 from tailrace import BrokerRefused, BrokerUnavailable
-from tailrace.broker import liveness
 from tailrace.broker.client import open_redis
+from tailrace.broker.liveness import LivenessLimits
 from tailrace.broker.wire import Wire, packed
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
@@ -23,8 +23,8 @@ MUCH = packed("SET", "much", b"x" * 30_000_000)
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[Wire]:
-    async with open_redis(url) as redis, Wire(redis) as wire:
+async def connected(url: str, liveness: LivenessLimits | None = None) -> AsyncGenerator[Wire]:
+    async with open_redis(url, liveness=liveness) as redis, Wire(redis) as wire:
         await wire.connect()
         yield wire
 
@@ -71,10 +71,9 @@ async def test_who_hears_is_woken_when_a_server_that_takes_nothing_is_given_up(o
 
 
 async def test_what_a_server_does_not_take_is_dropped_with_the_connection(
-    own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    own_broker: EmbeddedBroker,
 ) -> None:
-    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 0.2)
-    async with connected(own_broker.url) as given_up:
+    async with connected(own_broker.url, LivenessLimits(reply_timeout_seconds=0.2)) as given_up:
         assert given_up._link is not None
         transport = given_up._link._transport
         with suspended(own_broker):

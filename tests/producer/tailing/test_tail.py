@@ -26,7 +26,8 @@ from tailrace.broker.wire import Wire
 from tailrace.cursor import EntryId
 from tailrace.events import Delta, Gap, Reasoning, Started
 from tailrace.protocol.keys import Keys
-from tailrace.tailing import reader
+from tailrace.tailing.limits import ReaderLimits
+from tailrace.tailing.reader import Reader
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.support.proxy import Proxy
@@ -38,10 +39,15 @@ async def job(tailrace: Tailrace) -> Job:
 
 
 @pytest.fixture
-async def stream(settings: Settings, job: Job) -> AsyncIterator[HandwrittenStream]:
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
     broker = Broker(open_redis(settings.redis_url))
-    yield HandwrittenStream(broker, Keys(settings.prefix), job)
+    yield broker
     await broker.aclose()
+
+
+@pytest.fixture
+def stream(broker: Broker, settings: Settings, job: Job) -> HandwrittenStream:
+    return HandwrittenStream(broker, Keys(settings.prefix), job)
 
 
 async def collect(job: Job, after: str = "0-0") -> list[str]:
@@ -138,12 +144,12 @@ async def test_a_cursor_that_is_ahead_because_redis_lost_its_last_second_is_gone
 
 
 async def test_a_cursor_ahead_of_an_ended_job_is_refused_at_once(
-    job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
+    job: Job, stream: HandwrittenStream, broker: Broker, settings: Settings
 ) -> None:
-    monkeypatch.setattr(reader, "_GRACE_SECONDS", 3_600)
     await stream.append("1-2", ENDING)
+    reader = Reader(broker, settings, limits=ReaderLimits(grace_seconds=3_600))
     with pytest.raises(InvalidCursor, match="ahead"):
-        await collect(job, "1-3")
+        await collect(Job(job.id, broker, reader, settings), "1-3")
 
 
 async def test_a_gap_is_told_with_both_ends_before_the_entry_behind_it(job: Job, stream: HandwrittenStream) -> None:

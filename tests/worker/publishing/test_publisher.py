@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker import liveness
+from tailrace.broker.liveness import LivenessLimits
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import BrokerRefused, BrokerUnavailable
 from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
@@ -354,13 +354,15 @@ async def test_a_backlog_goes_through_a_slow_link(
     settings: Settings,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
-    monkeypatch: pytest.MonkeyPatch,
     cuts: int,
 ) -> None:
     # The whole of it takes longer than Redis may be silent.
-    monkeypatch.setattr(liveness, "REPLY_TIMEOUT_SECONDS", 2.0)
+    limits = LivenessLimits(reply_timeout_seconds=2.0)
     jobs = [await tailrace.enqueue(request_) for _ in range(20)]
-    async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
+    async with (
+        Proxy(settings.redis_url) as proxy,
+        open_generations(redis_url=proxy.url, liveness=limits) as generations,
+    ):
         with ExitStack() as stack:
             writers = [
                 stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
