@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tailrace import Settings, Tailrace
-from tailrace.broker import outage
 from tailrace.broker.client import open_redis
+from tailrace.broker.outage import PROCESS_OUTAGE
 from tailrace_worker.processes.valkey import EmbeddedBroker
 
 
@@ -76,6 +76,6 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
 
 
 @pytest.fixture(autouse=True)
-def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_outage() -> None:
     """What another test left of Redis being away is told in no test but its own."""
-    monkeypatch.setattr(outage, "_outage", outage._Outage())
+    PROCESS_OUTAGE.forget()

@@ -13,7 +13,8 @@ from tailrace.events import Event
 from tailrace.job import Job
 from tailrace.parallel import parallel
 from tailrace.protocol.durability import make_durable
-from tailrace.protocol.endings import JobEnding, read_endings
+from tailrace.protocol.endings import JobEnding
+from tailrace.protocol.endings_reader import read_endings
 from tailrace.protocol.fleet import Fleet, read_fleet
 from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.protocol.queue import NewJob, enqueue, enqueue_many, enqueue_once

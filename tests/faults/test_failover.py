@@ -99,11 +99,11 @@ class Follower:
 
     def __init__(self, job: Job) -> None:
         self.events: list[Event] = []
-        self._job = job
+        self.job = job
         self.done = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
-        async for event in self._job.tail():
+        async for event in self.job.tail():
             self.events.append(event)
 
     def said(self, type_: str) -> int:
@@ -138,7 +138,7 @@ async def test_all_goes_on_at_the_new_primary_and_nothing_is_lost_or_started_twi
                     each.said("delta") > before or each.done.done() for each, before in zip(running, seen, strict=True)
                 )
             )
-            assert await silent._job.cancel() is CancelOutcome.REQUESTED
+            assert await silent.job.cancel() is CancelOutcome.REQUESTED
             await silent.done
         assert texts == {Scenario.parse(SHORT).text_sent}
         await asyncio.gather(*(each.done for each in running))
@@ -188,7 +188,7 @@ async def test_a_tail_waits_while_redis_runs_a_long_script(tailrace: Tailrace, p
         await asyncio.wait([following.done, spinning], timeout=2.5)
         await killer.exchange(packed("SCRIPT", "KILL"), 1)
         await spinning
-    assert await following._job.cancel() is CancelOutcome.CANCELLED
+    assert await following.job.cancel() is CancelOutcome.CANCELLED
     await following.done
     assert following.events[-1].type == "cancelled"
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -20,6 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.support.processes import worker_process
 from tests.support.proxy import BEGINS, Proxy
+from tests.support.suspended import suspended
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
 __all__ = ["open_generations", "puppet", "request_"]  # fixtures
@@ -44,6 +44,13 @@ async def simulator() -> AsyncIterator[Simulator]:
 async def proxy(settings: Settings) -> AsyncIterator[Proxy]:
     async with Proxy(settings.redis_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    broker = Broker(open_redis(settings.redis_url))
+    yield broker
+    await broker.aclose()
 
 
 @pytest.fixture
@@ -76,10 +83,9 @@ async def test_jobs_begin_and_are_cancelled_although_the_connections_of_their_wo
 
 
 async def test_a_tail_goes_on_although_its_connections_have_died_silently(
-    settings: Settings, tailrace: Tailrace, beyond: Tailrace, proxy: Proxy
+    settings: Settings, tailrace: Tailrace, broker: Broker, beyond: Tailrace, proxy: Proxy
 ) -> None:
     job = await tailrace.enqueue(REQUEST)
-    broker = tailrace._broker
     stream = HandwrittenStream(broker, Keys(settings.prefix), job)
     seen: list[str] = []
     async with asyncio.timeout(15):
@@ -103,39 +109,35 @@ async def test_a_producer_is_answered_although_its_connections_have_died_silentl
 
 
 async def test_a_server_that_stands_still_for_a_while_keeps_its_connections(own_broker: EmbeddedBroker) -> None:
-    assert own_broker._companion is not None
-    server = own_broker._companion.pid
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(own_broker.url))
         broker = Broker(redis)
         wire = await stack.enter_async_context(Wire(redis))
         await wire.connect()
         before = await broker.call("CLIENT", "ID"), await wire.exchange(packed("CLIENT", "ID"), 1)
-        os.kill(server, signal.SIGSTOP)
-        asking = asyncio.gather(broker.call("CLIENT", "ID"), wire.exchange(packed("CLIENT", "ID"), 1))
-        # Long enough for any doubt to become a certainty.
-        await asyncio.wait([asking], timeout=3)
-        os.kill(server, signal.SIGCONT)
+        async with suspended(own_broker.url):
+            asking = asyncio.gather(broker.call("CLIENT", "ID"), wire.exchange(packed("CLIENT", "ID"), 1))
+            # Long enough for any doubt to become a certainty.
+            await asyncio.wait([asking], timeout=3)
         assert tuple(await asking) == before
 
 
 async def test_a_long_reply_over_a_slow_link_and_a_command_that_blocks_are_waited_for(
-    tailrace: Tailrace, settings: Settings, proxy: Proxy
+    broker: Broker, settings: Settings, proxy: Proxy
 ) -> None:
-    direct = tailrace._broker
     long = os.urandom(200_000)
-    await direct.call("SET", f"{settings.prefix}:long", long)
+    await broker.call("SET", f"{settings.prefix}:long", long)
     async with open_redis(proxy.url) as redis, Wire(redis) as wire:
-        broker = Broker(redis)
+        beyond = Broker(redis)
         await wire.connect()
-        before = await broker.call("CLIENT", "ID"), await wire.exchange(packed("CLIENT", "ID"), 1)
+        before = await beyond.call("CLIENT", "ID"), await wire.exchange(packed("CLIENT", "ID"), 1)
         proxy.bytes_per_second = 80_000
-        assert await broker.call("GET", f"{settings.prefix}:long") == long
+        assert await beyond.call("GET", f"{settings.prefix}:long") == long
         assert await wire.exchange(packed("GET", f"{settings.prefix}:long"), 1) == [long]
-        assert await broker.call("SET", f"{settings.prefix}:long", long)
+        assert await beyond.call("SET", f"{settings.prefix}:long", long)
         proxy.bytes_per_second = 0
-        assert await broker.call("BLPOP", f"{settings.prefix}:nothing", 2) is None
-        assert (await broker.call("CLIENT", "ID"), await wire.exchange(packed("CLIENT", "ID"), 1)) == before
+        assert await beyond.call("BLPOP", f"{settings.prefix}:nothing", 2) is None
+        assert (await beyond.call("CLIENT", "ID"), await wire.exchange(packed("CLIENT", "ID"), 1)) == before
 
 
 async def test_a_job_that_does_not_begin_in_time_is_handed_back_and_the_log_says_so(

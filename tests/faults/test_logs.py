@@ -18,7 +18,7 @@ from tailrace import BrokerUnavailable, GenerationRequest, Settings, Tailrace
 from tailrace.broker import outage
 from tailrace.broker.client import Broker, open_redis, our_errors, refused
 from tailrace.broker.connection import NotNow
-from tailrace.broker.outage import Dependent
+from tailrace.broker.outage import Dependent, Outage
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import InfrastructureError
 from tailrace.events import Completed
@@ -155,12 +155,10 @@ async def test_a_poll_that_has_nothing_to_ask_any_more_holds_no_outage_open(
     assert_told_once(caplog)
 
 
-def test_a_long_outage_is_told_of_every_thirty_seconds(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_outage_is_told_of_every_thirty_seconds(caplog: pytest.LogCaptureFixture) -> None:
     now = 1_000.0
-    monkeypatch.setattr("tailrace.broker.outage.time.monotonic", lambda: now)
-    one, other = Dependent("one waits"), Dependent("the other waits")
+    away = Outage(clock=lambda: now)
+    one, other = Dependent("one waits", away), Dependent("the other waits", away)
     for _ in range(100):
         one.fails(OSError("away"))
         other.fails(OSError("away too"))
@@ -324,11 +322,11 @@ def test_what_is_gone_while_it_failed_holds_no_outage_open(caplog: pytest.LogCap
 
 @pytest.mark.parametrize(("seconds", "ends"), [(4, False), (6, True)])
 def test_what_has_had_no_reason_to_try_again_holds_no_outage_open(
-    seconds: float, ends: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    seconds: float, ends: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr("tailrace.broker.outage.time.monotonic", lambda: now)
-    one, other = Dependent("one waits"), Dependent("the other waits")
+    away = Outage(clock=lambda: now)
+    one, other = Dependent("one waits", away), Dependent("the other waits", away)
     one.fails(OSError("away"))
     now += seconds
     other.fails(OSError("away"))

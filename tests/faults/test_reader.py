@@ -1,8 +1,6 @@
 """The reader when Redis, or the way to it, breaks."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -24,6 +22,7 @@ from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.support.proxy import Proxy
+from tests.support.suspended import suspended
 
 KEYS = Keys("reader")
 SETTINGS = Settings.read(prefix=KEYS.prefix)
@@ -133,19 +132,14 @@ async def test_a_server_that_stands_still_for_a_while_is_waited_for(
 ) -> None:
     hasty = Broker(open_redis(own_broker.url, liveness=LivenessLimits(reply_timeout_seconds=0.3)))
     tailed = Job(job.id, hasty, Reader(hasty, SETTINGS), SETTINGS)
-    assert own_broker._companion is not None
-    server = own_broker._companion.pid
     async with asyncio.timeout(30), aclosing(tailed.tail()) as tail:
         await anext(tail)
         await hears(stream)
-        os.kill(server, signal.SIGSTOP)
-        try:
+        async with suspended(own_broker.url):
             late = asyncio.ensure_future(anext(tail))
             # Longer than a reply may take: the connections are given up, and new ones are greeted by nobody.
             await asyncio.wait([late], timeout=1.5)
             assert not late.done()
-        finally:
-            os.kill(server, signal.SIGCONT)
         await stream.append("1-2", ENDING)
         assert (await late).type == "completed"
     await hasty.aclose()

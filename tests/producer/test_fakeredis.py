@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tailrace import BrokerUnavailable, GenerationRequest, InvalidCursor, JobNotFound, Settings, Tailrace
+from tailrace import BrokerUnavailable, GenerationRequest, InvalidCursor, Job, JobNotFound, Settings, Tailrace
+from tailrace.broker.client import Broker
 from tailrace.broker.wire import Wire, packed
 from tailrace.events import Completed, Delta, Started
+from tailrace.protocol.keys import Keys
 from tests.support.eventually import eventually
 from tests.support.handwritten import HandwrittenStream
 
@@ -19,6 +21,7 @@ REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 )
 STARTED = Started(at=1, attempt=1, provider="openai", model="gpt-5", worker="w")
+KEYS = Keys()
 COMPLETED = Completed(at=2, finish_reason="stop", output_tokens=1)
 
 
@@ -34,9 +37,9 @@ async def tailrace(fake: Any) -> AsyncIterator[Tailrace]:
         yield opened
 
 
-async def finish(tailrace: Tailrace, job_id: str) -> None:
+async def finish(fake: Any, job: Job) -> None:
     """What a worker would write."""
-    stream = HandwrittenStream(tailrace._broker, tailrace._keys, tailrace.job(job_id))
+    stream = HandwrittenStream(Broker(fake), KEYS, job)
     await stream.append("1-2", STARTED)
     await stream.append("1-3", Delta(text="Hello"))
     await stream.append("1-4", COMPLETED)
@@ -48,13 +51,13 @@ def test_a_client_of_fakeredis_is_taken_as_it_is_made() -> None:
     Tailrace(fakeredis.FakeAsyncRedis())
 
 
-async def test_a_tail_follows_a_job_to_its_ending(tailrace: Tailrace) -> None:
+async def test_a_tail_follows_a_job_to_its_ending(tailrace: Tailrace, fake: Any) -> None:
     job = await tailrace.enqueue(REQUEST)
     async with asyncio.timeout(10), aclosing(job.tail()) as tail:
         assert (await anext(tail)).type == "queued"
         waiting = asyncio.ensure_future(anext(tail))
-        await eventually(lambda: is_heard(tailrace, job.id))
-        await finish(tailrace, job.id)
+        await eventually(lambda: is_heard(fake, job.id))
+        await finish(fake, job)
         assert (await waiting).type == "started"
         assert [event.type async for event in tail] == ["delta", "completed"]
         assert [event.type async for event in job.tail(after="1-3")] == ["completed"]
@@ -62,11 +65,11 @@ async def test_a_tail_follows_a_job_to_its_ending(tailrace: Tailrace) -> None:
         assert (await job.answer()).text == "Hello"
 
 
-async def test_many_tails_of_many_jobs_reach_their_endings(tailrace: Tailrace) -> None:
+async def test_many_tails_of_many_jobs_reach_their_endings(tailrace: Tailrace, fake: Any) -> None:
     jobs = await tailrace.enqueue_many([REQUEST] * 20)
     answers = [asyncio.ensure_future(job.answer()) for job in jobs for _ in range(5)]
     for job in jobs:
-        await finish(tailrace, job.id)
+        await finish(fake, job)
     async with asyncio.timeout(20):
         assert {answer.text for answer in await asyncio.gather(*answers)} == {"Hello"}
 
@@ -87,20 +90,21 @@ async def test_a_job_is_cancelled_told_of_regenerated_and_deleted(tailrace: Tail
             [event async for event in job.tail(after="9999-1")]
 
 
-async def test_requests_run_side_by_side(tailrace: Tailrace) -> None:
+async def test_requests_run_side_by_side(tailrace: Tailrace, fake: Any) -> None:
     heard: list[tuple[int, str]] = []
     async with asyncio.timeout(10), aclosing(tailrace.parallel([REQUEST] * 3, max_concurrent=2)) as events:
         async for index, event in events:
             heard.append((index, event.type))
             if event.type == "queued":
-                await finish(tailrace, await newest(tailrace))
+                await finish(fake, tailrace.job(await newest(fake)))
     assert sorted(index for index, type_ in heard if type_ == "completed") == [0, 1, 2]
 
 
-async def newest(tailrace: Tailrace) -> str:
+async def newest(fake: Any) -> str:
     """The job that was enqueued and has not been begun."""
-    for job_id in await tailrace._broker.call("ZRANGE", tailrace._keys.queue("default"), 0, -1):
-        if await tailrace._broker.call("XLEN", tailrace._keys.events(job_id.decode())) == 1:
+    broker = Broker(fake)
+    for job_id in await broker.call("ZRANGE", KEYS.queue("default"), 0, -1):
+        if await broker.call("XLEN", KEYS.events(job_id.decode())) == 1:
             return str(job_id.decode())
     raise AssertionError("all have begun")
 
@@ -127,7 +131,7 @@ async def test_a_server_that_is_away_ends_tails_as_a_real_one_does() -> None:
     async with client, Tailrace(client, settings=settings) as tailrace:
         job = await tailrace.enqueue(REQUEST)
         waiting = asyncio.ensure_future(job.answer())
-        await eventually(lambda: is_heard(tailrace, job.id))
+        await eventually(lambda: is_heard(client, job.id))
         server.connected = False
         async with asyncio.timeout(30):
             with pytest.raises(BrokerUnavailable):
@@ -161,6 +165,6 @@ async def test_a_defect_of_the_fake_ends_the_connection_and_no_wait_for_it(fake:
         assert not wire.is_connected
 
 
-async def is_heard(tailrace: Tailrace, job_id: str) -> bool:
-    _, listeners = await tailrace._broker.call("PUBSUB", "NUMSUB", tailrace._keys.bell(job_id))
+async def is_heard(fake: Any, job_id: str) -> bool:
+    _, listeners = await Broker(fake).call("PUBSUB", "NUMSUB", KEYS.bell(job_id))
     return bool(listeners)

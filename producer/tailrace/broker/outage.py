@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -33,26 +33,18 @@ _CODES: Final[Mapping[type[Exception], str]] = {
 """The codes that redis-py takes off the replies."""
 
 
-class Dependent:
-    """Something that needs Redis, again and again; `what` says what does not happen without it."""
+class Outage:
+    """What fails together while Redis is away, and what the log has said of it."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with nothing failing.
 
-    def fails(self, error: Exception) -> None:
-        """It could not be done."""
-        _outage.fail(self, error)
-
-    def works(self) -> None:
-        """It was done."""
-        # Called for every batch: what did not fail needs no lock.
-        if _outage.has_begun:
-            _outage.end(self)
-
-
-class _Outage:
-    def __init__(self) -> None:
+        Args:
+            clock: Returns the time in seconds, from any beginning.
+        """
         self.has_begun = False
+        """True from the first failure until everything works again."""
+        self._clock = clock
         # Threads renew leases.
         self._lock = Lock()
         self._failing: WeakKeyDictionary[Dependent, float] = WeakKeyDictionary()
@@ -61,9 +53,10 @@ class _Outage:
         self._told: set[str] = set()
         """The causes that were told."""
 
-    def fail(self, dependent: Dependent, error: Exception) -> None:
+    def fail(self, dependent: "Dependent", error: Exception) -> None:
+        """Note a failure, and log it if it begins the outage, has a new cause, or the last line is long ago."""
         with self._lock:
-            now, cause = time.monotonic(), _cause(error)
+            now, cause = self._clock(), _cause(error)
             if not self.has_begun:
                 self.has_begun = True
                 self._since = self._told_at = now
@@ -75,9 +68,10 @@ class _Outage:
                 _logger.warning("%s, for %.0f s now: %s", dependent.what, now - self._since, error)
             self._failing[dependent] = now
 
-    def end(self, dependent: Dependent) -> None:
+    def end(self, dependent: "Dependent") -> None:
+        """Note that something works again, and log the end of the outage if nothing else fails."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             self._failing.pop(dependent, None)
             for other, failed_at in list(self._failing.items()):
                 # It has had no reason to try again.
@@ -86,6 +80,40 @@ class _Outage:
             if self.has_begun and not self._failing:
                 self.has_begun = False
                 _logger.warning("Redis does all again, after %.1f s", now - self._since)
+
+    def forget(self) -> None:
+        """Start again with nothing failing, and log nothing: a test begins without the failures of another."""
+        with self._lock:
+            self._failing.clear()
+            self.has_begun = False
+
+
+PROCESS_OUTAGE: Final = Outage()
+"""Shared by everything in this process: all of it usually needs the same Redis."""
+
+
+class Dependent:
+    """Something that needs Redis, again and again."""
+
+    def __init__(self, what: str, outage: Outage = PROCESS_OUTAGE) -> None:
+        """Start in working order.
+
+        Args:
+            what: What does not happen without Redis, as a clause for the log.
+            outage: What fails together with it.
+        """
+        self.what = what
+        self._outage = outage
+
+    def fails(self, error: Exception) -> None:
+        """Note that it could not be done."""
+        self._outage.fail(self, error)
+
+    def works(self) -> None:
+        """Note that it was done."""
+        # Called for every batch: a dependent that did not fail needs no lock.
+        if self._outage.has_begun:
+            self._outage.end(self)
 
 
 def _cause(error: BaseException) -> str:
@@ -118,6 +146,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-_outage: Final = _Outage()

@@ -12,29 +12,38 @@ _WAIT_SECONDS: Final = 5.0
 """`appendfsync everysec` syncs each second; a disk that is busy may take two."""
 
 
-async def make_durable(broker: Broker, keys: Keys, queue: str, job_ids: Collection[str]) -> None:
+async def make_durable(
+    broker: Broker, keys: Keys, queue: str, job_ids: Collection[str], *, wait_seconds: float = _WAIT_SECONDS
+) -> None:
     """Return once the jobs of a queue are in the append-only file on the disk, or on a replica.
 
     Redis keeps to the file if it has one (`WAITAOF`), else to a replica (`WAIT`). With `appendfsync no` the kernel has
     the last word, and it says nothing.
 
+    Args:
+        broker: The connections to Redis.
+        keys: The keys of the jobs.
+        queue: The queue in which the jobs were enqueued.
+        job_ids: The jobs.
+        wait_seconds: For how long to wait for the disk or the replica.
+
     Raises:
-        NotDurable: Neither has them within 5 s, or a restart or a failover has lost some of them meanwhile.
+        NotDurable: Neither has them within `wait_seconds`, or a restart or a failover has lost some of them meanwhile.
         BrokerRefused: Redis has neither an append-only file nor a replica.
         BrokerUnavailable: Redis cannot be reached.
     """
     persistence, replication = await broker.pipeline(("INFO", "persistence"), ("INFO", "replication"))
     wait: Command
     if persistence["aof_enabled"]:
-        wait = ("WAITAOF", 1, 0, ms(_WAIT_SECONDS))
+        wait = ("WAITAOF", 1, 0, ms(wait_seconds))
     elif replication["connected_slaves"]:
-        wait = ("WAIT", 1, ms(_WAIT_SECONDS))
+        wait = ("WAIT", 1, ms(wait_seconds))
     else:
         raise BrokerRefused("Redis has no append-only file and no replica: nothing that it holds survives a crash.")
     # A connection waits for its own last write, which comes after all those that are to survive.
     _, reply = await broker.pipeline(("ZADD", keys.queues, ms(time.time()), queue), wait)
     if not (reply[0] if isinstance(reply, list) else reply):
-        raise NotDurable(f"Redis has taken it, but did not write it to a disk or a replica within {_WAIT_SECONDS:g} s.")
+        raise NotDurable(f"Redis has taken it, but did not write it to a disk or a replica within {wait_seconds:g} s.")
     # Where the connection broke, another server may have replied, which never had the jobs: it has nothing to sync.
     held = await broker.pipeline(
         *(command for job_id in job_ids for command in (("XLEN", keys.events(job_id)), ("EXISTS", arq_job(job_id))))

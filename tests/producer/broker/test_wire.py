@@ -1,10 +1,8 @@
 """The connection of one's own, on either event loop and against servers that break it."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
@@ -16,6 +14,7 @@ from tailrace.broker.liveness import LivenessLimits
 from tailrace.broker.wire import Wire, packed
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
+from tests.support.suspended import suspended
 
 PING = packed("PING")
 MUCH = packed("SET", "much", b"x" * 30_000_000)
@@ -27,17 +26,6 @@ async def connected(url: str, liveness: LivenessLimits | None = None) -> AsyncGe
     async with open_redis(url, liveness=liveness) as redis, Wire(redis) as wire:
         await wire.connect()
         yield wire
-
-
-@contextmanager
-def suspended(broker: EmbeddedBroker) -> Generator[None]:
-    """A server that takes nothing more, and says nothing."""
-    assert broker._companion is not None
-    os.kill(broker._companion.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(broker._companion.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -60,14 +48,13 @@ def test_a_connection_that_redis_has_closed_is_unavailable_to_who_uses_it(broker
 
 
 async def test_who_hears_is_woken_when_a_server_that_takes_nothing_is_given_up(own_broker: EmbeddedBroker) -> None:
-    async with connected(own_broker.url) as wire, asyncio.timeout(10):
-        with suspended(own_broker):
-            hearing = asyncio.create_task(wire.hear())
-            await asyncio.sleep(0)
-            await wire.send(MUCH)
-            await wire.disconnect()
-            with pytest.raises(BrokerUnavailable):
-                await hearing
+    async with connected(own_broker.url) as wire, asyncio.timeout(10), suspended(own_broker.url):
+        hearing = asyncio.create_task(wire.hear())
+        await asyncio.sleep(0)
+        await wire.send(MUCH)
+        await wire.disconnect()
+        with pytest.raises(BrokerUnavailable):
+            await hearing
 
 
 async def test_what_a_server_does_not_take_is_dropped_with_the_connection(
@@ -76,7 +63,7 @@ async def test_what_a_server_does_not_take_is_dropped_with_the_connection(
     async with connected(own_broker.url, LivenessLimits(reply_timeout_seconds=0.2)) as given_up:
         assert given_up._link is not None
         transport = given_up._link._transport
-        with suspended(own_broker):
+        async with suspended(own_broker.url):
             with pytest.raises(BrokerUnavailable):
                 await given_up.exchange(MUCH, 1)
             await eventually(lambda: transport.get_write_buffer_size() == 0)

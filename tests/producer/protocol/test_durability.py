@@ -1,8 +1,6 @@
 """A durable job is on a disk or on a replica when its enqueue returns."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -10,10 +8,12 @@ import pytest
 
 from tailrace import BrokerRefused, GenerationRequest, JobState, NotDurable, Tailrace
 from tailrace.broker.client import Broker, open_redis
-from tailrace.protocol import durability
+from tailrace.protocol.durability import make_durable
+from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
+from tests.support.suspended import suspended
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
@@ -66,22 +66,17 @@ async def test_without_an_append_only_file_a_replica_has_it() -> None:
             assert await copy.call("EXISTS", f"tailrace:{{{job.id}}}:events") == 1
 
 
-async def test_a_replica_that_does_not_answer_makes_nothing_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durability, "_WAIT_SECONDS", 0.2)
+async def test_a_replica_that_does_not_answer_makes_nothing_durable() -> None:
     with (
         EmbeddedBroker(config={"repl-diskless-sync-delay": "0"}) as server,
         EmbeddedBroker(config={"replicaof": f"127.0.0.1 {server.port}"}) as replica,
     ):
         async with Tailrace.connect(server.url) as tailrace, asking(server) as broker:
             await followed(broker)
-            async with asking(replica) as copy:
-                pid = int((await copy.call("INFO", "server"))["process_id"])
-            os.kill(pid, signal.SIGSTOP)
-            try:
+            async with suspended(replica.url):
+                job = await tailrace.enqueue(REQUEST)
                 with pytest.raises(NotDurable, match=r"within 0\.2 s"):
-                    await tailrace.enqueue(REQUEST, durable=True)
-            finally:
-                os.kill(pid, signal.SIGCONT)
+                    await make_durable(broker, Keys(), "default", [job.id], wait_seconds=0.2)
 
 
 @pytest.mark.parametrize("key", [None, "question-7"])

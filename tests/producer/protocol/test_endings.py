@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import re
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -15,22 +16,36 @@ from tailrace import (
     BrokerUnavailable,
     CancelOutcome,
     GenerationRequest,
+    Job,
     JobEnding,
     JobNotFound,
     Settings,
     Tailrace,
 )
-from tailrace import job as job_module
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker, Command, open_redis
 from tailrace.events import Cancelled, Completed, Failed
 from tailrace.protocol.endings import close
+from tailrace.protocol.endings_reader import EndingsLimits, read_endings
 from tailrace.protocol.keys import Keys
+from tailrace.tailing.reader import Reader
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 )
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    broker = Broker(open_redis(settings.redis_url))
+    yield broker
+    await broker.aclose()
+
+
+@pytest.fixture
+def keys(settings: Settings) -> Keys:
+    return Keys(settings.prefix)
 
 
 async def end_one(tailrace: Tailrace) -> str:
@@ -88,26 +103,23 @@ async def test_an_ending_whose_reader_failed_goes_to_another(tailrace: Tailrace)
     assert [ending.job_id for ending in await take(tailrace, 1, redeliver_seconds=0)] == [job_id]
 
 
-async def test_readers_outlive_the_expiry_of_the_stream(tailrace: Tailrace, settings: Settings) -> None:
-    broker = Broker(open_redis(settings.redis_url))
+async def test_readers_outlive_the_expiry_of_the_stream(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
     waiting = asyncio.create_task(take(tailrace, 1))
 
     async def waits() -> bool:
-        return bool(await broker.call("EXISTS", Keys(settings.prefix).endings))
+        return bool(await broker.call("EXISTS", keys.endings))
 
     await eventually(waits)
-    await broker.call("DEL", Keys(settings.prefix).endings)
+    await broker.call("DEL", keys.endings)
     job_id = await end_one(tailrace)
     assert [ending.job_id for ending in await waiting] == [job_id]
-    await broker.aclose()
 
 
 async def test_a_reader_that_leaves_with_nothing_open_leaves_nothing_behind(
-    tailrace: Tailrace, settings: Settings
+    tailrace: Tailrace, broker: Broker, keys: Keys
 ) -> None:
-    broker = Broker(open_redis(settings.redis_url))
     waiting = asyncio.create_task(take(tailrace, 99))
-    stream = Keys(settings.prefix).endings
+    stream = keys.endings
 
     async def consumers() -> int:
         groups = await broker.call("XINFO", "GROUPS", stream)
@@ -120,7 +132,6 @@ async def test_a_reader_that_leaves_with_nothing_open_leaves_nothing_behind(
     waiting.cancel()
     await asyncio.wait([waiting])
     assert await consumers() == 0
-    await broker.aclose()
 
 
 async def test_a_reader_survives_a_cut_connection(tailrace: Tailrace, settings: Settings) -> None:
@@ -144,12 +155,14 @@ async def test_a_reader_is_told_of_a_redis_that_stays_away_for_as_long_as_the_se
             await waiting
 
 
-async def announce(tailrace: Tailrace, job_id: str, outcome: Completed | Failed) -> None:
+async def announce(broker: Broker, keys: Keys, job_id: str, outcome: Completed | Failed) -> None:
     ended = JobEnding(job_id=job_id, tenant="acme", ending=outcome.type, outcome=outcome)
-    await close(tailrace._broker, tailrace._keys, ended, keep_seconds=60)
+    await close(broker, keys, ended, keep_seconds=60)
 
 
-async def test_the_loop_of_the_readme_runs_on_although_answers_have_expired(tailrace: Tailrace) -> None:
+async def test_the_loop_of_the_readme_runs_on_although_answers_have_expired(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     (loop,) = re.findall(r"```python\n(async for ended in .*?)```", readme, re.DOTALL)
     archived: list[str] = []
@@ -162,7 +175,7 @@ async def test_the_loop_of_the_readme_runs_on_although_answers_have_expired(tail
     source = "".join(f"    {line}\n" for line in loop.replace("...", "archive(answer)").splitlines())
     exec(f"async def run():\n{source}", names)  # noqa: S102
     expired, first, deleted, last = [await end_one(tailrace) for _ in range(4)]
-    await tailrace._broker.call("DEL", tailrace._keys.events(expired))
+    await broker.call("DEL", keys.events(expired))
     await tailrace.job(deleted).delete()
     running = asyncio.create_task(names["run"]())
     await eventually(lambda: len(archived) == 2 or running.done())
@@ -182,35 +195,39 @@ async def test_an_ending_has_its_outcome_with_what_it_says_while_the_answer_can_
     assert (ended.is_readable, ended.outcome.reason) == (True, "enough")
 
 
-async def test_an_ending_whose_answer_has_expired_has_its_usage_and_no_text(tailrace: Tailrace) -> None:
+async def test_an_ending_whose_answer_has_expired_has_its_usage_and_no_text(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
     completed = Completed(at=7, finish_reason="length", output_tokens=12, tokens_per_second=3.5)
     failed = Failed(at=8, code="idle_timeout", message="a secret prompt", retryable=True)
-    await announce(tailrace, "0" * 22, completed)
-    await announce(tailrace, "1" * 22, failed)
+    await announce(broker, keys, "0" * 22, completed)
+    await announce(broker, keys, "1" * 22, failed)
     ended = await take(tailrace, 2)
     assert [each.is_readable for each in ended] == [False, False]
     assert [each.outcome for each in ended] == [
         completed,
         Failed(at=8, code="idle_timeout", message="", retryable=True),
     ]
-    assert b"secret" not in str(await tailrace._broker.call("XRANGE", tailrace._keys.endings, "-", "+")).encode()
+    assert b"secret" not in str(await broker.call("XRANGE", keys.endings, "-", "+")).encode()
 
 
-async def test_an_ending_that_an_older_version_announced_is_told_and_what_is_none_is_not(tailrace: Tailrace) -> None:
-    stream = tailrace._keys.endings
+async def test_an_ending_that_an_older_version_announced_is_told_and_what_is_none_is_not(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    stream = keys.endings
     for fields in (
         ("job", "x", "ending", "paused"),
         ("other", "1"),
         ("job", "x", "tenant", "acme", "ending", "failed"),
     ):
-        await tailrace._broker.call("XADD", stream, "*", *fields)
+        await broker.call("XADD", stream, "*", *fields)
     (ended,) = await take(tailrace, 1)
     assert (ended.job_id, ended.ending, ended.outcome, ended.is_readable) == ("x", "failed", None, False)
 
 
-async def test_a_job_whose_stream_is_none_ends_no_reader(tailrace: Tailrace) -> None:
+async def test_a_job_whose_stream_is_none_ends_no_reader(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:
     first, second = await end_one(tailrace), await end_one(tailrace)
-    await tailrace._broker.call("SET", tailrace._keys.events(first), "no stream", "PX", 60_000)
+    await broker.call("SET", keys.events(first), "no stream", "PX", 60_000)
     told = await take(tailrace, 2)
     assert [(ended.job_id, ended.is_readable) for ended in told] == [(first, False), (second, True)]
 
@@ -230,13 +247,15 @@ async def test_a_reader_holds_no_more_than_the_ending_that_it_was_given(tailrace
     assert {ended.job_id for ended in await take(tailrace, 2, redeliver_seconds=0)} == {jobs[0], jobs[2]}
 
 
-async def test_an_ending_is_acknowledged_when_the_next_one_is_asked_for(tailrace: Tailrace) -> None:
+async def test_an_ending_is_acknowledged_when_the_next_one_is_asked_for(
+    tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
     first, second = await end_one(tailrace), await end_one(tailrace)
     async with asyncio.timeout(10):
         reader = tailrace.endings("archive")
         for job_id in (first, second):
             assert (await anext(reader)).job_id == job_id
-            pending = await tailrace._broker.call("XPENDING", tailrace._keys.endings, "archive")
+            pending = await broker.call("XPENDING", keys.endings, "archive")
             assert pending["pending"] == 1
         await reader.aclose()
 
@@ -252,9 +271,8 @@ def read_one_and_hold_it(redis_url: str, prefix: str, holds: Any) -> None:
 
 
 async def test_the_consumer_of_a_killed_reader_is_removed_once_others_have_what_it_held(
-    tailrace: Tailrace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tailrace: Tailrace, broker: Broker, keys: Keys, settings: Settings
 ) -> None:
-    monkeypatch.setattr("tailrace.protocol.endings._BLOCK_MS", 50)
     job_id = await end_one(tailrace)
     fork = multiprocessing.get_context("forkserver")
     holds = fork.Event()
@@ -265,10 +283,10 @@ async def test_the_consumer_of_a_killed_reader_is_removed_once_others_have_what_
     await asyncio.to_thread(process.join)
 
     async def remain(count: int) -> bool:
-        return len(await tailrace._broker.call("XINFO", "CONSUMERS", tailrace._keys.endings, "archive")) == count
+        return len(await broker.call("XINFO", "CONSUMERS", keys.endings, "archive")) == count
 
     assert await remain(1)
-    reader = tailrace.endings("archive", redeliver_seconds=0.2)
+    reader = read_endings(broker, settings, "archive", redeliver_seconds=0.2, limits=EndingsLimits(block_seconds=0.05))
     async with asyncio.timeout(20):
         assert (await anext(reader)).job_id == job_id
         waiting = asyncio.ensure_future(anext(reader))
@@ -279,30 +297,31 @@ async def test_the_consumer_of_a_killed_reader_is_removed_once_others_have_what_
 
 
 async def test_a_job_whose_canceller_died_is_announced_by_the_next_one(
-    tailrace: Tailrace, monkeypatch: pytest.MonkeyPatch
+    tailrace: Tailrace, broker: Broker, keys: Keys, settings: Settings
 ) -> None:
     job = await tailrace.enqueue(REQUEST, tenant="acme", defer_seconds=3_600)
-    await dies_while_cancelling(tailrace, job.id, monkeypatch)
+    await dies_while_cancelling(job.id, broker, settings)
     assert await job.cancel("again") is CancelOutcome.ENDED
     assert [ended.job_id for ended in await take(tailrace, 1)] == [job.id]
-    assert await tailrace._broker.call("ZCARD", tailrace._keys.queue("default")) == 0
+    assert await broker.call("ZCARD", keys.queue("default")) == 0
 
 
 async def test_a_job_whose_canceller_died_is_kept_until_a_worker_finds_it(
-    tailrace: Tailrace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tailrace: Tailrace, broker: Broker, keys: Keys, settings: Settings
 ) -> None:
     job = await tailrace.enqueue(REQUEST, defer_seconds=86_400)
-    await dies_while_cancelling(tailrace, job.id, monkeypatch)
-    assert (
-        await tailrace._broker.call("PTTL", tailrace._keys.events(job.id)) > 86_400_000 > settings.keep_seconds * 1_000
-    )
+    await dies_while_cancelling(job.id, broker, settings)
+    assert await broker.call("PTTL", keys.events(job.id)) > 86_400_000 > settings.keep_seconds * 1_000
 
 
-async def dies_while_cancelling(tailrace: Tailrace, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def dies(*_: object, **__: object) -> None:
+class DyingBroker(Broker):
+    """Its process dies between the ending of a job and its announcement."""
+
+    async def pipeline(self, *_: Command) -> list[Any]:
         raise BrokerUnavailable("Redis cannot be reached: by order of the test")
 
-    with monkeypatch.context() as dying:
-        dying.setattr(job_module, "close", dies)
-        with pytest.raises(BrokerUnavailable):
-            await tailrace.job(job_id).cancel("enough")
+
+async def dies_while_cancelling(job_id: str, broker: Broker, settings: Settings) -> None:
+    dying = DyingBroker(broker.redis)
+    with pytest.raises(BrokerUnavailable):
+        await Job(job_id, dying, Reader(dying, settings), settings).cancel("enough")

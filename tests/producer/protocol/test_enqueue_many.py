@@ -43,18 +43,19 @@ async def test_a_thousand_jobs_go_in_in_one_round_trip_and_in_their_order(
     tailrace: Tailrace, broker: Broker, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trips: list[int] = []
-    execute = Broker._execute
+    pipeline = Broker.pipeline
 
-    async def counted(self: Broker, commands: tuple[Command, ...], *, transaction: bool) -> list[object]:
+    async def counted(self: Broker, *commands: Command) -> list[object]:
         trips.append(len(commands))
-        return await execute(self, commands, transaction=transaction)
+        return await pipeline(self, *commands)
 
-    async def single(self: Broker, *command: object) -> object:
+    async def other(self: Broker, *command: object) -> object:
         raise AssertionError(command)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Broker, "_execute", counted)
-        patched.setattr(Broker, "call", single)
+        patched.setattr(Broker, "pipeline", counted)
+        patched.setattr(Broker, "transaction", other)
+        patched.setattr(Broker, "call", other)
         jobs = await tailrace.enqueue_many(REQUESTS)
     assert trips == [1_001]
     assert await queued(broker, keys) == [job.id for job in jobs]

@@ -5,13 +5,14 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tailrace import Fleet, GenerationRequest, QueueStatus, Settings, Tailrace
-from tailrace.broker.client import Broker, Command, open_redis
+from tailrace.broker.client import Argument, Broker, Command, open_redis
 from tailrace.cli import main
-from tailrace.protocol.fleet import beat_commands, leave_commands, serve_commands
+from tailrace.protocol.fleet import beat_commands, leave_commands, read_fleet, serve_commands
 from tailrace.protocol.keys import Keys
 
 
@@ -101,20 +102,26 @@ async def test_the_fleet_is_read_in_two_round_trips(
     broker: Broker,
     keys: Keys,
     request_: GenerationRequest,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for queue in ("a", "b", "c"):
         await tailrace.enqueue(request_, queue=queue)
         await broker.pipeline(*beat(keys, f"{queue}:1"))
     trips: list[int] = []
-    execute = Broker._execute
 
-    async def counted(self: Broker, commands: tuple[Command, ...], *, transaction: bool) -> list[object]:
-        trips.append(len(commands))
-        return await execute(self, commands, transaction=transaction)
+    class CountingBroker(Broker):
+        async def call(self, *command: Argument) -> Any:
+            trips.append(1)
+            return await super().call(*command)
 
-    monkeypatch.setattr(Broker, "_execute", counted)
-    fleet = await tailrace.fleet()
+        async def pipeline(self, *commands: Command) -> list[Any]:
+            trips.append(len(commands))
+            return await super().pipeline(*commands)
+
+        async def transaction(self, *commands: Command) -> list[Any]:
+            trips.append(len(commands))
+            return await super().transaction(*commands)
+
+    fleet = await read_fleet(CountingBroker(broker.redis), keys)
     assert (len(fleet.queues), len(fleet.workers), len(trips)) == (3, 3, 2)
 
 

@@ -1,0 +1,187 @@
+"""Reads the endings of all jobs, by the readers of a group."""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tailrace.broker.client import Broker, Command, ms, patiently, text
+from tailrace.errors import BrokerRefused, InfrastructureError
+from tailrace.events import ENDINGS
+from tailrace.protocol.endings import KEEP_SECONDS, JobEnding, decode_ending, newest_entry, read_outcome
+from tailrace.protocol.keys import Keys
+from tailrace.protocol.scripts import Script
+from tailrace.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingsLimits:
+    """How long a reader of endings waits. The defaults suit every deployment; tests pass others."""
+
+    block_seconds: float = 1.0
+    """For how long one read waits for an ending."""
+    claim_seconds: float = 1.0
+    """How often a reader looks for endings that others were given and did not acknowledge."""
+
+
+async def read_endings(
+    broker: Broker,
+    settings: Settings,
+    group: str,
+    *,
+    redeliver_seconds: float,
+    limits: EndingsLimits | None = None,
+) -> AsyncGenerator[JobEnding, None]:
+    """Read the endings of all jobs, each at least once by one of the group's readers.
+
+    An ending is acknowledged when its reader asks for the next. A new group begins with the oldest ending that is kept.
+
+    Args:
+        broker: The connections to Redis.
+        settings: The key prefix, and for how long Redis may be away.
+        group: The name of the group.
+        redeliver_seconds: An ending that was not acknowledged for so long goes to another reader.
+        limits: How long the reader waits.
+
+    Yields:
+        The endings, in the order of their announcements unless one is delivered again.
+
+    Raises:
+        BrokerUnavailable: Redis was away for `reconnect_seconds`.
+    """
+    member = _Member(broker, settings, group, redeliver_seconds=redeliver_seconds, limits=limits or EndingsLimits())
+    await member.create_group()
+    try:
+        while True:
+            try:
+                ended = await member.next()
+            except BrokerRefused as error:
+                # The stream expired, and its groups with it: no job has ended for a week.
+                if "NOGROUP" not in str(error):
+                    raise
+                await member.create_group()
+                continue
+            if ended is not None:
+                yield ended
+            member.acknowledge()
+    finally:
+        with suppress(InfrastructureError):
+            await member.leave()
+
+
+_Entry: TypeAlias = tuple[bytes, Mapping[bytes, bytes] | None]
+
+
+class _Member:
+    """A reader among those of a group. It holds one ending at a time: what it has not come to is for the others."""
+
+    def __init__(
+        self, broker: Broker, settings: Settings, group: str, *, redeliver_seconds: float, limits: EndingsLimits
+    ) -> None:
+        self._broker = broker
+        self._block_ms = ms(limits.block_seconds)
+        self._claim_seconds = limits.claim_seconds
+        self._limit_seconds = settings.reconnect_seconds
+        self._keys = Keys(settings.prefix)
+        self._group = (self._keys.endings, group)
+        self._redeliver_ms = ms(redeliver_seconds)
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._held: bytes | None = None
+        self._acknowledgement: tuple[Command, ...] = ()
+        """It goes out with the next question."""
+        self._claims_at = 0.0
+
+    async def next(self) -> JobEnding | None:
+        """Waits for the next ending; `None` where nothing came in a while, or what came is none."""
+        entry = await self._claim() or await self._read()
+        if entry is None:
+            return None
+        self._held, fields = entry
+        return await self._read_ending(fields) if fields is not None and b"job" in fields else None
+
+    def acknowledge(self) -> None:
+        """What it holds is done with."""
+        if self._held is not None:
+            self._acknowledgement = (("XACK", *self._group, self._held),)
+            self._held = None
+
+    async def create_group(self) -> None:
+        try:
+            await self._ask(("XGROUP", "CREATE", *self._group, "0", "MKSTREAM"))
+            await self._ask(("PEXPIRE", self._keys.endings, ms(KEEP_SECONDS)))
+        except BrokerRefused as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def leave(self) -> None:
+        # What it was given and did not acknowledge stays under its name until another reader claims it.
+        pending = await self._broker.call("XPENDING", *self._group)
+        if self._name.encode() not in {each["name"] for each in pending["consumers"]}:
+            await self._broker.call("XGROUP", "DELCONSUMER", *self._group, self._name)
+
+    async def _claim(self) -> _Entry | None:
+        """What another reader was given too long ago; readers that are gone are forgotten once they hold nothing."""
+        if time.monotonic() < self._claims_at:
+            return None
+        after = b"0-0"
+        while True:
+            command = ("XAUTOCLAIM", *self._group, self._name, self._redeliver_ms, after, "COUNT", 1)
+            after, entries, *_ = await self._ask(command)
+            if entries:
+                entry: _Entry = entries[0]
+                return entry
+            if after == b"0-0":
+                break
+        self._claims_at = time.monotonic() + self._claim_seconds
+        stream, group = self._group
+        idle_ms = max(2 * self._block_ms, self._redeliver_ms)
+        await self._ask(Script.REMOVE_IDLE_CONSUMERS.command((stream,), group, idle_ms))
+        return None
+
+    async def _read(self) -> _Entry | None:
+        stream, group = self._group
+        command = (
+            "XREADGROUP",
+            "GROUP",
+            group,
+            self._name,
+            "COUNT",
+            1,
+            "BLOCK",
+            self._block_ms,
+            "STREAMS",
+            stream,
+            ">",
+        )
+        reply = await self._ask(command)
+        return reply[0][1][0] if reply else None
+
+    async def _read_ending(self, fields: Mapping[bytes, bytes]) -> JobEnding | None:
+        ending = ENDINGS.get(text(fields.get(b"ending", b"")))
+        if ending is None:
+            return None
+        job_id = text(fields[b"job"])
+        try:
+            outcome = read_outcome(await self._ask(newest_entry(self._keys, job_id)))
+        except BrokerRefused as error:
+            # Somebody else's key has the name of the stream: that is no reason to tell nobody anything any more.
+            if "WRONGTYPE" not in str(error):
+                raise
+            outcome = None
+        return JobEnding(
+            job_id=job_id,
+            tenant=text(fields.get(b"tenant", b"")),
+            ending=ending,
+            outcome=outcome or decode_ending({b"message": b"", **fields, b"type": ending.encode()}),
+            is_readable=outcome is not None,
+        )
+
+    async def _ask(self, command: Command) -> Any:
+        commands = (*self._acknowledgement, command)
+        *_, reply = await patiently(lambda: self._broker.pipeline(*commands), limit_seconds=self._limit_seconds)
+        self._acknowledgement = ()
+        return reply
