@@ -61,7 +61,7 @@ async def hears(stream: HandwrittenStream) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pubsub", "normal"])
-async def test_a_connection_that_is_killed_is_made_anew_at_once_and_unseen(
+async def test_a_killed_connection_is_replaced_at_once_and_loses_no_event(
     job: Job, stream: HandwrittenStream, broker: Broker, kind: str
 ) -> None:
     never = ReaderLimits(first_retry_seconds=3_600, last_retry_seconds=3_600)
@@ -79,7 +79,7 @@ async def test_a_connection_that_is_killed_is_made_anew_at_once_and_unseen(
     assert seen == ["0-1", "1-2", "1-3", "1-4", "1-5", "1-6"]
 
 
-async def test_a_server_that_is_killed_and_started_again_is_read_on_from(
+async def test_a_tail_goes_on_after_its_server_was_killed_and_started_again(
     job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = asyncio.Semaphore(0)
@@ -108,7 +108,7 @@ async def test_a_server_that_is_killed_and_started_again_is_read_on_from(
     assert seen == ["0-1", "1-2", "1-3", "1-4"]
 
 
-async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
+async def test_a_tail_raises_with_its_cursor_when_its_server_stays_away(
     job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker
 ) -> None:
     await stream.append("1-2", STARTED)
@@ -127,7 +127,7 @@ async def test_a_server_that_stays_away_is_told_with_the_cursor_to_go_on_from(
     assert seen == ["0-1", "1-2", "1-3"]
 
 
-async def test_a_server_that_stands_still_for_a_while_is_waited_for(
+async def test_a_tail_waits_for_a_suspended_server(
     job: Job, stream: HandwrittenStream, own_broker: EmbeddedBroker
 ) -> None:
     hasty = Broker(open_redis(own_broker.url, liveness=LivenessLimits(reply_timeout_seconds=0.3)))
@@ -145,7 +145,7 @@ async def test_a_server_that_stands_still_for_a_while_is_waited_for(
     await hasty.aclose()
 
 
-async def test_a_connection_on_which_notifications_have_fallen_silent_is_found_and_replaced(
+async def test_a_silent_notification_connection_is_found_and_replaced(
     own_broker: EmbeddedBroker, broker: Broker
 ) -> None:
     heard = asyncio.Queue[bytes]()
@@ -167,7 +167,7 @@ async def test_a_connection_on_which_notifications_have_fallen_silent_is_found_a
         await redis.aclose()
 
 
-async def test_a_server_that_came_back_with_less_is_waited_for_until_it_has_more(
+async def test_a_tail_waits_for_a_server_that_came_back_with_fewer_entries(
     job: Job, stream: HandwrittenStream, broker: Broker
 ) -> None:
     await stream.append_deltas(2, 5)
@@ -183,7 +183,7 @@ async def test_a_server_that_came_back_with_less_is_waited_for_until_it_has_more
         assert str((await waiting).id) == "1-6"
 
 
-async def test_a_client_that_may_not_subscribe_reads_all_the_same(
+async def test_a_client_without_the_right_to_subscribe_still_reads(
     own_broker: EmbeddedBroker, broker: Broker, job: Job, stream: HandwrittenStream
 ) -> None:
     await broker.call("ACL", "SETUSER", "deaf", "on", "nopass", "allkeys", "resetchannels", "+@all", "-subscribe")

@@ -1,4 +1,4 @@
-"""Streams that a test writes by hand, as a publisher does: with chosen ids, and a ring behind what is appended."""
+"""Streams that a test writes by hand, as a publisher does: with chosen ids, and a notification after each append."""
 
 from typing import Any
 
@@ -21,28 +21,28 @@ class HandwrittenStream:
     def __init__(self, broker: Broker, keys: Keys, job: Job) -> None:
         self._broker = broker
         self.key = keys.events(job.id)
-        self.bell = keys.bell(job.id)
+        self.channel = keys.bell(job.id)
 
     async def append(self, entry_id: str, event: StreamEvent) -> None:
-        """Appends an event, and rings."""
-        await self._broker.transaction(("XADD", self.key, entry_id, *encode(event)), ("PUBLISH", self.bell, ""))
+        """Appends an event, and notifies."""
+        await self._broker.transaction(("XADD", self.key, entry_id, *encode(event)), ("PUBLISH", self.channel, ""))
 
     async def append_in_silence(self, entry_id: str, event: StreamEvent) -> None:
-        """Appends an event whose ring gets lost."""
+        """Appends an event whose notification gets lost."""
         await self.call("XADD", self.key, entry_id, *encode(event))
 
     async def append_deltas(self, first: int, last: int) -> None:
-        """Appends so many deltas to attempt 1, the text of each its `SEQ`, and rings once."""
+        """Appends so many deltas to attempt 1, the text of each its `SEQ`, and notifies once."""
         commands: list[Command] = [
             ("XADD", self.key, f"1-{seq}", *encode(Delta(text=f"{seq} "))) for seq in range(first, last + 1)
         ]
-        await self._broker.pipeline(*commands, ("PUBLISH", self.bell, ""))
+        await self._broker.pipeline(*commands, ("PUBLISH", self.channel, ""))
 
     async def call(self, *command: str | int | bytes) -> Any:
         """Any command at all."""
         return await self._broker.call(*command)
 
     async def listeners(self) -> int:
-        """How many connections have subscribed to the bell."""
-        _, count = await self._broker.call("PUBSUB", "NUMSUB", self.bell)
+        """How many connections have subscribed to the channel."""
+        _, count = await self._broker.call("PUBSUB", "NUMSUB", self.channel)
         return int(count)

@@ -80,7 +80,7 @@ async def test_a_notification_is_heard_at_once(
                 await stream.append("1-2", ENDING)
 
 
-async def test_an_entry_whose_notification_got_lost_is_found_by_the_sweep(job: Job, stream: HandwrittenStream) -> None:
+async def test_the_sweep_finds_an_entry_whose_notification_was_lost(job: Job, stream: HandwrittenStream) -> None:
     async with asyncio.timeout(10):
         async for event in job.tail():
             if event.type == "queued":
@@ -88,7 +88,7 @@ async def test_an_entry_whose_notification_got_lost_is_found_by_the_sweep(job: J
                 await stream.append_in_silence("1-2", ENDING)
 
 
-async def test_what_is_appended_before_the_subscription_stands_is_not_missed(
+async def test_an_entry_appended_before_the_subscription_is_not_missed(
     handle: Handle, broker: Broker, settings: Settings, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caught_up = asyncio.Event()
@@ -137,9 +137,7 @@ async def test_tails_of_one_job_share_one_subscription_and_one_read(
         await asyncio.gather(*(tail.aclose() for tail in tails))
 
 
-async def test_the_channel_of_a_job_that_nobody_tails_any_more_is_not_listened_to(
-    tailrace: Tailrace, job: Job, stream: HandwrittenStream
-) -> None:
+async def test_a_job_without_tails_has_no_subscription(tailrace: Tailrace, job: Job, stream: HandwrittenStream) -> None:
     async with (
         asyncio.timeout(10),
         aclosing((await tailrace.enqueue(REQUEST)).tail()) as other,
@@ -201,7 +199,7 @@ async def test_leaving_a_tail_at_any_point_frees_everything(
     await named.aclose()
 
 
-async def test_a_tail_that_is_opened_after_the_reader_was_closed_hears_its_channel(
+async def test_a_tail_opened_after_the_reader_was_closed_hears_notifications(
     handle: Handle, broker: Broker, settings: Settings, stream: HandwrittenStream
 ) -> None:
     reader = Reader(broker, settings, limits=NO_SWEEPS)
@@ -221,7 +219,7 @@ async def test_a_tail_that_is_opened_after_the_reader_was_closed_hears_its_chann
             await anext(before)
 
 
-async def test_a_tail_that_empties_its_inbox_while_others_are_still_handed_what_filled_it_is_in_one_place(
+async def test_an_inbox_emptied_during_a_delivery_stays_in_one_group(
     handle: Handle, broker: Broker, settings: Settings, stream: HandwrittenStream
 ) -> None:
     reader = Reader(broker, settings, limits=ReaderLimits(woken_at_once=1))
@@ -275,7 +273,7 @@ async def test_thousands_of_tails_that_leave_at_random_leave_nothing_behind(
     assert listening == []
 
 
-async def test_a_tail_that_is_not_read_is_handed_no_more_than_its_buffer_holds_and_slows_nobody(
+async def test_a_slow_tail_buffers_a_bounded_number_of_events_and_slows_no_other(
     handle: Handle, stream: HandwrittenStream, reader: Reader
 ) -> None:
     job, last = handle(reader), 20_000
@@ -294,7 +292,7 @@ async def test_a_tail_that_is_not_read_is_handed_no_more_than_its_buffer_holds_a
         assert [event.id.seq async for event in slow] == list(range(2, last + 2))
 
 
-async def test_a_tail_that_is_not_read_holds_few_bytes_of_large_entries(
+async def test_a_slow_tail_buffers_few_bytes_of_large_entries(
     handle: Handle, stream: HandwrittenStream, reader: Reader
 ) -> None:
     for seq in range(2, 202):
@@ -308,7 +306,7 @@ async def test_a_tail_that_is_not_read_holds_few_bytes_of_large_entries(
         assert [event.id.seq async for event in slow] == list(range(2, 203))
 
 
-async def test_the_client_ends_open_tails_when_it_is_closed(settings: Settings, tailrace: Tailrace, job: Job) -> None:
+async def test_closing_the_client_ends_its_tails(settings: Settings, tailrace: Tailrace, job: Job) -> None:
     tasks = asyncio.all_tasks()
     async with Tailrace.connect(**settings.model_dump()) as own:
         tail = own.job(job.id).tail()
@@ -319,7 +317,7 @@ async def test_the_client_ends_open_tails_when_it_is_closed(settings: Settings, 
     assert asyncio.all_tasks() == tasks
 
 
-async def test_a_job_that_waited_for_too_long_is_ended_by_who_tails_it(
+async def test_a_tail_ends_a_job_that_waited_for_too_long(
     tailrace: Tailrace, broker: Broker, settings: Settings
 ) -> None:
     job = await tailrace.enqueue(REQUEST, expires_in_seconds=0.01)
@@ -330,7 +328,7 @@ async def test_a_job_that_waited_for_too_long_is_ended_by_who_tails_it(
     assert answer.ending.code == "expired_in_queue"
 
 
-async def test_a_job_that_is_in_no_queue_and_held_by_no_worker_is_ended_by_who_tails_it(
+async def test_a_tail_ends_a_job_that_no_queue_and_no_worker_holds(
     tailrace: Tailrace, job: Job, handle: Handle, broker: Broker, settings: Settings
 ) -> None:
     await broker.call("ZREM", Keys(settings.prefix).queue("default"), job.id)
@@ -355,7 +353,7 @@ class ObservedBroker(Broker):
 
 
 @pytest.mark.parametrize("missing", ["nothing", "body", "place in the queue"])
-async def test_a_silent_job_that_somebody_may_still_run_is_let_alone(
+async def test_a_tail_leaves_a_silent_job_alone_while_a_worker_may_run_it(
     job: Job, stream: HandwrittenStream, broker: Broker, settings: Settings, missing: str
 ) -> None:
     if missing == "body":
@@ -371,7 +369,7 @@ async def test_a_silent_job_that_somebody_may_still_run_is_let_alone(
     assert await stream.call("XLEN", stream.key) == 1
 
 
-async def test_streams_that_go_away_end_their_tails_and_no_others(
+async def test_a_deleted_stream_ends_its_tails_and_no_others(
     tailrace: Tailrace, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exchange = Wire.exchange
@@ -399,7 +397,7 @@ async def test_streams_that_go_away_end_their_tails_and_no_others(
 
 
 Reading: TypeAlias = tuple[int, asyncio.Task[None], list[int]]
-"""Behind which `SEQ` a tail began, who reads it, and what it has read."""
+"""The `SEQ` after which a tail began, the task that reads it, and the `SEQ`s that it has read."""
 
 
 @dataclass
@@ -453,7 +451,7 @@ STEPS = st.one_of(
 
 @given(steps=st.lists(STEPS, max_size=30))
 @budget(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_interleaving_yields_to_each_tail_what_is_behind_its_cursor(
+def test_in_any_interleaving_each_tail_yields_the_events_after_its_cursor(
     broker_url: str, steps: list[tuple[str, int]]
 ) -> None:
     async def play() -> None:

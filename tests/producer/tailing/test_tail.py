@@ -55,9 +55,7 @@ async def collect(job: Job, after: str = "0-0") -> list[str]:
         return [f"{event.id} {event.type}" async for event in job.tail(after=after)]
 
 
-async def test_a_tail_waits_for_what_is_not_there_yet_and_stops_at_the_ending(
-    job: Job, stream: HandwrittenStream
-) -> None:
+async def test_a_tail_waits_for_new_events_and_stops_at_the_ending(job: Job, stream: HandwrittenStream) -> None:
     seen: list[str] = []
     async with asyncio.timeout(10):
         async for event in job.tail():
@@ -71,7 +69,7 @@ async def test_a_tail_waits_for_what_is_not_there_yet_and_stops_at_the_ending(
     assert seen == ["queued", "started", "delta", "completed"]
 
 
-async def test_a_tail_goes_on_from_a_cursor(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_tail_resumes_after_a_cursor(job: Job, stream: HandwrittenStream) -> None:
     await stream.append("1-2", STARTED)
     await stream.append("1-3", Delta(text="Hello"))
     await stream.append("1-4", ENDING)
@@ -79,20 +77,20 @@ async def test_a_tail_goes_on_from_a_cursor(job: Job, stream: HandwrittenStream)
     assert await collect(job, "1-4") == []
 
 
-async def test_a_long_past_is_read_to_its_end(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_tail_reads_a_long_stream_to_its_end(job: Job, stream: HandwrittenStream) -> None:
     await stream.append("1-2", STARTED)
     await stream.append_deltas(3, 2_502)
     await stream.append("1-2503", ENDING)
     assert len(await collect(job)) == 2_503
 
 
-async def test_a_job_that_never_was_is_not_found_at_once(tailrace: Tailrace) -> None:
+async def test_an_unknown_job_is_not_found_at_once(tailrace: Tailrace) -> None:
     async with asyncio.timeout(1):
         with pytest.raises(JobNotFound, match="expired, was deleted, or was never enqueued"):
             await collect(tailrace.job("x" * 22))
 
 
-async def test_a_stream_that_expires_under_a_waiting_tail_is_not_found(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_waiting_tail_raises_when_its_stream_expires(job: Job, stream: HandwrittenStream) -> None:
     with pytest.raises(JobNotFound):  # noqa: PT012
         async with asyncio.timeout(5):
             async for event in job.tail():
@@ -101,7 +99,7 @@ async def test_a_stream_that_expires_under_a_waiting_tail_is_not_found(job: Job,
 
 
 @pytest.mark.parametrize("cursor", ["", "1", "1-", "-1", "1-x", "\u0663-\u0661", "1-2-3", "9" * 40 + "-1"])
-async def test_what_is_no_cursor_is_refused(job: Job, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(job: Job, cursor: str) -> None:
     with pytest.raises(InvalidCursor, match="ATTEMPT-SEQ"):
         job.tail(after=cursor)
 
@@ -112,12 +110,12 @@ async def test_a_cursor_ahead_of_the_stream_is_refused(job: Job) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["", "short", "a" * 65, "a" * 15 + "}", "a" * 20 + "\n", "ä" * 20])
-async def test_what_is_no_id_is_refused_before_it_reaches_redis(tailrace: Tailrace, job_id: str) -> None:
+async def test_an_invalid_job_id_is_refused_before_it_reaches_redis(tailrace: Tailrace, job_id: str) -> None:
     with pytest.raises(InvalidJobId):
         tailrace.job(job_id)
 
 
-async def test_a_cursor_of_an_earlier_attempt_is_gone_on_from(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_tail_resumes_after_a_cursor_of_an_earlier_attempt(job: Job, stream: HandwrittenStream) -> None:
     await stream.append("1-2", STARTED)
     await stream.append_deltas(3, 4)
     await stream.append("2-5", Started(at=1, attempt=2, provider="openai", model="m", worker="w", reason="worker_lost"))
@@ -126,7 +124,7 @@ async def test_a_cursor_of_an_earlier_attempt_is_gone_on_from(job: Job, stream: 
     assert await collect(job, "1-3") == ["1-4 delta", "2-5 started", "2-6 delta", "2-7 completed"]
 
 
-async def test_a_cursor_that_is_ahead_because_redis_lost_its_last_second_is_gone_on_from_when_that_is_back(
+async def test_a_cursor_ahead_of_its_stream_waits_until_the_lost_entries_are_back(
     job: Job, stream: HandwrittenStream
 ) -> None:
     await stream.append("1-2", STARTED)
@@ -152,7 +150,7 @@ async def test_a_cursor_ahead_of_an_ended_job_is_refused_at_once(
         await collect(Job(job.id, broker, reader, settings), "1-3")
 
 
-async def test_a_gap_is_told_with_both_ends_before_the_entry_behind_it(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_gap_comes_before_the_entry_that_follows_it(job: Job, stream: HandwrittenStream) -> None:
     await stream.append("1-2", STARTED)
     await stream.append("1-3", Delta(text="one "))
     await stream.append("1-7", Delta(text="five"))
@@ -169,7 +167,7 @@ async def test_a_gap_is_told_with_both_ends_before_the_entry_behind_it(job: Job,
     assert await collect(job, "1-3") == ["1-6 gap", "1-7 delta", "1-8 completed"]
 
 
-async def test_a_snapshot_stands_in_place_of_the_past_and_the_tail_goes_on(job: Job, stream: HandwrittenStream) -> None:
+async def test_a_snapshot_replaces_the_events_so_far_and_the_tail_goes_on(job: Job, stream: HandwrittenStream) -> None:
     await stream.append("1-2", STARTED)
     await stream.append_deltas(3, 1_502)
     seen: list[str] = []
@@ -198,7 +196,7 @@ async def test_a_snapshot_of_an_ended_job_is_followed_by_its_ending(job: Job, st
     assert told[0].answer.ending is None
 
 
-async def test_a_snapshot_behind_a_last_entry_that_is_rubbish_comes_at_once(
+async def test_a_snapshot_comes_at_once_after_a_foreign_last_entry(
     job: Job, stream: HandwrittenStream, tailrace: Tailrace
 ) -> None:
     await stream.call("XADD", stream.key, "1-2", "colour", "blue")
@@ -208,7 +206,7 @@ async def test_a_snapshot_behind_a_last_entry_that_is_rubbish_comes_at_once(
             break
 
 
-async def test_a_snapshot_tells_what_was_read_before_redis_went_away(
+async def test_a_snapshot_holds_the_events_read_before_redis_went_away(
     job: Job, stream: HandwrittenStream, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await stream.append_deltas(2, 100)
@@ -233,12 +231,12 @@ async def test_a_snapshot_tells_what_was_read_before_redis_went_away(
     assert told.answer.text.endswith("3 4 ")
 
 
-async def test_a_snapshot_and_a_cursor_are_one_too_many(job: Job) -> None:
+async def test_a_snapshot_and_a_cursor_cannot_be_combined(job: Job) -> None:
     with pytest.raises(InvalidRequest, match="snapshot"):
         job.tail(after="0-1", snapshot=True)
 
 
-async def test_rubbish_in_the_stream_is_skipped_with_one_warning(
+async def test_foreign_entries_are_skipped_with_one_warning(
     job: Job, stream: HandwrittenStream, caplog: pytest.LogCaptureFixture
 ) -> None:
     await stream.call("XADD", stream.key, "1-2", "type", "started", "at", "soon")
@@ -253,7 +251,7 @@ async def test_rubbish_in_the_stream_is_skipped_with_one_warning(
     assert len(caplog.records) == 1
 
 
-async def test_an_entry_with_an_id_of_the_clock_is_none_of_ours_but_an_ending_behind_it_counts(
+async def test_an_entry_with_a_clock_id_is_skipped_but_a_later_ending_counts(
     job: Job, stream: HandwrittenStream
 ) -> None:
     rubbish_id = await stream.call("XADD", stream.key, "*", "type", "delta", "text", "spam")
@@ -261,9 +259,7 @@ async def test_an_entry_with_an_id_of_the_clock_is_none_of_ours_but_an_ending_be
     assert [line.split()[1] for line in await collect(job)] == ["queued", "completed"]
 
 
-async def test_an_ending_that_cannot_be_read_is_an_error_behind_what_came_before(
-    job: Job, stream: HandwrittenStream
-) -> None:
+async def test_an_unreadable_ending_raises_after_the_events_before_it(job: Job, stream: HandwrittenStream) -> None:
     await stream.append_deltas(2, 2)
     await stream.call("XADD", stream.key, "1-3", "type", "completed", "at", "never")
     seen: list[str] = []
@@ -289,7 +285,7 @@ async def test_a_key_that_holds_no_stream_is_refused_and_harms_no_other_tail(
     assert others == ["queued", "completed"]
 
 
-async def test_a_stream_that_is_replaced_by_something_else_harms_no_other_tail(
+async def test_a_stream_replaced_by_another_type_harms_no_other_tail(
     job: Job, stream: HandwrittenStream, tailrace: Tailrace, settings: Settings
 ) -> None:
     spoiled = await tailrace.enqueue(REQUEST)
@@ -318,7 +314,7 @@ async def test_a_tail_survives_a_cut_connection(job: Job, stream: HandwrittenStr
     assert seen == ["0-1", "1-2", "1-3", "1-4"]
 
 
-async def test_many_tails_see_the_same(job: Job, stream: HandwrittenStream) -> None:
+async def test_many_tails_see_the_same_events(job: Job, stream: HandwrittenStream) -> None:
     tails = [asyncio.create_task(collect(job)) for _ in range(20)]
     await stream.append("1-2", STARTED)
     await stream.append("1-3", ENDING)
