@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from tailrace.cli.display import page
-from tailrace.cli.display.page import Page
+from tailrace.cli.display.page import Page, PageLimits
 from tailrace.cli.display.parts import MarkdownPart
 from tailrace.cli.tty.control_characters import visible
 from tailrace.render import MarkdownStream
@@ -22,10 +21,10 @@ def console(width: int, *, color_system: Literal["standard"] | None = None) -> C
     )
 
 
-def shown(markdown: str, *, width: int = 30, piece: int = 1_000) -> str:
+def shown(markdown: str, *, width: int = 30, piece: int = 1_000, limits: PageLimits | None = None) -> str:
     """What is printed of a text that comes in pieces."""
     printing = console(width)
-    part = MarkdownPart()
+    part = MarkdownPart(limits)
     with printing.capture() as capture:
         for at in range(0, len(markdown), piece):
             for block in part.take(markdown[at : at + piece]):
@@ -38,7 +37,7 @@ def shown(markdown: str, *, width: int = 30, piece: int = 1_000) -> str:
 def preview(markdown: str, *, width: int = 30, height: int = 3) -> str:
     printing = console(width)
     stream = MarkdownStream()
-    printed = Page()
+    printed = Page(PageLimits())
     for block in stream.feed(markdown):
         printed.add(block)
     assert stream.open is not None
@@ -97,13 +96,11 @@ def test_code_has_the_colours_of_its_language_from_the_first_line_on() -> None:
 
 
 @pytest.mark.parametrize(("code", "is_coloured"), [("import a", True), ("import ab", False)])
-def test_code_that_would_take_seconds_has_no_colours(
-    code: str, is_coloured: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(page, "_MAX_HIGHLIGHTED", 8)
+def test_code_that_would_take_seconds_has_no_colours(code: str, is_coloured: bool) -> None:
+    part = MarkdownPart(PageLimits(highlighted_chars=8))
     printing = console(30, color_system="standard")
     with printing.capture() as capture:
-        printing.print(*MarkdownPart().take(f"```python\n{code}\n```\n"))
+        printing.print(*part.take(f"```python\n{code}\n```\n"))
     assert ("\x1b" in capture.get()) == is_coloured
 
 
@@ -118,12 +115,9 @@ def test_code_that_would_take_seconds_has_no_colours(
         ("| a |\n|-|\n| b |\n\nc", ["| a |", "|-|", "| b |", "", "c"]),
     ],
 )
-def test_a_large_block_is_printed_piece_by_piece_and_loses_no_line(
-    markdown: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(page, "_MAX_HIGHLIGHTED", 8)
-    monkeypatch.setattr(page, "_PIECE", 8)
-    assert shown(markdown).splitlines() == lines
+def test_a_large_block_is_printed_piece_by_piece_and_loses_no_line(markdown: str, lines: list[str]) -> None:
+    limits = PageLimits(highlighted_chars=8, piece_chars=8)
+    assert shown(markdown, limits=limits).splitlines() == lines
 
 
 def test_a_language_that_nobody_knows_has_no_colours() -> None:
@@ -146,7 +140,7 @@ def test_of_an_open_block_about_as_much_is_shown_as_has_room(markdown: str, end:
 
 
 def test_the_preview_of_a_block_does_not_change_what_comes_after() -> None:
-    stream, printed = MarkdownStream(), Page()
+    stream, printed = MarkdownStream(), Page(PageLimits())
     stream.feed("1. a\n1. b")
     printing = console(30)
     with printing.capture() as capture:

@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from tailrace.cli.tty import screen
 from tailrace.cli.tty.screen import Screen
 
 COUNT = 50
@@ -18,10 +17,9 @@ def console() -> Console:
     return Console(file=io.StringIO(), force_terminal=True, width=20, height=10, color_system=None)
 
 
-async def ending(console: Console, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[None]:
+async def ending(console: Console) -> asyncio.Task[None]:
     """A screen whose time is over when much waits to be printed, each line in a turn of its own."""
-    monkeypatch.setattr(screen, "_PRINT_SECONDS", 0)
-    drawn = Screen(Text("status"), console=console, transient=True)
+    drawn = Screen(Text("status"), console=console, transient=True, print_seconds=0)
     drawing = asyncio.create_task(drawn.draw())
     await asyncio.sleep(0)
     assert "status" in written(console)
@@ -35,10 +33,8 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-async def test_what_is_left_at_the_end_is_printed_while_others_have_their_turns(
-    console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawing = await ending(console, monkeypatch)
+async def test_what_is_left_at_the_end_is_printed_while_others_have_their_turns(console: Console) -> None:
+    drawing = await ending(console)
     turns = 0
     while not drawing.done():
         await asyncio.sleep(0)
@@ -47,10 +43,8 @@ async def test_what_is_left_at_the_end_is_printed_while_others_have_their_turns(
     assert written(console).endswith("".join(f"line {number}\n" for number in range(COUNT)))
 
 
-async def test_who_leaves_meanwhile_sees_no_more_of_it_and_has_the_cursor_back(
-    console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawing = await ending(console, monkeypatch)
+async def test_who_leaves_meanwhile_sees_no_more_of_it_and_has_the_cursor_back(console: Console) -> None:
+    drawing = await ending(console)
     await asyncio.sleep(0)
     assert written(console).endswith("\x1b[?25hline 0\n")
     drawing.cancel()

@@ -1,6 +1,7 @@
 """`Page`: the blocks of a Markdown text, one below the other, as a terminal shows them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
 from typing import Final
@@ -29,23 +30,35 @@ from tailrace.render import (
 
 _CONTEXT: Final = 2
 """So many screens of an open block of code are highlighted, since what is seen of it depends on what stands above."""
-_MAX_HIGHLIGHTED: Final = 65_536
-"""Colours take a second for so many characters; longer code has none."""
-_PIECE: Final = 16_384
-"""Of what may be larger, so many characters are printed at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageLimits:
+    """How much of a block is shown at once. The defaults suit every terminal; tests pass others."""
+
+    highlighted_chars: int = 65_536
+    """Colours take a second for so many characters; longer code has none."""
+    piece_chars: int = 16_384
+    """Of what may be larger, so many characters are printed at a time."""
 
 
 class Page:
     """Shows blocks. It remembers the last one: the next one may go on with its list, or stand in its quote."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PageLimits) -> None:
+        """Start before the first block.
+
+        Args:
+            limits: How much of a block is shown at once.
+        """
+        self._limits = limits
         self._last: Block | None = None
         self._numbers: dict[int, int] = {}
         """The number of the last item of each ordered list, by the line that the list begins in."""
 
     def add(self, block: Block) -> list[RenderableType]:
         """Shows a block that is closed, a large one in pieces."""
-        shown = self._placed(block, _bodies(block))
+        shown = self._placed(block, _bodies(block, self._limits))
         for container in block.containers[self._shared_with(block) :]:
             if isinstance(container, Item) and container.number is not None:
                 self._numbers[container.list_line] = self._number(container, container.number, is_new=True)
@@ -54,7 +67,7 @@ class Page:
 
     def preview(self, block: Block, *, width: int, height: int) -> RenderableType:
         """Shows a block that is open: of one that is larger than the screen, about the end alone."""
-        return Group(*self._placed(block, _end_of(block, width=width, height=height)))
+        return Group(*self._placed(block, _end_of(block, self._limits, width=width, height=height)))
 
     def _placed(self, block: Block, bodies: Iterable[RenderableType]) -> list[RenderableType]:
         shared = self._shared_with(block)
@@ -130,23 +143,25 @@ def _stripped(line: Sequence[Segment]) -> list[Segment]:
     return stripped
 
 
-def _bodies(block: Block) -> Iterable[RenderableType]:
+def _bodies(block: Block, limits: PageLimits) -> Iterable[RenderableType]:
     match block:
         case FencedCode() | IndentedCode():
-            return [_code(block, block.text)] if len(block.text) <= _MAX_HIGHLIGHTED else _plain(block.text)
+            is_highlighted = len(block.text) <= limits.highlighted_chars
+            return [_code(block, block.text)] if is_highlighted else _plain(block.text, limits)
         case Html() | LinkDefinition():
-            return _plain(block.source, "dim")
+            return _plain(block.source, limits, "dim")
         case Math():
-            return _plain(block.source, "italic")
+            return _plain(block.source, limits, "italic")
         case ThematicBreak():
             return [Rule(style="bright_black")]
         case Empty():
             return [Text()]
         case _:
-            return [_markdown(block.source)] if len(block.source) <= _PIECE else _plain(block.source)
+            is_small = len(block.source) <= limits.piece_chars
+            return [_markdown(block.source)] if is_small else _plain(block.source, limits)
 
 
-def _end_of(block: Block, *, width: int, height: int) -> Iterable[RenderableType]:
+def _end_of(block: Block, limits: PageLimits, *, width: int, height: int) -> Iterable[RenderableType]:
     area = width * height
     match block:
         case FencedCode() | IndentedCode():
@@ -156,20 +171,21 @@ def _end_of(block: Block, *, width: int, height: int) -> Iterable[RenderableType
             head, delimiters, *rows = block.source.split("\n")
             return [_markdown("\n".join([head, delimiters, *rows[-height:]]))]
         case _ if len(block.source) <= area:
-            return _bodies(block)
+            return _bodies(block, limits)
         case _:
             return [Text("…" + block.source[-area:])]
 
 
-def _plain(text: str, style: str = "") -> Iterable[Text]:
-    return (Text(piece.removesuffix("\n"), style=style) for piece in _pieces(text.rstrip()))
+def _plain(text: str, limits: PageLimits, style: str = "") -> Iterable[Text]:
+    pieces = _pieces(text.rstrip(), limits.piece_chars)
+    return (Text(piece.removesuffix("\n"), style=style) for piece in pieces)
 
 
-def _pieces(text: str) -> Iterable[str]:
+def _pieces(text: str, size: int) -> Iterable[str]:
     """Whole lines, but of one that is longer than a piece."""
     begin = 0
-    while len(text) - begin > _PIECE:
-        end = text.rfind("\n", begin, begin + _PIECE) + 1 or begin + _PIECE
+    while len(text) - begin > size:
+        end = text.rfind("\n", begin, begin + size) + 1 or begin + size
         yield text[begin:end]
         begin = end
     yield text[begin:]

@@ -7,7 +7,7 @@ from typing import Protocol
 from rich.console import RenderableType
 from rich.text import Text
 
-from tailrace.cli.display.page import Page
+from tailrace.cli.display.page import Page, PageLimits
 from tailrace.render import MarkdownStream
 
 
@@ -29,9 +29,14 @@ class Part(Protocol):
 class MarkdownPart:
     """Text of the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PageLimits | None = None) -> None:
+        """Start with no text.
+
+        Args:
+            limits: How much of a block is shown at once.
+        """
         self._stream = MarkdownStream()
-        self._page = Page()
+        self._page = Page(limits or PageLimits())
 
     def take(self, text: str) -> Iterable[RenderableType]:
         return chain.from_iterable(map(self._page.add, self._stream.feed(text)))

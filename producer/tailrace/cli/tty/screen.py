@@ -38,11 +38,26 @@ def unbroken(line: str) -> Text:
 class Screen:
     """A terminal that is written to a few times a second at most, by one task, and only where something has changed."""
 
-    def __init__(self, bottom: RenderableType, *, console: Console | None, transient: bool) -> None:
-        """`bottom` is taken away at the end where it is `transient`."""
+    def __init__(
+        self,
+        bottom: RenderableType,
+        *,
+        console: Console | None,
+        transient: bool,
+        print_seconds: float = _PRINT_SECONDS,
+    ) -> None:
+        """Prepare a screen; `draw` draws it.
+
+        Args:
+            bottom: The lines that are drawn again and again.
+            console: Where to draw; `None` for the terminal.
+            transient: True to take `bottom` away at the end.
+            print_seconds: For how long to print before others of the event loop have their turn.
+        """
         self._console = console or Console(highlight=False, _environ=_environment())
         self._bottom = bottom
         self._transient = transient
+        self._print_seconds = print_seconds
         self._waiting: deque[RenderableType] = deque()
         self._is_drawn = False
         self._lines: list[list[Segment]] = []
@@ -110,7 +125,7 @@ class Screen:
 
     def _print(self) -> None:
         """Prints what waits, or as much of it as may be printed at once."""
-        until = time.perf_counter() + _PRINT_SECONDS
+        until = time.perf_counter() + self._print_seconds
         with self._console:
             while self._waiting:
                 # Alone, a text would be broken even where it is not to be.
