@@ -18,14 +18,14 @@ from tailrace import (
     Tailrace,
     Verdict,
 )
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Argument, Broker, Command, open_redis
 from tailrace.cli.commands import regenerate
 from tailrace.events import Cancelled, Completed, Started
 from tailrace.protocol.attempts import begin
 from tailrace.protocol.endings import close
 from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
-from tailrace.protocol.queue import enqueue
+from tailrace.tailing.reader import Reader
 
 REQUEST = GenerationRequest.model_validate(
     {
@@ -115,22 +115,28 @@ async def test_a_job_whose_record_is_gone_cannot_be_asked_again(job: Job, broker
         await job.regenerate()
 
 
+class DyingBroker(Broker):
+    """Its process dies once a job is enqueued."""
+
+    is_dead = False
+
+    async def call(self, *command: Argument) -> Any:
+        if self.is_dead:
+            raise BrokerUnavailable("Redis cannot be reached: by order of the test")
+        return await super().call(*command)
+
+    async def pipeline(self, *commands: Command) -> list[Any]:
+        replies = await super().pipeline(*commands)
+        self.is_dead = True
+        return replies
+
+
 async def test_the_new_job_names_the_old_one_from_the_first_on(
-    job: Job, tailrace: Tailrace, broker: Broker, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    job: Job, tailrace: Tailrace, broker: Broker, keys: Keys, settings: Settings
 ) -> None:
-    async def dies(self: Broker, *command: object) -> None:
-        raise BrokerUnavailable("as where its producer dies")
-
-    with monkeypatch.context() as patched:
-
-        async def enqueued(*arguments: Any) -> str:
-            job_id = await enqueue(*arguments)
-            patched.setattr(Broker, "call", dies)
-            return job_id
-
-        patched.setattr("tailrace.protocol.queue.enqueue", enqueued)
-        with pytest.raises(BrokerUnavailable):
-            await job.regenerate()
+    dying = DyingBroker(broker.redis)
+    with pytest.raises(BrokerUnavailable):
+        await Job(job.id, dying, Reader(dying, settings), settings).regenerate()
     _, again = await broker.call("ZRANGE", keys.queue("slow"), 0, -1)
     assert (await tailrace.job(again.decode()).status()).regenerated_from == job.id
 
