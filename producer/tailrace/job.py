@@ -17,7 +17,7 @@ from tailrace.protocol import queue
 from tailrace.protocol.cancellation import Cancellation, CancelOutcome, cancel
 from tailrace.protocol.endings import JobEnding, close
 from tailrace.protocol.entries import decode
-from tailrace.protocol.job_scripts import no_stream
+from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys, checked_job_id
 from tailrace.protocol.queue import NewJob
 from tailrace.protocol.scripts import Script

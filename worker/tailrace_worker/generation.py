@@ -18,9 +18,8 @@ from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.protocol import attempts, endings
 from tailrace.protocol.attempts import Began, Behind, Carried, Resumed
 from tailrace.protocol.endings import JobEnding
-from tailrace.protocol.job_scripts import Gone, Over
+from tailrace.protocol.job_end import Gone, Over, end_orphan
 from tailrace.protocol.keys import Keys, arq_retry, checked_job_id
-from tailrace.protocol.orphan_ending import end_orphan
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.tracebacks import told_by_frames
 from tailrace_worker.attempt.calls import Calls

@@ -1,4 +1,8 @@
-"""How an attempt begins, and how a job that Redis has lost is made anew: scripts on the job's own keys."""
+"""How an attempt begins, and how a job that Redis has lost is made anew: scripts on the job's own keys.
+
+The id of an entry is the fence, so what decides about ids is decided in Redis, in one step: is there an ending, is the
+attempt above the last one, and which `SEQ` comes next.
+"""
 
 import secrets
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.cursor import EntryId
 from tailrace.events import ENDINGS
 from tailrace.protocol.entries import pairs
-from tailrace.protocol.job_scripts import Gone, Over, job_keys
+from tailrace.protocol.job_end import Gone, Over
 from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 
@@ -103,7 +107,7 @@ async def begin(
     token = secrets.token_hex(8).encode()
     reply = await broker.call(
         *Script.BEGIN.command(
-            job_keys(keys, job_id),
+            keys.of_job(job_id),
             attempt,
             ms(life_seconds),
             ms(keep_seconds),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tailrace.broker.client import Broker, ms, text
-from tailrace.protocol.job_scripts import job_keys, no_stream
+from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 
@@ -38,7 +38,7 @@ async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_s
     Raises:
         JobNotFound: There is no stream.
     """
-    reply = await broker.call(*Script.CANCEL.command(job_keys(keys, job_id), reason, ms(keep_seconds)))
+    reply = await broker.call(*Script.CANCEL.command(keys.of_job(job_id), reason, ms(keep_seconds)))
     if reply[0] == b"gone":
         raise no_stream(job_id)
     outcome, ending, tenant, queue = map(text, reply[:4])

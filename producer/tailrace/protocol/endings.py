@@ -58,10 +58,9 @@ async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: f
     if ended.outcome is None:
         newest = await broker.call(*newest_entry(keys, ended.job_id))
         ended = replace(ended, outcome=read_outcome(newest))
-    job_keys = [key(ended.job_id) for key in (keys.events, keys.record, keys.cancel, keys.regenerated)]
     idempotency, *_ = await broker.pipeline(
         ("HGET", keys.record(ended.job_id), "idempotency"),
-        *(("PEXPIRE", key, ms(keep_seconds)) for key in job_keys),
+        *(("PEXPIRE", key, ms(keep_seconds)) for key in keys.of_job(ended.job_id)),
         *announcement(keys, ended),
     )
     if idempotency is not None:

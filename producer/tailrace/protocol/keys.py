@@ -55,6 +55,10 @@ class Keys:
         """The channel that rings, empty, when entries were appended."""
         return f"{self.prefix}:{{{job_id}}}:bell"
 
+    def of_job(self, job_id: str) -> tuple[str, str, str, str]:
+        """All keys of a job, in the order in which the scripts on them take them."""
+        return self.events(job_id), self.record(job_id), self.cancel(job_id), self.regenerated(job_id)
+
     def idempotency(self, tenant: str, idempotency_key: str) -> str:
         """The id of the job that a tenant enqueued under a key. Hashed: keys may be long, or hold anything."""
         digest = hashlib.sha256(idempotency_key.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -8,7 +8,7 @@ from typing import Self
 
 from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.errors import IdempotencyConflict, QueueFull
-from tailrace.protocol.job_scripts import no_stream
+from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import (
     QUEUES_LIFE_SECONDS,
     Keys,
@@ -149,7 +149,7 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
     queue, idempotency = await broker.call("HMGET", keys.record(job_id), "queue", "idempotency")
     # The stream goes before the queue's side: a job that is claimed in between finds nothing to begin.
     removed, *_ = await broker.pipeline(
-        ("UNLINK", keys.events(job_id), keys.record(job_id), keys.cancel(job_id), keys.regenerated(job_id)),
+        ("UNLINK", *keys.of_job(job_id)),
         *((("UNLINK", idempotency),) if idempotency else ()),
     )
     sets = () if queue is None else (keys.queue(text(queue)), keys.running(text(queue)))

@@ -8,9 +8,8 @@ from tailrace.broker.outage import Dependent
 from tailrace.errors import FailureCode, InfrastructureError
 from tailrace.events import Failed
 from tailrace.protocol.endings import JobEnding, close
-from tailrace.protocol.job_scripts import Over
+from tailrace.protocol.job_end import Over, end_orphan
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job
-from tailrace.protocol.orphan_ending import end_orphan
 
 _CHECKED_AT_ONCE: Final = 100
 

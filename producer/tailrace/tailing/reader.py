@@ -15,7 +15,7 @@ from tailrace.broker.client import Broker, refused
 from tailrace.broker.wire import Wire
 from tailrace.cursor import EntryId
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
-from tailrace.protocol.job_scripts import no_stream
+from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys
 from tailrace.settings import Settings
 from tailrace.tailing.availability import Availability

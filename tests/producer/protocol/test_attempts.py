@@ -10,9 +10,8 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began
-from tailrace.protocol.job_scripts import Gone, Over
+from tailrace.protocol.job_end import Gone, Over, end_orphan
 from tailrace.protocol.keys import Keys, arq_job
-from tailrace.protocol.orphan_ending import end_orphan
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}

@@ -10,8 +10,8 @@ from tailrace.broker.wire import Wire, packed
 from tailrace.events import Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began, restore_command
+from tailrace.protocol.job_end import end_orphan
 from tailrace.protocol.keys import Keys
-from tailrace.protocol.orphan_ending import end_orphan
 from tailrace.protocol.scripts import Script
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import (
