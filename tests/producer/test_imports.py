@@ -4,11 +4,13 @@ import ast
 import importlib
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import tailrace
+from tailrace.cli import main
 
 HEAVY = {
     *("aiohttp", "anthropic", "arq", "dotenv", "openai", "phonenumbers", "pydantic_settings", "re2", "rich", "stdnum"),
@@ -59,6 +61,13 @@ def test_every_public_name_is_what_the_type_checkers_take_it_for() -> None:
     }
     assert {name: getattr(tailrace, name) for name in tailrace.__all__} == seen
     assert set(dir(tailrace)) >= set(tailrace.__all__)
+
+
+def test_the_version_is_that_of_the_package_and_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert tailrace.__version__ == version("tailrace")
+    assert capsys.readouterr().out == f"tailrace {tailrace.__version__}\n"
 
 
 def test_a_name_that_is_none_is_told_as_of_any_module() -> None:
