@@ -16,7 +16,7 @@ endef
 # Dependency groups need pip 25.1, and a Python's own pip may be older.
 GROUPS_PIP := pip>=25.1
 
-.PHONY: demo test test-fast check format clean
+.PHONY: demo test test-fast check docs format clean
 
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
@@ -35,12 +35,17 @@ check: .venv/installed  ## style, types, and which room may import which
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+docs: .venv/installed  ## the documentation, in docs/_build/html: a warning is an error
+	$(BIN)/python -m sphinx --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet \
+		docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 format: .venv/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .venv-newest-redis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/demo-installed: pyproject.toml constraints.txt
 	$(call make_venv,.venv)
