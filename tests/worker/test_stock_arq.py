@@ -34,9 +34,9 @@ def asking(model: str) -> dict[str, Any]:
     return {"provider": "openai", "model": model, "messages": [{"role": "user", "content": "Hi"}]}
 
 
-def test_the_worker_of_the_readme_is_the_example() -> None:
+def test_the_worker_of_the_documentation_is_the_example() -> None:
     settings = EXAMPLE.read_text().partition("class WorkerSettings:")[2]
-    assert f"```python\nclass WorkerSettings:{settings}```" in (ROOT / "README.md").read_text()
+    assert f"\nclass WorkerSettings:{settings}```" in (ROOT / "docs" / "guides" / "existing-arq.md").read_text()
 
 
 class ArqProcess:

@@ -160,11 +160,11 @@ async def announce(broker: Broker, keys: Keys, job_id: str, outcome: Completed |
     await close(broker, keys, ended, keep_seconds=60)
 
 
-async def test_the_loop_of_the_readme_runs_on_although_answers_have_expired(
+async def test_the_loop_of_the_documentation_runs_on_although_answers_have_expired(
     tailrace: Tailrace, broker: Broker, keys: Keys
 ) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    (loop,) = re.findall(r"```python\n(async for ended in .*?)```", readme, re.DOTALL)
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "tail-and-resume.md").read_text()
+    (loop,) = re.findall(r"```python\n(async for ended in .*?)```", guide, re.DOTALL)
     archived: list[str] = []
 
     def archive(answer: Answer) -> None:

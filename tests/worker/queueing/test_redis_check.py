@@ -22,13 +22,13 @@ from tailrace_worker.queueing.redis_check import RedisCheck, RedisUnfit
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
-README: Final = Path(__file__).parents[3] / "README.md"
+GUIDE: Final = Path(__file__).parents[3] / "docs" / "guides" / "workers-and-deployment.md"
 KEYS: Final = Keys("tailrace")
 
 
 def documented() -> list[str]:
-    """The rules that the README gives a worker's user."""
-    match = re.search(r"^ACL SETUSER worker (.*?)```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The rules that the documentation gives a worker's user."""
+    match = re.search(r"^ACL SETUSER worker (.*?)```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert match
     return match[1].split()
 
