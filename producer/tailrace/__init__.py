@@ -28,12 +28,30 @@ if TYPE_CHECKING:
         RequestTooLarge,
         TailraceError,
     )
-    from tailrace.events import Event, Gap
+    from tailrace.event_schema import event_json_schema
+    from tailrace.events import (
+        Box,
+        Cancelled,
+        Completed,
+        Delta,
+        Ending,
+        Event,
+        Failed,
+        FinishReason,
+        Gap,
+        Notice,
+        Queued,
+        Reasoning,
+        Refusal,
+        Started,
+        ToolCall,
+    )
     from tailrace.job import Job, JobState, JobStatus
     from tailrace.protocol.cancellation import CancelOutcome
     from tailrace.protocol.endings import JobEnding
     from tailrace.protocol.fleet import Fleet, QueueStatus, WorkerStatus
     from tailrace.request.generation_request import Fallback, GenerationRequest
+    from tailrace.request.guards import Block, Clean, Guard, MaxChars, Moderate, Redact
     from tailrace.request.limits import Buffering, Timeouts
     from tailrace.request.messages import (
         AssistantMessage,
@@ -58,9 +76,10 @@ else:
 
     # Lower layers first, so that a name is looked for in what its own module imports anyway.
     _MODULES = (
-        *("errors", "cursor", "settings", "request.messages", "request.limits", "request.tools"),
-        *("request.generation_request", "events", "timing", "protocol.cancellation", "protocol.endings"),
-        *("protocol.fleet", "attempt_content", "answer", "job", "client"),
+        *("errors", "cursor", "events", "event_schema", "settings"),
+        *("request.messages", "request.limits", "request.tools", "request.guards", "request.generation_request"),
+        *("timing", "protocol.cancellation", "protocol.endings", "protocol.fleet"),
+        *("attempt_content", "answer", "job", "client"),
     )
 
     def __getattr__(name: str) -> object:
@@ -83,20 +102,30 @@ else:
 __all__ = [
     "Answer",
     "AssistantMessage",
+    "Block",
+    "Box",
     "BrokerRefused",
     "BrokerUnavailable",
     "Buffering",
     "CalledTool",
     "CallerError",
     "CancelOutcome",
+    "Cancelled",
+    "Clean",
+    "Completed",
+    "Delta",
     "Document",
+    "Ending",
     "EntryId",
     "Event",
+    "Failed",
     "FailureCode",
     "Fallback",
+    "FinishReason",
     "Fleet",
     "Gap",
     "GenerationRequest",
+    "Guard",
     "IdempotencyConflict",
     "Image",
     "InfrastructureError",
@@ -109,17 +138,25 @@ __all__ = [
     "JobNotFound",
     "JobState",
     "JobStatus",
+    "MaxChars",
     "Message",
+    "Moderate",
     "NotDurable",
+    "Notice",
     "OutputSchema",
     "PastReasoning",
     "PastToolCall",
     "ProviderError",
     "QueueFull",
     "QueueStatus",
+    "Queued",
+    "Reasoning",
+    "Redact",
+    "Refusal",
     "RequestTooLarge",
     "Settings",
     "Snapshot",
+    "Started",
     "SystemMessage",
     "Tailrace",
     "TailraceError",
@@ -127,6 +164,7 @@ __all__ = [
     "Timeouts",
     "Timing",
     "Tool",
+    "ToolCall",
     "ToolChoice",
     "ToolMessage",
     "ToolName",
@@ -134,4 +172,5 @@ __all__ = [
     "UserMessage",
     "Verdict",
     "WorkerStatus",
+    "event_json_schema",
 ]

@@ -200,6 +200,14 @@ def test_an_event_as_json_has_its_id_type_and_known_fields(capsys: pytest.Captur
     }
 
 
+def test_a_worker_as_json_is_an_opaque_id(capsys: pytest.CaptureFixture[str]) -> None:
+    event = Started(id=EntryId(1, 2), at=1, attempt=1, provider="openai", model="m", worker="mill.example.org:17")
+    JsonLines(with_job_id=False).show(JOB, event)
+    line = capsys.readouterr().out
+    assert "mill" not in line
+    assert json.loads(line) == event.to_dict()
+
+
 def test_json_holds_any_text_on_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     JsonLines(with_job_id=False).show(JOB, Delta(text="é\n\u2028😀"))
     line = capsys.readouterr().out

@@ -24,7 +24,7 @@ def print_json(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 
-def _fields(instance: Event | JobStatus | Timing) -> dict[str, Any]:
+def _fields(instance: JobStatus | Timing) -> dict[str, Any]:
     values = ((field.name, getattr(instance, field.name)) for field in dataclasses.fields(instance))
     return {name: _plain(value) for name, value in values if value is not None}
 
@@ -40,7 +40,7 @@ def _plain(value: object) -> object:
 
 
 class JsonLines:
-    """Prints each event as one line of JSON: its fields by their names in Python, without those that are `None`."""
+    """Prints each event in its public form, as one line of JSON."""
 
     def __init__(self, *, with_job_id: bool) -> None:
         self._with_job_id = with_job_id
@@ -48,7 +48,7 @@ class JsonLines:
     def show(self, job: Job, event: Event) -> None:
         """Prints an event, behind the id of its job where there are several."""
         named = {"job_id": job.id} if self._with_job_id else {}
-        print_json(**named, type=event.type, **_fields(event))
+        print_json(**named, **event.to_dict())
 
     def say(self, line: str) -> None:
         """Prints a line about the jobs to stderr."""
