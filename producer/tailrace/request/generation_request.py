@@ -21,7 +21,7 @@ from tailrace.request.json_values import JsonObject
 from tailrace.request.limits import Buffering, Timeouts
 from tailrace.request.messages import Conversation
 from tailrace.request.tools import OutputSchema, ToolChoice, Tools
-from tailrace.request.validation import Problem, described, refusal, retold
+from tailrace.request.validation import CLOSED, Problem, described, refusal, retold
 
 ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 """As requests name a provider, and `TAILRACE_PROVIDERS` one of its own."""
@@ -34,12 +34,14 @@ _UNKNOWN = frozenset({"extra_forbidden", "union_tag_invalid", "literal_error", "
 """Pydantic's words for fields and values that are not on its lists."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Fallback(TypedDict):
     """Where a job goes on when what was tried before it fails."""
 
     provider: ProviderName
+    """As in the request."""
     model: _Model
+    """The model, by the provider's own name."""
 
 
 class GenerationRequest(BaseModel):
@@ -53,7 +55,7 @@ class GenerationRequest(BaseModel):
     """
 
     # A service logs what it did not expect, and prompts stay out of logs.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = CLOSED | ConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     provider: ProviderName
     """`openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name of the workers'

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, with_config
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
 from tailrace.request.patterns import CLASS_CHARS, MARKED_CHARS, MOST_CHARS, fault_of, spelled_chars, unfolded_chars
-from tailrace.request.validation import Problem, refusal
+from tailrace.request.validation import CLOSED, Problem, refusal
 
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
 """E-mail addresses; telephone numbers; payment cards, by issuer, length and check digit; IBANs, by country and check
@@ -54,24 +54,29 @@ _Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=128
 _Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class MaxChars(TypedDict):
     """The answer is cut after `limit` characters, and so is a refusal; reasoning is not counted. The provider is
     stopped, and the finish reason is `length`. Messages that have more of them together are refused."""
 
     type: Literal["max_chars"]
+    """The kind of guard."""
     limit: Annotated[int, Field(ge=1, lt=2**31)]
+    """How many characters, from 1 on."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Clean(TypedDict):
     """Control characters but tabs and line ends, lone surrogates, and invisible overrides of the direction go."""
 
     type: Literal["clean"]
+    """The kind of guard."""
 
 
 class _Sought(TypedDict):
     kinds: NotRequired[Annotated[list[Kind], Field(min_length=1)]]
+    """What is found by its form: e-mail addresses; telephone numbers; payment cards, by issuer, length and check digit;
+    IBANs, by country and check digits; addresses of IPv4 and IPv6; keys, tokens and passwords (`secret`)."""
     regions: NotRequired[Annotated[list[_RegionCode], Field(min_length=1, max_length=MAX_REGIONS)]]
     """Whose national telephone numbers are found, as two capital letters of ISO 3166 (default: twenty common ones).
     Numbers with a country code are found for every region."""
@@ -86,7 +91,7 @@ class _Sought(TypedDict):
     of UTF-8."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Redact(_Sought):
     """Each match is replaced by `[email redacted]` and the like; the name before a secret stays. A `notice` for each
     kind (also for `word` and `pattern`) has the count.
@@ -96,20 +101,23 @@ class Redact(_Sought):
     """
 
     type: Literal["redact"]
+    """The kind of guard."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Block(_Sought):
     """A match ends the job with `content_blocked`, and is not shown. What is looked for is as with `Redact`."""
 
     type: Literal["block"]
+    """The kind of guard."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Moderate(TypedDict):
     """Text that OpenAI's moderation endpoint flags ends the job with `content_blocked`."""
 
     type: Literal["moderate"]
+    """The kind of guard."""
     every_chars: NotRequired[Annotated[int, Field(ge=50, le=10_000)]]
     """How much text is judged at a time (default 400), each time together with as much before it."""
     mode: NotRequired[Literal["strict", "lenient"]]

@@ -3,10 +3,10 @@
 import string
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag, with_config
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, with_config
 from typing_extensions import TypedDict
 
-from tailrace.request.validation import Problem, refusal
+from tailrace.request.validation import CLOSED, Problem, refusal
 
 _Words: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -40,34 +40,42 @@ _Url: TypeAlias = Annotated[
 _Base64: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_base64)]
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Text(TypedDict):
     """Text, as one part of a content."""
 
     type: Literal["text"]
+    """The kind of part."""
     text: _Words
+    """One character at least."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Image(TypedDict):
     """An image: by its `url`, which the provider fetches, or by its `data` and `media_type`."""
 
     type: Literal["image"]
+    """The kind of part."""
     url: NotRequired[_Url]
+    """An `http://` or `https://` URL."""
     data: NotRequired[_Base64]
     """Base64 on one line. It counts against `TAILRACE_MAX_REQUEST_BYTES`."""
     media_type: NotRequired[Literal["image/png", "image/jpeg", "image/gif", "image/webp"]]
+    """The format of the `data`."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Document(TypedDict):
     """A PDF: by its `url`, which the provider fetches (Chat Completions: none), or by its `data` and `media_type`."""
 
     type: Literal["document"]
+    """The kind of part."""
     url: NotRequired[_Url]
+    """An `http://` or `https://` URL."""
     data: NotRequired[_Base64]
     """Base64 on one line. It counts against `TAILRACE_MAX_REQUEST_BYTES`."""
     media_type: NotRequired[Literal["application/pdf"]]
+    """The format of the `data`."""
     name: NotRequired[Annotated[str, StringConstraints(min_length=1, max_length=256)]]
     """What the model is told that the file is called."""
 
@@ -100,45 +108,52 @@ _TextOrParts = Discriminator(
 _PARTS = Field(min_length=1)
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class SystemMessage(TypedDict):
     """What the model is told of its task. It may stand anywhere; where Anthropic has one place for it, all go there."""
 
     role: Literal["system"]
+    """Who speaks."""
     content: Annotated[
         Annotated[_Words, Tag("text")] | Annotated[list[Text], _PARTS, Tag("parts")],
         _TextOrParts,
     ]
+    """Text, or parts of it."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class UserMessage(TypedDict):
     """A turn of the user."""
 
     role: Literal["user"]
+    """Who speaks."""
     content: Annotated[
         Annotated[_Words, Tag("text")] | Annotated[list[_UserPart], _PARTS, Tag("parts")],
         _TextOrParts,
     ]
+    """Text, or parts: texts, images and documents."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class PastToolCall(TypedDict):
     """A call of a tool that the model has made in an earlier turn."""
 
     id: _Id
+    """The provider's id of the call, to which the result refers."""
     name: _Words
+    """The name of the tool."""
     arguments: str
     """JSON, as the model wrote it; it may be empty if the tool takes no arguments. If it is not valid JSON, because the
     answer was cut, it is sent inside an object (`{"INVALID_JSON": …}`) if a result follows; otherwise the call is left
     out."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class PastReasoning(TypedDict):
     """A block of the model's thinking in an earlier turn, to be given back as it came."""
 
     text: str
+    """The thinking, as it came; it may be empty."""
     signature: NotRequired[str]
     """The `signature` of the `reasoning` event that closed the block: an opaque token. With it, a provider of the same
     kind gets the block back unchanged, and also what it signed elsewhere in the turn, such as tool calls. A block
@@ -149,26 +164,33 @@ class PastReasoning(TypedDict):
     """How many of the `tool_calls` came before it."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class AssistantMessage(TypedDict):
     """A turn of the model, with text, tool calls, reasoning, or all of these. An empty one is not sent."""
 
     role: Literal["assistant"]
+    """Who speaks."""
     content: NotRequired[str]
+    """The text of the answer."""
     tool_calls: NotRequired[list[PastToolCall]]
+    """The calls that the model made, each of which has its result in a later message of the role `tool`."""
     reasoning: NotRequired[list[PastReasoning]]
+    """The model's thinking, in the order in which it came."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class ToolMessage(TypedDict):
     """What a tool gave back, after the message that called it. Chat Completions takes text alone."""
 
     role: Literal["tool"]
+    """Who speaks."""
     tool_call_id: _Id
+    """The `id` of the call, in a message of the role `assistant` before this one."""
     content: Annotated[
         Annotated[str, Tag("text")] | Annotated[list[_ResultPart], _PARTS, Tag("parts")],
         _TextOrParts,
     ]
+    """Text, which may be empty, or parts: texts and images."""
     is_error: NotRequired[bool]
     """The tool failed. OpenAI has no place for it: say it in the content too."""
 

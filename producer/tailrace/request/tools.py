@@ -2,21 +2,23 @@
 
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, StringConstraints, Tag, with_config
+from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, with_config
 from typing_extensions import TypedDict
 
 from tailrace.request.json_values import JsonObject
-from tailrace.request.validation import Problem, refusal
+from tailrace.request.validation import CLOSED, Problem, refusal
 
 _Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class Tool(TypedDict):
     """A function of the caller's. What a provider runs itself, a web search say, goes into `extra` as its `tools`."""
 
     name: _Name
+    """What the model calls it by: 1 to 64 letters, digits, `_` and `-`; each name once."""
     description: NotRequired[str]
+    """What it does, and when to call it, for the model."""
     parameters: NotRequired[JsonObject]
     """The JSON schema of the arguments, an object's; without it the function takes none."""
     strict: NotRequired[bool]
@@ -24,20 +26,22 @@ class Tool(TypedDict):
     provider's own default holds."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class ToolName(TypedDict):
     """The one tool that the model has to call."""
 
     name: _Name
+    """The `name` of one of the `tools`."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(CLOSED)
 class OutputSchema(TypedDict):
     """The answer's text is to be JSON of this schema."""
 
     name: _Name
     """What the model is told that it is called; Anthropic has no place for it."""
     schema: JsonObject
+    """The JSON schema, of which each provider takes a part."""
     strict: NotRequired[bool]
     """Whether the answer has to keep to it (default), or should; Anthropic's always has to."""
 

@@ -4,8 +4,13 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tailrace.field_docs import describe_fields
+
+CLOSED: Final = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
+"""Of each part of a request: it takes no other fields, and its JSON schema has the docstrings of its fields."""
 
 Path: TypeAlias = tuple[str | int, ...]
 

@@ -214,6 +214,21 @@ def test_a_service_can_show_the_schema_of_a_request() -> None:
     assert messages["items"]["discriminator"]["mapping"].keys() == {"system", "user", "assistant", "tool"}
 
 
+def test_the_schema_of_a_request_describes_every_field_of_every_part() -> None:
+    schema = GenerationRequest.model_json_schema()
+    parts: dict[str, dict[str, Any]] = {"GenerationRequest": schema, **schema["$defs"]}
+    assert {"Fallback", "Timeouts", "Buffering", "Tool", "OutputSchema", "UserMessage", "Image", "Redact"} <= set(parts)
+    undescribed = [
+        f"{part}.{field}"
+        for part, properties in parts.items()
+        for field, value in properties["properties"].items()
+        if not value.get("description")
+    ]
+    assert undescribed == []
+    assert schema["properties"]["model"]["description"] == "The model, by the provider's own name."
+    assert parts["Redact"]["properties"]["words"] == parts["Block"]["properties"]["words"]
+
+
 def test_extra_goes_along_to_a_fallback_to_the_same_provider_alone() -> None:
     request = GenerationRequest.model_validate(FULL)
     same = request.falling_back(Fallback(provider="anthropic", model="b"))
