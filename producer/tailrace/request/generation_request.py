@@ -20,6 +20,7 @@ from tailrace.request.guards import Guards, excessive
 from tailrace.request.json_values import JsonObject
 from tailrace.request.limits import Buffering, Timeouts
 from tailrace.request.messages import Conversation
+from tailrace.request.openai_form import path_in
 from tailrace.request.tools import OutputSchema, ToolChoice, Tools
 from tailrace.request.validation import CLOSED, Problem, described, refusal, retold
 
@@ -63,7 +64,8 @@ class GenerationRequest(BaseModel):
     model: _Model
     """The model, by the provider's own name."""
     messages: Conversation
-    """The conversation so far, oldest first; use `answer.message` for the turns of the model. Chat Completions takes
+    """The conversation so far, oldest first; use `answer.message` for the turns of the model. Messages in OpenAI's own
+    form are translated where they mean the same, and refused with what to write instead. Chat Completions takes
     documents only as data, and only text from tools; OpenAI's own server gets no reasoning back. Anthropic gets all
     system messages as one, before the others."""
     max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
@@ -77,7 +79,7 @@ class GenerationRequest(BaseModel):
     """Up to 4 texts at which the model stops (finish reason `stop`). Anthropic takes none of white space alone,
     Responses takes none."""
     tools: Tools = []
-    """Functions of the caller's that the model may call (finish reason `tool_calls`)."""
+    """Functions of the caller's that the model may call (finish reason `tool_calls`), also in OpenAI's own form."""
     tool_choice: ToolChoice | None = None
     """Whether it calls them: as it finds right (`auto`), at least one (`required`), this one (a name), or `none`.
     Without it the provider's own default holds."""
@@ -177,4 +179,6 @@ class GenerationRequest(BaseModel):
         except ValidationError as error:
             given = cast("dict[str, object]", data) if isinstance(data, dict) else {}
             provider = given.get("provider")
-            raise retold(error, given, lambda name: stranger(name, given.get(name), provider)) from None
+            raise retold(
+                error, given, stranger=lambda name: stranger(name, given.get(name), provider), path_in=path_in
+            ) from None

@@ -3,9 +3,10 @@
 import string
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, with_config
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, with_config
 from typing_extensions import TypedDict
 
+from tailrace.request import openai_form
 from tailrace.request.validation import CLOSED, Problem, refusal
 
 _Words: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
@@ -222,6 +223,8 @@ def _in_order(messages: list[Message]) -> list[Message]:
 
 
 Conversation: TypeAlias = Annotated[
-    list[Annotated[Message, Discriminator("role")]], Field(min_length=1), AfterValidator(_in_order)
+    list[Annotated[Message, Discriminator("role"), BeforeValidator(openai_form.message)]],
+    Field(min_length=1),
+    AfterValidator(_in_order),
 ]
 """Messages, oldest first."""

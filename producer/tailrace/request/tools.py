@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, StringConstraints, Tag, with_config
+from pydantic import AfterValidator, BeforeValidator, Discriminator, StringConstraints, Tag, with_config
 from typing_extensions import TypedDict
 
+from tailrace.request import openai_form
 from tailrace.request.json_values import JsonObject
 from tailrace.request.validation import CLOSED, Problem, refusal
 
@@ -64,7 +65,7 @@ def _form(choice: object) -> str | None:
     return "tool" if isinstance(choice, dict) else None
 
 
-Tools: TypeAlias = Annotated[list[Tool], AfterValidator(_named_once)]
+Tools: TypeAlias = Annotated[list[Annotated[Tool, BeforeValidator(openai_form.tool)]], AfterValidator(_named_once)]
 ToolChoice: TypeAlias = Annotated[
     Annotated[Literal["auto", "required", "none"], Tag("word")] | Annotated[ToolName, Tag("tool")],
     Discriminator(
@@ -72,4 +73,5 @@ ToolChoice: TypeAlias = Annotated[
         custom_error_type="tool_choice",
         custom_error_message="Input should be 'auto', 'required', 'none' or {'name': …}",
     ),
+    BeforeValidator(openai_form.tool_choice),
 ]

@@ -1,8 +1,8 @@
 """What is wrong with a request: by the path that its author wrote, and without the value, which may be a prompt."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -13,6 +13,13 @@ CLOSED: Final = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 """Of each part of a request: it takes no other fields, and its JSON schema has the docstrings of its fields."""
 
 Path: TypeAlias = tuple[str | int, ...]
+
+
+class PathIn(Protocol):
+    """Where a field stands in a form that is translated before it is validated; `()` if it has no place there."""
+
+    def __call__(self, form: object, step: str | int, *, is_missing: bool) -> Path: ...
+
 
 MAX_PROBLEMS: Final = 100
 """How many problems of a request are told: one with thousands would hold its reader, and fill the job's ending."""
@@ -28,18 +35,20 @@ class Problem(NamedTuple):
         return f"{'.'.join(map(str, self.path)) or 'request'}: {self.why}"
 
 
-def refusal(problems: Iterable[Problem]) -> ValidationError:
+def refusal(problems: Iterable[Problem], *, kind: str = "refused") -> ValidationError:
     """The error to raise from a validator: pydantic puts the path of the validator's own field before each path."""
-    return _error(_line("refused", path, why) for path, why in problems)
+    return _error(_line(kind, path, why) for path, why in problems)
 
 
-def retold(error: ValidationError, data: object, stranger: Callable[[str], str]) -> ValidationError:
+def retold(error: ValidationError, data: object, *, stranger: Callable[[str], str], path_in: PathIn) -> ValidationError:
     """The same problems on the paths of `data`; `stranger` tells why there is no field of a name.
 
     Pydantic puts the names of the members of its unions into the paths (`messages.0.user.content.parts.1.image.url`),
-    and the value that should have named one into the message.
+    and the value that should have named one into the message. `path_in` tells where a field stands that was translated
+    before it was validated.
     """
-    return _error(_retold(line, data, stranger) for line in cast("list[dict[str, Any]]", error.errors()))
+    lines = cast("list[dict[str, Any]]", error.errors())
+    return _error(_retold(line, data, stranger, path_in) for line in lines)
 
 
 def described(error: ValidationError) -> str:
@@ -47,8 +56,8 @@ def described(error: ValidationError) -> str:
     return "; ".join(str(Problem(line["loc"], line["msg"])) for line in error.errors())
 
 
-def _retold(line: dict[str, Any], data: object, stranger: Callable[[str], str]) -> InitErrorDetails:
-    path, why = _path(line["loc"], data, is_missing=line["type"] == "missing"), line["msg"]
+def _retold(line: dict[str, Any], data: object, stranger: Callable[[str], str], path_in: PathIn) -> InitErrorDetails:
+    path, why = _path(line["loc"], data, path_in, is_missing=line["type"] == "missing"), line["msg"]
     match line:
         case {"type": "union_tag_invalid", "ctx": {"discriminator": key, "expected_tags": tags}}:
             path, why = (*path, key.strip("'")), f"Input should be one of {tags}"
@@ -61,18 +70,25 @@ def _retold(line: dict[str, Any], data: object, stranger: Callable[[str], str]) 
     return _line(line["type"], path, why, line["input"])
 
 
-def _path(loc: Path, data: object, *, is_missing: bool) -> Path:
+def _path(loc: Path, data: object, path_in: PathIn, *, is_missing: bool) -> Path:
     """Leaves out what is no key of the data, unless it is the key that is missing."""
     path: list[str | int] = []
-    here: Any = data
+    here = data
     for place, step in enumerate(loc, start=1):
-        is_list, is_dict = isinstance(here, list | tuple), isinstance(here, dict)
-        if (is_list and isinstance(step, int)) or (is_dict and step in here):
-            here = here[step]
-        elif not (is_missing and place == len(loc)):
-            continue
-        path.append(step)
+        is_last = is_missing and place == len(loc)
+        steps: Path = (step,) if is_last or _has(here, step) else ()
+        if not _has(here, step):
+            steps = path_in(here, step, is_missing=is_last) or steps
+        for each in steps:
+            here = cast("Any", here)[each] if _has(here, each) else None
+        path += steps
     return tuple(path)
+
+
+def _has(here: object, step: str | int) -> bool:
+    if isinstance(here, dict):
+        return step in here
+    return isinstance(step, int) and isinstance(here, Sequence)
 
 
 def _line(kind: Any, path: Path, why: str, value: object = None) -> InitErrorDetails:
