@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from tailrace.protocol.cancellation import CancelOutcome
     from tailrace.protocol.endings import JobEnding
     from tailrace.protocol.fleet import Fleet, QueueStatus, WorkerStatus
-    from tailrace.request.generation_request import Fallback, GenerationRequest
+    from tailrace.request.fallback import Fallback
+    from tailrace.request.generation_request import GenerationRequest
     from tailrace.request.guards import Block, Clean, Guard, MaxChars, Moderate, Redact
     from tailrace.request.limits import Buffering, Timeouts
     from tailrace.request.messages import (

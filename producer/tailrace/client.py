@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, Collection, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, Unpack
 
 from redis.asyncio import Redis
 
@@ -19,7 +19,7 @@ from tailrace.protocol.fleet import Fleet, read_fleet
 from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.protocol.queue import NewJob, enqueue, enqueue_many, enqueue_once
 from tailrace.request.generation_request import GenerationRequest
-from tailrace.settings import Settings
+from tailrace.settings import Settings, SettingsFields
 from tailrace.tailing.reader import Reader
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -40,8 +40,16 @@ class Tailrace:
         self._reader = Reader(self._broker, self._settings)
 
     @classmethod
-    def connect(cls, redis_url: str | None = None, **settings: Any) -> Self:
-        """To be entered with `async with`. What is not given comes from the environment; see `Settings` for the names.
+    def connect(cls, redis_url: str | None = None, **settings: Unpack[SettingsFields]) -> Self:
+        """Make a client with connections of its own, to be entered with `async with`.
+
+        Args:
+            redis_url: Where Redis is: `redis://`, `rediss://` (TLS) or `unix://`. By default `TAILRACE_REDIS_URL`, else
+                `redis://localhost:6379/0`.
+            **settings: Fields of `Settings`, with their units and ranges. What is not given comes from the environment.
+
+        Returns:
+            A client that is not connected yet: `async with` connects it, and closes its connections at the end.
 
         Raises:
             InvalidSettings: A value breaks its rule, or the URL is none.
@@ -93,7 +101,7 @@ class Tailrace:
 
         With an `idempotency_key` that its tenant used before it returns the first job and starts nothing. The job is
         due after `defer_seconds`; one that then waits for more than `expires_in_seconds` (default: the settings'
-        `queue_limit_seconds`) fails with `expired_in_queue`.
+        `expires_in_seconds`) fails with `expired_in_queue`.
 
         Raises:
             InvalidRequest: The tenant or the queue is no name, or a time is out of its range.
@@ -220,7 +228,7 @@ class Tailrace:
             tenant=_checked_name("tenant", tenant),
             queue=_checked_name("queue", queue),
             defer_seconds=_checked_seconds("defer_seconds", defer_seconds),
-            wait_seconds=expires_in_seconds,
+            expires_in_seconds=expires_in_seconds,
         )
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, Unpack, cast, overload
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from tailrace.protocol.keys import Keys, checked_job_id
 from tailrace.protocol.queue import NewJob
 from tailrace.protocol.scripts import Script
 from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.request_fields import RequestChanges
 from tailrace.request.validation import described
 from tailrace.settings import Settings
 from tailrace.tailing.reader import Reader
@@ -155,11 +156,17 @@ class Job:
             return False
         return await self._broker.call("ZSCORE", self._keys.queue(done.queue), self.id) is not None
 
-    async def regenerate(self, **changes: Any) -> "Job":
-        """Enqueues the job's request again, with fields of `GenerationRequest` changed, for its tenant in its queue.
+    async def regenerate(self, **changes: Unpack[RequestChanges]) -> "Job":
+        """Enqueue the job's request again, with fields of it changed, for the same tenant in the same queue.
 
         The job may still run. As with a fallback, `extra` goes along to no other provider. The two jobs name each
         other in their statuses, each for as long as it is kept.
+
+        Args:
+            **changes: Fields of `GenerationRequest`, as its constructor takes them.
+
+        Returns:
+            The new job.
 
         Raises:
             JobNotFound: The record is no more, and with it the request.
@@ -257,7 +264,7 @@ class Job:
         return Timing.of(event, self._settings, cancel_requested_at=self._cancel_requested_at)
 
 
-def _changed(stored: bytes, changes: dict[str, Any]) -> GenerationRequest:
+def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
     try:
         fields: object = json.loads(stored)
     except ValueError:
@@ -269,7 +276,7 @@ def _changed(stored: bytes, changes: dict[str, Any]) -> GenerationRequest:
     if "provider" in changes and changes["provider"] != request.get("provider"):
         request.pop("extra", None)
     try:
-        return GenerationRequest.model_validate(request | changes)
+        return GenerationRequest.model_validate({**request, **changes})
     except ValidationError as error:
         raise InvalidRequest(described(error)) from None
 

@@ -2,7 +2,8 @@
 
 import difflib
 import os
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Self, TypedDict, cast
 
 from pydantic import (
     BaseModel,
@@ -12,6 +13,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from tailrace.errors import InvalidSettings
@@ -19,6 +21,35 @@ from tailrace.errors import InvalidSettings
 PREFIX_PATTERN = r"^[A-Za-z0-9_.:-]+$"
 YEAR_SECONDS = 31_536_000
 """The longest of all times."""
+
+
+_RENAMED: Final = {"queue_limit_seconds": "expires_in_seconds"}
+"""Older names of fields: they go on working, and the variables of the environment still have them."""
+_VARIABLE_NAMES: Final = {new: old for old, new in _RENAMED.items()}
+
+
+class SettingsFields(TypedDict, total=False):
+    """The fields of `Settings` but `redis_url`, as keyword arguments of `Tailrace.connect`."""
+
+    prefix: str
+    max_request_bytes: int
+    keep_seconds: float
+    max_queued: int
+    durable: bool
+    expires_in_seconds: float
+    queue_limit_seconds: float
+    """The older name of `expires_in_seconds`."""
+    total_seconds: float
+    max_attempts: int
+    reconnect_seconds: float
+    ttft_good_ms: float
+    ttft_bad_ms: float
+    rate_good_tokens_per_second: float
+    rate_bad_tokens_per_second: float
+    duration_good_ms: float
+    duration_bad_ms: float
+    cancel_good_ms: float
+    cancel_bad_ms: float
 
 
 class Settings(BaseModel):
@@ -41,8 +72,9 @@ class Settings(BaseModel):
     """How many jobs may wait in a queue before `enqueue` raises `QueueFull`; 0: any number."""
     durable: bool = False
     """Whether `enqueue` returns only once the job is in the append-only file on the disk, or on a replica."""
-    queue_limit_seconds: float = Field(default=86_400, gt=0, le=YEAR_SECONDS)
-    """How long a job may wait to be run, from the time at which it is due, unless its own limit is given."""
+    expires_in_seconds: float = Field(default=86_400, gt=0, le=YEAR_SECONDS)
+    """How long a job may wait to be run, from the time at which it is due, unless `enqueue` is given another time. The
+    variable is `TAILRACE_QUEUE_LIMIT_SECONDS`, and `queue_limit_seconds` is an older name of the field."""
     total_seconds: float = Field(default=600, gt=0, le=YEAR_SECONDS)
     """How long one attempt may take."""
     max_attempts: int = Field(default=3, ge=1, le=100)
@@ -67,20 +99,39 @@ class Settings(BaseModel):
     """Above, it is `bad`."""
 
     @classmethod
-    def read(cls, **given: Any) -> Self:
-        """What was given (`None` stands for: not given), else the environment, else the defaults.
+    def read(cls, **given: object) -> Self:
+        """Read settings from arguments, else from the environment, else take the defaults.
+
+        Args:
+            **given: Fields by their names. `None` stands for: not given.
+
+        Returns:
+            Settings in which every field has a value.
 
         Raises:
             InvalidSettings: A value breaks its field's rule; the message names the variable. Or there is no such field.
         """
+        given = _renamed(given)
         if strangers := [name for name in given if name not in cls.model_fields]:
             raise InvalidSettings("; ".join(map(cls._stranger, strangers)))
-        values = {name: os.environ[_variable(name)] for name in cls.model_fields if _variable(name) in os.environ}
+        values: dict[str, object] = {
+            name: os.environ[variable_of(name)] for name in cls.model_fields if variable_of(name) in os.environ
+        }
         values |= {name: value for name, value in given.items() if value is not None}
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             raise InvalidSettings(_described(error, cls._unquoted)) from None
+
+    @property
+    def queue_limit_seconds(self) -> float:
+        """The older name of `expires_in_seconds`."""
+        return self.expires_in_seconds
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: object) -> object:
+        return _renamed(cast("dict[str, object]", values)) if isinstance(values, dict) else values
 
     @field_validator("ttft_bad_ms", "rate_bad_tokens_per_second", "duration_bad_ms", "cancel_bad_ms")
     @classmethod
@@ -88,7 +139,7 @@ class Settings(BaseModel):
         name = str(info.field_name).replace("_bad_", "_good_")
         good = info.data.get(name, bad)
         if bad > good if name.startswith("rate_") else bad < good:
-            raise ValueError(f"Input should not be better than {_variable(name)}, which is {good:g}")
+            raise ValueError(f"Input should not be better than {variable_of(name)}, which is {good:g}")
         return bad
 
     @classmethod
@@ -102,8 +153,13 @@ class Settings(BaseModel):
         return self.max_attempts * self.total_seconds + self.keep_seconds
 
 
-def _variable(field: str) -> str:
-    return f"TAILRACE_{field.upper()}"
+def variable_of(field: str) -> str:
+    """Return the variable of the environment that a field of the settings is read from."""
+    return f"TAILRACE_{_VARIABLE_NAMES.get(field, field).upper()}"
+
+
+def _renamed(values: Mapping[str, object]) -> dict[str, object]:
+    return {_RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def _described(error: ValidationError, unquoted: frozenset[str]) -> str:
@@ -111,7 +167,7 @@ def _described(error: ValidationError, unquoted: frozenset[str]) -> str:
 
 
 def _told(loc: tuple[int | str, ...], rule: str, value: Any, unquoted: frozenset[str]) -> str:
-    variable = _variable(str(loc[0]))
+    variable = variable_of(str(loc[0]))
     if loc[0] in unquoted:
         return ": ".join([variable, *([".".join(map(str, loc[1:]))] if loc[1:] else []), rule])
     return f"{variable}: {rule}, not {value!r}"

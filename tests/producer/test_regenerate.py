@@ -25,6 +25,7 @@ from tailrace.protocol.attempts import begin
 from tailrace.protocol.endings import close
 from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
+from tailrace.request.request_fields import RequestChanges
 from tailrace.tailing.reader import Reader
 
 REQUEST = GenerationRequest.model_validate(
@@ -90,7 +91,7 @@ async def test_extra_goes_along_to_no_other_provider(job: Job, broker: Broker, k
 
 @pytest.mark.parametrize("changes", [{"temperature": 3}, {"temprature": 1}, {"messages": []}])
 async def test_a_change_that_breaks_a_rule_enqueues_nothing(
-    changes: dict[str, object], job: Job, broker: Broker, keys: Keys
+    changes: dict[str, Any], job: Job, broker: Broker, keys: Keys
 ) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(changes))):
         await job.regenerate(**changes)
@@ -103,7 +104,8 @@ async def test_what_stock_arq_carried_and_is_no_request_cannot_be_asked_again(
     carried: str | bytes, job: Job, broker: Broker, keys: Keys
 ) -> None:
     await broker.call("HSET", keys.record(job.id), "request", carried)
-    for changes in ({}, {"provider": "anthropic"}):
+    changed: list[RequestChanges] = [{}, {"provider": "anthropic"}]
+    for changes in changed:
         with pytest.raises(InvalidRequest):
             await job.regenerate(**changes)
     assert await broker.call("ZCARD", keys.queue("slow")) == 1

@@ -1,10 +1,11 @@
 """What can be set, and how a wrong value is told."""
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from tailrace import InvalidSettings, Settings, Tailrace
+from tailrace.settings import SettingsFields
 
 
 def test_an_argument_wins_over_the_environment_and_the_environment_over_the_default(
@@ -51,3 +52,21 @@ def test_a_setting_that_does_not_exist_is_refused(name: str, value: Any, says: s
     assert str(caught.value) == says
     with pytest.raises(ValueError, match=name):
         Settings.model_validate({name: value})
+
+
+def test_the_arguments_of_connect_are_the_fields_of_the_settings() -> None:
+    arguments = get_type_hints(SettingsFields)
+    assert arguments.pop("queue_limit_seconds") is arguments["expires_in_seconds"]
+    annotations = get_type_hints(Settings)
+    assert arguments == {name: annotations[name] for name in Settings.model_fields if name != "redis_url"}
+
+
+def test_the_older_name_of_a_field_goes_on_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.read(queue_limit_seconds=7).expires_in_seconds == 7
+    assert Settings.model_validate({"queue_limit_seconds": 8}).queue_limit_seconds == 8
+    monkeypatch.setenv("TAILRACE_QUEUE_LIMIT_SECONDS", "9")
+    assert Settings.read().expires_in_seconds == 9
+    assert Settings.read(expires_in_seconds=10).expires_in_seconds == 10
+    monkeypatch.setenv("TAILRACE_QUEUE_LIMIT_SECONDS", "0")
+    with pytest.raises(InvalidSettings, match=r"^TAILRACE_QUEUE_LIMIT_SECONDS: "):
+        Settings.read()

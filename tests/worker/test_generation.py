@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from arq import Retry
@@ -368,7 +369,7 @@ async def test_a_request_that_no_worker_has_understood_for_as_long_as_it_may_wai
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
 ) -> None:
     job = await tailrace.enqueue(request_)
-    async with open_generations(queue_limit_seconds=0.001) as generations:
+    async with open_generations(expires_in_seconds=0.001) as generations:
         newer, *_ = of_a_newer_version(request_)
         await generations.broker.call("HSET", generations.keys.record(job.id), "request", newer, "queued_at", 1)
         await generations.run(job.id, 1)
@@ -418,9 +419,9 @@ async def test_every_key_of_a_job_has_an_expiry_at_every_stage(
         return {name: life for name, life in lives.items() if life != -2}
 
     keep, total, attempts, queue_limit = 50.0, 10.0, 3, 1_000.0
-    limits = {"keep_seconds": keep, "total_seconds": total, "max_attempts": attempts}
+    limits: dict[str, Any] = {"keep_seconds": keep, "total_seconds": total, "max_attempts": attempts}
     async with Tailrace.connect(
-        settings.redis_url, prefix=settings.prefix, queue_limit_seconds=queue_limit, **limits
+        settings.redis_url, prefix=settings.prefix, expires_in_seconds=queue_limit, **limits
     ) as producer:
         job = await producer.enqueue(request_, defer_seconds=500)
         queued = await lives(job)

@@ -295,7 +295,7 @@ class Generations:
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **measured())
 
     def _may_wait(self, began: Began) -> bool:
-        return began.at - began.queued_at < self.settings.queue_limit_seconds * 1_000
+        return began.at - began.queued_at < self.settings.expires_in_seconds * 1_000
 
     async def _relay(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> Finish:
         """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""

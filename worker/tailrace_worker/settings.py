@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, from_json
 
 from tailrace.request.capabilities import API_KINDS, ApiKind
-from tailrace.request.generation_request import ProviderName
+from tailrace.request.fallback import ProviderName
 from tailrace.request.limits import Timeouts
 from tailrace.settings import YEAR_SECONDS, Settings
 

@@ -36,7 +36,7 @@ class NewJob:
     tenant: str
     queue: str
     defer_seconds: float
-    wait_seconds: float
+    expires_in_seconds: float
     """How long it may wait, from the time at which it is due."""
     life_seconds: float
     """How long its keys live."""
@@ -55,12 +55,12 @@ class NewJob:
         tenant: str,
         queue: str,
         defer_seconds: float = 0,
-        wait_seconds: float | None = None,
+        expires_in_seconds: float | None = None,
         regenerated_from: str | None = None,
     ) -> Self:
         """By default it waits for as long as the settings say. Raises `RequestTooLarge`."""
-        if wait_seconds is None:
-            wait_seconds = settings.queue_limit_seconds
+        if expires_in_seconds is None:
+            expires_in_seconds = settings.expires_in_seconds
         return cls(
             request=request.to_json(max_bytes=settings.max_request_bytes),
             provider=request.provider,
@@ -69,8 +69,8 @@ class NewJob:
             tenant=tenant,
             queue=queue,
             defer_seconds=defer_seconds,
-            wait_seconds=wait_seconds,
-            life_seconds=defer_seconds + wait_seconds + settings.running_seconds,
+            expires_in_seconds=expires_in_seconds,
+            life_seconds=defer_seconds + expires_in_seconds + settings.running_seconds,
             max_queued=settings.max_queued,
             regenerated_from=regenerated_from,
         )
@@ -165,7 +165,7 @@ def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
         ms(job.life_seconds),
         job.queue,
         job.request,
-        ms(job.defer_seconds + job.wait_seconds),
+        ms(job.defer_seconds + job.expires_in_seconds),
         *("tenant", job.tenant, "provider", job.provider, "model", job.model),
         *(("regenerated_from", job.regenerated_from) if job.regenerated_from else ()),
         *more,

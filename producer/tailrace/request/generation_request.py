@@ -1,6 +1,6 @@
 """What a job asks for, validated at the door: what is accepted here, a worker can run."""
 
-from typing import Annotated, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, Unpack, cast
 
 from pydantic import (
     BaseModel,
@@ -10,24 +10,20 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     model_validator,
-    with_config,
 )
-from typing_extensions import TypedDict
 
 from tailrace.errors import InvalidRequest, NewerRequest, RequestTooLarge
 from tailrace.request.capabilities import builtin_kind, stranger, unsupported
+from tailrace.request.fallback import Fallback, ModelName, ProviderName
 from tailrace.request.guards import Guards, excessive
 from tailrace.request.json_values import JsonObject
 from tailrace.request.limits import Buffering, Timeouts
 from tailrace.request.messages import Conversation
 from tailrace.request.openai_form import path_in
+from tailrace.request.request_fields import RequestFields
 from tailrace.request.tools import OutputSchema, ToolChoice, Tools
 from tailrace.request.validation import CLOSED, Problem, described, refusal, retold
 
-ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
-"""As requests name a provider, and `TAILRACE_PROVIDERS` one of its own."""
-
-_Model = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -35,21 +31,15 @@ _UNKNOWN = frozenset({"extra_forbidden", "union_tag_invalid", "literal_error", "
 """Pydantic's words for fields and values that are not on its lists."""
 
 
-@with_config(CLOSED)
-class Fallback(TypedDict):
-    """Where a job goes on when what was tried before it fails."""
-
-    provider: ProviderName
-    """As in the request."""
-    model: _Model
-    """The model, by the provider's own name."""
-
-
 class GenerationRequest(BaseModel):
     """One generation: which model of which provider, and what it is told.
 
     What the provider or a fallback cannot do, and what of their answers a job cannot carry, is refused here for the
     providers `openai`, `openai-responses` and `anthropic`, and by the worker for those that only its settings know.
+
+    Args:
+        **fields: The fields below. Any sequence stands for a list, and a dict for a part. Messages and tools may be in
+            OpenAI's own form.
 
     Raises:
         pydantic.ValidationError: A `ValueError` that names each field at fault.
@@ -61,7 +51,7 @@ class GenerationRequest(BaseModel):
     provider: ProviderName
     """`openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name of the workers'
     `TAILRACE_PROVIDERS`."""
-    model: _Model
+    model: ModelName
     """The model, by the provider's own name."""
     messages: Conversation
     """The conversation so far, oldest first; use `answer.message` for the turns of the model. Messages in OpenAI's own
@@ -109,6 +99,10 @@ class GenerationRequest(BaseModel):
     """The same for the messages, before the provider is called."""
     boxes: bool = False
     """Bounding boxes in the text come as `box` events too."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Unpack[RequestFields]) -> None: ...
 
     def falling_back(self, fallback: Fallback) -> Self:
         """The request as it goes to a fallback: `extra` is of a provider's API, and goes along to no other."""

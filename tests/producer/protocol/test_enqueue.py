@@ -134,7 +134,7 @@ async def test_a_producer_that_died_between_the_two_sides_is_completed(
         tenant="default",
         queue="default",
         defer_seconds=0,
-        wait_seconds=60,
+        expires_in_seconds=60,
         life_seconds=60,
         max_queued=0,
     )

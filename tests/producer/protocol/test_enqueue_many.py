@@ -138,7 +138,7 @@ async def test_the_same_jobs_sent_again_change_nothing(broker: Broker, keys: Key
             tenant="default",
             queue="default",
             defer_seconds=0,
-            wait_seconds=60,
+            expires_in_seconds=60,
             life_seconds=60,
             max_queued=3,
         )

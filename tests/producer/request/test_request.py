@@ -2,12 +2,13 @@
 
 import base64
 import json
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from tailrace import Fallback, GenerationRequest, InvalidRequest, RequestTooLarge
+from tailrace import Fallback, GenerationRequest, InvalidRequest, RequestTooLarge, UserMessage
+from tailrace.request.request_fields import RequestChanges, RequestFields
 from tailrace.request.validation import described
 
 GOOD: dict[str, Any] = {
@@ -207,6 +208,30 @@ def test_a_request_is_typed_as_it_is_written() -> None:
         fallbacks=[{"provider": "vllm", "model": "m"}],
     )
     assert request.messages[2]["role"] == "tool"
+
+
+def test_lists_of_one_kind_of_message_are_messages_and_so_are_dicts() -> None:
+    asked: list[UserMessage] = [{"role": "user", "content": "Hi"}]
+    dumped: tuple[dict[str, Any], ...] = ({"role": "developer", "content": "Be brief."}, *map(dict[str, Any], asked))
+    for messages in (asked, tuple(asked), dumped):
+        request = GenerationRequest(provider="openai", model="m", messages=messages)
+        assert request.messages[-1] == asked[0]
+
+
+def test_the_arguments_of_a_request_are_its_fields() -> None:
+    required = {name for name, field in GenerationRequest.model_fields.items() if field.is_required()}
+    for arguments in (RequestFields, RequestChanges):
+        assert arguments.__annotations__.keys() == GenerationRequest.model_fields.keys()
+    assert RequestFields.__required_keys__ == required
+    assert RequestChanges.__required_keys__ == set()
+
+
+@pytest.mark.parametrize("field", GenerationRequest.model_fields)
+def test_the_type_of_an_argument_takes_what_the_field_holds(field: str) -> None:
+    argument = TypeAdapter(get_type_hints(RequestFields)[field])
+    held = FULL.get(field, GenerationRequest.model_validate(FULL).model_dump()[field])
+    assert argument.validate_python(held) is not None
+    assert argument.validate_python(getattr(GenerationRequest.model_validate(FULL), field)) is not None
 
 
 def test_a_service_can_show_the_schema_of_a_request() -> None:

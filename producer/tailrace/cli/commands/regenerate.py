@@ -7,6 +7,7 @@ from tailrace.cli import event_loop
 from tailrace.cli.commands.tail import follow
 from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
+from tailrace.request.request_fields import RequestChanges
 
 SUMMARY = "make a new job of a job's request, and print its id"
 
@@ -28,9 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _regenerate(arguments: argparse.Namespace) -> int:
-    given = {"model": arguments.model, "temperature": arguments.temperature}
+    changes: RequestChanges = {}
+    if arguments.model is not None:
+        changes["model"] = arguments.model
+    if arguments.temperature is not None:
+        changes["temperature"] = arguments.temperature
     async with named_job(arguments) as job:
-        again = await job.regenerate(**{name: value for name, value in given.items() if value is not None})
+        again = await job.regenerate(**changes)
         if arguments.json:
             print_json(job_id=again.id)
         else:

@@ -1,0 +1,51 @@
+"""The fields of a `GenerationRequest` as keyword arguments: what its constructor and `Job.regenerate` take.
+
+Where a request holds a list, they take any sequence, and for a part of it a dict too, which is validated. Messages and
+tools may be in OpenAI's own form.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from tailrace.request.fallback import Fallback
+from tailrace.request.guards import Guard
+from tailrace.request.limits import Buffering, Timeouts
+from tailrace.request.messages import Message
+from tailrace.request.tools import OutputSchema, Tool, ToolName
+
+_Part: TypeAlias = dict[str, Any]
+
+
+class _OptionalFields(TypedDict, total=False):
+    max_output_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    stop: Sequence[str]
+    tools: Sequence[Tool | _Part]
+    tool_choice: Literal["auto", "required", "none"] | ToolName | _Part | None
+    output_schema: OutputSchema | _Part | None
+    stream: bool
+    extra: Mapping[str, Any]
+    on_interrupt: Literal["restart", "continue", "fail"]
+    fallbacks: Sequence[Fallback | _Part]
+    timeouts: Timeouts | _Part | None
+    buffering: Buffering | _Part | None
+    guards: Sequence[Guard | _Part]
+    input_guards: Sequence[Guard | _Part]
+    boxes: bool
+
+
+class RequestFields(_OptionalFields):
+    """The fields of a new request."""
+
+    provider: str
+    model: str
+    messages: Sequence[Message | _Part]
+
+
+class RequestChanges(_OptionalFields, total=False):
+    """Fields of a request that is there, each of them optional."""
+
+    provider: str
+    model: str
+    messages: Sequence[Message | _Part]
