@@ -21,6 +21,7 @@ from sybil.parsers.myst import CodeBlockParser, SkipParser
 
 from tailrace import GenerationRequest, Settings, Tailrace
 from tailrace.cli.app import build_parser
+from tailrace.settings import variable_of
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.simulator import Simulator
 from tests.support.processes import worker_process
@@ -142,9 +143,9 @@ def test_the_commands_of_a_page_do_what_they_say(path: Path, tmp_path: Path) -> 
 
 def test_every_variable_of_a_page_is_one_that_somebody_reads() -> None:
     texts = "".join(path.read_text() for path in [*PAGES, *BESIDE])
-    found = set(re.findall(r"\bTAILRACE_([A-Z_]+[A-Z])\b", texts))
-    assert {"PROVIDERS", "REDIS_URL"} <= found
-    assert {variable.lower() for variable in found} <= set(WorkerSettings.model_fields)
+    found = set(re.findall(r"\bTAILRACE_[A-Z_]+[A-Z]\b", texts))
+    assert {"TAILRACE_PROVIDERS", "TAILRACE_REDIS_URL"} <= found
+    assert found <= set(map(variable_of, WorkerSettings.model_fields))
 
 
 def test_every_setting_that_a_page_exports_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

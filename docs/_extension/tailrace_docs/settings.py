@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from tailrace import Settings
-from tailrace.settings import YEAR_SECONDS
+from tailrace.settings import YEAR_SECONDS, variable_of
 from tailrace_docs.docstrings import attribute_docs
 from tailrace_worker.settings import WorkerSettings
 
@@ -27,7 +27,7 @@ def worker_markdown() -> str:
 def _definitions(model: type[Settings], fields: Mapping[str, FieldInfo]) -> str:
     docs = attribute_docs(model)
     return "\n".join(
-        f"`TAILRACE_{name.upper()}`\n: {docs[name]}\\\n  Default: {_default(field.default)}. Range: {_range(field)}.\n"
+        f"`{variable_of(name)}`\n: {docs[name]}\\\n  Default: {_default(field.default)}. Range: {_range(field)}.\n"
         for name, field in fields.items()
     )
 
