@@ -1,5 +1,6 @@
-"""What is built to be installed holds all that the packages read at run time."""
+"""What is built to be installed is complete, and describes itself."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from typing import Final
 import pytest
 
 pytest.importorskip("hatchling")
+pytest.importorskip("hatch_fancy_pypi_readme")
 
 ROOT: Final = Path(__file__).parents[2]
 DATA: Final = {
@@ -27,6 +29,20 @@ def build(target: str, directory: Path) -> Path:
 def test_the_wheel_holds_the_scripts(tmp_path: Path) -> None:
     with zipfile.ZipFile(build("wheel", tmp_path)) as wheel:
         assert set(wheel.namelist()) >= DATA
+
+
+def test_all_links_of_the_readme_work_on_the_package_index(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build("wheel", tmp_path)) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        described = wheel.read(name).decode()
+    targets = re.findall(r"\]\(([^)]+)\)", described)
+    repository = "https://github.com/tailrace/tailrace/blob/main/"
+    pictures = "https://raw.githubusercontent.com/tailrace/tailrace/main/"
+    assert f"{repository}docs/quickstart.md" in targets
+    assert f"{pictures}docs/images/data-flow.svg" in targets
+    for target in targets:
+        assert target.startswith((repository, pictures))
+        assert (ROOT / target.removeprefix(repository).removeprefix(pictures)).exists()
 
 
 def test_the_source_distribution_holds_the_scripts(tmp_path: Path) -> None:
