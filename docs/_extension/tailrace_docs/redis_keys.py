@@ -22,7 +22,7 @@ def markdown() -> str:
     job: list[tuple[str, str]] = []
     rest: list[tuple[str, str]] = []
     for name, member in vars(keys.Keys).items():
-        if not name.startswith("_") and (callable(member) or isinstance(member, property)):
+        if not name.startswith("_") and (isinstance(member, property) or _spells_a_key(member)):
             row = _row(member)
             (job if "{JOB}" in row[0] else rest).append(row)
     arq = [_row(function) for name, function in vars(keys).items() if name.startswith("arq_")]
@@ -30,6 +30,10 @@ def markdown() -> str:
         f"## {title}\n\n{table(('key', 'meaning'), rows)}"
         for title, rows in (("A job's own keys", job), ("The queue's side", rest), ("arq's keys", arq))
     )
+
+
+def _spells_a_key(member: Any) -> bool:
+    return callable(member) and inspect.signature(member).return_annotation is str
 
 
 def _row(member: Any) -> tuple[str, str]:
