@@ -33,6 +33,7 @@ check: .venv/installed  ## style, types, and which room may import which
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes tailrace --ignoreexternal
 	$(BIN)/lint-imports
 
 docs: .venv/installed  ## the documentation, in docs/_build/html: a warning is an error

@@ -49,7 +49,7 @@ class Answer:
         """The settings, by default the environment's, have the thresholds of `timing`."""
         self._settings = settings
         self._said = AttemptContent()
-        self.attempt = 0
+        self.attempt: int = 0
         """The attempt that is speaking; 0 while none has begun."""
         self.cursor: EntryId = BEGINNING
         """The last event that was added."""

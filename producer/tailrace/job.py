@@ -81,7 +81,7 @@ class Job:
     """A job, by its id. Making one asks nothing of Redis; handles may be shared and dropped freely."""
 
     def __init__(self, job_id: str, broker: Broker, reader: Reader, settings: Settings) -> None:
-        self.id = checked_job_id(job_id)
+        self.id: str = checked_job_id(job_id)
         self._broker = broker
         self._reader = reader
         self._settings = settings

@@ -55,7 +55,7 @@ class SettingsFields(TypedDict, total=False):
 class Settings(BaseModel):
     """The settings of the light side: `read` takes fields from `TAILRACE_` and their name in capitals."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, validate_default=True, extra="forbid")
 
     _unquoted: ClassVar[frozenset[str]] = frozenset()
     """Fields whose values may hold secrets, should an operator put them there."""

@@ -13,8 +13,8 @@ class Backoff:
             first_seconds: The pause before the first retry.
             last_seconds: The longest pause; at least `first_seconds`.
         """
-        self.first_seconds = first_seconds
-        self.last_seconds = last_seconds
+        self.first_seconds: float = first_seconds
+        self.last_seconds: float = last_seconds
         self._seconds = first_seconds
 
     def next_seconds(self) -> float:

@@ -44,10 +44,10 @@ class Endpoint:
             make_connection: Makes a connection of redis-py to probe the server with.
             limits: How long the connections may be silent.
         """
-        self.limits = limits or LivenessLimits()
-        self.epoch = 0
+        self.limits: LivenessLimits = limits or LivenessLimits()
+        self.epoch: int = 0
         """A connection of an earlier epoch leads to a server that was demoted since, and is to be made anew."""
-        self.dead_at = 0.0
+        self.dead_at: float = 0.0
         """When a connection was last found dead (the loop's time): others may have died with it."""
         self._make_connection = make_connection
         self._asking: asyncio.Task[bool] | None = None

@@ -42,7 +42,7 @@ class Outage:
         Args:
             clock: Returns the time in seconds, from any beginning.
         """
-        self.has_begun = False
+        self.has_begun: bool = False
         """True from the first failure until everything works again."""
         self._clock = clock
         # Threads renew leases.

@@ -22,9 +22,9 @@ class DefinitionReader:
     __slots__ = ("_expected", "_named", "_title", "length", "lines")
 
     def __init__(self) -> None:
-        self.lines = 0
+        self.lines: int = 0
         """How many lines have been read."""
-        self.length = 0
+        self.length: int = 0
         """How many of them are the definition that the paragraph begins with; 0 while it is none."""
         self._named = False
         self._title = _TITLES['"']

@@ -27,8 +27,8 @@ class OpenBlock(ABC):
     """A block that is open, with the lines that it has so far."""
 
     def __init__(self, place: Place) -> None:
-        self.place = place
-        self.over = False
+        self.place: Place = place
+        self.over: bool = False
         """Whether no further line can be its own."""
         self.lines: list[str] = []
         """The lines that have ended. What has been written is never changed, since blocks are read off it later."""
@@ -123,7 +123,7 @@ class OpenFence(OpenBlock):
     def take(self, line: Line) -> bool:
         if line.indent < CODE_INDENT and line.character == self._fence[0]:
             closing = line.words.rstrip(" \t")
-            self.over = len(closing) >= len(self._fence) and not closing.strip(self._fence[0])
+            self.over: bool = len(closing) >= len(self._fence) and not closing.strip(self._fence[0])
         line.skip(min(line.indent, len(self._indent)))
         self._add(self._indent + line.rest)
         return True
@@ -147,7 +147,7 @@ class OpenMath(OpenBlock):
     def end_line(self) -> None:
         super().end_line()
         last = self.lines[-1].strip(" \t")
-        self.over = last.endswith("$$") and (len(self.lines) > 1 or last != "$$")
+        self.over: bool = last.endswith("$$") and (len(self.lines) > 1 or last != "$$")
 
     def block(self) -> Block:
         return Math(written=self._written(), ended=self.over, **self.place)
@@ -171,7 +171,7 @@ class OpenHtml(OpenBlock):
 
     def end_line(self) -> None:
         super().end_line()
-        self.over = self._end is not None and self._end.search(self.lines[-1]) is not None
+        self.over: bool = self._end is not None and self._end.search(self.lines[-1]) is not None
 
     def block(self) -> Block:
         return Html(written=self._written(), **self.place)
@@ -200,7 +200,7 @@ class OpenIndentedCode(OpenBlock):
         if line.blank:
             self._blank.append(text)
         else:
-            self.lines += self._blank
+            self.lines.extend(self._blank)
             self._blank = []
             self._add(text)
         return True

@@ -19,12 +19,12 @@ class Line:
     __slots__ = ("_at", "_column", "_spare", "indent", "start", "text", "unbroken_until")
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.start = 0
+        self.text: str = text
+        self.start: int = 0
         """Where the next character stands that is no white space."""
-        self.indent = 0
+        self.indent: int = 0
         """How many columns of white space stand before it that have not been read."""
-        self.unbroken_until = 0
+        self.unbroken_until: int = 0
         """Up to where it is known that what begins there is no thematic break."""
         self._at = 0
         self._column = 0

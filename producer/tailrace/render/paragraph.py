@@ -39,10 +39,10 @@ class OpenParagraph(OpenBlock):
         if not length:
             return None
         definition = LinkDefinition(written=Written(self.lines[:length]), **self.place)
-        self.lines = self.lines[length:]
+        self.lines: list[str] = self.lines[length:]
         if self.lines:
             self.lines[0] = self.lines[0].lstrip(" \t")
-        self.place = Place(line=self.place["line"] + length, containers=self.place["containers"], apart=False)
+        self.place: Place = Place(line=self.place["line"] + length, containers=self.place["containers"], apart=False)
         return definition
 
     def underlined(self, underline: str) -> Heading:

@@ -1,6 +1,6 @@
 """What a job asks for, validated at the door: what is accepted here, a worker can run."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Unpack, cast
 
 from pydantic import (
     BaseModel,
@@ -46,7 +46,9 @@ class GenerationRequest(BaseModel):
     """
 
     # A service logs what it did not expect, and prompts stay out of logs.
-    model_config = CLOSED | ConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = CLOSED | ConfigDict(
+        frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     provider: ProviderName
     """`openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name of the workers'

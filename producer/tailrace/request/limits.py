@@ -1,6 +1,6 @@
 """How a request wants its stream shaped: when a silent provider is cut, and how much text comes at a time."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
@@ -11,7 +11,7 @@ from tailrace.settings import YEAR_SECONDS
 class Timeouts(BaseModel):
     """How long a provider may be silent, and how long it may take. A request can tighten what its worker is set to."""
 
-    model_config = CLOSED | ConfigDict(frozen=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = CLOSED | ConfigDict(frozen=True, allow_inf_nan=False)
 
     first_token_seconds: float = Field(default=300, gt=0, le=YEAR_SECONDS)
     """From the provider call to its first content. Reasoning is content; comments and pings are not. Models that think
@@ -46,7 +46,7 @@ class Timeouts(BaseModel):
 class Buffering(BaseModel):
     """Text comes in larger pieces: whichever limit is reached first lets go what is held back."""
 
-    model_config = CLOSED | ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = CLOSED | ConfigDict(frozen=True)
 
     max_chars: int = Field(default=100, ge=1, le=10_000)
     """As many characters."""

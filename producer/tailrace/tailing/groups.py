@@ -85,17 +85,17 @@ class Group:
             is_new: True until a read has shown that the stream exists and reaches the cursor.
             like: A group that has read the stream up to the cursor. It knows the size of the entries.
         """
-        self.stream = stream
-        self.cursor = inbox.cursor
-        self.inboxes = {inbox: None}
-        self.is_new = is_new
-        self.ahead_since = math.inf
+        self.stream: TailedStream = stream
+        self.cursor: EntryId = inbox.cursor
+        self.inboxes: dict[Inbox, None] = {inbox: None}
+        self.is_new: bool = is_new
+        self.ahead_since: float = math.inf
         """When the cursor was first found to be ahead of the stream."""
         self.count: int = like.count if like else _FIRST_READ
         """How many entries the next read asks for."""
         self.entry_bytes: int = like.entry_bytes if like else 0
         """The expected size of an entry; 0 while it is unknown."""
-        self.read_at = 0.0
+        self.read_at: float = 0.0
 
     @property
     def can_share_read(self) -> bool:

@@ -35,11 +35,11 @@ class Inbox:
             cursor: The position after which the events begin.
             opened_at: The time now (monotonic clock, in seconds).
         """
-        self.cursor = cursor
+        self.cursor: EntryId = cursor
         """The last entry that was put in, or skipped."""
-        self.newest = cursor
+        self.newest: EntryId = cursor
         """The last entry that was in the stream when the tail began."""
-        self.opened_at = opened_at
+        self.opened_at: float = opened_at
         self._source = source
         self._events: list[Event] = []
         self._bytes = 0

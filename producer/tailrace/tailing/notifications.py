@@ -34,7 +34,7 @@ class Notifications:
             on_notify: Called with the channel of each notification.
             limits: When the connection is checked and made anew.
         """
-        self.is_listening = False
+        self.is_listening: bool = False
         """True while the connection is open, as far as is known."""
         self._wire = Wire(redis)
         self._on_notify = on_notify

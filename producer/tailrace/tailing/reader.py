@@ -49,8 +49,8 @@ class Reader:
         self._settings = settings
         self._limits = limits or ReaderLimits()
         self._keys = Keys(settings.prefix)
-        self.schedule = Schedule(self._limits.schedule)
-        self.registry = Registry(self._keys, self.schedule)
+        self.schedule: Schedule = Schedule(self._limits.schedule)
+        self.registry: Registry = Registry(self._keys, self.schedule)
         self._availability = Availability(self._limits)
         self._notifications: Notifications
         self._orphans: Orphans

@@ -23,7 +23,7 @@ class Transcript:
         self._part: Part | None = None
         self._of: object = None
         """What the part is made of: a type of events, or the fragments of one tool call."""
-        self.has_parts = False
+        self.has_parts: bool = False
 
     def add(self, event: Event) -> None:
         """Add an event that is not an ending."""
