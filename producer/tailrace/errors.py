@@ -1,7 +1,7 @@
 """The errors of tailrace, as one tree, by who must act.
 
-`CallerError`: change the call. `ProviderError`: the provider refused or broke. `InfrastructureError`: Redis or the
-network is at fault; the call was right and may be repeated.
+`CallerError`: change the call. `InfrastructureError`: Redis or the network is at fault; the call was right and may be
+repeated. `ProviderError`: the provider refused or broke. Only workers raise it: a service reads the `failed` event.
 """
 
 from enum import StrEnum
@@ -49,6 +49,9 @@ class IdempotencyConflict(CallerError):
 
 class ProviderError(TailraceError):
     """A provider refused the request or broke off.
+
+    It is raised inside a worker, by what calls a provider, and by no call of a service: the job ends with a `failed`
+    event, whose `code`, `message` and `retryable` are those of the error.
 
     `code` is what the stream's `failed` says. `retryable` tells whether the same request may succeed later, and
     `retry_after_seconds` when, where the provider said so. By `request_id` the provider finds the call in its logs.
