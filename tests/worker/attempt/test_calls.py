@@ -12,6 +12,9 @@ from tailrace.errors import FailureCode
 from tailrace.events import Completed, Failed
 from tailrace.protocol.keys import arq_retry
 from tailrace_worker.attempt import calls
+from tailrace_worker.attempt.calls import Calls
+from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
 from tailrace_worker.providers.errors import Failures
@@ -304,3 +307,52 @@ async def test_a_prompt_is_in_no_log_line_though_an_error_quotes_it(
     assert isinstance(ending, Failed)
     assert f"job {job.id} failed: {ending.code}" in caplog.text
     assert prompt not in caplog.text
+
+
+class NoLimits(Throttle):
+    """Knows of no rate limit, and asks nobody."""
+
+    async def wait(self, provider: str, model: str) -> None:
+        """Return at once."""
+
+
+@pytest.fixture
+def direct(generations: Generations, puppet: Puppet) -> Calls:
+    """Calls that all reach the provider in the turn of the loop in which they are made."""
+    return Calls({"openai": puppet}, NoLimits(generations.broker, generations.keys), generations.settings)
+
+
+def plan_of(request: GenerationRequest) -> Course:
+    return Course(request, max_attempts=1, max_bytes=1_000, prefills=lambda _: False)
+
+
+async def test_between_two_requests_that_are_built_all_other_tasks_run(
+    direct: Calls, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    built: list[int] = []
+
+    async def tick() -> None:
+        while len(puppet.requests) < 4:
+            built.append(len(puppet.requests))
+            await asyncio.sleep(0)
+
+    puppet.say(*"abcd")
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(tick())
+        for _ in range(4):
+            group.create_task(direct.begin(plan_of(request_), lambda _: None))
+    assert set(built) == {0, 1, 2, 3}
+
+
+async def test_a_job_that_is_cancelled_before_its_call_holds_up_no_other(
+    direct: Calls, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    puppet.say(*"abcdef")
+    calling = {name: asyncio.create_task(direct.begin(plan_of(request_), lambda _: None)) for name in "abcdef"}
+    await asyncio.sleep(0)
+    calling["b"].cancel()
+    calling["e"].cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait(calling.values())
+    assert [name for name, call in calling.items() if not call.cancelled()] == list("acdf")
+    assert len(puppet.requests) == 4

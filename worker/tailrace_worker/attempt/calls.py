@@ -16,7 +16,6 @@ from tailrace.request.capabilities import unsupported
 from tailrace.request.generation_request import GenerationRequest
 from tailrace_worker.attempt.plan import DEADLINES, Course
 from tailrace_worker.attempt.rate_limits import MAX_WAIT_SECONDS, Throttle
-from tailrace_worker.attempt.turnstile import Turnstile
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.providers.base import Alive, Piece, Provider, Unconfigured, Usage
 from tailrace_worker.settings import WorkerSettings
@@ -94,8 +93,8 @@ class Calls:
         self._providers = providers
         self._throttle = throttle
         self._settings = settings
-        # An SDK holds the loop for 2 ms to build a request, and a hundred jobs may begin at once.
-        self._turnstile = Turnstile()
+        self._building = asyncio.Lock()
+        """An SDK holds the loop for 2 ms to build a request, and a hundred jobs may begin at once."""
 
     @property
     def usable(self) -> tuple[str, ...]:
@@ -172,7 +171,9 @@ class Calls:
 
     async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
         await self._throttle.wait(request.provider, request.model)
-        await self._turnstile.turn()
+        await self._building.acquire()
+        # The next request is built in a later turn of the loop: all other tasks run between the two.
+        asyncio.get_running_loop().call_soon(self._building.release)
         limits = self._settings.timeouts.tightened(request.timeouts)
         watch = Watch(limits if request.stream else limits.of_plain_call)
         if _parts(request) <= _MAX_PARTS_AT_ONCE:
