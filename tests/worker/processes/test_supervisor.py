@@ -13,8 +13,7 @@ import psutil
 import pytest
 
 from tailrace import Event, GenerationRequest, Job, Settings, Tailrace
-from tailrace_worker.processes import supervisor
-from tailrace_worker.processes.supervisor import Supervisor
+from tailrace_worker.processes.supervisor import Supervisor, SupervisorTimings
 from tailrace_worker.simulator import Simulator
 from tests.support.eventually import eventually
 from tests.support.processes import worker_process
@@ -151,7 +150,9 @@ async def test_a_worker_that_cannot_start_ends_the_command_with_its_code_and_its
     assert b"a worker process cannot be started (exit code 1)" in said
 
 
-def supervise(tmp_path: Path, program: str, processes: int = 1) -> Supervisor:
+def supervise(
+    tmp_path: Path, program: str, *, processes: int = 1, timings: SupervisorTimings | None = None
+) -> Supervisor:
     """Supervises a program that knows in `runs` how often it has been started, itself included."""
     counted = f"""
 import os, signal, time
@@ -161,7 +162,8 @@ with open({str(tmp_path / "runs")!r}, "a+") as file:
     runs = len(file.readlines())
 {program}
 """
-    return Supervisor([sys.executable, "-S", "-c", counted], processes=processes, grace_seconds=10)
+    command = [sys.executable, "-S", "-c", counted]
+    return Supervisor(command, processes=processes, grace_seconds=10, timings=timings)
 
 
 async def run(supervised: Supervisor) -> int:
@@ -175,21 +177,17 @@ def waits(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_who_ends_again_and_again_is_started_at_longer_and_longer_intervals(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(supervisor, "_FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor, "_LONGEST_WAIT_SECONDS", 0.03)
+    timings = SupervisorTimings(first_wait_seconds=0.01, longest_wait_seconds=0.03)
     # A failure as such is not misuse: it ran before.
-    assert await run(supervise(tmp_path, "raise SystemExit([3, 0, 1, 1, 2][runs - 1])")) == 2
+    assert await run(supervise(tmp_path, "raise SystemExit([3, 0, 1, 1, 2][runs - 1])", timings=timings)) == 2
     assert waits(caplog) == [f"another starts in {seconds} s" for seconds in (0.01, 0.02, 0.03, 0.03)]
 
 
-async def test_who_was_healthy_is_started_again_soon(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "_FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor, "_HEALTHY_SECONDS", 0.0)
-    assert await run(supervise(tmp_path, "raise SystemExit(1 if runs < 4 else 2)")) == 2
+async def test_who_was_healthy_is_started_again_soon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    timings = SupervisorTimings(first_wait_seconds=0.01, healthy_seconds=0.0)
+    assert await run(supervise(tmp_path, "raise SystemExit(1 if runs < 4 else 2)", timings=timings)) == 2
     assert waits(caplog) == ["another starts in 0.01 s"] * 3
 
 
