@@ -7,7 +7,7 @@ from tailrace.events import Delta
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began
 from tailrace_worker.generation import Generations
-from tailrace_worker.publishing.stream_writer import StreamLost
+from tailrace_worker.publishing.losses import StreamLost
 
 
 async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:

@@ -1,7 +1,7 @@
 """A worker's inside, on the real server, with a provider that says what the test tells it to."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from signal import Signals
 
@@ -19,7 +19,7 @@ from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.publishing.announcer import Announcer
-from tailrace_worker.publishing.publisher import Publisher
+from tailrace_worker.publishing.publisher import Publisher, PublisherLimits
 from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.settings import WorkerSettings
@@ -96,18 +96,26 @@ def request_() -> GenerationRequest:
 
 @pytest.fixture
 def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
-    """Opens what the jobs of a worker share; each call is another worker."""
+    """Opens what the jobs of a worker share; each call is another worker.
+
+    Changed settings are given by name; `unchecked` are settings beyond their limits.
+    """
 
     @asynccontextmanager
     async def opened(
-        name: str = "worker", *, liveness: LivenessLimits | None = None, **changed: object
+        name: str = "worker",
+        *,
+        liveness: LivenessLimits | None = None,
+        publisher_limits: PublisherLimits | None = None,
+        unchecked: Mapping[str, object] | None = None,
+        **changed: object,
     ) -> AsyncGenerator[Generations]:
         given = {"redis_url": settings.redis_url, "prefix": settings.prefix, **changed}
-        read = WorkerSettings.read(**given)
+        read = WorkerSettings.read(**given).model_copy(update=unchecked)
         redis = open_redis(read.redis_url, liveness=liveness)
         broker, keys = Broker(redis), Keys(read.prefix)
         announcer = Announcer(broker, keys, keep_seconds=read.keep_seconds)
-        publisher = Publisher(redis, keys, read, on_ended_again=announcer.add)
+        publisher = Publisher(redis, keys, read, on_ended_again=announcer.add, limits=publisher_limits)
         cancel_poll = CancelPoll(redis, keys, tick_seconds=read.cancel_poll_ms / 1000)
         async with asyncio.TaskGroup() as beside:
             tasks = [beside.create_task(each.run()) for each in (publisher, announcer, cancel_poll)]

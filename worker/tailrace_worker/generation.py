@@ -308,7 +308,7 @@ class Generations:
             meter.speak()
         if not (course.continues or shapes(course.request)):
             # As it comes costs least: each stage takes its time on every piece.
-            await begun.each(relay.take, self.publisher)
+            await begun.each(relay.take, self.publisher.budget)
             return relay.finish
         left: list[Piece] = []
         stages = shaped(begun.whole(), course.request, rules_of=rules_of, judge=self.judge, said=course.said, left=left)
@@ -316,8 +316,8 @@ class Generations:
             async with aclosing(stages):
                 async for piece in stages:
                     relay.take(piece)
-                    if self.publisher.is_full:
-                        await self.publisher.room()
+                    if self.publisher.budget.is_full:
+                        await self.publisher.budget.room()
         except asyncio.CancelledError:
             # Cancelled, over its time, or stopped with its worker: what was only held for company is said first.
             with suppress(ProviderError):

@@ -177,7 +177,7 @@ async def lose_tail(generations: Generations, job: Job, last: str) -> None:
         *(("XADD", key, entry_id, *(part for pair in fields.items() for part in pair)) for entry_id, fields in kept),
         ("PEXPIRE", key, 60_000),
     )
-    await generations.publisher._wire.disconnect()
+    await generations.publisher.link.wire.disconnect()
 
 
 async def test_two_attempts_of_one_worker_are_put_back_in_order(
@@ -196,7 +196,7 @@ async def test_two_attempts_of_one_worker_are_put_back_in_order(
             await lose_tail(generations, job, "1-3")
             second.write(Delta(text="three"))
             await second.end(Completed(at=1, finish_reason="stop"))
-        assert publisher._waiting_bytes == 0, "what lands again counts no second time"
+        assert publisher.budget.used_bytes == 0, "what lands again counts no second time"
     events = await read(job, 99)
     assert [event.id.seq for event in events] == list(range(1, len(events) + 1))
     assert texts(events) == ["one ", "two ", "three"]
@@ -215,19 +215,19 @@ async def test_a_piece_waiting_in_the_second_attempt_goes_behind_what_the_first_
             first.write(Delta(text="two "))
             await first.settled()
         with publisher.open(job.id, await begin(generations, job, attempt=2), ignore) as second:
-            exchange, broke = publisher._wire.exchange, False
+            exchange, broke = publisher.link.wire.exchange, False
 
             async def breaks(payload: bytes, replies: int) -> list[Any]:
                 nonlocal broke
                 if b"three" in payload and not broke:
                     broke = True
                     await lose_tail(generations, job, "1-3")
-                return await exchange(payload, replies) if publisher._wire.is_connected else await gone()
+                return await exchange(payload, replies) if publisher.link.wire.is_connected else await gone()
 
             async def gone() -> list[Any]:
                 raise BrokerUnavailable("gone")
 
-            monkeypatch.setattr(publisher._wire, "exchange", breaks)
+            monkeypatch.setattr(publisher.link.wire, "exchange", breaks)
             second.write(Delta(text="three"))
             await second.end(Completed(at=1, finish_reason="stop"))
     events = await read(job, 99)
@@ -279,7 +279,7 @@ async def test_the_next_attempt_begins_behind_what_the_one_before_it_said(
     """Redis is slow to take the last piece: whoever begins meanwhile fences it off."""
     async with open_generations() as generations:
         job = await tailrace.enqueue(request_)
-        wire, call, begins = generations.publisher._wire, generations.broker.call, asyncio.Event()
+        wire, call, begins = generations.publisher.link.wire, generations.broker.call, asyncio.Event()
         exchange = wire.exchange
 
         async def slow(payload: bytes, replies: int) -> list[Any]:
@@ -319,7 +319,7 @@ async def test_a_job_is_handed_over_once_what_it_has_said_is_readable(
 ) -> None:
     async with open_generations() as generations, asyncio.timeout(20):
         job = await tailrace.enqueue(request_)
-        wire, sent, answers = generations.publisher._wire, asyncio.Event(), asyncio.Event()
+        wire, sent, answers = generations.publisher.link.wire, asyncio.Event(), asyncio.Event()
         exchange = wire.exchange
 
         async def slow(payload: bytes, replies: int) -> list[Any]:
@@ -353,9 +353,9 @@ async def test_a_writer_lost_after_it_closed_is_let_go_of(
     async with open_generations(max_resend_bytes=0) as generations:
         publisher = generations.publisher
         with publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await eventually(lambda: not publisher._kept)
+            await eventually(lambda: not publisher.resend_buffer)
             await begin(generations, job, attempt=2)
             writer.write(Delta(text="late"))
         await eventually(lambda: writer.lost is not None)
-        assert not publisher._writers
-        assert publisher._waiting_bytes == 0
+        assert not publisher.writers
+        assert publisher.budget.used_bytes == 0

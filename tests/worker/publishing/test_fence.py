@@ -9,7 +9,7 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.wire import Wire
 from tailrace.events import Completed, Delta
 from tailrace_worker.generation import Generations
-from tailrace_worker.publishing.stream_writer import Fenced, StreamDeleted, StreamLost
+from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
 from tests.support.proxy import Proxy
 from tests.support.streams import begin, ignore, read, texts
 from tests.worker.conftest import OpenGenerations, Puppet

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace
+from tailrace.broker.backoff import Backoff
 from tailrace.broker.liveness import LivenessLimits
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import BrokerRefused, BrokerUnavailable
 from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
-from tailrace_worker.publishing import publisher
-from tailrace_worker.publishing.publisher import Publisher
-from tailrace_worker.publishing.stream_writer import ENTRY_BYTES, Fenced, StreamDeleted, StreamLost
+from tailrace_worker.publishing.batch import BatchLimits
+from tailrace_worker.publishing.entry_fields import ENTRY_BYTES
+from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
+from tailrace_worker.publishing.publisher import Publisher, PublisherLimits
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.streams import begin, ignore, read, texts
@@ -27,7 +29,8 @@ ENDING = Completed(at=1, finish_reason="stop")
 
 
 def held(publisher: Publisher) -> tuple[int, int, int, int]:
-    return len(publisher._writers), len(publisher._kept), publisher._kept_bytes, publisher._waiting_bytes
+    kept = publisher.resend_buffer
+    return len(publisher.writers), len(kept), kept.used_bytes, publisher.budget.used_bytes
 
 
 @pytest.mark.parametrize("limits", [{"resend_seconds": 0}, {"max_resend_bytes": 0}], ids=["too-old", "too-much"])
@@ -54,7 +57,7 @@ async def test_a_writer_that_lost_its_stream_after_a_long_silence_is_let_go_of(
     async with open_generations(max_resend_bytes=0) as generations:
         publisher = generations.publisher
         with publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            await eventually(lambda: not publisher._kept)
+            await eventually(lambda: not publisher.resend_buffer)
             await job.delete()
             with pytest.raises(StreamDeleted):
                 await writer.end(ENDING)
@@ -71,11 +74,11 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
             for number in range(40):
                 writer.write(Delta(text=f"{number}" * 100))
                 await writer.settled()
-            await eventually(lambda: publisher._kept_bytes <= 4_096)
-            assert publisher._kept_bytes > 2_048
-            assert sum(ENTRY_BYTES + len(entry.command) for entry in writer.landed) == publisher._kept_bytes
-            publisher._heard_at += 120
-            publisher._forget()
+            kept = publisher.resend_buffer
+            await eventually(lambda: kept.used_bytes <= 4_096)
+            assert kept.used_bytes > 2_048
+            assert sum(ENTRY_BYTES + len(entry.command) for entry in writer.landed) == kept.used_bytes
+            kept.drop(publisher.link.heard_at + 120)
             assert held(publisher) == (1, 0, 0, 0)
             assert not writer.landed
 
@@ -88,63 +91,61 @@ async def test_what_a_slow_disk_or_a_lagging_replica_may_lose_is_kept_for_ten_se
     with publisher.open(job.id, await begin(generations, job), ignore) as writer:
         writer.write(Delta(text="one"))
         await writer.settled()
-        publisher._heard_at += 10
-        publisher._forget()
+        publisher.resend_buffer.drop(publisher.link.heard_at + 10)
         assert len(writer.landed) == 2
 
 
-async def test_time_does_not_count_while_redis_is_away(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+async def test_time_does_not_count_while_redis_says_nothing(
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
 ) -> None:
     job = await tailrace.enqueue(request_)
-    publisher = generations.publisher
-    with publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        writer.write(Delta(text="one"))
-        await writer.settled()
-        now = asyncio.get_running_loop().time()
-        monkeypatch.setattr("tailrace_worker.publishing.publisher.time.monotonic", lambda: now + 3_600)
-        publisher._forget()
-        assert len(writer.landed) == 2
+    silent = PublisherLimits(watch_seconds=3_600)
+    async with open_generations(resend_seconds=0, publisher_limits=silent) as generations:
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            writer.write(Delta(text="one"))
+            await writer.settled()
+            # The `started` is older than the last reply. "one" landed with it, and ages with the next one.
+            await eventually(lambda: [entry.seq for entry in writer.landed] == [3])
 
 
 async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stood in the socket of a connection that was given up, and Redis reads it after the reconciliation.
 
     What goes along with it the second time did not the first time, and lands before it is known of the other.
     """
     job = await tailrace.enqueue(request_)
-    wire = generations.publisher._wire
-    exchange = wire.exchange
-    late: list[tuple[bytes, int]] = []
+    one_entry = PublisherLimits(batch=BatchLimits(first_bytes=0))
+    async with open_generations(publisher_limits=one_entry) as generations:
+        wire = generations.publisher.link.wire
+        exchange = wire.exchange
+        late: list[tuple[bytes, int]] = []
 
-    async def delayed(payload: bytes, replies: int) -> list[Any]:
-        if b"two" in payload and not late:
-            late.append((payload, replies))
-            monkeypatch.setattr(publisher, "_MAX_BATCH_BYTES", 65_536)
-            await wire.disconnect()
-            raise BrokerUnavailable("Redis cannot be reached: no reply in time")
-        answered = await exchange(payload, replies)
-        if b"XREVRANGE" in payload and len(late) == 1:
-            async with Wire(generations.broker._redis) as old:
-                await old.connect()
-                await old.exchange(*late[0])
-            late.append((b"", 0))
-        return answered
+        async def delayed(payload: bytes, replies: int) -> list[Any]:
+            if b"two" in payload and not late:
+                late.append((payload, replies))
+                await wire.disconnect()
+                raise BrokerUnavailable("Redis cannot be reached: no reply in time")
+            answered = await exchange(payload, replies)
+            if b"XREVRANGE" in payload and len(late) == 1:
+                async with Wire(generations.broker.redis) as old:
+                    await old.connect()
+                    await old.exchange(*late[0])
+                late.append((b"", 0))
+            return answered
 
-    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        writer.write(Delta(text="one "))
-        await writer.settled()
-        monkeypatch.setattr(wire, "exchange", delayed)
-        monkeypatch.setattr(publisher, "_MAX_BATCH_BYTES", 0)
-        writer.write(Delta(text="two "))
-        writer.write(Reasoning(text="three"))
-        await eventually(lambda: len(late) == 2)
-        await writer.end(ENDING)
-        # Each is kept once, and in its place: so it would be sent again, should Redis lose it.
-        assert [entry.seq for entry in writer.landed] == [2, 3, 4, 5, 6]
-        assert generations.publisher._waiting_bytes == 0
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            writer.write(Delta(text="one "))
+            await writer.settled()
+            monkeypatch.setattr(wire, "exchange", delayed)
+            writer.write(Delta(text="two "))
+            writer.write(Reasoning(text="three"))
+            await eventually(lambda: len(late) == 2)
+            await writer.end(ENDING)
+            # Each is kept once, and in its place: so it would be sent again, should Redis lose it.
+            assert [entry.seq for entry in writer.landed] == [2, 3, 4, 5, 6]
+            assert generations.publisher.budget.used_bytes == 0
     events = await read(job, 99)
     assert texts(events) == ["one ", "two "]
     assert [event.id.seq for event in events] == [1, 2, 3, 4, 5, 6]
@@ -154,7 +155,7 @@ async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_w
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await tailrace.enqueue(request_)
-    wire = generations.publisher._wire
+    wire = generations.publisher.link.wire
     exchange, began = wire.exchange, asyncio.Event()
 
     async def refused(payload: bytes, replies: int) -> list[Any]:
@@ -192,7 +193,7 @@ async def test_each_batch_rings_once_for_each_job_that_it_touches(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
 ) -> None:
     jobs = [await tailrace.enqueue(request_) for _ in range(2)]
-    async with open_generations(batch_ms=1_000) as generations, generations.broker._redis.pubsub() as bells:
+    async with open_generations(batch_ms=1_000) as generations, _bells(generations) as bells:
         await bells.subscribe(*(generations.keys.bell(job.id) for job in jobs))
         with ExitStack() as stack:
             writers = [
@@ -206,6 +207,11 @@ async def test_each_batch_rings_once_for_each_job_that_it_touches(
         rung = [message["channel"].decode() async for message in _messages(bells, 2)]
         assert sorted(rung) == sorted(generations.keys.bell(job.id) for job in jobs)
         assert await bells.get_message(ignore_subscribe_messages=True, timeout=0) is None
+
+
+def _bells(generations: Generations) -> Any:
+    redis: Any = generations.broker.redis
+    return redis.pubsub()
 
 
 async def _messages(bells: Any, count: int) -> AsyncIterator[dict[str, Any]]:
@@ -246,16 +252,16 @@ async def test_a_provider_is_not_read_while_as_much_waits_as_may(
     job = await tailrace.enqueue(request_)
     async with open_generations(max_waiting_bytes=65_536) as generations, asyncio.timeout(20):
         publisher = generations.publisher
-        exchange, answers = publisher._wire.exchange, asyncio.Event()
+        exchange, answers = publisher.link.wire.exchange, asyncio.Event()
 
         async def held(payload: bytes, replies: int) -> list[Any]:
             await answers.wait()
             return await exchange(payload, replies)
 
-        monkeypatch.setattr(publisher._wire, "exchange", held)
+        monkeypatch.setattr(publisher.link.wire, "exchange", held)
         puppet.say(*["x" * 40_000] * 4)
         running = asyncio.create_task(generations.run(job.id, 1))
-        await eventually(lambda: publisher.is_full)
+        await eventually(lambda: publisher.budget.is_full)
         for _ in range(100):
             await asyncio.sleep(0)
         assert puppet.unread == 2
@@ -287,27 +293,26 @@ async def test_what_waits_is_bounded_in_memory_whatever_it_is(
             tracemalloc.start()
             try:
                 for piece in islice(cycle(pieces), 100_000):
-                    if publisher.is_full:
+                    if publisher.budget.is_full:
                         break
                     writer.write(piece)
                 taken_bytes, _ = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
-            assert publisher.is_full
+            assert publisher.budget.is_full
             assert 131_072 < taken_bytes < 393_216
             await writer.settled()
-            assert not publisher.is_full
+            assert not publisher.budget.is_full
 
 
 async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
 ) -> None:
     jobs = [await tailrace.enqueue(request_) for _ in range(2)]
-    async with open_generations() as generations, asyncio.timeout(20):
-        publisher = generations.publisher
-        publisher._settings = publisher._settings.model_copy(update={"batch_ms": 600_000})
+    # Longer than the settings allow.
+    async with open_generations(unchecked={"batch_ms": 600_000}) as generations, asyncio.timeout(20):
         for job in jobs:
-            with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
                 writer.write(Delta(text="first"))
                 await writer.settled()
 
@@ -332,7 +337,7 @@ async def test_a_batch_is_bounded_in_bytes(
 ) -> None:
     job = await tailrace.enqueue(request_)
     async with open_generations(batch_ms=1_000) as generations:
-        wire, sizes = generations.publisher._wire, list[int]()
+        wire, sizes = generations.publisher.link.wire, list[int]()
         exchange = wire.exchange
 
         async def measured(payload: bytes, replies: int) -> list[Any]:
@@ -399,7 +404,7 @@ async def test_who_has_little_to_say_does_not_wait_for_who_has_much(
             for number in range(40):
                 much.write(Reasoning(text=f"{number}"))
                 much.write(Delta(text="x" * 30_000))
-            await eventually(lambda: not much._waiting)
+            await eventually(lambda: len(much.unsettled) > 0)
             little.write(Delta(text="Hello"))
             await little.settled()
             assert much.unsettled
@@ -408,32 +413,33 @@ async def test_who_has_little_to_say_does_not_wait_for_who_has_much(
 
 
 async def test_all_entries_of_a_stream_are_in_one_transaction_of_a_batch(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were one refused and the next one not, the entries of the first could never be appended again."""
     jobs = [await tailrace.enqueue(request_) for _ in range(8)]
-    publisher = generations.publisher
-    exchange = publisher._wire.exchange
     sent: list[list[bytes]] = []
+    large = PublisherLimits(batch=BatchLimits(first_bytes=1_000_000))
+    async with open_generations(publisher_limits=large) as generations:
+        publisher = generations.publisher
+        exchange = publisher.link.wire.exchange
 
-    async def spied(payload: bytes, replies: int) -> list[Any]:
-        sent.append(payload.split(packed("EXEC"))[:-1])
-        return await exchange(payload, replies)
+        async def spied(payload: bytes, replies: int) -> list[Any]:
+            sent.append(payload.split(packed("EXEC"))[:-1])
+            return await exchange(payload, replies)
 
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(publisher.open(job.id, await begin(generations, job, attempt), ignore))
-            for attempt in (1, 2)
-            for job in jobs
-        ]
-        await eventually(lambda: publisher._wire.is_connected)
-        monkeypatch.setattr(publisher._wire, "exchange", spied)
-        publisher._batch_bytes = 1_000_000
-        for writer in writers[8:]:
-            for number in range(6):
-                writer.write(Reasoning(text=f"{number}"))
-                writer.write(Delta(text="x" * 20_000))
-        await asyncio.gather(*(writer.end(ENDING) for writer in writers[8:]))
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(publisher.open(job.id, await begin(generations, job, attempt), ignore))
+                for attempt in (1, 2)
+                for job in jobs
+            ]
+            await eventually(lambda: publisher.link.wire.is_connected)
+            monkeypatch.setattr(publisher.link.wire, "exchange", spied)
+            for writer in writers[8:]:
+                for number in range(6):
+                    writer.write(Reasoning(text=f"{number}"))
+                    writer.write(Delta(text="x" * 20_000))
+            await asyncio.gather(*(writer.end(ENDING) for writer in writers[8:]))
     assert max(len(transactions) for transactions in sent) > 1
     for transactions in sent:
         for job in jobs:
@@ -441,27 +447,29 @@ async def test_all_entries_of_a_stream_are_in_one_transaction_of_a_batch(
 
 
 async def test_the_waits_between_tries_grow_although_a_connection_is_made_each_time(
-    tailrace: Tailrace,
-    generations: Generations,
-    request_: GenerationRequest,
-    monkeypatch: pytest.MonkeyPatch,
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "_FIRST_BACKOFF_SECONDS", 0.001)
     job = await tailrace.enqueue(request_)
-    wire = generations.publisher._wire
-    exchange = wire.exchange
     waits: list[float] = []
 
-    async def fails(payload: bytes, replies: int) -> list[Any]:
-        if b"XADD" in payload and len(waits) < 6:
-            waits.append(generations.publisher._backoff_seconds)
-            await wire.disconnect()
-            raise BrokerUnavailable("Redis cannot be reached: by order of the test")
-        return await exchange(payload, replies)
+    class Watched(Backoff):
+        def next_seconds(self) -> float:
+            waits.append(super().next_seconds())
+            return waits[-1]
 
-    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-        generations.publisher._backoff_seconds = 0.001
-        monkeypatch.setattr(wire, "exchange", fails)
-        writer.write(Delta(text="Hello"))
-        await writer.end(ENDING)
+    monkeypatch.setattr("tailrace_worker.publishing.publisher.Backoff", Watched)
+    async with open_generations(publisher_limits=PublisherLimits(first_backoff_seconds=0.001)) as generations:
+        wire = generations.publisher.link.wire
+        exchange = wire.exchange
+
+        async def fails(payload: bytes, replies: int) -> list[Any]:
+            if b"XADD" in payload and len(waits) < 6:
+                await wire.disconnect()
+                raise BrokerUnavailable("Redis cannot be reached: by order of the test")
+            return await exchange(payload, replies)
+
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            monkeypatch.setattr(wire, "exchange", fails)
+            writer.write(Delta(text="Hello"))
+            await writer.end(ENDING)
     assert waits == [0.001, 0.002, 0.004, 0.008, 0.016, 0.032]

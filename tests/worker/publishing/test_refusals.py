@@ -59,7 +59,7 @@ async def test_a_job_whose_ending_is_held_up_for_longer_than_arq_waits_gets_it_a
     job = await tailrace.enqueue(request_)
     puppet.finish()
     async with open_generations(total_seconds=1) as generations:
-        wire, tried = generations.publisher._wire, asyncio.Event()
+        wire, tried = generations.publisher.link.wire, asyncio.Event()
         exchange = wire.exchange
 
         async def refused(payload: bytes, replies: int) -> list[Any]:

@@ -1,66 +1,33 @@
 """What one attempt writes to its job's stream: entries wait, get their ids, are sent, and land."""
 
 import asyncio
-import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, Protocol, Self
 
 from msgspec import Struct
 
 from tailrace.broker.wire import bulk, packed
 from tailrace.cursor import EntryId
-from tailrace.events import Delta, Ending, Reasoning, Refusal, StreamEvent, ToolCall
+from tailrace.events import Delta, Ending, StreamEvent
 from tailrace.protocol.attempts import Began
 from tailrace.protocol.endings import JobEnding
-from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
-from tailrace_worker.cancel_scope import AttemptLost
+from tailrace_worker.publishing.byte_budget import ByteBudget
+from tailrace_worker.publishing.entry_fields import (
+    DELTA,
+    MAX_ENTRY_BYTES,
+    MAX_PART_CHARS,
+    NO_HEAD,
+    Head,
+    head_and_text,
+    parts,
+)
+from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
 
-ENTRY_BYTES: Final = 256
-"""What an entry takes in memory beside its fields or its command: measured 140 to 350."""
-
-_MAX_ENTRY_BYTES = 65_536
 _FIRST_SEQ: Final = 2
 """The `SEQ` of the first `started` of a stream, after `queued`."""
-_MAX_PART_CHARS: Final = _MAX_ENTRY_BYTES // 4
-"""What is longer becomes several entries: in UTF-8 a character has four bytes at most."""
-
-_GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
-"""Events, and their last fields: they may be joined in one entry where they differ in that field alone."""
-
-
-class StreamLost(AttemptLost):
-    """The stream cannot be written any more."""
-
-
-class Fenced(StreamLost):
-    """A later attempt has begun."""
-
-
-class StreamDeleted(StreamLost):
-    """The stream is not there: the job was deleted, or has expired."""
-
-
-class _Head(NamedTuple):
-    """All of an entry's fields but its last value, as they go over the wire."""
-
-    size: bytes
-    """How many parts the whole command has."""
-    wire: bytes
-    entry_bytes: int
-    """What an entry of it takes in memory while its last value is empty."""
-    grows: bool
-
-
-def _head(fields: Sequence[bytes], *, grows: bool) -> _Head:
-    wire = b"".join(map(bulk, fields))
-    return _Head(b"*%d\r\n" % (len(fields) + 5), wire, ENTRY_BYTES + len(wire), grows)
-
-
-_DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
-_NO_HEAD: Final = _head((), grows=False)
 
 
 class Entry(Struct, eq=False, gc=False):
@@ -70,10 +37,11 @@ class Entry(Struct, eq=False, gc=False):
     """
 
     writer: "StreamWriter"
-    head: _Head
+    head: Head
     value: bytes
     """The last one. What it and the head say is in the command from there on."""
     waiting_bytes: int
+    """How much memory it takes as long as it is not known to be in the stream; 0 from then on."""
     seq: int = 0
     command: bytes = b""
     sent: bool = False
@@ -85,14 +53,14 @@ class Entry(Struct, eq=False, gc=False):
 class Sender(Protocol):
     """Who sends what the writers of a worker hand over."""
 
-    def ring(self, writer: "StreamWriter", waiting_bytes: int, *, urgent: bool) -> None:
-        """A writer that had nothing to send has so much now. Urgent is what should not wait for the next batch."""
-
-    def add(self, waiting_bytes: int) -> None:
-        """So much more waits, or less."""
+    def ring(self, writer: "StreamWriter", *, urgent: bool) -> None:
+        """A writer that had nothing to send has something now. Urgent is what should not wait for the next batch."""
 
     def release(self, writer: "StreamWriter") -> None:
         """Nobody hands anything over any more."""
+
+    def end_again(self, ended: JobEnding) -> None:
+        """An ending that Redis had lost is in its stream again."""
 
 
 class StreamWriter:
@@ -101,6 +69,7 @@ class StreamWriter:
     def __init__(
         self,
         sender: Sender,
+        budget: ByteBudget,
         keys: Keys,
         job_id: str,
         began: Began,
@@ -127,6 +96,7 @@ class StreamWriter:
         self.history = ""
         """The history of Redis' data in which the stream was last seen."""
         self._sender = sender
+        self._budget = budget
         self._tenant = began.tenant
         self._on_lost = on_lost
         self._seq = started.seq
@@ -138,7 +108,7 @@ class StreamWriter:
         self._has_spoken = False
         # The begin script appended it, so Redis may lose it like any other.
         command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *began.fields)
-        self._started = Entry(self, _NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True)
+        self._started = Entry(self, NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True)
         self.landed.append(self._started)
 
     def __enter__(self) -> Self:
@@ -161,37 +131,33 @@ class StreamWriter:
         return self.closed and not (self._waiting or self.unsettled or self.landed)
 
     def write(self, event: StreamEvent) -> None:
-        """Hands an event over; when the publisher is full, wait for its `room`. Raises `StreamLost`."""
-        if type(event) is Delta and len(event.text) <= _MAX_PART_CHARS:
+        """Hands an event over; when the budget is full, wait for its `room`. Raises `StreamLost`."""
+        if type(event) is Delta and len(event.text) <= MAX_PART_CHARS:
             self._write(event)
         else:
-            for part in _parts(event):
+            for part in parts(event):
                 self._write(part)
 
     def _write(self, event: StreamEvent) -> None:
         if self.lost is not None:
             raise self.lost
         if type(event) is Delta:
-            head, text = _DELTA, event.text
+            head, text = DELTA, event.text
         else:
-            *fields, text = encode(event)
-            head = _head(
-                [field.encode("utf-8", "replace") for field in fields], grows=(event.type, fields[-1]) in _GROWING
-            )
+            head, text = head_and_text(event)
         # A lone surrogate has no UTF-8: it becomes a question mark.
         value = text.encode("utf-8", "replace")
         size = len(value)
         last = self._waiting[-1] if self._waiting else None
-        if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= _MAX_ENTRY_BYTES:
-            self._sender.add(size)
+        if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= MAX_ENTRY_BYTES:
+            self._budget.spend(size)
             last.value += value
             last.waiting_bytes += size
             return
         size += head.entry_bytes
-        if last is not None:
-            self._sender.add(size)
-        else:
-            self._sender.ring(self, size, urgent=not self._has_spoken)
+        self._budget.spend(size)
+        if last is None:
+            self._sender.ring(self, urgent=not self._has_spoken)
             self._has_spoken = True
         self._waiting.append(Entry(self, head, value, size))
 
@@ -220,29 +186,36 @@ class StreamWriter:
                 *(head.size, self._append, len(entry_id), entry_id),
                 *(head.wire, len(value), value),
             )
-            entry.head, entry.value = _NO_HEAD, b""
+            entry.head, entry.value = NO_HEAD, b""
         self.unsettled += self._waiting
         self._waiting.clear()
 
-    def land(self, entry: Entry) -> None:
-        """An entry, the oldest of the unsettled, is known to be in the stream."""
+    def land(self, entry: Entry) -> int:
+        """An entry, the oldest of the unsettled, is known to be in the stream; returns how many bytes wait no more."""
+        # What a restarted Redis lost lands again, but waits for nobody's room then.
+        freed, entry.waiting_bytes = entry.waiting_bytes, 0
+        if self.closed and self.ended is not None and entry.seq == self._seq:
+            self._sender.end_again(self.ended)
         self.unsettled.popleft()
         self.landed.append(entry)
         if self._settled is not None and not self.unsettled and not self._waiting:
             self._wake()
+        return freed
 
     def forget(self, entry: Entry) -> None:
         """An entry, the oldest of those that are kept, need not be sent again."""
         if self.landed and self.landed[0] is entry:
             self.landed.popleft()
             self.record = None
+        if self.closed:
+            self._sender.release(self)
 
     def lose(self, why: StreamLost) -> None:
         """Nothing more is written, and whoever runs the attempt is told."""
         if self.lost is not None:
             return
         self.lost = why
-        self._sender.add(-sum(each.waiting_bytes for each in (*self._waiting, *self.unsettled)))
+        self._budget.free(sum(each.waiting_bytes for each in (*self._waiting, *self.unsettled)))
         self._waiting.clear()
         self.unsettled.clear()
         self.landed.clear()
@@ -287,7 +260,7 @@ class StreamWriter:
         found: list[Entry] = []
         while self.unsettled and self.unsettled[0].seq <= reached:
             found.append(self.unsettled[0])
-            self.land(self.unsettled[0])
+            self._budget.free(self.land(self.unsettled[0]))
         while self.landed and self.landed[-1].seq > reached:
             self.unsettled.appendleft(self.landed.pop())
         is_first = bool(self.unsettled) and self.unsettled[0] is self._started
@@ -300,23 +273,3 @@ class StreamWriter:
         settled, self._settled = self._settled, None
         if settled is not None and not settled.done():
             settled.set_result(None)
-
-
-def _parts(event: StreamEvent) -> Iterable[StreamEvent]:
-    """The event, or several that say the same."""
-    match event:
-        case Delta(text=text) | Reasoning(text=text) | Refusal(text=text) if len(text) > _MAX_PART_CHARS:
-            kind = type(event)
-            yield from (kind(text=part) for part in _cut(text))
-            if isinstance(event, Reasoning) and event.signature is not None:
-                yield Reasoning(text="", signature=event.signature)
-        case ToolCall(arguments=arguments) if len(arguments) > _MAX_PART_CHARS:
-            first, *rest = _cut(arguments)
-            yield dataclasses.replace(event, arguments=first)
-            yield from (ToolCall(index=event.index, arguments=part) for part in rest)
-        case _:
-            yield event
-
-
-def _cut(text: str) -> Iterator[str]:
-    return (text[place : place + _MAX_PART_CHARS] for place in range(0, len(text), _MAX_PART_CHARS))
