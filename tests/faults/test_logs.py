@@ -10,7 +10,6 @@ from ssl import SSLError
 from typing import Final, cast
 
 import pytest
-from arq import Retry
 from redis import exceptions
 from redis.asyncio.connection import DefaultParser
 
@@ -26,11 +25,12 @@ from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.tailing.orphans import Orphans
 from tailrace_worker import log_summary
 from tailrace_worker.attempt.cancel_poll import CancelPoll
+from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import claim_command, new_token
 from tests.support.eventually import eventually
 from tests.support.own_server import broker_url
-from tests.support.streams import events_of
+from tests.support.streams import events_of, run_unclaimed
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_, running_worker
 
 __all__ = ["broker_url", "open_generations", "puppet", "request_"]  # fixtures
@@ -106,11 +106,11 @@ async def test_jobs_that_cannot_begin_while_redis_is_away_are_no_lines_of_their_
     async with open_generations() as generations:
         await asyncio.to_thread(own_broker.stop)
         for job in jobs:
-            with pytest.raises(Retry):
-                await generations.run(job.id, 1)
+            with pytest.raises(PutBack):
+                await run_unclaimed(generations, job.id, 1)
         await asyncio.to_thread(own_broker.start)
         puppet.finish()
-        await generations.run((await tailrace.enqueue(request_)).id, 1)
+        await run_unclaimed(generations, (await tailrace.enqueue(request_)).id, 1)
         await eventually(lambda: "does all again" in caplog.text)
     assert failures["jobs wait"] == 3
     assert_told_once(caplog)

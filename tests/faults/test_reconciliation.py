@@ -16,7 +16,7 @@ from tailrace.protocol.scripts import Script
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.own_server import broker_url
-from tests.support.streams import said
+from tests.support.streams import run_unclaimed, said
 from tests.worker.conftest import OpenGenerations, Puppet, open_generations, puppet, request_
 
 __all__ = ["broker_url", "open_generations", "puppet", "request_"]  # fixtures
@@ -48,7 +48,7 @@ async def test_nothing_is_sent_before_a_reconciliation_that_was_refused_has_come
     await broker.call("ACL", "LOG", "RESET")
     job = await tailrace.enqueue(request_)
     async with open_generations() as generations:
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         puppet.say("one ")
         kept = await said(job, "one ")
         puppet.say("two ")
@@ -71,7 +71,7 @@ async def test_an_attempt_that_went_on_in_another_one_is_put_back_after_a_reconn
     job = await tailrace.enqueue(request_)
     async with open_generations() as generations:
         await broker.call("SET", arq_retry(job.id), 1, "PX", 60_000)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         puppet.say("one ")
         await said(job, "one ")
         puppet.put(ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
@@ -95,7 +95,7 @@ async def test_a_stream_that_is_none_any_more_holds_up_nobody_else(
 ) -> None:
     broken, sound = await tailrace.enqueue(request_), await tailrace.enqueue(request_)
     async with open_generations() as generations:
-        dropped = asyncio.create_task(generations.run(broken.id, 1))
+        dropped = asyncio.create_task(run_unclaimed(generations, broken.id, 1))
         puppet.say("one ")
         await said(broken, "one ")
         key = generations.keys.events(broken.id)
@@ -104,7 +104,7 @@ async def test_a_stream_that_is_none_any_more_holds_up_nobody_else(
         async with asyncio.timeout(10):
             await dropped
             puppet.finish()
-            await generations.run(sound.id, 1)
+            await run_unclaimed(generations, sound.id, 1)
     assert (await sound.status()).state is JobState.COMPLETED
 
 
@@ -113,7 +113,7 @@ async def test_a_cancel_after_redis_lost_that_the_attempt_began_is_the_only_endi
 ) -> None:
     job = await tailrace.enqueue(request_)
     async with open_generations() as generations:
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         await puppet.called.wait()
         keys = generations.keys
         job_keys = (keys.events(job.id), keys.record(job.id), keys.cancel(job.id))
@@ -136,7 +136,7 @@ async def test_the_start_of_a_silent_job_that_redis_lost_is_put_back(
 ) -> None:
     job = await tailrace.enqueue(request_)
     async with open_generations() as generations:
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         await puppet.called.wait()
         queued, started = [event async for event in _first(job, 2)]
         await lose_after(broker, generations.keys.events(job.id), [queued])

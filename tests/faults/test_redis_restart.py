@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer, broker_url, own
-from tests.support.streams import events_of, said, texts
+from tests.support.streams import events_of, run_unclaimed, said, texts
 from tests.worker.conftest import open_generations, puppet, request_
 
 __all__ = ["broker_url", "open_generations", "own", "puppet", "request_"]  # fixtures
@@ -37,7 +37,7 @@ async def test_a_redis_that_comes_back_without_the_last_words_of_an_ended_job_ge
     job = await own.enqueue()
     async with own.open_generations() as generations:
         own.puppet.say("Hello")
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         await said(job, "Hello")
         moment = await own.moment()
         own.puppet.finish()

@@ -19,6 +19,7 @@ from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Provider
 from tests.support.raw_server import Peer, raw_providers
+from tests.support.streams import run_unclaimed
 from tests.support.wire_case import WireCase, called, wrong
 
 
@@ -35,7 +36,7 @@ async def problems(
         # What arq counts when it starts the first attempt.
         await generations.broker.call("SET", arq_retry(job.id), 1)
         async with asyncio.timeout(30):
-            await real.run(job.id, 1)
+            await run_unclaimed(real, job.id, 1)
             answer = await job.answer()
     _check_next_turn(case, answer)
     return wrong(case, _read(answer, server))

@@ -14,6 +14,7 @@ from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.processes.valkey import EmbeddedBroker
+from tests.support.streams import run_unclaimed
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
@@ -74,7 +75,7 @@ class OwnServer:
     async def attempt(self, job: Job, **changed: object) -> AsyncGenerator[Generations]:
         """The first attempt of a job, without a worker that claims it; it has ended at the exit."""
         async with self.open_generations(**changed) as generations:
-            running = asyncio.create_task(generations.run(job.id, 1))
+            running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
             yield generations
             await running
 

@@ -5,9 +5,10 @@ import asyncio
 from tailrace import Event, Job
 from tailrace.events import Delta
 from tailrace.protocol import attempts
-from tailrace.protocol.attempts import Began
+from tailrace.protocol.attempts import Began, Carried
 from tailrace_worker.generation import Generations
 from tailrace_worker.publishing.losses import StreamLost
+from tailrace_worker.queueing.holds import UnclaimedHold
 
 
 async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
@@ -24,6 +25,11 @@ async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
     )
     assert isinstance(began, Began)
     return began
+
+
+async def run_unclaimed(generations: Generations, job_id: str, attempt: int, *, carried: Carried | None = None) -> None:
+    """Run a job as a stock arq worker does, that has no claim on it."""
+    await generations.run(job_id, attempt, UnclaimedHold(generations.broker, job_id), carried=carried)
 
 
 async def read(job: Job, count: int) -> list[Event]:

@@ -12,14 +12,14 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.liveness import LivenessLimits
 from tailrace.events import Delta
 from tailrace.protocol.keys import Keys
-from tailrace_worker.app import arq_function
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.attempt.rate_limits import Throttle
-from tailrace_worker.generation import Generations
+from tailrace_worker.generation import Generations, GenerationTimings
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.publishing.announcer import Announcer
 from tailrace_worker.publishing.publisher import Publisher, PublisherLimits
+from tailrace_worker.queueing.arq_function import ArqTimings, arq_function
 from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.settings import WorkerSettings
@@ -107,6 +107,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         *,
         liveness: LivenessLimits | None = None,
         publisher_limits: PublisherLimits | None = None,
+        timings: GenerationTimings | None = None,
         unchecked: Mapping[str, object] | None = None,
         **changed: object,
     ) -> AsyncGenerator[Generations]:
@@ -128,6 +129,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
                 publisher=publisher,
                 cancel_poll=cancel_poll,
                 worker=name,
+                timings=timings or GenerationTimings(),
             )
             for task in tasks:
                 task.cancel()
@@ -137,14 +139,16 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
 
 
 @asynccontextmanager
-async def running_worker(generations: Generations) -> AsyncGenerator[StreamWorker]:
+async def running_worker(
+    generations: Generations, *, arq_timings: ArqTimings | None = None
+) -> AsyncGenerator[StreamWorker]:
     """A worker that claims jobs; at the exit it hands back what it still runs."""
     settings = generations.settings
     redis = open_redis(settings.redis_url)
     async with Leases(
         settings.redis_url, generations.keys, lease_seconds=settings.lease_seconds, life_seconds=60
     ) as leases:
-        worker = StreamWorker(generations, arq_function(settings), redis, leases)
+        worker = StreamWorker(generations, arq_function(settings, timings=arq_timings), redis, leases)
         running = asyncio.create_task(worker.async_run())
         yield worker
         for _ in range(2):

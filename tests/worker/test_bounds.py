@@ -10,7 +10,7 @@ from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, Stream
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.http import large
 from tailrace_worker.providers.http.large import LargeAnswers
-from tests.support.streams import begin, ignore, read, texts
+from tests.support.streams import begin, ignore, read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 ENDING = Completed(at=1, finish_reason="stop")
@@ -42,7 +42,7 @@ async def test_a_job_that_says_more_than_it_may_fails_and_its_provider_is_closed
     puppet.put(last)
     puppet.say("and so on")
     async with open_generations(max_answer_bytes=1_024) as generations:
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     answer = await job.answer()
     assert answer.text == said
     ending = answer.ending

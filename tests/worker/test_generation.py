@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from arq import Retry
 
 from tailrace import (
     BrokerUnavailable,
@@ -25,10 +24,13 @@ from tailrace.events import Cancelled, Completed, Event, Failed
 from tailrace.protocol import attempts, endings
 from tailrace.protocol.attempts import Carried
 from tailrace.protocol.keys import Keys, arq_retry, new_job_id
+from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
 from tailrace_worker.queueing.claims import Claim
+from tailrace_worker.queueing.holds import ClaimedHold
 from tests.support.eventually import eventually
+from tests.support.streams import run_unclaimed
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
@@ -44,7 +46,7 @@ async def test_a_job_runs_from_enqueue_to_ending(
     puppet.say("Hello, ", "world")
     puppet.put(Usage(input_tokens=7), Usage(output_tokens=2))
     puppet.finish()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     assert puppet.requests == [request_]
     answer = await job.answer()
     assert answer.text == "Hello, world"
@@ -66,7 +68,7 @@ async def test_an_answer_that_came_at_once_has_no_rate(
     puppet.say("Hello, world")
     puppet.put(Usage(output_tokens=2))
     puppet.finish()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Completed)
     assert ending.ttft_ms is not None
@@ -78,7 +80,7 @@ async def test_readers_before_during_and_after_see_the_same(
 ) -> None:
     job = await tailrace.enqueue(request_)
     before = asyncio.create_task(events_of(job))
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say("one ")
     async for event in job.tail():
         if event.type == "delta":
@@ -95,7 +97,7 @@ async def test_a_reader_that_leaves_changes_nothing(
 ) -> None:
     job = await tailrace.enqueue(request_)
     reader = asyncio.create_task(events_of(job))
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say("one ")
     await puppet.called.wait()
     reader.cancel()
@@ -111,7 +113,7 @@ async def test_a_cancel_before_the_start_ends_the_job_and_no_provider_is_called(
     job = await tailrace.enqueue(request_)
     assert await job.cancel("changed my mind") is CancelOutcome.CANCELLED
     # A worker that had claimed it at the same moment.
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     events = await events_of(job)
     assert [event.type for event in events] == ["queued", "cancelled"]
     assert isinstance(events[-1], Cancelled)
@@ -124,14 +126,14 @@ async def test_a_cancel_between_two_attempts_ends_the_job_at_the_next_begin(
 ) -> None:
     job = await tailrace.enqueue(request_)
     async with open_generations() as first:
-        running = asyncio.create_task(first.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(first, job.id, 1))
         await puppet.called.wait()
         running.cancel()
         await asyncio.wait([running])
     puppet.called.clear()
     assert await job.cancel("enough") is CancelOutcome.REQUESTED
     async with open_generations() as second:
-        await second.run(job.id, 2)
+        await run_unclaimed(second, job.id, 2)
     assert [event.type for event in await events_of(job)] == ["queued", "started", "cancelled"]
     assert not puppet.called.is_set()
 
@@ -141,7 +143,7 @@ async def test_a_cancel_closes_the_provider_and_ends_the_job(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, said: list[str]
 ) -> None:
     job = await tailrace.enqueue(request_)
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say(*said)
     await puppet.called.wait()
     assert await job.cancel("enough") is CancelOutcome.REQUESTED
@@ -157,7 +159,7 @@ async def test_a_cancel_after_the_ending_changes_nothing_and_says_so(
 ) -> None:
     job = await tailrace.enqueue(request_)
     puppet.finish()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     before = await events_of(job)
     assert await job.cancel() is CancelOutcome.ENDED
     assert await events_of(job) == before
@@ -168,9 +170,9 @@ async def test_an_attempt_that_finds_an_ending_announces_it_again_and_releases(
 ) -> None:
     job = await tailrace.enqueue(request_)
     puppet.finish()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     # As if the worker had died before its release.
-    await generations.run(job.id, 2)
+    await run_unclaimed(generations, job.id, 2)
     assert [event.type for event in await events_of(job)] == ["queued", "started", "completed"]
     ended = [ending async for ending in _first(tailrace, 2)]
     assert ended == [job.id, job.id]
@@ -190,12 +192,12 @@ async def test_an_attempt_that_is_not_above_the_last_hands_the_job_back(
 ) -> None:
     """arq's counter of tries was lost: two attempts under one number would write each other's ids."""
     job = await tailrace.enqueue(request_)
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     await puppet.called.wait()
     running.cancel()
     await asyncio.wait([running])
-    with pytest.raises(Retry):
-        await generations.run(job.id, 1)
+    with pytest.raises(PutBack):
+        await run_unclaimed(generations, job.id, 1)
     assert await generations.broker.call("GET", arq_retry(job.id)) == b"1"
     assert await generations.broker.call("TTL", arq_retry(job.id)) > 0
     assert (await job.status()).state is JobState.RUNNING
@@ -206,7 +208,7 @@ async def test_a_job_without_a_stream_is_left_alone(
 ) -> None:
     job = await tailrace.enqueue(request_)
     await job.delete()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     assert not puppet.called.is_set()
     assert await generations.broker.call("EXISTS", generations.keys.events(job.id)) == 0
 
@@ -216,7 +218,7 @@ async def test_a_second_attempt_goes_on_with_the_next_seq_and_says_why(
 ) -> None:
     job = await tailrace.enqueue(request_)
     puppet.say("void")
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     async for event in job.tail():
         if event.type == "delta":
             break
@@ -224,7 +226,7 @@ async def test_a_second_attempt_goes_on_with_the_next_seq_and_says_why(
     await asyncio.wait([running])
     puppet.say("valid")
     puppet.finish()
-    await generations.run(job.id, 2)
+    await run_unclaimed(generations, job.id, 2)
     events = await events_of(job)
     assert [str(event.id) for event in events] == ["0-1", "1-2", "1-3", "2-4", "2-5", "2-6"]
     assert [event.reason for event in events if event.type == "started"] == [None, "worker_lost"]
@@ -237,7 +239,7 @@ async def lose(generations: Generations, job: Job, attempt: int, puppet: Puppet,
     claim = Claim(
         job_id=job.id, queue="default", token="t", due=0, reason=reason, attempt=attempt, body=b"", history=""
     )
-    running = asyncio.create_task(generations.run(job.id, attempt, claim=claim))
+    running = asyncio.create_task(generations.run(job.id, attempt, ClaimedHold(generations.broker, claim)))
     await puppet.called.wait()
     running.cancel()
     await asyncio.wait([running])
@@ -253,7 +255,7 @@ async def test_a_job_that_lost_as_many_workers_as_it_may_fails(
     claim = Claim(
         job_id=job.id, queue="default", token="t", due=0, reason="worker_lost", attempt=6, body=b"", history=""
     )
-    await generations.run(job.id, 6, claim=claim)
+    await generations.run(job.id, 6, ClaimedHold(generations.broker, claim))
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
     assert (ending.code, ending.message) == (FailureCode.WORKER_LOST, "3 workers were lost while they ran this job.")
@@ -276,7 +278,7 @@ async def test_a_job_that_waited_too_long_fails_and_no_provider_is_called(
     waited = await tailrace.enqueue(request_)
     queued_at = (await waited.status()).queued_at
     await eventually(lambda: time.time() * 1000 > queued_at + 5)
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.EXPIRED_IN_QUEUE
@@ -289,7 +291,7 @@ async def test_a_provider_error_becomes_the_ending_and_keeps_the_text(
     job = await tailrace.enqueue(request_.model_copy(update={"on_interrupt": "fail"}))
     puppet.say("half an ans")
     puppet.put(ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True))
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     answer = await job.answer()
     assert answer.text == "half an ans"
     assert isinstance(answer.ending, Failed)
@@ -303,7 +305,7 @@ async def test_a_stream_that_ends_without_a_finish_reason_was_interrupted(
     job = await tailrace.enqueue(request_.model_copy(update={"on_interrupt": "fail"}))
     puppet.say("half an ans")
     puppet.leave()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.PROVIDER_INTERRUPTED
@@ -314,7 +316,7 @@ async def test_a_defect_becomes_the_ending_and_tells_no_secret(
 ) -> None:
     job = await tailrace.enqueue(request_)
     puppet.put(ZeroDivisionError("sk-secret"))
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.INTERNAL_ERROR
@@ -327,7 +329,7 @@ async def test_a_request_that_no_longer_validates_fails_with_its_field(
     job = await tailrace.enqueue(request_)
     record = generations.keys.record(job.id)
     await generations.broker.call("HSET", record, "request", '{"provider":"openai","model":"m"}')
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.INVALID_REQUEST
@@ -372,7 +374,7 @@ async def test_a_request_that_no_worker_has_understood_for_as_long_as_it_may_wai
     async with open_generations(expires_in_seconds=0.001) as generations:
         newer, *_ = of_a_newer_version(request_)
         await generations.broker.call("HSET", generations.keys.record(job.id), "request", newer, "queued_at", 1)
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending
     assert isinstance(ending, Failed)
     assert (ending.code, "seed_text" in ending.message) == (FailureCode.INVALID_REQUEST, True)
@@ -384,7 +386,7 @@ async def test_a_request_of_a_stock_client_that_has_an_unknown_field_fails_at_on
     job_id = new_job_id()
     newer, *_ = of_a_newer_version(request_)
     carried = Carried(request=newer, provider="openai", model="puppet", queue="default")
-    await generations.run(job_id, 1, carried=carried)
+    await run_unclaimed(generations, job_id, 1, carried=carried)
     ending = (await tailrace.job(job_id).answer()).ending
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.INVALID_REQUEST
@@ -396,7 +398,7 @@ async def test_a_generation_over_its_total_time_is_cut_and_keeps_the_text(
     job = await tailrace.enqueue(request_)
     puppet.say("so far")
     async with open_generations(total_seconds=1) as generations:
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     answer = await job.answer()
     assert answer.text == "so far"
     assert isinstance(answer.ending, Failed)
@@ -428,7 +430,7 @@ async def test_every_key_of_a_job_has_an_expiry_at_every_stage(
         assert len(queued) == 2
         assert all(1_570_000 < life <= 1_580_000 for life in queued.values())
         async with open_generations(**limits) as generations:
-            running = asyncio.create_task(generations.run(job.id, 1))
+            running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
             await puppet.called.wait()
             assert all(70_000 < life <= 80_000 for life in (await lives(job)).values())
             await job.cancel()

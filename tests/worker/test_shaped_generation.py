@@ -16,7 +16,7 @@ from tailrace_worker.shaping.guards import compiling, search
 from tailrace_worker.shaping.guards.moderate import Verdict
 from tailrace_worker.shaping.guards.search import Rule, Rules
 from tests.support.eventually import eventually
-from tests.support.streams import read, texts
+from tests.support.streams import read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
 
@@ -31,7 +31,7 @@ def asking(request: GenerationRequest, **fields: object) -> GenerationRequest:
 
 async def run(tailrace: Tailrace, generations: Generations, request: GenerationRequest) -> list[Event]:
     job = await tailrace.enqueue(request)
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     return await events_of(job)
 
 
@@ -111,7 +111,7 @@ async def test_a_deadline_takes_a_fallback_and_no_other_try(
             fallbacks=[{"provider": "openai", "model": "second"}],
         )
     )
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     async for event in job.tail():
         if isinstance(event, Notice):
             break
@@ -139,7 +139,7 @@ class TestWhatTheBufferHolds:
     ) -> tuple[Job, asyncio.Task[None]]:
         """Runs a job until the buffer holds `to me at `, and the guard `me@exam`."""
         job = await tailrace.enqueue(request)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         puppet.say("Write ")
         await read(job, 3)
         puppet.say("to me at ", "me@exam")
@@ -336,7 +336,7 @@ async def test_another_job_goes_on_while_what_is_large_of_a_request_is_worked_on
     held = Held(getattr(holder, name))
     with monkeypatch.context() as patched:
         patched.setattr(holder, name, held)
-        running = asyncio.create_task(generations.run(large.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, large.id, 1))
         await eventually(lambda: held.calls == 1)
     puppet.say("Hello")
     puppet.finish()
@@ -364,7 +364,7 @@ async def test_equal_guards_of_jobs_that_begin_together_are_compiled_once(
         puppet.finish()
     async with asyncio.TaskGroup() as together:
         for job in jobs:
-            together.create_task(generations.run(job.id, 1))
+            together.create_task(run_unclaimed(generations, job.id, 1))
     assert held.calls == 1
 
 
@@ -431,7 +431,7 @@ async def test_a_slow_search_of_one_job_holds_up_no_guards_of_another(
     monkeypatch.setattr(Rules, "open_from", held)
     slow = await tailrace.enqueue(asking(request_, guards=[large_guard("block", "a")]))
     puppet.say("slow")
-    running = asyncio.create_task(generations.run(slow.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, slow.id, 1))
     await eventually(lambda: looks == 1)
     puppet.say("Hello")
     puppet.finish()

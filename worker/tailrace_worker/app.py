@@ -7,21 +7,18 @@ import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
-
-from arq.worker import Function, func
 
 from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys
-from tailrace.protocol.queue import FUNCTION
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.attempt.rate_limits import Throttle
-from tailrace_worker.generation import Generations, generate
+from tailrace_worker.generation import Generations
 from tailrace_worker.providers import check_providers, open_providers
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.publishing.announcer import Announcer
 from tailrace_worker.publishing.publisher import Publisher
+from tailrace_worker.queueing.arq_function import arq_function
 from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.heartbeat import beating
 from tailrace_worker.queueing.leases import Leases
@@ -30,21 +27,6 @@ from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.guards.judge import open_judge
 
 _logger = logging.getLogger(__name__)
-
-_MAX_TRIES: Final = 1_000_000_000
-"""Never arq's business: hand-backs count as tries there, and a job that arq gives up on gets no ending of ours."""
-_TIMEOUT_MARGIN_SECONDS: Final = 60.0
-
-
-def arq_function(settings: WorkerSettings) -> Function:
-    """`generate`, as arq registers it, with limits above ours: ours end a job with an ending."""
-    return func(
-        generate,
-        name=FUNCTION,
-        timeout=settings.total_seconds + _TIMEOUT_MARGIN_SECONDS,
-        max_tries=_MAX_TRIES,
-        keep_result=0,
-    )
 
 
 @asynccontextmanager

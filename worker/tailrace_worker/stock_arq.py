@@ -19,8 +19,9 @@ from arq import ArqRedis
 from arq.worker import Function
 
 from tailrace.protocol.keys import Keys
-from tailrace_worker.app import arq_function, open_generations
+from tailrace_worker.app import open_generations
 from tailrace_worker.generation import Generations
+from tailrace_worker.queueing.arq_function import arq_function
 from tailrace_worker.queueing.job_body import sealed, to_json
 from tailrace_worker.settings import WorkerSettings
 

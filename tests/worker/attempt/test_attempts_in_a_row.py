@@ -5,16 +5,16 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from arq import Retry
 
 from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import BrokerUnavailable, FailureCode
 from tailrace.events import Completed, Delta, Failed, Notice, Reasoning, Started
 from tailrace.protocol.keys import arq_retry
+from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Finish
 from tests.support.eventually import eventually
-from tests.support.streams import begin, ignore, read, texts
+from tests.support.streams import begin, ignore, read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 CUT = ProviderError("Acme broke off its answer.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
@@ -252,7 +252,7 @@ async def test_a_continued_attempt_does_not_begin_where_redis_lost_what_it_conti
 
         broker.call = call  # type: ignore[method-assign]
         await broker.call("SET", arq_retry(job.id), 1, "EX", 60)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         async for event in job.tail():
             if event.type == "delta":
                 break
@@ -262,9 +262,9 @@ async def test_a_continued_attempt_does_not_begin_where_redis_lost_what_it_conti
         puppet.finish()
         try:
             await running
-        except Retry:
+        except PutBack:
             broker.call = original  # type: ignore[method-assign]
-            await generations.run(job.id, 3)
+            await run_unclaimed(generations, job.id, 3)
         events = await events_of(job)
     assert not any(event.continues for event in events if isinstance(event, Started))
 
@@ -297,7 +297,7 @@ async def test_the_next_attempt_begins_behind_what_the_one_before_it_said(
         monkeypatch.setattr(wire, "exchange", slow)
         monkeypatch.setattr(generations.broker, "call", watched)
         await generations.broker.call("SET", arq_retry(job.id), 1, "EX", 60)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         puppet.say("Once ")
         await read(job, 3)
         puppet.say("upon")
@@ -329,7 +329,7 @@ async def test_a_job_is_handed_over_once_what_it_has_said_is_readable(
             return await exchange(payload, replies)
 
         monkeypatch.setattr(wire, "exchange", slow)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         puppet.say("Once ")
         await read(job, 3)
         puppet.say("upon")

@@ -18,7 +18,7 @@ from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
 from tailrace_worker.providers.errors import Failures
-from tests.support.streams import texts
+from tests.support.streams import run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
 DOWN = ProviderError("Acme is down.", code=FailureCode.PROVIDER_UNAVAILABLE, retryable=True)
@@ -58,7 +58,7 @@ async def test_a_call_that_fails_before_the_first_word_is_made_again_in_the_same
     puppet.put(DOWN, Usage(input_tokens=3), DOWN, Usage(input_tokens=3))
     puppet.say("Here")
     puppet.finish()
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     events = await events_of(job)
     assert [event.type for event in events] == ["queued", "started", "delta", "completed"]
     assert isinstance(events[-1], Completed)
@@ -72,7 +72,7 @@ async def test_it_is_given_up_after_so_many_tries(
     puppet.put(*[DOWN] * 10)
     async with open_generations(provider_tries=3) as generations:
         job = await tailrace.enqueue(request_)
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert (ending.code, ending.message, ending.retryable) == ("provider_unavailable", "Acme is down.", True)
@@ -84,7 +84,7 @@ async def test_what_another_try_would_not_help_is_not_tried_again(
 ) -> None:
     puppet.put(WRONG, WRONG)
     job = await tailrace.enqueue(request_)
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     assert len(puppet.requests) == 1
 
 
@@ -93,7 +93,7 @@ async def test_a_429_that_means_an_empty_balance_is_not_tried_again(
 ) -> None:
     puppet.put(*[answered_429(code="1113", message="Insufficient balance. Please recharge.")] * 2)
     job = await tailrace.enqueue(request_)
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert (ending.code, ending.retryable) == ("provider_quota_exceeded", False)
@@ -115,7 +115,7 @@ async def test_the_wait_that_a_body_asks_for_is_the_one_that_is_waited(
     puppet.finish()
     job = await tailrace.enqueue(request_)
     async with asyncio.timeout(10):
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     assert texts(await events_of(job)) == ["Here"]
     assert len(puppet.requests) == 2
 
@@ -125,7 +125,7 @@ async def test_a_wait_of_more_than_a_minute_is_not_waited_for(
 ) -> None:
     puppet.put(limited(3_600))
     job = await tailrace.enqueue(request_)
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert ending.code == "provider_rate_limited"
@@ -150,13 +150,13 @@ async def test_a_rate_limit_holds_for_all_workers_and_for_the_model_alone(
         ]
         puppet.put(limited(wait_seconds if says_when else None))
         began = time.monotonic()
-        running = [asyncio.create_task(told.run(first.id, 1))]
+        running = [asyncio.create_task(run_unclaimed(told, first.id, 1))]
         await puppet.closed.wait()
         puppet.closed.clear()
-        running.append(asyncio.create_task(other.run(second.id, 1)))
+        running.append(asyncio.create_task(run_unclaimed(other, second.id, 1)))
         puppet.say("unlimited")
         puppet.finish()
-        await other.run(unlimited.id, 1)
+        await run_unclaimed(other, unlimited.id, 1)
         assert texts(await events_of(unlimited)) == ["unlimited"]
         assert [request.model for request in puppet.requests] == ["puppet", "another"]
         for _ in running:
@@ -174,7 +174,7 @@ async def test_a_fallback_that_cannot_be_called_takes_nothing_from_whether_anoth
     unknown = request_.model_copy(update={"fallbacks": [{"provider": "nobody", "model": "m"}]})
     async with open_generations(provider_tries=1) as generations:
         job = await tailrace.enqueue(unknown)
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     *_, ending = await events_of(job)
     assert isinstance(ending, Failed)
     assert (ending.code, ending.message, ending.retryable) == (DOWN.code, str(DOWN), True)
@@ -195,7 +195,7 @@ async def test_a_failure_is_logged_once_and_as_a_warning_if_an_operator_has_to_s
     caplog.set_level("INFO", "tailrace_worker")
     puppet.put(ProviderError("Acme says no to 'Hi'.", code=code, retryable=False, request_id="req_7"))
     job = await tailrace.enqueue(request_, tenant="acme")
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told == [(level, f"job {job.id} failed: {code}, tenant acme, attempt 1, request id req_7")]
 
@@ -221,7 +221,7 @@ async def test_a_failure_that_is_not_the_providers_is_logged_once(
     asked = GenerationRequest.model_validate({**request_.model_dump(), **changed})
     async with open_generations(providers={"mine": entry}) as generations:
         job = await tailrace.enqueue(asked, tenant="acme")
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told == [("INFO", f"job {job.id} failed: {code}, tenant acme, attempt 1, request id -")]
 
@@ -242,7 +242,7 @@ async def test_an_attempt_that_breaks_off_is_logged_once_if_another_follows(
     job = await tailrace.enqueue(request_, tenant="acme")
     # It has been claimed for its first attempt.
     await generations.broker.call("SET", arq_retry(job.id), 1, "EX", 60)
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     assert (await job.answer()).text == "Hello"
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     ours = f"job {job.id} goes on in another attempt: {code}, tenant acme, attempt 1, request id req_7"
@@ -253,7 +253,7 @@ async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest
 ) -> None:
     job = await tailrace.enqueue(request_.model_copy(update={"provider": "nobody"}))
-    await generations.run(job.id, 1)
+    await run_unclaimed(generations, job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert ending.code == "provider_not_configured"
@@ -266,7 +266,7 @@ async def test_what_the_api_behind_a_name_of_the_settings_cannot_do_is_refused(
     entry = {"kind": "openai-responses", "base_url": "http://localhost:1/v1"}
     async with open_generations(providers={"mine": entry}) as generations:
         job = await tailrace.enqueue(request_.model_copy(update={"provider": "mine", "stop": ["END"]}))
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert ending.code == "invalid_request"
@@ -280,7 +280,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_a_rate_limit_ends_at_
     puppet.put(limited(50))
     job = await tailrace.enqueue(request_)
     async with asyncio.timeout(10):
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         await puppet.closed.wait()
         await job.cancel("no patience")
         await running
@@ -302,7 +302,7 @@ async def test_a_prompt_is_in_no_log_line_though_an_error_quotes_it(
     wanted = request_.model_copy(update={"messages": [{"role": "user", "content": prompt}]})
     async with open_generations(provider_tries=1) as generations:
         job = await tailrace.enqueue(wanted)
-        await generations.run(job.id, 1)
+        await run_unclaimed(generations, job.id, 1)
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert f"job {job.id} failed: {ending.code}" in caplog.text

@@ -18,6 +18,7 @@ from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.publishing.stream_writer import StreamWriter
 from tests.support.eventually import eventually
+from tests.support.streams import run_unclaimed
 from tests.worker.conftest import Puppet
 
 
@@ -124,7 +125,7 @@ async def test_of_jobs_that_are_cancelled_together_all_connections_are_closed_be
     jobs = await tailrace.enqueue_many([request_] * 3)
     async with asyncio.timeout(10), asyncio.TaskGroup() as running:
         for job in jobs:
-            running.create_task(own.run(job.id, 1))
+            running.create_task(run_unclaimed(own, job.id, 1))
         await eventually(lambda: len(witness.requests) == 3)
         await own.broker.transaction(*(("SET", own.keys.cancel(job.id), "enough", "PX", 60_000) for job in jobs))
     assert witness.seen == ["closed"] * 3 + ["cancelled"] * 3
@@ -150,7 +151,7 @@ async def test_jobs_that_end_together_do_not_all_ask_redis_at_the_same_time(
     jobs = await tailrace.enqueue_many([request_] * 100)
     async with asyncio.timeout(20), asyncio.TaskGroup() as running:
         for job in jobs:
-            running.create_task(generations.run(job.id, 1))
+            running.create_task(run_unclaimed(generations, job.id, 1))
         await eventually(lambda: len(puppet.requests) == 100)
         commands = (("SET", generations.keys.cancel(job.id), "enough", "PX", 60_000) for job in jobs)
         await generations.broker.transaction(*commands)

@@ -11,7 +11,7 @@ from tailrace.events import Completed, Delta
 from tailrace_worker.generation import Generations
 from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
 from tests.support.proxy import Proxy
-from tests.support.streams import begin, ignore, read, texts
+from tests.support.streams import begin, ignore, read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
 
@@ -103,7 +103,7 @@ async def test_a_cancel_while_a_reply_was_lost_leaves_no_gap_and_doubles_nothing
         redis = open_redis(settings.redis_url)
         object.__setattr__(generations, "broker", direct := Broker(redis))
         generations.cancel_poll._wire = Wire(redis)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         puppet.say("one ")
         await proxy.replied(b"1-3")
         proxy.hold_replies = True
@@ -126,7 +126,7 @@ async def test_a_deleted_stream_is_not_raised_from_the_dead(
     tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
     job = await tailrace.enqueue(request_)
-    running = asyncio.create_task(generations.run(job.id, 1))
+    running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say("one")
     await read(job, 3)
     await job.delete()

@@ -22,7 +22,7 @@ from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
 from tailrace_worker.publishing.publisher import Publisher, PublisherLimits
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
-from tests.support.streams import begin, ignore, read, texts
+from tests.support.streams import begin, ignore, read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
 ENDING = Completed(at=1, finish_reason="stop")
@@ -46,7 +46,7 @@ async def test_what_ended_is_let_go_of(
             job = await tailrace.enqueue(request_)
             puppet.say("Hello")
             puppet.finish()
-            await generations.run(job.id, 1)
+            await run_unclaimed(generations, job.id, 1)
         await eventually(lambda: held(generations.publisher) == (0, 0, 0, 0))
 
 
@@ -260,7 +260,7 @@ async def test_a_provider_is_not_read_while_as_much_waits_as_may(
 
         monkeypatch.setattr(publisher.link.wire, "exchange", held)
         puppet.say(*["x" * 40_000] * 4)
-        running = asyncio.create_task(generations.run(job.id, 1))
+        running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
         await eventually(lambda: publisher.budget.is_full)
         for _ in range(100):
             await asyncio.sleep(0)

@@ -8,6 +8,8 @@ import pytest
 
 from tailrace import GenerationRequest, Tailrace
 from tailrace.errors import BrokerRefused
+from tailrace_worker.generation import GenerationTimings
+from tailrace_worker.queueing.arq_function import ArqTimings
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
@@ -54,11 +56,10 @@ async def test_a_job_whose_ending_is_held_up_for_longer_than_arq_waits_gets_it_a
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tailrace_worker.app._TIMEOUT_MARGIN_SECONDS", -0.5)
-    monkeypatch.setattr("tailrace_worker.generation._HAND_OVER_SECONDS", 0.1)
     job = await tailrace.enqueue(request_)
     puppet.finish()
-    async with open_generations(total_seconds=1) as generations:
+    short = ArqTimings(timeout_margin_seconds=-0.5)
+    async with open_generations(total_seconds=1, timings=GenerationTimings(hand_over_seconds=0.1)) as generations:
         wire, tried = generations.publisher.link.wire, asyncio.Event()
         exchange = wire.exchange
 
@@ -69,7 +70,7 @@ async def test_a_job_whose_ending_is_held_up_for_longer_than_arq_waits_gets_it_a
             return await exchange(payload, replies)
 
         monkeypatch.setattr(wire, "exchange", refused)
-        async with running_worker(generations) as worker, asyncio.timeout(10):
+        async with running_worker(generations, arq_timings=short) as worker, asyncio.timeout(10):
             await tried.wait()
             # Longer than arq lets a function run.
             await asyncio.wait(worker.tasks.values(), timeout=1.5)

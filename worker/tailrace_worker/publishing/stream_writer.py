@@ -249,7 +249,7 @@ class StreamWriter:
                 # Its worker has gone on in the later attempt. Redis may still lose both, and then needs both.
                 landed = list(self.unsettled)
                 for entry in landed:
-                    self.land(entry)
+                    self._budget.free(self.land(entry))
                 return landed
             self.lose(Fenced(f"Attempt {last.attempt} of job {self.job_id!r} has begun."))
             return []

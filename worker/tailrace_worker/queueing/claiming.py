@@ -25,6 +25,7 @@ from tailrace.protocol.keys import Keys
 from tailrace.tracebacks import told_by_frames
 from tailrace_worker.generation import Generations
 from tailrace_worker.log_summary import Tally
+from tailrace_worker.queueing.arq_function import refuse
 from tailrace_worker.queueing.claims import (
     Claim,
     Claimed,
@@ -284,7 +285,7 @@ class StreamWorker(Worker):
         if claim is None:
             return
         result: Mapping[str, Any] = json.loads(result_data or b"{}")
-        await self._generations.refuse(job_id, str(result.get("r", "")), queue=claim.queue)
+        await refuse(self._generations, job_id, str(result.get("r", "")), queue=claim.queue)
         await self._release(claim, "finish")
 
     async def _release(self, claim: Claim, what: Release, *, delay_seconds: float = 0) -> None:
