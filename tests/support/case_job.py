@@ -13,9 +13,9 @@ from tailrace import GenerationRequest, Tailrace
 from tailrace.answer import Answer
 from tailrace.events import Completed, Failed
 from tailrace.protocol.keys import arq_retry
-from tailrace_worker.attempt import calls
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Provider
 from tests.support.raw_server import Peer, raw_providers
@@ -27,11 +27,11 @@ async def problems(
     case: WireCase, tailrace: Tailrace, generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """Run a case as a job, and say what is not right with its answer."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(calls, "_JITTER_SECONDS", 0.001)
     async with _serving(case, monkeypatch) as (server, providers):
         throttle = Throttle(generations.broker, generations.keys)
-        real = replace(generations, calls=Calls(providers, throttle, generations.settings))
+        quick = RetryPolicy(first_wait_seconds=0.001, jitter_seconds=0.001)
+        calls = Calls(providers, throttle, generations.settings, retry_policy=quick)
+        real = replace(generations, calls=calls)
         job = await tailrace.enqueue(case.asking())
         # What arq counts when it starts the first attempt.
         await generations.broker.call("SET", arq_retry(job.id), 1)

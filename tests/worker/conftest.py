@@ -15,6 +15,7 @@ from tailrace.protocol.keys import Keys
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations, GenerationTimings
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.publishing.announcer import Announcer
@@ -108,6 +109,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         liveness: LivenessLimits | None = None,
         publisher_limits: PublisherLimits | None = None,
         timings: GenerationTimings | None = None,
+        retry_policy: RetryPolicy | None = None,
         unchecked: Mapping[str, object] | None = None,
         **changed: object,
     ) -> AsyncGenerator[Generations]:
@@ -124,7 +126,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
                 broker=broker,
                 keys=keys,
                 settings=read,
-                calls=Calls({"openai": puppet}, Throttle(broker, keys), read),
+                calls=Calls({"openai": puppet}, Throttle(broker, keys), read, retry_policy=retry_policy),
                 judge=approve,
                 publisher=publisher,
                 cancel_poll=cancel_poll,

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from functools import partial
 
 import httpx2
 import openai
@@ -11,10 +13,10 @@ from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Failed
 from tailrace.protocol.keys import arq_retry
-from tailrace_worker.attempt import calls
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.plan import Course
 from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
 from tailrace_worker.providers.errors import Failures
@@ -22,6 +24,7 @@ from tests.support.streams import run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
 DOWN = ProviderError("Acme is down.", code=FailureCode.PROVIDER_UNAVAILABLE, retryable=True)
+QUICK = RetryPolicy(first_wait_seconds=0.001, jitter_seconds=0.001)
 WRONG = ProviderError("Acme says no.", code=FailureCode.PROVIDER_REJECTED, retryable=False)
 
 
@@ -39,10 +42,10 @@ def answered_429(**error: object) -> ProviderError:
     return told.value
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(calls, "_JITTER_SECONDS", 0.001)
+@pytest.fixture
+def open_generations(open_generations: OpenGenerations) -> OpenGenerations:
+    """Workers that wait for little between two calls."""
+    return partial(open_generations, retry_policy=QUICK)
 
 
 async def events_of(job: Job) -> list[Event]:
@@ -101,20 +104,16 @@ async def test_a_429_that_means_an_empty_balance_is_not_tried_again(
 
 
 async def test_the_wait_that_a_body_asks_for_is_the_one_that_is_waited(
-    tailrace: Tailrace,
-    generations: Generations,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    monkeypatch: pytest.MonkeyPatch,
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
-    # What is waited if the server does not say: longer than this test may take.
-    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 50.0)
     wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.001s"}
     puppet.put(answered_429(status="RESOURCE_EXHAUSTED", message="You exceeded your current quota.", details=[wait]))
     puppet.say("Here")
     puppet.finish()
     job = await tailrace.enqueue(request_)
-    async with asyncio.timeout(10):
+    # What is waited if the server does not say: longer than this test may take.
+    long = replace(QUICK, rate_limit_seconds=50.0)
+    async with open_generations(retry_policy=long) as generations, asyncio.timeout(10):
         await run_unclaimed(generations, job.id, 1)
     assert texts(await events_of(job)) == ["Here"]
     assert len(puppet.requests) == 2
@@ -139,11 +138,13 @@ async def test_a_rate_limit_holds_for_all_workers_and_for_the_model_alone(
     request_: GenerationRequest,
     puppet: Puppet,
     says_when: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(calls, "_RATE_LIMIT_SECONDS", 2.0)
     wait_seconds = 2.0
-    async with open_generations("told") as told, open_generations("other") as other:
+    policy = replace(QUICK, rate_limit_seconds=wait_seconds)
+    async with (
+        open_generations("told", retry_policy=policy) as told,
+        open_generations("other", retry_policy=policy) as other,
+    ):
         first, second, unlimited = [
             await tailrace.enqueue(request)
             for request in (request_, request_, request_.model_copy(update={"model": "another"}))

@@ -10,8 +10,8 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode
 from tailrace.events import Box, Completed, Failed, Notice, Reasoning, Started
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_retry
-from tailrace_worker.attempt import calls
 from tailrace_worker.attempt.plan import FALLBACK
+from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.queueing.claims import claim_command, new_token, read_claimed
 from tests.support.eventually import eventually
 from tests.support.streams import texts
@@ -103,15 +103,14 @@ async def test_the_wait_before_another_attempt_ends_with_the_job(
     open_generations: OpenGenerations,
     request_: GenerationRequest,
     puppet: Puppet,
-    monkeypatch: pytest.MonkeyPatch,
     ends: str,
 ) -> None:
-    monkeypatch.setattr(calls, "_FIRST_WAIT_SECONDS", 50.0)
-    monkeypatch.setattr(calls, "_LAST_PAUSE_SECONDS", 50.0)
+    long = RetryPolicy(first_wait_seconds=50.0, last_pause_seconds=50.0)
     puppet.say("Once")
     puppet.put(CUT)
     total_seconds = 0.5 if ends == "in time" else 60
-    async with open_generations(total_seconds=total_seconds) as generations, running_worker(generations):
+    opened = open_generations(total_seconds=total_seconds, retry_policy=long)
+    async with opened as generations, running_worker(generations):
         job = await tailrace.enqueue(request_)
         await puppet.closed.wait()
         async with asyncio.timeout(10):

@@ -2,20 +2,17 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from functools import partial
 from typing import Final, NamedTuple, Protocol, cast
-
-import stamina
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.capabilities import unsupported
 from tailrace.request.generation_request import GenerationRequest
-from tailrace_worker.attempt.plan import DEADLINES, Course
-from tailrace_worker.attempt.rate_limits import MAX_WAIT_SECONDS, Throttle
+from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.providers.base import Alive, Piece, Provider, Unconfigured, Usage
 from tailrace_worker.settings import WorkerSettings
@@ -23,16 +20,9 @@ from tailrace_worker.shaping.deadlines import Watch, deadlines
 
 _logger = logging.getLogger(__name__)
 
-_FIRST_WAIT_SECONDS: Final = 0.1
-_LAST_WAIT_SECONDS: Final = 10.0
-_JITTER_SECONDS: Final = 0.4
-_LAST_PAUSE_SECONDS: Final = 1.0
-"""Between two attempts: readers have an answer before them that stands still."""
 _UNFIT: Final = frozenset({FailureCode.INVALID_REQUEST, FailureCode.PROVIDER_NOT_CONFIGURED})
 _MAX_PARTS_AT_ONCE: Final = 500
 """An adapter takes 5 to 10 microseconds to write a message, and there may be tens of thousands."""
-_RATE_LIMIT_SECONDS: Final = 1.0
-"""How long all wait after a rate limit that does not say so itself."""
 
 
 class Sink(Protocol):
@@ -89,10 +79,18 @@ class Begun(NamedTuple):
 class Calls:
     """Calls the providers, for all the jobs of a worker."""
 
-    def __init__(self, providers: Mapping[str, Provider], throttle: Throttle, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        throttle: Throttle,
+        settings: WorkerSettings,
+        *,
+        retry_policy: RetryPolicy | None = None,
+    ) -> None:
         self._providers = providers
         self._throttle = throttle
         self._settings = settings
+        self._retry_policy = retry_policy or RetryPolicy()
         self._building = asyncio.Lock()
         """An SDK holds the loop for 2 ms to build a request, and a hundred jobs may begin at once."""
 
@@ -117,7 +115,7 @@ class Calls:
             ProviderError: Nothing is left to try in this attempt.
         """
         if course.retries:
-            await asyncio.sleep(_pause_seconds(course.retries))
+            await asyncio.sleep(self._retry_policy.pause_seconds(course.retries))
         verdict: ProviderError | None = None
         while True:
             try:
@@ -135,7 +133,7 @@ class Calls:
     async def heed(self, request: GenerationRequest, error: ProviderError) -> None:
         """Tells all workers of a rate limit."""
         if error.code is FailureCode.PROVIDER_RATE_LIMITED:
-            seconds = error.retry_after_seconds or _RATE_LIMIT_SECONDS
+            seconds = error.retry_after_seconds or self._retry_policy.rate_limit_seconds
             await self._throttle.tell(request.provider, request.model, seconds)
 
     async def _pass_over(self, course: Course) -> None:
@@ -155,16 +153,8 @@ class Calls:
 
     async def _begin(self, course: Course) -> Begun:
         request = course.request
-        tries = stamina.retry_context(
-            on=partial(_wait, is_last=course.is_last),
-            attempts=self._settings.provider_tries,
-            timeout=None,
-            wait_initial=_FIRST_WAIT_SECONDS,
-            wait_max=_LAST_WAIT_SECONDS,
-            wait_jitter=_JITTER_SECONDS,
-        )
         provider = self._provider(request)
-        async for attempt in tries:
+        async for attempt in self._retry_policy.tries(self._settings.provider_tries, is_last=course.is_last):
             with attempt:
                 return await self._try(provider, request)
         raise AssertionError("the last try raises")  # pragma: no cover
@@ -224,20 +214,3 @@ def _parts(request: GenerationRequest) -> int:
             if isinstance(value, list):
                 parts += len(cast("list[object]", value))
     return parts
-
-
-def _pause_seconds(retries: int) -> float:
-    growing = _FIRST_WAIT_SECONDS * 2.0 ** (retries - 1) + random.uniform(0, _JITTER_SECONDS)  # noqa: S311
-    return min(_LAST_PAUSE_SECONDS, growing)
-
-
-def _wait(error: Exception, *, is_last: bool) -> bool | float:
-    """Whether to try again, or after how many seconds. `is_last`: there is no fallback."""
-    if not isinstance(error, ProviderError) or not error.retryable or error.code in DEADLINES:
-        return False
-    if error.code is FailureCode.PROVIDER_RATE_LIMITED and not is_last:
-        return False
-    seconds = error.retry_after_seconds
-    if seconds is None:
-        return True
-    return seconds <= MAX_WAIT_SECONDS and seconds + random.uniform(0, _JITTER_SECONDS)  # noqa: S311
