@@ -13,7 +13,8 @@ from tailrace.broker.connection import is_passing
 from tailrace.broker.wire import Wire, packed
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tailrace_worker.queueing.claims import Claim, claim_command, new_token, read_claimed
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claims import claim_command, new_token, read_claimed
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.simulator import Scenario, Simulator
 from tests.support.eventually import eventually

@@ -13,7 +13,7 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.wire import Wire, packed
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tailrace_worker.queueing import claiming
+from tailrace_worker.queueing.claimer import ClaimingLimits
 from tailrace_worker.simulator import Scenario, Simulator
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
@@ -146,11 +146,10 @@ async def test_a_job_that_does_not_begin_in_time_is_handed_back_and_the_log_says
     open_generations: OpenGenerations,
     request_: GenerationRequest,
     puppet: Puppet,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(claiming, "_BEGIN_SECONDS", 0.5)
-    async with open_generations(redis_url=proxy.url) as generations, running_worker(generations):
+    limits = ClaimingLimits(begin_seconds=0.5)
+    async with open_generations(redis_url=proxy.url) as generations, running_worker(generations, limits=limits):
         # The reply to arq's own first question is lost, and nothing else is answered either.
         proxy.trap = BEGINS
         with caplog.at_level(logging.WARNING):

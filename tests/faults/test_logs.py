@@ -23,9 +23,9 @@ from tailrace.errors import InfrastructureError
 from tailrace.events import Completed
 from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.tailing.orphans import Orphans
-from tailrace_worker import log_summary
 from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.attempt.put_back import PutBack
+from tailrace_worker.log_summary import Tally
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.claims import claim_command, new_token
 from tests.support.eventually import eventually
@@ -342,7 +342,6 @@ async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_summary, "_SECONDS", 0.1)
     caplog.set_level("INFO", "tailrace_worker")
     jobs = await tailrace.enqueue_many([request_] * 7)
     for _ in jobs:
@@ -388,11 +387,10 @@ async def test_jobs_that_were_deleted_while_they_run_are_told_of_by_their_number
     request_: GenerationRequest,
     puppet: Puppet,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_summary, "_SECONDS", 2.0)
     jobs = await tailrace.enqueue_many([request_] * 3)
     async with open_generations() as generations, running_worker(generations):
+        generations.dropped.seconds = 2.0
         await eventually(lambda: len(puppet.requests) == 3)
         for job in jobs:
             await job.delete()
@@ -406,11 +404,8 @@ async def test_jobs_that_were_deleted_while_they_run_are_told_of_by_their_number
     assert told == ["3 jobs are dropped: others have them, or they were deleted"]
 
 
-async def test_a_burst_is_one_line_with_its_number(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log_summary, "_SECONDS", 0.001)
-    counted = log_summary.Tally(logging.getLogger("tailrace_worker"), "%d of them")
+async def test_a_burst_is_one_line_with_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    counted = Tally(logging.getLogger("tailrace_worker"), "%d of them", seconds=0.001)
     for counts in ((2, 0, 3), (0,), (1,)):
         for count in counts:
             counted.add(count)

@@ -21,8 +21,9 @@ from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.publishing.announcer import Announcer
 from tailrace_worker.publishing.publisher import Publisher, PublisherLimits
 from tailrace_worker.queueing.arq_function import ArqTimings, arq_function
+from tailrace_worker.queueing.claimer import ClaimingLimits
 from tailrace_worker.queueing.claiming import StreamWorker
-from tailrace_worker.queueing.leases import Leases
+from tailrace_worker.queueing.leases import Leases, LeaseTimings
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.guards.moderate import Verdict
 
@@ -142,15 +143,23 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
 
 @asynccontextmanager
 async def running_worker(
-    generations: Generations, *, arq_timings: ArqTimings | None = None
+    generations: Generations,
+    *,
+    arq_timings: ArqTimings | None = None,
+    lease_timings: LeaseTimings | None = None,
+    limits: ClaimingLimits | None = None,
 ) -> AsyncGenerator[StreamWorker]:
     """A worker that claims jobs; at the exit it hands back what it still runs."""
     settings = generations.settings
     redis = open_redis(settings.redis_url)
     async with Leases(
-        settings.redis_url, generations.keys, lease_seconds=settings.lease_seconds, life_seconds=60
+        settings.redis_url,
+        generations.keys,
+        lease_seconds=settings.lease_seconds,
+        life_seconds=60,
+        timings=lease_timings,
     ) as leases:
-        worker = StreamWorker(generations, arq_function(settings, timings=arq_timings), redis, leases)
+        worker = StreamWorker(generations, arq_function(settings, timings=arq_timings), redis, leases, limits=limits)
         running = asyncio.create_task(worker.async_run())
         yield worker
         for _ in range(2):

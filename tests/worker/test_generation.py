@@ -27,7 +27,7 @@ from tailrace.protocol.keys import Keys, arq_retry, new_job_id
 from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
-from tailrace_worker.queueing.claims import Claim
+from tailrace_worker.queueing.claim import Claim
 from tailrace_worker.queueing.holds import ClaimedHold
 from tests.support.eventually import eventually
 from tests.support.streams import run_unclaimed

@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
-from typing import Final
-
-_SECONDS: Final = 1.0
 
 
 class Tally:
     """Counts what comes in a burst, and logs it once, a second after the first of them."""
 
-    def __init__(self, logger: logging.Logger, message: str) -> None:
-        """`message` has a `%d` for their number."""
+    def __init__(self, logger: logging.Logger, message: str, *, seconds: float = 1.0) -> None:
+        """Count nothing yet.
+
+        Args:
+            logger: Where to log.
+            message: Has a `%d` for their number.
+            seconds: How long after the first of them the line is logged.
+        """
+        self.seconds = seconds
         self._logger = logger
         self._message = message
         self._count = 0
@@ -19,7 +23,7 @@ class Tally:
     def add(self, count: int = 1) -> None:
         """So many more."""
         if count and not self._count:
-            asyncio.get_running_loop().call_later(_SECONDS, self._tell)
+            asyncio.get_running_loop().call_later(self.seconds, self._tell)
         self._count += count
 
     def _tell(self) -> None:

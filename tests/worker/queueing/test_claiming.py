@@ -9,14 +9,17 @@ from signal import Signals
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Event
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace_worker.generation import Generations
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claimer import Claimer
+from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.claims import (
-    Claim,
     Claimed,
     claim_command,
     new_token,
@@ -25,12 +28,19 @@ from tailrace_worker.queueing.claims import (
     release_command,
     renew_command,
 )
+from tailrace_worker.queueing.leases import Leases
+from tailrace_worker.queueing.takeover_gate import Standing
 from tests.support.eventually import eventually
 from tests.support.streams import read
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 FOR_EVER = 10**15
 """Later than any time of a server, in ms."""
+
+
+def leases_of(worker: StreamWorker) -> Leases:
+    leases: Leases = worker.ctx["leases"]
+    return leases
 
 
 class Side:
@@ -352,12 +362,17 @@ async def test_a_lost_claim_stops_a_silent_job_which_writes_nothing_more(
 
 
 async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    side: Side,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = await tailrace.enqueue(request_)
-    async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
+    async with open_generations(lease_seconds=1) as generations, running_worker(generations):
         await begun(job)
-        worker._standing._since -= 10
+        monkeypatch.setattr(Standing, "takes_over_until", FOR_EVER)
         await side.expire(
             Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1, body=b"", history="")
         )
@@ -459,13 +474,13 @@ async def test_a_job_that_is_claimed_anew_while_its_last_attempt_is_on_the_way_o
     async with running_worker(generations) as worker:
         job = await tailrace.enqueue(request_)
         await begun(job)
-        held = worker._leases.get(job.id)
+        held = leases_of(worker).get(job.id)
         assert held is not None
         # Released, and claimed again before its task has ended.
         held.is_over = True
         await side.expire(held)
         (again,) = await side.claim()
-        await worker._start(again)
+        await worker.start(again)
         assert held.token != again.token
         assert await side.waiting() == [job.id.encode()]
         puppet.finish()
@@ -480,17 +495,17 @@ async def test_what_is_claimed_in_the_moment_of_a_drain_is_handed_back_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with running_worker(generations) as worker:
-        claim, looked, under_way, go_on = worker._claim, asyncio.Event(), asyncio.Event(), asyncio.Event()
+        claim, looked, under_way, go_on = Claimer.claim, asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def slow(places: int) -> Claimed:
-            claimed = await claim(places)
+        async def slow(self: Claimer, places: int, *, is_idle: bool) -> Claimed:
+            claimed = await claim(self, places, is_idle=is_idle)
             looked.set()
             if claimed.claims:
                 under_way.set()
                 await go_on.wait()
             return claimed
 
-        monkeypatch.setattr(worker, "_claim", slow)
+        monkeypatch.setattr(Claimer, "claim", slow)
         await looked.wait()
         job = await tailrace.enqueue(request_)
         await under_way.wait()
@@ -501,16 +516,21 @@ async def test_what_is_claimed_in_the_moment_of_a_drain_is_handed_back_at_once(
 
 
 async def test_a_worker_that_was_suspended_before_it_began_leaves_the_job_to_its_successor(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    side: Side,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = await tailrace.enqueue(request_)
     (stale,) = await side.claim()
     await side.expire(stale)
-    async with open_generations("successor") as generations, running_worker(generations) as healthy:
-        healthy._standing._since -= 10
+    async with open_generations("successor") as generations, running_worker(generations):
+        monkeypatch.setattr(Standing, "takes_over_until", FOR_EVER)
         await begun(job)
         async with open_generations("zombie") as late, running_worker(late) as zombie:
-            await zombie._start(stale)
+            await zombie.start(stale)
             await asyncio.wait(zombie.tasks.values())
         puppet.finish()
         events = await events_of(job)
@@ -525,7 +545,7 @@ async def test_a_counter_that_somebody_else_has_moved_costs_a_hand_back_and_no_j
     (stale,) = await side.claim()
     await side.broker.call("INCR", arq_retry(job.id))
     async with running_worker(generations) as worker:
-        await worker._start(stale)
+        await worker.start(stale)
         puppet.finish()
         assert [event.type for event in await events_of(job)] == ["queued", "started", "completed"]
 
@@ -541,36 +561,42 @@ async def test_an_id_that_is_no_text_does_not_end_the_worker(
 
 
 async def test_a_renewal_under_the_old_token_does_not_lose_a_job_that_was_claimed_anew(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    puppet: Puppet,
+    side: Side,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
-        held = worker._leases.get(job.id)
+        held = leases_of(worker).get(job.id)
         assert held is not None
-        execute = worker._leases._redis.execute_command
+        execute: Any = vars(Redis)["execute_command"]
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
 
         async def regain() -> None:
             await side.expire(held)
             (anew,) = await side.claim()
-            await worker._start(anew)
+            await worker.start(anew)
 
         first = True
 
-        def late(*command: Any) -> Any:
+        def late(self: Redis, *command: Any) -> Any:
             nonlocal first
             if not first:
-                return execute(*command)
+                return execute(self, *command)
             first = False
             # Redis sees our own claim before the renewal; the loop reads the claim's reply first.
             asyncio.run_coroutine_threadsafe(regain(), loop).result(5)
-            reply = execute(*command)
+            reply = execute(self, *command)
             loop.call_soon_threadsafe(loop.call_later, 0.1, over.set)
             return reply
 
-        worker._leases._redis.execute_command = late
+        # Of the thread that renews the leases: nothing else here uses a client that blocks.
+        monkeypatch.setattr(Redis, "execute_command", late)
         async with asyncio.timeout(5):
             await over.wait()
         assert not held.is_over

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tailrace import BrokerUnavailable, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker, Command, open_redis
 from tailrace.broker.wire import Wire
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Event, Failed, Started
@@ -22,15 +22,21 @@ from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.queueing import eligibility
-from tailrace_worker.queueing.claiming import StreamWorker
-from tailrace_worker.queueing.claims import Claim, Claimed
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claimer import Claimer, ClaimingLimits
+from tailrace_worker.queueing.claims import Claimed
+from tailrace_worker.queueing.eligibility import EligibilityLimits
 from tailrace_worker.queueing.heartbeat import beating
+from tailrace_worker.queueing.unclaim import unclaim_command
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 NO_KEY: Final = ProviderError(
     "OpenAI cannot be called: OPENAI_API_KEY is not set.", code=FailureCode.PROVIDER_NOT_CONFIGURED, retryable=False
 )
+
+
+LIMITS: Final = EligibilityLimits()
 
 
 def without(*names: str) -> dict[str, Provider]:
@@ -47,22 +53,24 @@ class Workers:
     request: GenerationRequest
     puppet: Puppet
     """The provider `openai` of the workers that have one."""
-    handed_back: list[int]
-    """How many jobs were handed back, each time."""
+    handed_back: list[str]
+    """The jobs that were handed back, by id."""
     _open_generations: OpenGenerations
     _stack: AsyncExitStack
 
-    async def start(self, name: str, providers: dict[str, Provider], **changed: object) -> None:
-        """Returns once the worker was heard of."""
+    async def start(
+        self, name: str, providers: dict[str, Provider], *, limits: EligibilityLimits = LIMITS, **changed: object
+    ) -> None:
+        """Returns once the worker was heard of. Changed settings are given by name."""
         generations = await self._stack.enter_async_context(self._open_generations(name, **changed))
         throttle = Throttle(generations.broker, generations.keys)
         generations = dataclasses.replace(generations, calls=Calls(providers, throttle, generations.settings))
-        await self._stack.enter_async_context(_working(generations))
+        await self._stack.enter_async_context(_working(generations, limits))
         await eventually(lambda: self._is_heard(name))
 
     async def start_able(self, **changed: object) -> None:
         """A worker that has the provider `openai`."""
-        await self.start("able", {"openai": self.puppet}, **changed)
+        await self.start("able", {"openai": self.puppet}, limits=LIMITS, **changed)
 
     async def start_full(self) -> Job:
         """A worker that has the provider, and no place beside the job that it runs."""
@@ -112,23 +120,23 @@ async def workers(
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Workers]:
-    counts: list[int] = []
-    hand_back = eligibility.Eligibility._hand_back
+    handed_back: list[str] = []
 
-    async def counted(self: eligibility.Eligibility, claims: Any, *more: Any) -> None:
-        counts.append(len(claims))
-        await hand_back(self, claims, *more)
+    def told(keys: Keys, claim: Claim, *, defer_seconds: float) -> Command:
+        handed_back.append(claim.job_id)
+        return unclaim_command(keys, claim, defer_seconds=defer_seconds)
 
-    monkeypatch.setattr(eligibility.Eligibility, "_hand_back", counted)
+    monkeypatch.setattr(eligibility, "unclaim_command", told)
     broker = Broker(open_redis(settings.redis_url))
     async with AsyncExitStack() as stack:
-        yield Workers(tailrace, broker, Keys(settings.prefix), request_, puppet, counts, open_generations, stack)
+        yield Workers(tailrace, broker, Keys(settings.prefix), request_, puppet, handed_back, open_generations, stack)
     await broker.aclose()
 
 
 @asynccontextmanager
-async def _working(generations: Generations) -> AsyncGenerator[None]:
-    async with running_worker(generations) as worker, beating(generations, worker):
+async def _working(generations: Generations, limits: EligibilityLimits) -> AsyncGenerator[None]:
+    claiming = ClaimingLimits(eligibility=limits)
+    async with running_worker(generations, limits=claiming) as worker, beating(generations, worker):
         yield
 
 
@@ -167,7 +175,7 @@ async def test_while_the_worker_that_has_the_provider_is_full_its_jobs_keep_thei
         other.finish()
         await assert_completed(await workers.enqueue(provider="other"), by="keyless")
     # It has had each of them once, and they wait where they were.
-    assert sum(workers.handed_back) == 40
+    assert len(workers.handed_back) == 40
     waiting = await workers.broker.call("ZRANGE", workers.keys.queue("default"), 0, -1)
     assert waiting == [job.id.encode() for job in jobs[1:]]
     for _ in jobs:
@@ -178,17 +186,16 @@ async def test_while_the_worker_that_has_the_provider_is_full_its_jobs_keep_thei
         assert starts(events) == [(1, "able", None)]
         began += [event.at for event in events if isinstance(event, Started)]
     assert began == sorted(began)
-    assert sum(workers.handed_back) == 40
+    assert len(workers.handed_back) == 40
 
 
 async def test_more_jobs_than_can_be_left_in_their_places_are_put_off_and_stop_no_others(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
+    workers: Workers,
 ) -> None:
-    monkeypatch.setattr(eligibility, "_MAX_LEFT", 30)
-    monkeypatch.setattr(eligibility, "_DEFER_SECONDS", 1.0)
+    few = EligibilityLimits(max_left=30, defer_seconds=1.0)
     other = Puppet()
     await workers.start_full()
-    await workers.start("keyless", {**without("openai"), "other": other}, max_jobs=4)
+    await workers.start("keyless", {**without("openai"), "other": other}, max_jobs=4, limits=few)
     jobs = [await workers.enqueue() for _ in range(40)]
     other.finish()
     await assert_completed(await workers.enqueue(provider="other"), by="keyless")
@@ -223,7 +230,7 @@ async def test_a_job_that_was_left_to_a_worker_that_then_goes_fails_within_ten_s
     await workers.start("keyless", without("openai"))
     await workers.hear("able", ["openai"])
     job = await workers.enqueue()
-    await eventually(lambda: workers.handed_back == [1])
+    await eventually(lambda: len(workers.handed_back) == 1)
     if goes == "in good order":
         await workers.broker.pipeline(*leave_commands(workers.keys, "able"))
     async with asyncio.timeout(10):
@@ -235,7 +242,7 @@ async def test_a_worker_of_an_older_version_may_have_any_provider(workers: Worke
     await workers.hear("old", None)
     await workers.start("keyless", without("openai"))
     job = await workers.enqueue()
-    await eventually(lambda: workers.handed_back == [1])
+    await eventually(lambda: len(workers.handed_back) == 1)
     assert (await job.status()).state == "queued"
 
 
@@ -263,7 +270,7 @@ async def test_a_job_that_is_left_keeps_the_reason_of_its_attempt(deadline: int,
         ("SET", arq_in_progress(job.id), "somebody's"),
         ("SET", arq_retry(job.id), 1),
     )
-    await eventually(lambda: workers.handed_back == [1])
+    await eventually(lambda: len(workers.handed_back) == 1)
     assert await broker.call("ZSCORE", running, job.id) == deadline
     workers.puppet.finish()
     await workers.start_able(lease_seconds=1)
@@ -277,7 +284,7 @@ async def test_the_provider_of_a_stock_arq_clients_job_is_found_in_its_body(work
     carried: list[dict[str, Any]] = [{"a": [workers.carried], "k": {}}, {"a": [], "k": {"request": workers.carried}}]
     for job_id, arguments in zip(jobs, carried, strict=True):
         await workers.enqueue_as_stock(job_id, arguments)
-    await eventually(lambda: sum(workers.handed_back) == 2)
+    await eventually(lambda: len(workers.handed_back) == 2)
     for _ in range(3):
         workers.puppet.finish()
 
@@ -293,7 +300,7 @@ async def test_the_providers_of_a_job_whose_body_names_none_are_in_its_request(w
     await workers.hear("second", ["second"])
     await workers.start("keyless", without("openai", "second"))
     job = await workers.enqueue_as_before(fallbacks=[{"provider": "second", "model": "other"}])
-    await eventually(lambda: workers.handed_back == [1])
+    await eventually(lambda: len(workers.handed_back) == 1)
     assert (await job.status()).state == "queued"
 
 
@@ -301,16 +308,17 @@ async def test_a_job_whose_providers_cannot_be_read_for_now_is_started_once(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await workers.start_able()
-    failed: list[str] = []
-    read = eligibility.Eligibility._read_requests
+    failed: list[Command] = []
+    pipeline = Broker.pipeline
 
-    async def failing_once(self: eligibility.Eligibility, claims: Sequence[Claim]) -> list[bytes | None]:
-        if not failed:
-            failed.extend(claim.job_id for claim in claims)
+    async def failing_once(self: Broker, *commands: Command) -> list[Any]:
+        reads = [command for command in commands if (command[0], command[-1]) == ("HGET", "request")]
+        if reads and not failed:
+            failed.extend(reads)
             raise BrokerUnavailable("away")
-        return await read(self, claims)
+        return await pipeline(self, *commands)
 
-    monkeypatch.setattr(eligibility.Eligibility, "_read_requests", failing_once)
+    monkeypatch.setattr(Broker, "pipeline", failing_once)
     workers.puppet.finish()
     await assert_completed(await workers.enqueue_as_before(), by="able")
     assert failed
@@ -321,13 +329,13 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many round trips each claim that brought jobs has cost, before these were started."""
     costs: list[int] = []
     counts: ContextVar[list[str] | None] = ContextVar("counts", default=None)
-    claim = StreamWorker._claim
+    claim = Claimer.claim
 
-    async def claimed(self: StreamWorker, places: int) -> Claimed:
+    async def claimed(self: Claimer, places: int, *, is_idle: bool) -> Claimed:
         asked: list[str] = []
         # Of this task only: other parts of the worker ask Redis at the same time.
         counts.set(asked)
-        brought = await claim(self, places)
+        brought = await claim(self, places, is_idle=is_idle)
         if brought.claims:
             costs.append(len(asked))
         return brought
@@ -343,7 +351,7 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         monkeypatch.setattr(owner, name, counted)
 
-    monkeypatch.setattr(StreamWorker, "_claim", claimed)
+    monkeypatch.setattr(Claimer, "claim", claimed)
     for owner, name in ((Wire, "exchange"), (Broker, "call"), (Broker, "pipeline"), (Broker, "transaction")):
         counting(owner, name)
     return costs

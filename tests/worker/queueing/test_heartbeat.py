@@ -9,10 +9,11 @@ import pytest
 from tailrace import BrokerUnavailable, GenerationRequest, Tailrace
 from tailrace.broker.client import Broker, Command
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tailrace_worker.queueing import heartbeat
-from tailrace_worker.queueing.heartbeat import beating
+from tailrace_worker.queueing.heartbeat import HeartbeatTimings, beating
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
+
+QUICK = HeartbeatTimings(beat_seconds=0.01)
 
 
 async def test_a_worker_tells_what_it_does_while_it_lives(
@@ -20,10 +21,7 @@ async def test_a_worker_tells_what_it_does_while_it_lives(
     open_generations: OpenGenerations,
     request_: GenerationRequest,
     puppet: Puppet,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heartbeat, "_BEAT_SECONDS", 0.01)
-
     async def runs(number: int) -> bool:
         workers = (await tailrace.fleet()).workers
         return [worker.running for worker in workers] == [number]
@@ -32,7 +30,7 @@ async def test_a_worker_tells_what_it_does_while_it_lives(
         open_generations("host:1", max_jobs=7, queues="default,batch") as generations,
         running_worker(generations) as worker,
     ):
-        async with beating(generations, worker):
+        async with beating(generations, worker, timings=QUICK):
             await eventually(lambda: runs(0))
             (told,) = (await tailrace.fleet()).workers
             assert (told.name, told.max_jobs, told.queues) == ("host:1", 7, ("default", "batch"))
@@ -48,7 +46,6 @@ async def test_a_worker_tells_what_it_does_while_it_lives(
 async def test_a_redis_that_is_away_stops_no_beat(
     tailrace: Tailrace, open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "_BEAT_SECONDS", 0.01)
     tries: list[int] = []
     pipeline = Broker.pipeline
 
@@ -61,7 +58,7 @@ async def test_a_redis_that_is_away_stops_no_beat(
     async with open_generations("host:1") as generations, running_worker(generations) as worker:
         with monkeypatch.context() as away:
             away.setattr(Broker, "pipeline", failing_twice)
-            async with beating(generations, worker):
+            async with beating(generations, worker, timings=QUICK):
                 await eventually(lambda: len(tries) > 4)
         # The queues were told of when the first beat came through, and not again.
         first, second, third, fourth, *_ = tries
@@ -72,15 +69,13 @@ async def test_a_redis_that_is_away_stops_no_beat(
 async def test_nobody_waits_for_a_worker_to_take_its_name_away(
     open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "_LEAVE_SECONDS", 0.01)
-
     async def hangs(*_: object) -> None:
         await asyncio.Event().wait()
 
     async with open_generations() as generations, running_worker(generations) as worker, asyncio.timeout(5):
         with monkeypatch.context() as away:
             away.setattr(Broker, "pipeline", hangs)
-            async with beating(generations, worker):
+            async with beating(generations, worker, timings=HeartbeatTimings(leave_seconds=0.01)):
                 pass
 
 

@@ -13,8 +13,8 @@ from redis import Redis
 
 from tailrace import GenerationRequest, Job, Settings, Tailrace
 from tailrace.protocol.keys import Keys
-from tailrace_worker.queueing import leases
 from tailrace_worker.queueing.claims import claim_command
+from tailrace_worker.queueing.leases import LeaseTimings
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 LEASE_SECONDS = 1.0
@@ -61,12 +61,14 @@ async def test_a_busy_loop_keeps_its_leases_and_a_wedged_one_loses_them(
     request_: GenerationRequest,
     puppet: Puppet,
     settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
     wedged_after: float,
 ) -> None:
-    monkeypatch.setattr(leases, "WEDGED_SECONDS", wedged_after)
     job = await tailrace.enqueue(request_)
-    async with open_generations(lease_seconds=LEASE_SECONDS) as generations, running_worker(generations):
+    timings = LeaseTimings(wedged_seconds=wedged_after)
+    async with (
+        open_generations(lease_seconds=LEASE_SECONDS) as generations,
+        running_worker(generations, lease_timings=timings),
+    ):
         await begun(job)
         with rival(settings) as claimed:
             stall()

@@ -16,9 +16,10 @@ from tailrace import BrokerRefused, GenerationRequest, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tailrace_worker.queueing import redis_check
+from tailrace_worker.queueing import redis_check, redis_uses
+from tailrace_worker.queueing.claimer import ClaimingLimits
 from tailrace_worker.queueing.heartbeat import beating
-from tailrace_worker.queueing.redis_check import RedisCheck, RedisUnfit
+from tailrace_worker.queueing.redis_check import RedisCheck, RedisCheckLimits, RedisUnfit
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
@@ -183,16 +184,17 @@ async def test_what_a_worker_can_do_without_stops_nothing(
     assert words in message
 
 
-async def test_a_redis_that_is_too_old_is_refused(server: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_check, "_OLDEST", (99, 0))
-    with pytest.raises(RedisUnfit, match=r"Redis \d+\.\d+\.\d+ is too old"):
-        await check(server.url)
+async def test_a_redis_that_is_too_old_is_refused(server: EmbeddedBroker) -> None:
+    redis: Any = open_redis(server.url)
+    async with redis, RedisCheck(redis, KEYS, ("default",), limits=RedisCheckLimits(oldest=(99, 0))) as checking:
+        with pytest.raises(RedisUnfit, match=r"Redis \d+\.\d+\.\d+ is too old"):
+            await checking.check()
 
 
 async def test_a_command_that_redis_does_not_know_is_named(
     server: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(redis_check._OF_A_JOB, "cancel", ("GETNEXT @",))
+    monkeypatch.setitem(redis_uses.OF_A_JOB, "cancel", ("GETNEXT @",))
     with pytest.raises(RedisUnfit, match="does not know GETNEXT"):
         await check(server.url)
 
@@ -207,8 +209,7 @@ async def test_a_worker_whose_rights_are_taken_claims_nothing_until_they_are_bac
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level("INFO", "tailrace_worker")
-    monkeypatch.setattr(redis_check, "_CHECK_SECONDS", 0.02)
-    monkeypatch.setattr(redis_check, "_REFUSED_SECONDS", 0.02)
+    often = ClaimingLimits(redis_check=RedisCheckLimits(check_seconds=0.02, refused_seconds=0.02))
     looked: list[bool] = []
     review = RedisCheck.review
 
@@ -221,7 +222,7 @@ async def test_a_worker_whose_rights_are_taken_claims_nothing_until_they_are_bac
     async with (
         Tailrace.connect(server.url) as tailrace,
         open_generations(redis_url=url_of(server), prefix="tailrace") as generations,
-        running_worker(generations),
+        running_worker(generations, limits=often),
     ):
         # What the claims themselves do not need: a job that were claimed now could say nothing.
         await set_user(admin, *(rule for rule in RULES if rule != "+publish"))
@@ -246,13 +247,12 @@ async def test_rights_are_checked_when_a_connection_was_lost(
     admin: Broker,
     open_generations: OpenGenerations,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_check, "_CHECK_SECONDS", 3_600)
+    never = ClaimingLimits(redis_check=RedisCheckLimits(check_seconds=3_600))
     await set_user(admin, *RULES)
     async with (
         open_generations(redis_url=url_of(server), prefix="tailrace") as generations,
-        running_worker(generations),
+        running_worker(generations, limits=never),
     ):
         await eventually(lambda: is_claiming(admin))
         await set_user(admin, *(rule for rule in RULES if rule != "+publish"))

@@ -14,8 +14,8 @@ from tailrace.protocol.job_end import end_orphan
 from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 from tailrace_worker.processes.valkey import EmbeddedBroker
+from tailrace_worker.queueing.claim import Claim
 from tailrace_worker.queueing.claims import (
-    Claim,
     assert_command,
     claim_command,
     new_token,

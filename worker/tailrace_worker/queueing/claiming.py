@@ -1,15 +1,12 @@
 """`StreamWorker`: an arq worker that claims its jobs, holds them by leases, and hands them back."""
 
 import asyncio
-import dataclasses
 import json
 import logging
 import math
-import os
-import secrets
-import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from signal import Signals
 from typing import Any, Final
 
@@ -17,40 +14,27 @@ from arq import ArqRedis
 from arq.worker import Function, Worker
 from redis.asyncio import Redis
 
-from tailrace.broker.client import Argument, Broker, patiently, refused
+from tailrace.broker.client import Broker, patiently
 from tailrace.broker.outage import Dependent
-from tailrace.broker.wire import Wire, packed
 from tailrace.errors import BrokerRefused, FailureCode, InfrastructureError
 from tailrace.protocol.keys import Keys
 from tailrace.tracebacks import told_by_frames
 from tailrace_worker.generation import Generations
 from tailrace_worker.log_summary import Tally
 from tailrace_worker.queueing.arq_function import refuse
-from tailrace_worker.queueing.claims import (
-    Claim,
-    Claimed,
-    Release,
-    claim_command,
-    new_token,
-    read_claimed,
-    release_command,
-)
-from tailrace_worker.queueing.eligibility import Eligibility
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claimer import Claimer, ClaimingLimits
+from tailrace_worker.queueing.claims import Claimed, Release, release_command
 from tailrace_worker.queueing.job_body import from_json, to_json
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.queueing.redis_check import RedisCheck
-from tailrace_worker.queueing.takeover_gate import Standing
 from tailrace_worker.settings import WorkerSettings
 
 _logger = logging.getLogger(__name__)
 
-_POLL_SECONDS: Final = 1.0
-"""How long a ring that got lost, or a producer that does not ring, costs at most."""
 _NEVER_SECONDS: Final = 1e9
 _RETRY_SECONDS: Final = 0.5
 _MAX_CLAIMS: Final = 32
-_BEGIN_SECONDS: Final = 10.0
-"""How long it may take from the claim of a job to the call of its function: all that arq itself asks Redis."""
 
 
 class StreamWorker(Worker):
@@ -60,12 +44,21 @@ class StreamWorker(Worker):
     rest back. A second signal hands them back now.
     """
 
-    def __init__(self, generations: Generations, function: Function, redis: Redis, leases: Leases) -> None:
+    def __init__(
+        self,
+        generations: Generations,
+        function: Function,
+        redis: Redis,
+        leases: Leases,
+        *,
+        limits: ClaimingLimits | None = None,
+    ) -> None:
         settings = generations.settings
+        limits = limits or ClaimingLimits()
         pool: Any = redis.connection_pool
         super().__init__(
             # arq would release the job without an ending; while we live, an attempt ends by itself.
-            functions=[dataclasses.replace(function, timeout_s=_NEVER_SECONDS)],
+            functions=[replace(function, timeout_s=_NEVER_SECONDS)],
             queue_name=generations.keys.queue(settings.queues[0]),
             redis_pool=ArqRedis(connection_pool=pool),
             max_jobs=settings.max_jobs,
@@ -82,20 +75,9 @@ class StreamWorker(Worker):
         self._keys: Keys = generations.keys
         self._broker: Broker = generations.broker
         self._leases = leases
-        self._wire = Wire(redis)
-        self._was_connected = False
-        self._redis_check = RedisCheck(redis, generations.keys, generations.settings.queues)
-        self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
-        self._round_trip_seconds = 0.0
-        self._run_id = secrets.token_hex(4)
-        self._dead: set[str] = set()
-        """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
-        self._eligibility = Eligibility(
-            generations.broker,
-            generations.keys,
-            worker=generations.worker,
-            usable=generations.calls.usable,
-        )
+        self._redis_check = RedisCheck(redis, generations.keys, settings.queues, limits=limits.redis_check)
+        self._claimer = Claimer(generations, redis, leases, self._redis_check, limits=limits)
+        self._begin_seconds = limits.begin_seconds
         self._begin_deadlines: dict[str, asyncio.Timeout] = {}
         self._place_freed = asyncio.Event()
         self._draining = asyncio.Event()
@@ -105,14 +87,14 @@ class StreamWorker(Worker):
 
     async def main(self) -> None:
         """Claims and runs jobs until it is told to drain; returns once none is left."""
-        async with self._wire, self._redis_check, asyncio.TaskGroup() as waiting:
+        async with self._claimer, self._redis_check, asyncio.TaskGroup() as waiting:
             claiming = waiting.create_task(self._claim_until_cancelled())
             checking = waiting.create_task(self._redis_check.run())
             await self._draining.wait()
             checking.cancel()
             claiming.cancel()
             await asyncio.wait([claiming])
-            await self._ring_for_others()
+            await self._claimer.ring_for_others()
             while self.tasks:
                 await asyncio.wait(self.tasks.values())
                 self._reap()
@@ -133,9 +115,9 @@ class StreamWorker(Worker):
                 self._claiming.works()
                 self._taken_over.add(sum(claim.reason == FailureCode.WORKER_LOST for claim in claimed.claims))
                 for claim in claimed.claims:
-                    await self._start(claim)
-                if len(claimed.claims) < places and not self._dead:
-                    await self._wait_for_ring(claimed.next_due_seconds)
+                    await self.start(claim)
+                if len(claimed.claims) < places and not self._claimer.knows_of_dead:
+                    await self._claimer.wait_for_ring(claimed.next_due_seconds)
             except InfrastructureError as error:
                 if isinstance(error, BrokerRefused) and not await self._redis_check.review():
                     continue
@@ -143,7 +125,7 @@ class StreamWorker(Worker):
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _claim_whole(self, places: int) -> Claimed:
-        claiming = asyncio.ensure_future(self._claim(places))
+        claiming = asyncio.ensure_future(self._claimer.claim(places, is_idle=not self.tasks))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -153,75 +135,8 @@ class StreamWorker(Worker):
                     await self._release(claim, "hand_back")
             raise
 
-    async def _claim(self, places: int) -> Claimed:
-        if not self._wire.is_connected:
-            await self._wire.connect()
-            self._standing.begin()
-            if self._was_connected:
-                # Another server may answer now. At the start `run_worker` checks it.
-                await self._redis_check.check()
-            self._was_connected = True
-        self._standing.failed(self._leases.refused_at)
-        leaving = await self._eligibility.leaving()
-        token = new_token(self._generations.worker, run=self._run_id)
-        queues = self._settings.queues
-        command = claim_command(
-            self._keys,
-            queues,
-            token,
-            places=places,
-            lease_seconds=self._settings.lease_seconds,
-            takes_over_until=self._standing.takes_over_until,
-            dead=self._dead,
-            leaving=leaving,
-        )
-        asked_at = time.monotonic()
-        claimed = read_claimed(await self._ask(*command), queues, token)
-        self._round_trip_seconds = time.monotonic() - asked_at
-        self._standing.tell(claimed.at)
-        for name, count in claimed.lost.items():
-            _logger.warning("worker %s is lost: the leases of its %d jobs run out", name, count)
-        self._dead = {name for name in claimed.suspects if self._is_dead(name)}
-        return await self._eligibility.sift(claimed)
-
-    def _is_dead(self, name: str) -> bool:
-        """Whether a worker of this machine has died: its process is gone, or its number is ours by now."""
-        if name == self._generations.worker:
-            return not self.tasks
-        try:
-            os.kill(int(name.rpartition(":")[2]), 0)
-        except ProcessLookupError:
-            return True
-        except (ValueError, OSError):
-            return False
-        return False
-
-    async def _wait_for_ring(self, next_due_seconds: float | None) -> None:
-        timeout = _POLL_SECONDS
-        if next_due_seconds is not None:
-            # The claim that follows is to arrive just when it is due.
-            timeout = max(0.001, min(timeout, next_due_seconds - 2 * self._round_trip_seconds))
-        bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
-        await self._ask("BLPOP", *bells, f"{timeout:.3f}", block_seconds=timeout)
-
-    async def _ask(self, *command: Argument, block_seconds: float = 0) -> Any:
-        asked_at = time.monotonic()
-        (reply,) = await self._wire.exchange(packed(*command), 1, block_seconds=block_seconds)
-        self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
-        if isinstance(reply, Exception):
-            self._standing.failed(time.monotonic())
-            raise refused(reply, *command)
-        return reply
-
-    async def _ring_for_others(self) -> None:
-        """A ring that was meant for this worker may have come as it left."""
-        with suppress(InfrastructureError):
-            command = claim_command(
-                self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over_until=0
-            )
-            await self._broker.call(*command)
-
-    async def _start(self, claim: Claim) -> None:
+    async def start(self, claim: Claim) -> None:
+        """Run a job that was claimed, unless it runs here already."""
         held = self._leases.get(claim.job_id)
         if held is not None and held.is_over:
             # Its last attempt here is still on the way out: under the new token it would be dropped with that one.
@@ -238,11 +153,13 @@ class StreamWorker(Worker):
     async def _run(self, claim: Claim) -> None:
         with self._leases.holding(claim):
             try:
-                async with asyncio.timeout(_BEGIN_SECONDS) as deadline:
+                async with asyncio.timeout(self._begin_seconds) as deadline:
                     self._begin_deadlines[claim.job_id] = deadline
                     await self.run_job(claim.job_id, claim.due)
             except TimeoutError:
-                _logger.warning("job %s did not begin within %g s and is handed back", claim.job_id, _BEGIN_SECONDS)
+                _logger.warning(
+                    "job %s did not begin within %g s and is handed back", claim.job_id, self._begin_seconds
+                )
                 await self._release(claim, "hand_back")
             except asyncio.CancelledError:
                 await self._release(claim, "hand_back")

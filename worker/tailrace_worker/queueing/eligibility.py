@@ -5,25 +5,30 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
 from tailrace.broker.client import Broker
 from tailrace.errors import InfrastructureError
 from tailrace.protocol.keys import Keys
 from tailrace_worker.offload import beside_the_loop
-from tailrace_worker.queueing.claims import Claim, Claimed
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claims import Claimed
 from tailrace_worker.queueing.job_body import providers_of, providers_of_request
 from tailrace_worker.queueing.peers import Peers
 from tailrace_worker.queueing.unclaim import unclaim_command
 
 _logger = logging.getLogger(__name__)
 
-_LEFT_SECONDS: Final = 30.0
-"""After which time a job that was left is looked at again."""
-_MAX_LEFT: Final = 64
-"""How many waiting jobs are left in their places. Each claim carries their names."""
-_DEFER_SECONDS: Final = 5.0
-"""How long those beyond that are put off, so that they do not stand in the way of what this worker can run."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EligibilityLimits:
+    """How many jobs a worker leaves to others, and for how long."""
+
+    left_seconds: float = 30.0
+    """After which time a job that was left is looked at again."""
+    max_left: int = 64
+    """How many waiting jobs are left in their places. Each claim carries their names."""
+    defer_seconds: float = 5.0
+    """How long those beyond that are put off, so that they do not stand in the way of what this worker can run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,20 @@ class Eligibility:
     runs the job: a fallback may do, and else the job has to end.
     """
 
-    def __init__(self, broker: Broker, keys: Keys, *, worker: str, usable: Iterable[str]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        keys: Keys,
+        *,
+        worker: str,
+        usable: Iterable[str],
+        limits: EligibilityLimits | None = None,
+    ) -> None:
         """Make it for one worker, by its name and the providers that it can call."""
         self._broker = broker
         self._keys = keys
         self._peers = Peers(broker, keys, worker=worker)
+        self._limits = limits or EligibilityLimits()
         self._usable = frozenset(usable)
         self._left: dict[str, _Left] = {}
 
@@ -79,8 +93,9 @@ class Eligibility:
         if not left:
             return claimed
         _logger.debug("%d jobs are left to workers that have their providers", len(left))
-        until = time.monotonic() + _LEFT_SECONDS
-        deferred = [claim for claim in left if claim.reason == "retry"][max(0, _MAX_LEFT - len(self._left)) :]
+        until = time.monotonic() + self._limits.left_seconds
+        places = max(0, self._limits.max_left - len(self._left))
+        deferred = [claim for claim in left if claim.reason == "retry"][places:]
         for claim, wanted in left.items():
             if claim not in deferred:
                 self._left[claim.job_id] = _Left(claim.queue, wanted, until, waits=claim.reason == "retry")
@@ -139,7 +154,9 @@ class Eligibility:
         with suppress(InfrastructureError):
             await self._broker.pipeline(
                 *(
-                    unclaim_command(self._keys, claim, defer_seconds=_DEFER_SECONDS if claim in deferred else 0)
+                    unclaim_command(
+                        self._keys, claim, defer_seconds=self._limits.defer_seconds if claim in deferred else 0
+                    )
                     for claim in claims
                 )
             )

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from dataclasses import dataclass
 
 from arq.worker import Worker
 
@@ -16,27 +16,36 @@ from tailrace_worker.generation import Generations
 
 _logger = logging.getLogger(__name__)
 
-_BEAT_SECONDS: Final = 5.0
-_RETRY_SECONDS: Final = 1.0
-_LEAVE_SECONDS: Final = 1.0
-"""Nobody waits for a worker to take its name away: the name goes by itself a little later."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatTimings:
+    """How often a worker tells of itself."""
+
+    beat_seconds: float = 5.0
+    retry_seconds: float = 1.0
+    """The wait after a beat that failed; at most `beat_seconds` count."""
+    leave_seconds: float = 1.0
+    """Nobody waits for a worker to take its name away: the name goes by itself a little later."""
 
 
 @asynccontextmanager
-async def beating(generations: Generations, worker: Worker) -> AsyncGenerator[None]:
+async def beating(
+    generations: Generations, worker: Worker, *, timings: HeartbeatTimings | None = None
+) -> AsyncGenerator[None]:
     """Tells every 5 s who works, while the block runs."""
+    timings = timings or HeartbeatTimings()
     async with asyncio.TaskGroup() as beside:
-        task = beside.create_task(_beat_until_cancelled(generations, worker))
+        task = beside.create_task(_beat_until_cancelled(generations, worker, timings))
         try:
             yield
         finally:
             task.cancel()
     with suppress(InfrastructureError, TimeoutError):
-        async with asyncio.timeout(_LEAVE_SECONDS):
+        async with asyncio.timeout(timings.leave_seconds):
             await generations.broker.pipeline(*leave_commands(generations.keys, generations.worker))
 
 
-async def _beat_until_cancelled(generations: Generations, worker: Worker) -> None:
+async def _beat_until_cancelled(generations: Generations, worker: Worker, timings: HeartbeatTimings) -> None:
     broker, keys, settings = generations.broker, generations.keys, generations.settings
     first = serve_commands(keys, settings.queues, at=ms(time.time()))
     while True:
@@ -56,6 +65,6 @@ async def _beat_until_cancelled(generations: Generations, worker: Worker) -> Non
         except InfrastructureError as error:
             _logger.debug("no sign of life can be given: %s", error)
             # Without one for 8 s, jobs that only this worker could run count as jobs that nobody can.
-            await asyncio.sleep(min(_RETRY_SECONDS, _BEAT_SECONDS))
+            await asyncio.sleep(min(timings.retry_seconds, timings.beat_seconds))
         else:
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(timings.beat_seconds)

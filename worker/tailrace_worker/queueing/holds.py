@@ -6,7 +6,8 @@ from tailrace.broker.client import Broker
 from tailrace.errors import FailureCode
 from tailrace.protocol.keys import arq_retry
 from tailrace_worker.cancel_scope import AttemptLost
-from tailrace_worker.queueing.claims import Claim, next_attempt_command
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claims import next_attempt_command
 
 
 class ClaimedHold:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -19,22 +20,37 @@ from redis.exceptions import RedisError, ResponseError
 
 from tailrace.broker.outage import Dependent
 from tailrace.protocol.keys import Keys
-from tailrace_worker.queueing.claims import Claim, assert_command, read_renewed, renew_command
+from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.claims import assert_command, read_renewed, renew_command
 
 _logger = logging.getLogger(__name__)
 
-WEDGED_SECONDS: Final = 10.0
-"""A loop that has not turned for so long is taken for dead, and its jobs go to others."""
 _TURN_SECONDS: Final = 0.25
 _RETRY: Final = 1 / 15
 """The part of a lease after which a renewal that failed is tried again, on a new connection: the claims have to be
 there again before others may claim."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTimings:
+    """When leases are not renewed any more."""
+
+    wedged_seconds: float = 10.0
+    """A loop that has not turned for so long is taken for dead, and its jobs go to others."""
+
+
 class Leases:
     """The claims of a worker, renewed three times in the time of a lease until they are dropped."""
 
-    def __init__(self, redis_url: str, keys: Keys, *, lease_seconds: float, life_seconds: float) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        keys: Keys,
+        *,
+        lease_seconds: float,
+        life_seconds: float,
+        timings: LeaseTimings | None = None,
+    ) -> None:
         """`life_seconds` is for how long a job's body lives that is put back."""
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             redis_url,
@@ -46,6 +62,7 @@ class Leases:
         self._keys = keys
         self._lease_seconds = lease_seconds
         self._life_seconds = life_seconds
+        self._timings = timings or LeaseTimings()
         self.refused_at = -math.inf
         """When Redis refused a renewal last (`time.monotonic`): it lets nobody else renew a lease either."""
         self._claims: dict[str, Claim] = {}
@@ -94,7 +111,7 @@ class Leases:
             pause_seconds = self._lease_seconds / 3
             with self._lock:
                 claims = [claim for claim in self._claims.values() if not claim.is_over]
-            if not claims or time.monotonic() - self._turned > WEDGED_SECONDS:
+            if not claims or time.monotonic() - self._turned > self._timings.wedged_seconds:
                 continue
             try:
                 self._renew(claims)

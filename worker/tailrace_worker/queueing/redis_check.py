@@ -6,49 +6,53 @@ queues, so all of them are tried, on the real keys, and none is run.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from redis.asyncio import Redis
 
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import BrokerRefused, BrokerUnavailable
-from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace.protocol.keys import Keys, new_job_id
+from tailrace_worker.queueing.redis_uses import RedisUse, redis_uses
 
 _logger = logging.getLogger(__name__)
 
-_CHECK_SECONDS: Final = 15.0
-_REFUSED_SECONDS: Final = 1.0
-"""How often it is checked whether rights were given back."""
-_OLDEST: Final = (7, 0)
-"""`PEXPIRE GT` came with Redis 7.0."""
 _told: Final[set[str]] = set()
 """What this process has warned of."""
 _NEEDED: Final = "A worker needs Redis 7.0 or newer, or Valkey, with no command renamed."
 _TRANSACTION: Final = ("+ping", "+multi", "+exec")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisCheckLimits:
+    """How often Redis is checked, and for what."""
+
+    check_seconds: float = 15.0
+    """How often it is checked whether rights were taken."""
+    refused_seconds: float = 1.0
+    """How often it is checked whether rights were given back."""
+    oldest: tuple[int, int] = (7, 0)
+    """The oldest version that does: `PEXPIRE GT` came with Redis 7.0."""
+
+
 class RedisUnfit(BrokerRefused):
     """Redis refuses for ever what a worker cannot do without: it lacks a right, or does not know a command."""
-
-
-class _Use(NamedTuple):
-    """A command that a worker uses."""
-
-    command: tuple[str, ...]
-    pattern: str
-    """The rule of an ACL that allows its keys, or its channel."""
 
 
 class RedisCheck:
     """Checks Redis for one worker, again and again: rights may be taken from a connection that stands."""
 
-    def __init__(self, redis: Redis, keys: Keys, queues: Sequence[str]) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, queues: Sequence[str], *, limits: RedisCheckLimits | None = None
+    ) -> None:
         self._wire = Wire(redis)
-        self._uses = list(_uses(keys, queues, new_job_id()))
+        self._uses = list(redis_uses(keys, queues, new_job_id()))
         self._bell, self._bells = keys.bell(new_job_id()), f"&{keys.bell('*')}"
+        self._limits = limits or RedisCheckLimits()
         self._lock = asyncio.Lock()
         self._passed = asyncio.Event()
         self._passed.set()
@@ -105,8 +109,9 @@ class RedisCheck:
 
     async def run(self) -> None:
         """Reviews until it is cancelled."""
+        limits = self._limits
         while True:
-            await asyncio.sleep(_CHECK_SECONDS if self._passed.is_set() else _REFUSED_SECONDS)
+            await asyncio.sleep(limits.check_seconds if self._passed.is_set() else limits.refused_seconds)
             await self.review()
 
     async def _try_transaction(self) -> None:
@@ -141,7 +146,7 @@ class RedisCheck:
         info = dict(line.split(":", 1) for line in reply.decode(errors="replace").splitlines() if ":" in line)
         version = info.get("redis_version", "")
         with suppress(ValueError):  # What is no number is of another server that speaks the protocol.
-            if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+            if tuple(map(int, version.split(".")[:2])) < self._limits.oldest:
                 raise RedisUnfit(f"Redis {version} is too old. {_NEEDED}")
         warnings: list[str] = []
         policy = info.get("maxmemory_policy", "noeviction")
@@ -164,7 +169,7 @@ class RedisCheck:
             if isinstance(left, Exception):
                 await self._wire.disconnect()
             return []
-        rule = _rule(_Use(("SUBSCRIBE",), self._bells), str(reply))
+        rule = _rule(RedisUse(("SUBSCRIBE",), self._bells), str(reply))
         return [f"Redis lets nobody tail jobs by the user of this worker, who lacks {rule}: services need another one."]
 
     async def _exchange(self, *commands: tuple[str, ...]) -> list[Any]:
@@ -179,7 +184,7 @@ def _is_unknown(reply: Exception) -> bool:
     return any(words in str(reply) for words in ("unknown command", "wrong number of arguments"))
 
 
-def _rule(use: _Use, reply: str) -> str:
+def _rule(use: RedisUse, reply: str) -> str:
     """What to add to the user's rules."""
     return f"+{use.command[0]}".lower() if "to run" in reply else use.pattern
 
@@ -189,60 +194,3 @@ def _lacking(rules: Sequence[str]) -> str:
         f"The user of Redis lacks rights that a worker needs: give it, by ACL SETUSER, {' '.join(rules)}. "
         "The README lists all of them."
     )
-
-
-# `@` stands for the key. Should MULTI be refused, they are run: then each does nothing that counts, or is an error.
-_OF_A_JOB: Final = {
-    "events": (
-        "XADD @ NOMKSTREAM 1-1 type check",
-        "XRANGE @ - + COUNT 1",
-        "XREVRANGE @ + - COUNT 1",
-        "EXISTS @",
-        "PEXPIRE @ 1",
-    ),
-    "record": ("HSET @ check 1", "HGET @ check", "HMGET @ check", "HGETALL @", "PEXPIRE @ 1"),
-    "cancel": ("GET @", "MGET @", "PEXPIRE @ 1"),
-    "regenerated": ("PEXPIRE @ 1",),
-}
-_OF_A_QUEUE: Final = {
-    "queue": ("ZADD @ XX 0 check", "ZREM @ check", "ZRANGE @ 0 0", "ZRANGEBYSCORE @ -inf -inf", "ZMSCORE @ check"),
-    "running": ("ZADD @ XX 0 check", "ZREM @ check", "ZRANGE @ 0 0", "ZRANGEBYSCORE @ -inf -inf"),
-    "doorbell": ("LLEN @", "LPUSH @ 1", "PEXPIRE @ 60000", "BLPOP @ -1"),
-}
-
-
-def _uses(keys: Keys, queues: Sequence[str], job_id: str) -> Iterator[_Use]:
-    """All commands of a worker, each with all shapes of keys that it is used on."""
-    for name, forms in _OF_A_JOB.items():
-        yield from _each(forms, getattr(keys, name)(job_id), getattr(keys, name)("*"))
-    for queue in queues:
-        for name, forms in _OF_A_QUEUE.items():
-            key = getattr(keys, name)(queue)
-            yield from _each(forms, key, key)
-        names = (keys.history, keys.queue(queue), keys.running(queue), keys.doorbell(queue))
-        yield _Use(("EVAL", "return 0", str(len(names)), *names), f"~{keys.queue(queue)}*")
-        # arq's worker takes away at its end what only its own loop would have set.
-        yield from _each(("DEL @",), f"{keys.queue(queue)}:health-check", f"{keys.queue(queue)}:health-check")
-    yield _Use(("PUBLISH", keys.bell(job_id), ""), f"&{keys.bell('*')}")
-    yield from _each(
-        ("SET @ 1 PX 1 NX", "PEXPIRE @ 1 GT", "PTTL @"), keys.throttle(job_id, "m"), keys.throttle("*", "*")
-    )
-    idempotency = keys.idempotency("check", job_id)
-    yield from _each(("PEXPIRE @ 1",), idempotency, f"{keys.prefix}:idempotency:*")
-    yield from _each(("XADD @ NOMKSTREAM 0-1 f v", "PEXPIRE @ 604800000"), keys.endings, keys.endings)
-    yield from _each(("ZADD @ XX 0 check", "PEXPIRE @ 604800000"), keys.queues, keys.queues)
-    yield from _each(("GET @", "SET @ 1 PX 1 NX", "PEXPIRE @ 604800000"), keys.history, keys.history)
-    workers = ("ZADD @ XX 0 check", "ZREM @ check", "ZREMRANGEBYSCORE @ -inf -inf", "ZRANGE @ 0 0", "PEXPIRE @ 3600000")
-    yield from _each(workers, keys.workers, keys.workers)
-    yield from _each(("SET @ {} PX 1", "GET @", "PTTL @", "UNLINK @"), keys.worker(job_id), keys.worker("*"))
-    yield from _each(("SET @ 1 PX 1", "GET @", "MGET @", "DEL @"), arq_in_progress(job_id), arq_in_progress("*"))
-    yield from _each(("GET @", "SET @ 1 PX 1 NX", "DEL @"), arq_job(job_id), arq_job("*"))
-    retry = ("GET @", "INCR @", "INCRBY @ 1", "EXPIRE @ 1", "SET @ 1 EX 1", "SETEX @ 1 1", "DEL @")
-    yield from _each(retry, arq_retry(job_id), arq_retry("*"))
-    yield from _each(("DEL @",), arq_result(job_id), arq_result("*"))
-    yield _Use(("TIME",), "")
-
-
-def _each(forms: Sequence[str], key: str, pattern: str) -> Iterator[_Use]:
-    for form in forms:
-        yield _Use(tuple(key if word == "@" else word for word in form.split()), f"~{pattern}")

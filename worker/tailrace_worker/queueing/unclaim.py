@@ -3,7 +3,7 @@
 from tailrace.broker.client import Command, ms
 from tailrace.protocol.keys import Keys, arq_in_progress
 from tailrace.protocol.scripts import Script
-from tailrace_worker.queueing.claims import Claim
+from tailrace_worker.queueing.claim import Claim
 
 
 def unclaim_command(keys: Keys, claim: Claim, *, defer_seconds: float = 0) -> Command:

@@ -1,0 +1,169 @@
+"""`Claimer`: asks the queues of a worker for jobs."""
+
+import logging
+import os
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+
+from redis.asyncio import Redis
+
+from tailrace.broker.client import Argument, refused
+from tailrace.broker.wire import Wire, packed
+from tailrace.errors import InfrastructureError
+from tailrace_worker.generation import Generations
+from tailrace_worker.queueing.claims import Claimed, claim_command, new_token, read_claimed
+from tailrace_worker.queueing.eligibility import Eligibility, EligibilityLimits
+from tailrace_worker.queueing.leases import Leases
+from tailrace_worker.queueing.redis_check import RedisCheck, RedisCheckLimits
+from tailrace_worker.queueing.takeover_gate import Standing
+
+_logger = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 1.0
+"""How long a ring that got lost, or a producer that does not ring, costs at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimingLimits:
+    """Timings and limits of a worker that claims jobs."""
+
+    begin_seconds: float = 10.0
+    """How long it may take from the claim of a job to the call of its function: all that arq itself asks Redis."""
+    eligibility: EligibilityLimits = field(default_factory=EligibilityLimits)
+    redis_check: RedisCheckLimits = field(default_factory=RedisCheckLimits)
+
+
+class Claimer:
+    """Claims jobs for one worker on a connection of its own, and waits for the rings of new ones."""
+
+    def __init__(
+        self,
+        generations: Generations,
+        redis: Redis,
+        leases: Leases,
+        redis_check: RedisCheck,
+        *,
+        limits: ClaimingLimits,
+    ) -> None:
+        self._worker = generations.worker
+        self._settings = generations.settings
+        self._keys = generations.keys
+        self._broker = generations.broker
+        self._leases = leases
+        self._redis_check = redis_check
+        self._eligibility = Eligibility(
+            generations.broker,
+            generations.keys,
+            worker=generations.worker,
+            usable=generations.calls.usable,
+            limits=limits.eligibility,
+        )
+        self._wire = Wire(redis)
+        self._was_connected = False
+        self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
+        self._round_trip_seconds = 0.0
+        self._run_id = secrets.token_hex(4)
+        self._dead: set[str] = set()
+        """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._wire.disconnect()
+
+    @property
+    def knows_of_dead(self) -> bool:
+        """Whether the next claim brings jobs of workers that have died on this machine."""
+        return bool(self._dead)
+
+    async def claim(self, places: int, *, is_idle: bool) -> Claimed:
+        """Claim as many jobs as there are free places, but for those that other workers are to run.
+
+        Args:
+            places: How many jobs may be claimed, from 1.
+            is_idle: Whether this worker runs nothing: then what is held by its name was held by a process before it.
+
+        Raises:
+            InfrastructureError: Redis failed; what was claimed was handed back, or its lease runs out.
+        """
+        if not self._wire.is_connected:
+            await self._wire.connect()
+            self._standing.begin()
+            if self._was_connected:
+                # Another server may answer now. At the start `run_worker` checks it.
+                await self._redis_check.check()
+            self._was_connected = True
+        self._standing.failed(self._leases.refused_at)
+        leaving = await self._eligibility.leaving()
+        token = new_token(self._worker, run=self._run_id)
+        queues = self._settings.queues
+        command = claim_command(
+            self._keys,
+            queues,
+            token,
+            places=places,
+            lease_seconds=self._settings.lease_seconds,
+            takes_over_until=self._standing.takes_over_until,
+            dead=self._dead,
+            leaving=leaving,
+        )
+        asked_at = time.monotonic()
+        claimed = read_claimed(await self._ask(*command), queues, token)
+        self._round_trip_seconds = time.monotonic() - asked_at
+        self._standing.tell(claimed.at)
+        for name, count in claimed.lost.items():
+            _logger.warning("worker %s is lost: the leases of its %d jobs run out", name, count)
+        self._dead = {name for name in claimed.suspects if self._is_dead(name, is_idle=is_idle)}
+        return await self._eligibility.sift(claimed)
+
+    async def wait_for_ring(self, next_due_seconds: float | None) -> None:
+        """Wait until a job may be there, for a second at most.
+
+        Args:
+            next_due_seconds: How long until the next job is due, or the next lease runs out; `None` if none is known.
+
+        Raises:
+            InfrastructureError: Redis failed.
+        """
+        timeout = _POLL_SECONDS
+        if next_due_seconds is not None:
+            # The claim that follows is to arrive just when it is due.
+            timeout = max(0.001, min(timeout, next_due_seconds - 2 * self._round_trip_seconds))
+        bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
+        await self._ask("BLPOP", *bells, f"{timeout:.3f}", block_seconds=timeout)
+
+    async def ring_for_others(self) -> None:
+        """Ring for the other workers: a ring that was meant for this worker may have come as it left."""
+        with suppress(InfrastructureError):
+            command = claim_command(
+                self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over_until=0
+            )
+            await self._broker.call(*command)
+
+    async def _ask(self, *command: Argument, block_seconds: float = 0) -> Any:
+        asked_at = time.monotonic()
+        (reply,) = await self._wire.exchange(packed(*command), 1, block_seconds=block_seconds)
+        self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
+        if isinstance(reply, Exception):
+            self._standing.failed(time.monotonic())
+            raise refused(reply, *command)
+        return reply
+
+    def _is_dead(self, name: str, *, is_idle: bool) -> bool:
+        """Whether a worker of this machine has died: its process is gone, or its number is ours by now."""
+        if name == self._worker:
+            return is_idle
+        try:
+            os.kill(int(name.rpartition(":")[2]), 0)
+        except ProcessLookupError:
+            return True
+        except (ValueError, OSError):
+            return False
+        return False
