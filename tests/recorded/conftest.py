@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Generator, Mapping
 
-import httpx2
 import pytest
 
-from tailrace_worker.providers import open_providers, registry
+from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tests.recorded.replay import Replay, running_replay
 
 
@@ -26,8 +26,6 @@ async def providers(replay: Replay, monkeypatch: pytest.MonkeyPatch) -> AsyncGen
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-replayed-anthropic")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", replay.url)
     # The server closes each connection after its answer without announcing it: one kept for the next call may be dead.
-    limits = httpx2.Limits(max_connections=registry._LIMITS.max_connections, keepalive_expiry=0)
-    monkeypatch.setattr(registry, "_LIMITS", limits)
-    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
-    async with open_providers({}) as providers:
+    connections = ConnectionLimits(idle_seconds=0, warm_connections=0)
+    async with open_providers({}, connections=connections) as providers:
         yield providers

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tailrace_worker.providers import open_providers, registry
+from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tests.support.wire_server import KEYS
 
@@ -66,7 +67,6 @@ async def raw_providers(
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.add(asyncio.create_task(serve_one(reader, writer)))
 
-    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -74,7 +74,7 @@ async def raw_providers(
             monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
             monkeypatch.setenv(f"{owner.upper()}_BASE_URL", f"http://127.0.0.1:{port}")
         try:
-            async with open_providers({}, coalescer) as providers:
+            async with open_providers({}, coalescer, connections=ConnectionLimits(warm_connections=0)) as providers:
                 yield providers
         finally:
             for task in serving:

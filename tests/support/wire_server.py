@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.settings import ProviderEntry
 from tests.support.wire import sse
 
@@ -59,8 +60,12 @@ async def serving(
 
 @asynccontextmanager
 async def providers_at(
-    handler: Handler, monkeypatch: pytest.MonkeyPatch, entries: Mapping[str, ProviderEntry] | None = None
+    handler: Handler,
+    monkeypatch: pytest.MonkeyPatch,
+    entries: Mapping[str, ProviderEntry] | None = None,
+    *,
+    connections: ConnectionLimits | None = None,
 ) -> AsyncGenerator[Mapping[str, Provider]]:
     """The adapters, pointed at such a server."""
-    async with serving(handler, monkeypatch), open_providers(entries or {}) as providers:
+    async with serving(handler, monkeypatch), open_providers(entries or {}, connections=connections) as providers:
         yield providers

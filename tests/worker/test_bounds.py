@@ -8,7 +8,7 @@ from tailrace import GenerationRequest, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.http import large
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.large import LargeAnswers
 from tests.support.streams import begin, ignore, read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
@@ -102,10 +102,9 @@ async def test_the_parts_of_a_large_event_say_once_what_counts_once(
 
 
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> LargeAnswers:
+def shared() -> LargeAnswers:
     """Four megabytes, as what the answers of a provider may hold together."""
-    monkeypatch.setattr(large, "_SHARED_BYTES", 4_000_000)
-    return LargeAnswers()
+    return LargeAnswers(AnswerLimits(shared_bytes=4_000_000))
 
 
 async def test_answers_hold_no_more_together_than_they_may_but_for_one(shared: LargeAnswers) -> None:

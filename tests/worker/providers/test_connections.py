@@ -19,13 +19,14 @@ from aiohttp.test_utils import TestServer
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace.request.capabilities import API_KINDS, ApiKind
-from tailrace_worker.providers import open_providers, registry
-from tailrace_worker.providers.http import client
+from tailrace_worker.providers import open_providers
+from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.providers.http.redirects import RedirectedElsewhere, stay_there
 from tailrace_worker.providers.sdks import openai_sdk
 from tests.support.wire import asking
 from tests.support.wire_server import CERTIFICATE, SHORTEST, providers_at, serving
 
+COLD = ConnectionLimits(warm_connections=0)
 all_kinds = pytest.mark.parametrize("kind", API_KINDS)
 
 
@@ -82,7 +83,7 @@ async def test_over_tls_calls_find_warm_connections_and_leave_them_so(
     tls.load_cert_chain(CERTIFICATE)
     doors = Doors(SHORTEST[kind])
     async with serving(doors.handle, monkeypatch, tls=tls), open_providers({}) as providers, warmed():
-        for _ in range(registry._WARM_CONNECTIONS + 1):
+        for _ in range(ConnectionLimits().warm_connections + 1):
             assert Delta(text="Hi") in [piece async for piece in providers[kind].stream(asking(kind))]
 
     assert len(doors.calls) > len(doors.warmed)
@@ -94,7 +95,7 @@ async def test_each_address_is_warmed_once_however_many_providers_are_there(monk
     async with providers_at(doors.handle, monkeypatch), warmed():
         pass
 
-    assert len(set(doors.warmed)) == len(doors.warmed) == registry._WARM_CONNECTIONS
+    assert len(set(doors.warmed)) == len(doors.warmed) == ConnectionLimits().warm_connections
 
 
 async def test_a_server_that_cannot_be_warmed_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +111,8 @@ async def test_a_server_that_cannot_be_warmed_hurts_nobody(monkeypatch: pytest.M
 async def test_a_connection_is_used_again_once_its_answer_is_finished(
     kind: ApiKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     doors = Doors(SHORTEST[kind])
-    async with providers_at(doors.handle, monkeypatch) as providers:
+    async with providers_at(doors.handle, monkeypatch, connections=COLD) as providers:
         for _ in range(3):
             assert [piece async for piece in providers[kind].stream(asking(kind))]
 
@@ -151,7 +151,6 @@ async def test_an_answer_that_is_left_closes_its_connection_at_once(
 async def test_a_connection_that_is_closed_as_a_request_arrives_costs_no_try(
     way: str, kind: ApiKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
     doors = Doors(SHORTEST[kind])
 
     async def handle(request: web.Request) -> web.Response:
@@ -160,7 +159,7 @@ async def test_a_connection_that_is_closed_as_a_request_arrives_costs_no_try(
             close(request, reset=way == "reset")
         return answer
 
-    async with providers_at(handle, monkeypatch) as providers:
+    async with providers_at(handle, monkeypatch, connections=COLD) as providers:
         for _ in range(2):
             assert [piece async for piece in providers[kind].stream(asking(kind))]
 
@@ -174,15 +173,14 @@ async def test_a_request_that_is_not_answered_is_sent_twice_where_that_shows_at_
     kind: ApiKind, closed_seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes its time may have worked on it."""
-    monkeypatch.setattr(client, "_CLOSED_SECONDS", closed_seconds)
-    monkeypatch.setattr(registry, "_WARM_CONNECTIONS", 0)
+    connections = ConnectionLimits(warm_connections=0, closed_seconds=closed_seconds)
     doors = Doors(b"")
 
     async def handle(request: web.Request) -> web.Response:
         close(request)
         return await doors.handle(request)
 
-    async with providers_at(handle, monkeypatch) as providers:
+    async with providers_at(handle, monkeypatch, connections=connections) as providers:
         with pytest.raises(ProviderError, match="cannot be reached") as raised:
             assert not [piece async for piece in providers[kind].stream(asking(kind))]
 
@@ -210,7 +208,7 @@ async def test_only_what_a_closed_connection_swallowed_is_sent_again(cause: Exce
         sent.append(request)
         raise httpx2.ConnectTimeout("") from cause
 
-    async with openai_sdk.HttpClient(transport=httpx2.MockTransport(fail), trust_env=False) as client:
+    async with openai_sdk.HttpClient(closed_seconds=1, transport=httpx2.MockTransport(fail), trust_env=False) as client:
         with pytest.raises(httpx2.ConnectTimeout):
             await client.post("http://provider.test/", json={})
 

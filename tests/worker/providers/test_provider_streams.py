@@ -18,7 +18,7 @@ from tailrace.events import Delta, ToolCall
 from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
 from tailrace_worker.providers.errors import Failures
-from tailrace_worker.providers.http import call, large
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.tool_calls import MAX_TOOL_CALLS
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.support.wire import EVENT_STREAM, Client, adapter, asking, pieces_of, read, skipped, sse
@@ -46,11 +46,13 @@ WHOLES: dict[ApiKind, object] = {
 all_kinds = pytest.mark.parametrize("kind", API_KINDS)
 
 
-async def heard(kind: ApiKind, client: Client, *, stream: bool = True) -> tuple[list[Piece], ProviderError | None]:
+async def heard(
+    kind: ApiKind, client: Client, *, stream: bool = True, limits: AnswerLimits | None = None
+) -> tuple[list[Piece], ProviderError | None]:
     """What was read, and what went wrong then."""
     pieces: list[Piece] = []
     try:
-        async for piece in pieces_of(adapter(kind, client), asking(kind, stream=stream)):
+        async for piece in pieces_of(adapter(kind, client, limits=limits), asking(kind, stream=stream)):
             pieces.append(piece)  # noqa: PERF401 - what came before an error counts
     except ProviderError as error:
         return pieces, error
@@ -264,14 +266,14 @@ async def test_a_whole_answer_that_is_no_json_of_the_protocol_is_malformed(kind:
 
 
 @all_kinds
-async def test_a_whole_answer_has_a_largest_size(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_whole_answer_has_a_largest_size(kind: ApiKind) -> None:
     body = json.dumps(WHOLES[kind]).encode()
     fits = Client([body], content_type="application/json")
     too_large = Client([body, b" "], content_type="application/json")
-    monkeypatch.setattr(call, "MAX_BODY_BYTES", len(body))
+    limits = AnswerLimits(max_body_bytes=len(body))
 
-    assert (await heard(kind, fits, stream=False))[1] is None
-    _, error = await heard(kind, too_large, stream=False)
+    assert (await heard(kind, fits, stream=False, limits=limits))[1] is None
+    _, error = await heard(kind, too_large, stream=False, limits=limits)
     assert code_of(error) is FailureCode.PROVIDER_MALFORMED
 
 
@@ -287,25 +289,22 @@ class Staying(httpx2.AsyncByteStream):
 
 
 @all_kinds
-async def test_a_finished_answer_waits_for_no_server(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "_REST_SECONDS", 0.05)
-    monkeypatch.setattr(call, "_SETTLE_SECONDS", 0.05)
+async def test_a_finished_answer_waits_for_no_server(kind: ApiKind) -> None:
     client = Client(())
     client.response.stream = Staying(TEXTS[kind] + LASTS[kind])
 
     async with asyncio.timeout(5):
-        pieces, error = await heard(kind, client)
+        pieces, error = await heard(kind, client, limits=AnswerLimits(rest_seconds=0.05, settle_seconds=0.05))
 
     assert (contents(pieces), error) == ([HI], None)
     assert client.response.is_closed
 
 
 @all_kinds
-async def test_a_finished_answer_reads_no_more_than_a_little(kind: ApiKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "_MAX_REST_BYTES", 10 * len(TEXTS[kind]))
+async def test_a_finished_answer_reads_no_more_than_a_little(kind: ApiKind) -> None:
     done = b"data: [DONE]\n\n" if kind == "openai" else b""
     client = Client([TEXTS[kind], LASTS[kind] + done, *[TEXTS[kind]] * 20])
-    pieces, error = await heard(kind, client)
+    pieces, error = await heard(kind, client, limits=AnswerLimits(max_rest_bytes=10 * len(TEXTS[kind])))
 
     assert (contents(pieces), error) == ([HI], None)
     assert client.chunks.taken == 2 + 10 + 1
@@ -436,14 +435,10 @@ def test_the_sdks_are_loaded_when_providers_are_opened_and_not_before() -> None:
 
 @all_kinds
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-async def test_an_answer_that_waits_for_room_in_memory_says_so_and_reads_nothing(
-    kind: ApiKind, stream: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(large, "_LARGE_BYTES", 9)
-    monkeypatch.setattr(large, "_SHARED_BYTES", 0)
+async def test_an_answer_that_waits_for_room_in_memory_says_so_and_reads_nothing(kind: ApiKind, stream: bool) -> None:
     body = TEXTS[kind] + LASTS[kind] if stream else json.dumps(WHOLES[kind]).encode()
     client = Client([body[:20], body[20:]], content_type=EVENT_STREAM if stream else "application/json")
-    provider: Any = adapter(kind, client)
+    provider: Any = adapter(kind, client, limits=AnswerLimits(large_bytes=9, shared_bytes=0))
     heard: list[Piece | Alive] = []
     waits = asyncio.Event()
 

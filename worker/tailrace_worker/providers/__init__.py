@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from tailrace_worker.providers.base import Provider, Unconfigured
+from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.settings import ProviderEntry
 
@@ -20,7 +21,10 @@ def check_providers(entries: Mapping[str, ProviderEntry]) -> None:
 
 @asynccontextmanager
 async def open_providers(
-    entries: Mapping[str, ProviderEntry], coalescer: Coalescer | None = None
+    entries: Mapping[str, ProviderEntry],
+    coalescer: Coalescer | None = None,
+    *,
+    connections: ConnectionLimits | None = None,
 ) -> AsyncGenerator[Mapping[str, Provider]]:
     """Opens every provider, by the request's `provider`, and closes their connections at the exit.
 
@@ -34,7 +38,8 @@ async def open_providers(
     from tailrace_worker.providers.configured import configured_providers, lines  # noqa: PLC0415
     from tailrace_worker.providers.registry import opened  # noqa: PLC0415
 
-    async with opened(configured_providers(entries), coalescer or Coalescer(interval_ms=0)) as providers:
+    coalescer, connections = coalescer or Coalescer(interval_ms=0), connections or ConnectionLimits()
+    async with opened(configured_providers(entries), coalescer, connections) as providers:
         problems = {name: each.problem for name, each in providers.items() if isinstance(each, Unconfigured)}
         for line in lines(problems):
             _logger.warning("%s", line)

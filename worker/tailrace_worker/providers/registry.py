@@ -12,19 +12,19 @@ from tailrace.errors import ProviderError
 from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.providers.configured import Configured
-from tailrace_worker.providers.http.client import EVENT_HOOKS
+from tailrace_worker.providers.http.client import EVENT_HOOKS, Resending
+from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 
 _TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
 """Seconds. The deadlines of a job are the worker's; these only free what is dead."""
-_LIMITS: Final = httpx2.Limits(max_connections=10_000, max_keepalive_connections=1_000, keepalive_expiry=60)
-"""One connection a stream: how many there are is decided by the worker, never by the pool."""
-_WARM_CONNECTIONS: Final = 2
 _WARM_SECONDS: Final = 10.0
 
 
 @asynccontextmanager
-async def opened(configured: Mapping[str, Configured], coalescer: Coalescer) -> AsyncGenerator[Mapping[str, Provider]]:
+async def opened(
+    configured: Mapping[str, Configured], coalescer: Coalescer, connections: ConnectionLimits
+) -> AsyncGenerator[Mapping[str, Provider]]:
     """Opens providers, which share their connections; closes these at the exit.
 
     Loads only the SDKs of the kinds that can be called.
@@ -33,13 +33,13 @@ async def opened(configured: Mapping[str, Configured], coalescer: Coalescer) -> 
     if not kinds:
         yield {name: Unconfigured(each.error, each.problem) for name, each in configured.items()}
         return
-    async with _http_client(kinds) as http_client:
+    async with _http_client(kinds, connections) as http_client:
         addresses: set[httpx2.URL] = set()
         providers = {name: _open(each, coalescer, http_client, addresses) for name, each in configured.items()}
         warming = [
             asyncio.create_task(_warm(http_client, address), name=f"warm {address.host}")
             for address in addresses
-            for _ in range(_WARM_CONNECTIONS)
+            for _ in range(connections.warm_connections)
         ]
         try:
             yield providers
@@ -48,15 +48,23 @@ async def opened(configured: Mapping[str, Configured], coalescer: Coalescer) -> 
                 task.cancel()
 
 
-def _http_client(kinds: Collection[ApiKind]) -> httpx2.AsyncClient:
+def _http_client(kinds: Collection[ApiKind], connections: ConnectionLimits) -> httpx2.AsyncClient:
     """The client of an SDK that is loaded anyway: they are the same."""
+    limits = httpx2.Limits(
+        max_connections=connections.max_connections,
+        max_keepalive_connections=connections.max_idle_connections,
+        keepalive_expiry=connections.idle_seconds,
+    )
+    client: type[Resending]
     if "openai" in kinds or "openai-responses" in kinds:
         from tailrace_worker.providers.sdks import openai_sdk  # noqa: PLC0415
 
-        return openai_sdk.HttpClient(timeout=_TIMEOUT, limits=_LIMITS, event_hooks=EVENT_HOOKS)
-    from tailrace_worker.providers.sdks import anthropic_sdk  # noqa: PLC0415
+        client = openai_sdk.HttpClient
+    else:
+        from tailrace_worker.providers.sdks import anthropic_sdk  # noqa: PLC0415
 
-    return anthropic_sdk.HttpClient(timeout=_TIMEOUT, limits=_LIMITS, event_hooks=EVENT_HOOKS)
+        client = anthropic_sdk.HttpClient
+    return client(closed_seconds=connections.closed_seconds, timeout=_TIMEOUT, limits=limits, event_hooks=EVENT_HOOKS)
 
 
 def _open(

@@ -17,6 +17,7 @@ from tailrace_worker.providers.base import Alive, Finish, Piece, text_delta
 from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.fragments import Fragments
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.call import Body, Endpoint
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.providers.json_decoder import members
@@ -46,9 +47,11 @@ class AnthropicMessages:
 
     prefills = True
 
-    def __init__(self, client: AsyncAnthropic, failures: Failures, coalescer: Coalescer) -> None:
+    def __init__(
+        self, client: AsyncAnthropic, failures: Failures, coalescer: Coalescer, *, limits: AnswerLimits | None = None
+    ) -> None:
         self._client = client
-        self._endpoint = Endpoint(failures, self._post, coalescer)
+        self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, as `Provider` says."""

@@ -12,6 +12,7 @@ from tailrace.request.messages import Document, Image
 from tailrace_worker.providers.base import Alive, Piece, Usage
 from tailrace_worker.providers.error_body import is_error
 from tailrace_worker.providers.errors import ErrorEvent, Failures
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.body import Inflow, open_inflow
 from tailrace_worker.providers.http.large import LargeAnswer, LargeAnswers
 from tailrace_worker.providers.http.sse import EventStreamDecoder, ServerSentEvent
@@ -19,13 +20,6 @@ from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.providers.json_decoder import loaded
 from tailrace_worker.providers.vocabulary import Skipped
 
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""How large an answer may be that is not streamed."""
-
-_SETTLE_SECONDS: Final = 10.0
-"""How long to wait for more after the finish reason. Most servers then close the stream; some send usage, or text."""
-_REST_SECONDS: Final = 2.0
-_MAX_REST_BYTES: Final = 1024 * 1024
 _MAX_BLANK_BYTES: Final = 1024
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 """White space and the byte order mark: any kind of body may begin with them."""
@@ -75,12 +69,15 @@ class Answer(Protocol):
 class Endpoint:
     """Makes the calls of an adapter, and tells what goes wrong with them."""
 
-    def __init__(self, failures: Failures, post: Post, coalescer: Coalescer) -> None:
+    def __init__(
+        self, failures: Failures, post: Post, coalescer: Coalescer, *, limits: AnswerLimits | None = None
+    ) -> None:
         self.skipped = Skipped(failures.name, failures.redacted)
         self._failures = failures
         self._post = post
         self._coalescer = coalescer
-        self._large = LargeAnswers()
+        self._limits = limits or AnswerLimits()
+        self._large = LargeAnswers(self._limits)
 
     async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
@@ -90,10 +87,10 @@ class Endpoint:
             with self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):
-                    async for heard in _whole(chunk, inflow, answer, large):
+                    async for heard in _whole(chunk, inflow, answer, large, self._limits):
                         yield heard
                 else:
-                    stream = _Stream(inflow, answer)
+                    stream = _Stream(inflow, answer, self._limits)
                     try:
                         while chunk:
                             for heard in stream.pieces(chunk):
@@ -113,13 +110,13 @@ class Endpoint:
                 if answer.is_whole:
                     for piece in answer.end():
                         yield piece
-            await _drain(inflow)
+            await _drain(inflow, self._limits)
 
 
 class _Stream:
     """The events of one answer."""
 
-    def __init__(self, inflow: Inflow, answer: Answer) -> None:
+    def __init__(self, inflow: Inflow, answer: Answer, limits: AnswerLimits) -> None:
         self.is_one = False
         """Whether it had any event, so that it is an event stream."""
         self._is_behind = False
@@ -127,6 +124,7 @@ class _Stream:
         self._decoder = EventStreamDecoder()
         self._inflow = inflow
         self._answer = answer
+        self._settle_seconds = limits.settle_seconds
         self._goes_on = False
         """Whether content came after the finish reason: from then on, an error fails the answer again."""
         self._settled_at = math.inf
@@ -198,7 +196,7 @@ class _Stream:
         if not self._answer.is_whole:
             return await self._inflow.read()
         self._inflow.is_patient = False
-        self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + _SETTLE_SECONDS)
+        self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + self._settle_seconds)
         settling = asyncio.timeout_at(self._settled_at)
         try:
             async with settling:
@@ -245,7 +243,7 @@ def _look_at(response: httpx2.Response) -> None:
 
 
 async def _whole(
-    beginning: bytes, inflow: Inflow, answer: Answer, large: LargeAnswer
+    beginning: bytes, inflow: Inflow, answer: Answer, large: LargeAnswer, limits: AnswerLimits
 ) -> AsyncGenerator[Piece | Alive, None]:
     """Read a body that is no stream. Nothing of it is a sign of life before its end but that it has to wait."""
     body = bytearray(beginning)
@@ -255,8 +253,8 @@ async def _whole(
             yield Alive(is_held=True)
             await large.room(len(body))
             yield Alive()
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"The answer has more than {MAX_BODY_BYTES:,} bytes.")
+        if len(body) > limits.max_body_bytes:
+            raise BodyTooLarge(f"The answer has more than {limits.max_body_bytes:,} bytes.")
     whole = bytes(body.lstrip(_BLANK))
     if whole.startswith(b"[") and is_error(errors := loaded(whole)):
         raise ErrorEvent(errors)
@@ -264,7 +262,7 @@ async def _whole(
         yield piece
 
 
-async def _drain(inflow: Inflow) -> None:
+async def _drain(inflow: Inflow, limits: AnswerLimits) -> None:
     """Read to the end of the body: without it the connection cannot be used again.
 
     A finished answer does not wait for a server that keeps its stream open.
@@ -272,6 +270,6 @@ async def _drain(inflow: Inflow) -> None:
     inflow.is_patient = False
     rest_bytes = 0
     with suppress(Exception):
-        async with asyncio.timeout(_REST_SECONDS):
-            while rest_bytes <= _MAX_REST_BYTES and (chunk := await inflow.read()):
+        async with asyncio.timeout(limits.rest_seconds):
+            while rest_bytes <= limits.max_rest_bytes and (chunk := await inflow.read()):
                 rest_bytes += len(chunk)

@@ -13,12 +13,15 @@ from tailrace_worker.providers.http.redirects import stay_there
 
 _MAX_OTHER_BYTES: Final = 65_536
 """How much is read of what is no answer, such as an error."""
-_CLOSED_SECONDS: Final = 1.0
-"""Within which a connection that was closed already is found to be."""
 
 
 class Resending(httpx2.AsyncClient):
     """Sends a request once more where the connection is closed at once in place of an answer."""
+
+    def __init__(self, *, closed_seconds: float, **options: Any) -> None:
+        """`closed_seconds` is how soon a connection that was closed already is found to be; `options` are the SDK's."""
+        super().__init__(**options)
+        self._closed_seconds = closed_seconds
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         sent_at = time.monotonic()
@@ -27,7 +30,7 @@ class Resending(httpx2.AsyncClient):
         except httpx2.TransportError as error:
             # A server may close a connection just as the next request goes out on it; aiohttp sends no POST again. One
             # that took its time may have worked on the request, and count it.
-            if not _was_closed(error.__cause__) or time.monotonic() - sent_at > _CLOSED_SECONDS:
+            if not _was_closed(error.__cause__) or time.monotonic() - sent_at > self._closed_seconds:
                 raise
         return await super().send(request, **options)
 

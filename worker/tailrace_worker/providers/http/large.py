@@ -2,11 +2,9 @@
 
 import asyncio
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-_LARGE_BYTES: Final = 1_048_576
-"""An answer that holds no more takes nothing of what they share."""
-_SHARED_BYTES = 50_331_648
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 
 
 class LargeAnswers:
@@ -16,8 +14,10 @@ class LargeAnswers:
     could wait for each other. So one answer, slow as it may be, keeps nothing from the others but what it holds.
     """
 
-    def __init__(self) -> None:
-        self._free_bytes = _SHARED_BYTES
+    def __init__(self, limits: AnswerLimits) -> None:
+        self.large_bytes = limits.large_bytes
+        """An answer that holds no more takes nothing of what they share."""
+        self._free_bytes = limits.shared_bytes
         self._exempt: LargeAnswer | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -63,7 +63,7 @@ class LargeAnswer:
 
     def hold(self, held_bytes: int) -> bool:
         """So much is held now. Returns whether more may be read; where it may not, wait for `room` first."""
-        large_bytes = held_bytes if held_bytes > _LARGE_BYTES else 0
+        large_bytes = held_bytes if held_bytes > self._shared.large_bytes else 0
         if large_bytes == self._taken_bytes:
             return True
         if not self._shared.take(self, large_bytes - self._taken_bytes):

@@ -14,6 +14,7 @@ from tailrace_worker.providers.error_body import ErrorBody, is_error
 from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.fragments import Differs, Fragments, paired
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.call import Body, Endpoint
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.providers.json_decoder import loaded, members
@@ -53,6 +54,7 @@ class OpenAIChat:
         *,
         limit: str = "max_completion_tokens",
         is_openais: bool = False,
+        limits: AnswerLimits | None = None,
     ) -> None:
         """Make the adapter of a server.
 
@@ -66,7 +68,7 @@ class OpenAIChat:
         self._client = client
         self._limit = limit
         self._is_openais = is_openais
-        self._endpoint = Endpoint(failures, self._post, coalescer)
+        self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, as `Provider` says."""

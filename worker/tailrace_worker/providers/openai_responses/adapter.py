@@ -12,6 +12,7 @@ from tailrace.request.generation_request import GenerationRequest
 from tailrace_worker.providers.base import Alive, Finish, Piece
 from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
+from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.call import Body, Endpoint
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 from tailrace_worker.providers.json_decoder import members
@@ -39,9 +40,11 @@ class OpenAIResponses:
 
     prefills = False
 
-    def __init__(self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer) -> None:
+    def __init__(
+        self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer, *, limits: AnswerLimits | None = None
+    ) -> None:
         self._client = client
-        self._endpoint = Endpoint(failures, self._post, coalescer)
+        self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Makes one call, as `Provider` says."""
