@@ -20,10 +20,10 @@ from tailrace_docs.docstrings import attribute_docs, defined_names, restructured
 
 _SECTIONS: Final = (
     ("The client", ("client",)),
-    ("Jobs", ("job", "protocol.attempts", "protocol.endings", "protocol.fleet")),
+    ("Jobs", ("job", "protocol")),
     ("Answers", ("answer", "attempt_content", "timing")),
     ("Requests", ("request",)),
-    ("Events and cursors", ("events", "protocol.keys")),
+    ("Events and cursors", ("events", "event_schema", "cursor")),
     ("Settings", ("settings",)),
     ("Errors", ("errors",)),
 )
