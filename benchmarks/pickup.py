@@ -31,7 +31,7 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from benchmarks.figures import percentile, show, show_origin
 from benchmarks.stand import BRIEF, Stand, open_stand
 from tailrace.protocol.keys import new_job_id
-from tailrace_worker.processes.child import Companion
+from tailrace_worker.processes.child import ChildProcess
 
 P50_MS: Final = 5
 P99_MS: Final = 25
@@ -120,7 +120,7 @@ async def open_arq(workers: int, most_running: int) -> AsyncGenerator[Contender]
         }
         command = [sys.executable, "-m", "arq", "benchmarks.stock_arq.WorkerSettings"]
         for _ in range(workers):
-            stack.enter_context(Companion(command, env=env, output=subprocess.DEVNULL, grace_seconds=1))
+            stack.enter_context(ChildProcess(command, env=env, output=subprocess.DEVNULL, grace_seconds=1))
         queue: Any = await create_pool(RedisSettings.from_dsn(stand.redis_url))
         stack.push_async_callback(queue.aclose)
         contender = OfArq(stand, queue)

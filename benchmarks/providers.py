@@ -38,7 +38,7 @@ from benchmarks.process import open_process
 from benchmarks.readable import PLACE
 from benchmarks.stand import Stand, open_stand
 from tailrace.request.capabilities import API_KINDS
-from tailrace_worker.processes.child import Companion
+from tailrace_worker.processes.child import ChildProcess
 
 TIMES_BARE: Final = 1.35
 TIMES_COMMON: Final = 0.2
@@ -201,7 +201,7 @@ async def profile(options: argparse.Namespace) -> None:
         streams = options.streams[0]
         env = {**os.environ, "TAILRACE_REDIS_URL": stand.redis_url, "TAILRACE_GRACE_SECONDS": "0"}
         command = (sys.executable, "-m", "cProfile", "-o", options.profile, "-m", "tailrace.cli", "worker")
-        with Companion([*command, f"--max-jobs={streams}"], env=env, output=subprocess.DEVNULL) as worker:
+        with ChildProcess([*command, f"--max-jobs={streams}"], env=env, output=subprocess.DEVNULL) as worker:
             await OfTailrace(stand, options.provider, worker.pid).start(streams)
             await asyncio.sleep(options.seconds)
             worker.terminate()

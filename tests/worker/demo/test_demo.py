@@ -162,7 +162,7 @@ async def test_on_a_terminal_the_answers_grow_in_panels(run_demo: RunDemo) -> No
 async def test_a_killed_demo_leaves_nothing_behind(run_demo: RunDemo) -> None:
     async with run_demo() as demo:
         await demo.shows(STREAMING)
-        assert len([*demo.processes()]) == 7, "the demo, three processes, and a keeper each"
+        assert len([*demo.processes()]) == 7, "the demo, three processes, and a watchdog each"
         demo.send(signal.SIGKILL)
         await demo.ends()
         await demo.leaves_nothing()
@@ -217,7 +217,7 @@ async def test_a_redis_that_is_given_is_used(run_demo: RunDemo, broker_url: str)
     async with run_demo(TAILRACE_REDIS_URL=broker_url) as demo:
         await demo.shows("simulator | ")
         assert broker_url in said_by("redis", demo.shown)
-        assert len([*demo.processes()]) <= 5, "the demo, simulator and worker, and a keeper each"
+        assert len([*demo.processes()]) <= 5, "the demo, simulator and worker, and a watchdog each"
 
 
 @pytest.mark.parametrize(("url", "code"), [("redis://127.0.0.1:1/0", 1), ("not-a-url", 2)])

@@ -1,4 +1,4 @@
-"""A companion ends with its owner, however the owner ends, and in good time."""
+"""A child ends with its owner, however the owner ends, and in good time."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tailrace.errors import InfrastructureError
-from tailrace_worker.processes.child import Companion
+from tailrace_worker.processes.child import ChildProcess
 
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -28,10 +28,10 @@ PARENT = [
 OWNER = """
 import sys
 from pathlib import Path
-from tailrace_worker.processes.child import Companion
-with Companion(sys.argv[2:], scratch=Path(sys.argv[1]), grace_seconds=0.2) as companion:
-    print(companion.pid, flush=True)
-    companion.wait()
+from tailrace_worker.processes.child import ChildProcess
+with ChildProcess(sys.argv[2:], scratch=Path(sys.argv[1]), grace_seconds=0.2) as child:
+    print(child.pid, flush=True)
+    child.wait()
 """
 
 
@@ -60,7 +60,7 @@ def gone(*pids: int) -> bool:
 
 @pytest.fixture
 def owner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process, Path]]:
-    """A process, the companion that it has, and the companion's scratch directory."""
+    """A process, the child that it has, and the child's scratch directory."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with subprocess.Popen(
@@ -76,74 +76,74 @@ def owner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Proc
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_companion_ends_with_its_owner(
+def test_a_child_ends_with_its_owner(
     owner: tuple[subprocess.Popen[bytes], psutil.Process, Path], number: signal.Signals
 ) -> None:
-    process, companion, scratch = owner
-    keeper = companion.parent()
-    assert keeper is not None
+    process, child, scratch = owner
+    watchdog = child.parent()
+    assert watchdog is not None
     process.send_signal(number)
     assert process.wait(10) == -number
-    assert gone(keeper.pid, companion.pid)
+    assert gone(watchdog.pid, child.pid)
     assert not scratch.exists()
 
 
-def test_the_signals_of_the_owners_terminal_do_not_reach_a_companion(
+def test_the_signals_of_the_owners_terminal_do_not_reach_a_child(
     owner: tuple[subprocess.Popen[bytes], psutil.Process, Path],
 ) -> None:
-    process, companion, _ = owner
-    keeper = companion.parent()
-    assert keeper is not None
-    assert len({os.getpgid(pid) for pid in (process.pid, keeper.pid, companion.pid)}) == 3
-    assert len({os.getsid(pid) for pid in (process.pid, keeper.pid, companion.pid)}) == 3
+    process, child, _ = owner
+    watchdog = child.parent()
+    assert watchdog is not None
+    assert len({os.getpgid(pid) for pid in (process.pid, watchdog.pid, child.pid)}) == 3
+    assert len({os.getsid(pid) for pid in (process.pid, watchdog.pid, child.pid)}) == 3
 
 
-def test_a_companion_ends_with_its_block_and_leaves_no_zombie() -> None:
+def test_a_child_ends_with_its_block_and_leaves_no_zombie() -> None:
     children = psutil.Process().children(recursive=True)
-    with Companion(SLEEPER) as companion:
-        assert companion.poll() is None
-    assert companion.poll() == 128 + signal.SIGTERM
-    assert gone(companion.pid)
+    with ChildProcess(SLEEPER) as child:
+        assert child.poll() is None
+    assert child.poll() == 128 + signal.SIGTERM
+    assert gone(child.pid)
     assert psutil.Process().children(recursive=True) == children
 
 
-def test_a_companion_that_will_not_end_is_killed_after_the_grace_time() -> None:
-    with Companion(STUBBORN, output=subprocess.PIPE, grace_seconds=0.2) as companion:
-        assert line(companion.output) == "ready"
+def test_a_child_that_will_not_end_is_killed_after_the_grace_time() -> None:
+    with ChildProcess(STUBBORN, output=subprocess.PIPE, grace_seconds=0.2) as child:
+        assert line(child.output) == "ready"
         begin = time.monotonic()
-        companion.stop()
+        child.stop()
         assert time.monotonic() - begin >= 0.2
-    assert companion.poll() == 128 + signal.SIGKILL
+    assert child.poll() == 128 + signal.SIGKILL
 
 
-def test_a_companion_can_be_killed_at_once() -> None:
-    with Companion(STUBBORN, output=subprocess.PIPE, grace_seconds=60) as companion:
-        assert line(companion.output) == "ready"
-        companion.kill()
-        assert companion.poll() == 128 + signal.SIGKILL
-        assert not psutil.pid_exists(companion.pid)
+def test_a_child_can_be_killed_at_once() -> None:
+    with ChildProcess(STUBBORN, output=subprocess.PIPE, grace_seconds=60) as child:
+        assert line(child.output) == "ready"
+        child.kill()
+        assert child.poll() == 128 + signal.SIGKILL
+        assert not psutil.pid_exists(child.pid)
 
 
 def test_what_a_command_leaves_behind_ends_with_it() -> None:
-    with Companion(PARENT, output=subprocess.PIPE) as companion:
-        child = int(line(companion.output))
-        assert companion.wait(10) == 0
-        assert gone(child)
+    with ChildProcess(PARENT, output=subprocess.PIPE) as child:
+        grandchild = int(line(child.output))
+        assert child.wait(10) == 0
+        assert gone(grandchild)
 
 
-def test_a_companion_tells_the_exit_code_of_its_command() -> None:
-    with Companion([sys.executable, "-S", "-c", "raise SystemExit(7)"]) as companion:
-        assert companion.wait(10) == 7
+def test_a_child_tells_the_exit_code_of_its_command() -> None:
+    with ChildProcess([sys.executable, "-S", "-c", "raise SystemExit(7)"]) as child:
+        assert child.wait(10) == 7
 
 
 def test_a_scratch_directory_outlives_a_command_that_was_stopped(tmp_path: Path) -> None:
-    with Companion(SLEEPER, scratch=tmp_path) as companion:
-        companion.stop()
+    with ChildProcess(SLEEPER, scratch=tmp_path) as child:
+        child.stop()
     assert tmp_path.exists()
 
 
 def test_a_command_that_is_not_there_is_an_error_that_names_it() -> None:
     children = psutil.Process().children()
     with pytest.raises(InfrastructureError, match=r"'no-such-command' cannot be started: .*No such file"):
-        Companion(["no-such-command"])
+        ChildProcess(["no-such-command"])
     assert psutil.Process().children() == children

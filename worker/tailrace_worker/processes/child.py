@@ -15,10 +15,10 @@ from tailrace.errors import InfrastructureError
 from tailrace_worker.processes import watchdog
 
 
-class Companion:
+class ChildProcess:
     """A command that runs until the `with` block is left, or this process ends in whatever way, SIGKILL included.
 
-    Between the two stands a `keeper`, which holds the other end of a socket: the kernel closes ours when we die. The
+    Between the two stands a `watchdog`, which holds the other end of a socket: the kernel closes ours when we die. The
     command is in a session of its own, so that Ctrl-C on our terminal reaches us alone, and we decide.
     """
 
@@ -38,7 +38,7 @@ class Companion:
         """
         self._owner, theirs = socket.socketpair()
         with theirs:
-            self._keeper = subprocess.Popen(  # noqa: S603
+            self._watchdog = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", "-S", watchdog.__file__, str(grace_seconds), str(scratch or ""), *command],
                 stdin=theirs.fileno(),
                 stdout=output,
@@ -66,24 +66,24 @@ class Companion:
     @property
     def output(self) -> IO[bytes] | None:
         """What the command says, where `output` was `subprocess.PIPE`. It ends when the command has ended."""
-        return self._keeper.stdout
+        return self._watchdog.stdout
 
     def poll(self) -> int | None:
         """The command's exit code, 128 + N where signal N ended it, or `None` while it runs."""
-        return self._keeper.poll()
+        return self._watchdog.poll()
 
     def wait(self, timeout_seconds: float | None = None) -> int | None:
         """Waits for the exit code; `None` when the time has passed."""
         with suppress(subprocess.TimeoutExpired):
-            return self._keeper.wait(timeout_seconds)
+            return self._watchdog.wait(timeout_seconds)
         return None
 
     async def ended(self) -> int:
         """Waits for the exit code, as `wait` does, while the event loop turns."""
-        # The keeper says nothing more; its end of the socket closes with it, which may leave an order unread.
+        # The watchdog says nothing more; its end of the socket closes with it, which may leave an order unread.
         with suppress(ConnectionError):
             await asyncio.get_running_loop().sock_recv(self._owner, 1)
-        return self._keeper.wait()
+        return self._watchdog.wait()
 
     def terminate(self) -> None:
         """Sends the command SIGTERM, each time; SIGKILL follows the first one after the grace time."""
@@ -100,16 +100,16 @@ class Companion:
     def close(self) -> None:
         """Ends the command as `stop` does and, where it still ran, removes `scratch`."""
         self._owner.close()
-        self._keeper.wait()
-        if self._keeper.stdout is not None:
-            self._keeper.stdout.close()
+        self._watchdog.wait()
+        if self._watchdog.stdout is not None:
+            self._watchdog.stdout.close()
 
     def _end(self, number: signal.Signals) -> None:
         self._send(number)
-        self._keeper.wait()
+        self._watchdog.wait()
         self.close()
 
     def _send(self, number: signal.Signals) -> None:
-        # By way of the keeper, which alone knows that the process id is still the command's.
+        # By way of the watchdog, which alone knows that the process id is still the command's.
         with suppress(OSError):
             self._owner.send(bytes([number]))

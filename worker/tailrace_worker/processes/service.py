@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tailrace.errors import InfrastructureError
-from tailrace_worker.processes.child import Companion
+from tailrace_worker.processes.child import ChildProcess
 
 _READY_SECONDS = 60.0
 _LINES_KEPT = 8
@@ -39,7 +39,7 @@ async def open_service(
     """
     # -P: what lies in the directory that the user happens to be in is not ours to import.
     process = [sys.executable, "-P", "-m", "tailrace.cli", *command]
-    async with _open_log(process, env) as (companion, log):
+    async with _open_log(process, env) as (child, log):
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 match = await log.find(ready)
@@ -47,29 +47,29 @@ async def open_service(
             raise InfrastructureError(f"'tailrace {command[0]}' does not get ready:{log}") from None
 
         def death() -> InfrastructureError:
-            return InfrastructureError(f"'tailrace {command[0]}' has ended with exit code {companion.wait()}:{log}")
+            return InfrastructureError(f"'tailrace {command[0]}' has ended with exit code {child.wait()}:{log}")
 
         if match is None:
             raise death()
         watching = asyncio.create_task(log.find(None))
         watching.add_done_callback(lambda watched: None if watched.cancelled() else on_death(death()))
         try:
-            yield Service(pid=companion.pid, said=match[1])
+            yield Service(pid=child.pid, said=match[1])
         finally:
             watching.cancel()
 
 
 @asynccontextmanager
-async def _open_log(process: list[str], env: Mapping[str, str]) -> AsyncGenerator[tuple[Companion, "_Log"]]:
-    with Companion(process, env=env, output=subprocess.PIPE, grace_seconds=3) as companion:
+async def _open_log(process: list[str], env: Mapping[str, str]) -> AsyncGenerator[tuple[ChildProcess, "_Log"]]:
+    with ChildProcess(process, env=env, output=subprocess.PIPE, grace_seconds=3) as child:
         reader = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), companion.output
+            lambda: asyncio.StreamReaderProtocol(reader), child.output
         )
         try:
-            yield companion, _Log(reader)
+            yield child, _Log(reader)
         finally:
-            # Before the companion closes the pipe: the loop would take the next one with its number for this one.
+            # Before the child closes the pipe: the loop would take the next one with its number for this one.
             transport.close()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tailrace.broker.backoff import Backoff
-from tailrace_worker.processes.child import Companion
+from tailrace_worker.processes.child import ChildProcess
 
 _logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Supervisor:
         self._processes = processes
         self._grace_seconds = grace_seconds
         self._timings = timings or SupervisorTimings()
-        self._running: set[Companion] = set()
+        self._running: set[ChildProcess] = set()
         self._ending = asyncio.Event()
         self._exit_code = 0
 
@@ -101,14 +101,14 @@ class Supervisor:
 
     async def _run_one(self) -> tuple[int, int]:
         """Returns the process id and the exit code."""
-        with Companion(self._command, grace_seconds=self._grace_seconds) as companion:
-            self._running.add(companion)
+        with ChildProcess(self._command, grace_seconds=self._grace_seconds) as child:
+            self._running.add(child)
             try:
-                return companion.pid, await companion.ended()
+                return child.pid, await child.ended()
             finally:
-                self._running.remove(companion)
+                self._running.remove(child)
 
     def _end(self) -> None:
         self._ending.set()
-        for companion in self._running:
-            companion.terminate()
+        for child in self._running:
+            child.terminate()

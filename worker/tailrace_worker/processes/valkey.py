@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from tailrace.errors import InfrastructureError, InvalidSettings
-from tailrace_worker.processes.child import Companion
+from tailrace_worker.processes.child import ChildProcess
 
 _HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_768)
@@ -44,7 +44,7 @@ class EmbeddedBroker:
             **(config or {}),
         }
         self._command = [_server(), *(word for name, value in directives.items() for word in (f"--{name}", value))]
-        self._companion: Companion | None = None
+        self._child: ChildProcess | None = None
         self._directory = Path()
         self.port = 0
 
@@ -64,8 +64,8 @@ class EmbeddedBroker:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._companion is not None:
-            self._companion.close()
+        if self._child is not None:
+            self._child.close()
         self._remove()
 
     @property
@@ -77,37 +77,37 @@ class EmbeddedBroker:
         """Starts the server again after a `kill` or `stop`, on the same port and data; returns when it answers."""
         log = self._directory / "valkey.log"
         with log.open("wb") as output:
-            companion = Companion(
+            child = ChildProcess(
                 [*self._command, "--port", str(self.port), "--dir", str(self._directory)],
                 output=output,
                 scratch=self._directory,
             )
-        if not self._answers(companion):
-            companion.stop()
+        if not self._answers(child):
+            child.stop()
             said = " ".join(log.read_text(errors="replace").split())
             raise InfrastructureError(f"Valkey does not start on port {self.port}: {said}")
-        self._companion = companion
+        self._child = child
 
     def kill(self) -> None:
         """Ends the server at once (SIGKILL)."""
-        if self._companion is not None:
-            self._companion.kill()
+        if self._child is not None:
+            self._child.kill()
 
     def stop(self) -> None:
         """Ends the server in good order (SIGTERM)."""
-        if self._companion is not None:
-            self._companion.stop()
+        if self._child is not None:
+            self._child.stop()
 
-    def _answers(self, companion: Companion) -> bool:
+    def _answers(self, child: ChildProcess) -> bool:
         redis: Any = Redis(_HOST, self.port, socket_timeout=_REPLY_SECONDS, retry=Retry(NoBackoff(), 0))
         with redis:
-            while companion.poll() is None:
+            while child.poll() is None:
                 try:
                     redis.ping()
                     # Where the port is taken by another server, it is that one that answers.
-                    return bool(redis.info("server")["process_id"] == companion.pid)
+                    return bool(redis.info("server")["process_id"] == child.pid)
                 except RedisError:
-                    companion.wait(_LOOK_SECONDS)
+                    child.wait(_LOOK_SECONDS)
         return False
 
     def _remove(self) -> None:

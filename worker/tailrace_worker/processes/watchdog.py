@@ -1,6 +1,6 @@
-"""Runs a command that must not outlive its owner: a script for an interpreter of its own, started by `companion`.
+"""Runs a command that must not outlive its owner: a script for an interpreter of its own, started by `child`.
 
-    keeper.py GRACE_SECONDS SCRATCH COMMAND...
+    watchdog.py GRACE_SECONDS SCRATCH COMMAND...
 
 Standard input is a socket to the owner. What goes up it is one line: the command's process id, or why it could not be
 started. Each byte that comes down is a signal for the command and all its group: SIGKILL, or SIGTERM, which SIGKILL
