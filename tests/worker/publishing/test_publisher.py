@@ -473,3 +473,27 @@ async def test_the_waits_between_tries_grow_although_a_connection_is_made_each_t
             writer.write(Delta(text="Hello"))
             await writer.end(ENDING)
     assert waits == [0.001, 0.002, 0.004, 0.008, 0.016, 0.032]
+
+
+async def test_no_more_is_kept_while_a_backlog_is_sent(
+    tailrace: Tailrace,
+    open_generations: OpenGenerations,
+    request_: GenerationRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[int] = []
+    send = Publisher._send
+
+    async def noted(publisher: Publisher, batch: Any) -> Any:
+        kept.append(publisher.resend_buffer.used_bytes)
+        return await send(publisher, batch)
+
+    monkeypatch.setattr(Publisher, "_send", noted)
+    job = await tailrace.enqueue(request_)
+    async with open_generations(max_resend_bytes=4_096) as generations:
+        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            for _ in range(100):
+                writer.write(Delta(text="x" * 60_000))
+            await writer.end(ENDING)
+    assert len(kept) > 3
+    assert max(kept) <= 4_096
