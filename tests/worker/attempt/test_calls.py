@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import partial
 
@@ -11,15 +13,17 @@ import pytest
 
 from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
-from tailrace.events import Completed, Failed
+from tailrace.events import Completed, Delta, Failed
 from tailrace.protocol.keys import arq_retry
-from tailrace_worker.attempt.calls import Calls
+from tailrace.request.limits import Timeouts
+from tailrace_worker.attempt.calls import Begun, Calls
 from tailrace_worker.attempt.plan import Course
 from tailrace_worker.attempt.rate_limits import Throttle
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.base import Alive, Piece, Usage
 from tailrace_worker.providers.errors import Failures
+from tailrace_worker.shaping.deadlines import Watch
 from tests.support.streams import run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
@@ -357,3 +361,38 @@ async def test_a_job_that_is_cancelled_before_its_call_holds_up_no_other(
         await asyncio.wait(calling.values())
     assert [name for name, call in calling.items() if not call.cancelled()] == list("acdf")
     assert len(puppet.requests) == 4
+
+
+class FullSink:
+    """Has no room until it is said to."""
+
+    is_full = True
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.has_room = asyncio.Event()
+
+    async def room(self) -> None:
+        self.asked.set()
+        await self.has_room.wait()
+        self.is_full = False
+
+
+async def test_behind_a_first_piece_nothing_is_read_before_there_is_room_and_the_piece_is_not_held() -> None:
+    going_on = asyncio.Event()
+
+    async def rest() -> AsyncGenerator[Piece | Alive, None]:
+        going_on.set()
+        yield Delta(text="two")
+
+    taken: list[Piece] = []
+    sink = FullSink()
+    begun = Begun(deque([Usage(), Delta(text="one")]), rest(), Watch(Timeouts()))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(begun.each(taken.append, sink))
+        await sink.asked.wait()
+        assert not begun.first
+        assert taken == [Usage(), Delta(text="one")]
+        assert not going_on.is_set()
+        sink.has_room.set()
+    assert taken[2:] == [Delta(text="two")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Final, NamedTuple, Protocol, cast
@@ -41,8 +42,8 @@ class Sink(Protocol):
 class Begun(NamedTuple):
     """An answer that has begun. Read it once, by the one or the other way."""
 
-    first: list[Piece]
-    """What has come, up to the first piece of content."""
+    first: deque[Piece]
+    """What has come, up to the first piece of content, as long as it was not handed on: it may be large."""
     rest: AsyncGenerator[Piece | Alive, None]
     watch: Watch
 
@@ -55,8 +56,10 @@ class Begun(NamedTuple):
         """Hands all of it over, as it comes: a generator on the way would cost as much as reading the bytes."""
         async with aclosing(self.rest) as rest:
             with self.watch as watch:
-                for piece in self.first:
-                    take(piece)
+                while self.first:
+                    take(self.first.popleft())
+                if sink.is_full:
+                    await sink.room()
                 watch.wait()
                 async for heard in rest:
                     if not isinstance(heard, Alive):
@@ -70,8 +73,8 @@ class Begun(NamedTuple):
     async def whole(self) -> AsyncGenerator[Piece, None]:
         """All of it, watched."""
         async with aclosing(deadlines(self.rest, self.watch)) as rest:
-            for piece in self.first:
-                yield piece
+            while self.first:
+                yield self.first.popleft()
             async for piece in rest:
                 yield piece
 
@@ -170,7 +173,7 @@ class Calls:
             rest = provider.stream(request)
         else:
             rest = await beside_the_loop(provider.stream, request)
-        begun = Begun([], rest, watch)
+        begun = Begun(deque(), rest, watch)
         try:
             with watch:
                 watch.wait()

@@ -182,7 +182,7 @@ class Publisher:
                     doubtful = await self._send(transactions)
                     self._backoff.reset()
                     await self._reconcile(doubtful)
-                    self._forget()
+                    self.resend_buffer.drop(self.link.heard_at)
                     if self._pending:
                         # What has come since does not wait until a backlog has gone.
                         self._form()
