@@ -3,7 +3,7 @@
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +18,33 @@ _OF_ONE: Final = re.compile(r"^(~arq:[a-z-]+:|~.*:(?:idempotency|throttle|worker
 _ON_KEYS: Final = frozenset({"DEL", "EXISTS", "MGET", "UNLINK"})
 _ON_CHANNELS: Final = frozenset({"PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"})
 _ON_NOTHING: Final = frozenset({"CLIENT", "CONFIG", "HELLO", "INFO", "PING", "TIME", "WAIT", "WAITAOF"})
+
+
+_CODE: Final = re.compile(r"(?:^|: -|because of: )([A-Z]{3,})\b")
+"""How an error reply begins, or what it quotes: of a command in a script of Redis 6, or in a transaction."""
+_CODES: Final[Mapping[type[Exception], str]] = {
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.NoPermissionError: "NOPERM",
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.ReadOnlyError: "READONLY",
+}
+"""The codes that redis-py takes off the replies."""
+_REFUSED_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+
+
+def reply_code(reply: Exception) -> str:
+    """Return the first word of an error reply as Redis sent it, such as `OOM`."""
+    if type(reply) in _CODES:
+        return _CODES[type(reply)]
+    if "ACL failure" in str(reply):
+        return "NOPERM"
+    code = _CODE.search(str(reply))
+    return code[1] if code else type(reply).__name__
+
+
+def refuses_writes(error: Exception) -> bool:
+    """Return whether Redis refuses all writes for now: it has no memory, no disk or no replicas left."""
+    return isinstance(error.__cause__, exceptions.ResponseError) and reply_code(error.__cause__) in _REFUSED_WRITES
 
 
 def without_password(url: str) -> str:

@@ -12,7 +12,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from tailrace.broker.backoff import Backoff
-from tailrace.broker.causes import check_host, greeting_hint, why_no_url, why_refused, why_unreachable, without_password
+from tailrace.broker.causes import (
+    check_host,
+    greeting_hint,
+    refuses_writes,
+    why_no_url,
+    why_refused,
+    why_unreachable,
+    without_password,
+)
 from tailrace.broker.connection import NotNow, is_passing, open_pool
 from tailrace.broker.liveness import LivenessLimits
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InvalidSettings
@@ -143,12 +151,15 @@ class Broker:
         await self._redis.aclose(close_connection_pool=True)
 
 
-async def patiently(ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: float) -> _Reply:
+async def patiently(
+    ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: float, while_refused: bool = False
+) -> _Reply:
     """Ask again while Redis is away, or its password is being rotated.
 
     Args:
         ask: Sends the question, and may be called any number of times.
         limit_seconds: For how long to ask again.
+        while_refused: Whether to ask again while Redis refuses writes too.
 
     Returns:
         The first answer.
@@ -156,14 +167,18 @@ async def patiently(ask: Callable[[], Awaitable[_Reply]], *, limit_seconds: floa
     Raises:
         BrokerUnavailable: Redis was away for the whole time.
         CredentialsRefused: Redis refused the password for the whole time.
+        BrokerRefused: Redis refused the question, or all writes for the whole time.
     """
     gives_up_at = time.monotonic() + limit_seconds
     backoff = Backoff(first_seconds=FIRST_RETRY_SECONDS, last_seconds=LAST_RETRY_SECONDS)
     while True:
         try:
             return await ask()
-        except (BrokerUnavailable, CredentialsRefused):
-            if time.monotonic() > gives_up_at:
+        except (BrokerUnavailable, BrokerRefused) as error:
+            may_pass = isinstance(error, BrokerUnavailable | CredentialsRefused) or (
+                while_refused and refuses_writes(error)
+            )
+            if not may_pass or time.monotonic() > gives_up_at:
                 raise
         await asyncio.sleep(backoff.next_seconds())
 

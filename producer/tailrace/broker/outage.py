@@ -5,32 +5,23 @@ has not been told in the same outage is told at once: who waits for a restart ha
 """
 
 import logging
-import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from redis import exceptions
 
+from tailrace.broker.causes import reply_code
 from tailrace.broker.connection import NotNow
 
 _logger = logging.getLogger(__name__)
 
 _AGAIN_SECONDS: Final = 30.0
 _FORGOTTEN_SECONDS: Final = 5.0
-_CODE: Final = re.compile(r"(?:^|: -|because of: )([A-Z]{3,})\b")
-"""How an error reply begins, or what it quotes: of a command in a script of Redis 6, or in a transaction."""
-_CODES: Final[Mapping[type[Exception], str]] = {
-    exceptions.BusyLoadingError: "LOADING",
-    exceptions.NoPermissionError: "NOPERM",
-    exceptions.OutOfMemoryError: "OOM",
-    exceptions.ReadOnlyError: "READONLY",
-}
-"""The codes that redis-py takes off the replies."""
 
 
 class Outage:
@@ -125,20 +116,10 @@ def _cause(error: BaseException) -> str:
             case NotNow(__cause__=None):
                 return "READONLY"
             case exceptions.ResponseError() | exceptions.BusyLoadingError():
-                return _code(each)
+                return reply_code(each)
             case _:
                 pass
     return "unreachable"
-
-
-def _code(reply: Exception) -> str:
-    """The first word of an error reply as Redis sent it."""
-    if type(reply) in _CODES:
-        return _CODES[type(reply)]
-    if "ACL failure" in str(reply):
-        return "NOPERM"
-    code = _CODE.search(str(reply))
-    return code[1] if code else type(reply).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

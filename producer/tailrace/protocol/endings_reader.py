@@ -52,6 +52,7 @@ async def read_endings(
 
     Raises:
         BrokerUnavailable: Redis was away for `reconnect_seconds`.
+        BrokerRefused: Redis refused all writes for as long, or the user lacks a right.
     """
     member = _Member(broker, settings, group, redeliver_seconds=redeliver_seconds, limits=limits or EndingsLimits())
     await member.create_group()
@@ -182,6 +183,9 @@ class _Member:
 
     async def _ask(self, command: Command) -> Any:
         commands = (*self._acknowledgement, command)
-        *_, reply = await patiently(lambda: self._broker.pipeline(*commands), limit_seconds=self._limit_seconds)
+        # Reading in a group is writing: a Redis that is out of memory refuses it for a while.
+        *_, reply = await patiently(
+            lambda: self._broker.pipeline(*commands), limit_seconds=self._limit_seconds, while_refused=True
+        )
         self._acknowledgement = ()
         return reply

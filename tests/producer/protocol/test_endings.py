@@ -28,6 +28,7 @@ from tailrace.protocol.endings import close
 from tailrace.protocol.endings_reader import EndingsLimits, read_endings
 from tailrace.protocol.keys import Keys
 from tailrace.tailing.reader import Reader
+from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 
@@ -325,3 +326,20 @@ async def dies_while_cancelling(job_id: str, broker: Broker, settings: Settings)
     dying = DyingBroker(broker.redis)
     with pytest.raises(BrokerUnavailable):
         await Job(job_id, dying, Reader(dying, settings), settings).cancel("enough")
+
+
+async def test_a_reader_waits_while_redis_refuses_writes(own_broker: EmbeddedBroker) -> None:
+    broker = Broker(open_redis(own_broker.url))
+    async with Tailrace.connect(own_broker.url) as tailrace:
+        job_id = await end_one(tailrace)
+        await broker.call("CONFIG", "SET", "min-replicas-to-write", "1")
+        async with aclosing(tailrace.endings("archive")) as endings:
+            waiting = asyncio.create_task(anext(endings))
+
+            async def is_refused() -> bool:
+                return "errorstat_NOREPLICAS" in await broker.call("INFO", "errorstats")
+
+            await eventually(is_refused)
+            await broker.call("CONFIG", "SET", "min-replicas-to-write", "0")
+            assert (await asyncio.wait_for(waiting, 20)).job_id == job_id
+    await broker.aclose()
