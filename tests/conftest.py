@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tailrace import Settings, Tailrace
-from tailrace.broker.client import open_redis
+from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.outage import PROCESS_OUTAGE
+from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
 
 
@@ -61,6 +62,20 @@ async def tailrace(settings: Settings) -> AsyncIterator[Tailrace]:
     """A connection with the test's settings."""
     async with Tailrace.connect(**settings.model_dump()) as connected:
         yield connected
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Broker]:
+    """A connection to look at the server with, beside that of what is tested."""
+    broker = Broker(open_redis(settings.redis_url))
+    yield broker
+    await broker.aclose()
+
+
+@pytest.fixture
+def keys(settings: Settings) -> Keys:
+    """The names of the keys below the test's prefix."""
+    return Keys(settings.prefix)
 
 
 @pytest.fixture(params=["fakeredis", "valkey"])

@@ -91,13 +91,6 @@ class Puppet:
 
 
 @pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-@pytest.fixture
 def puppet(broker: Broker, settings: Settings) -> Puppet:
     return Puppet(broker, Keys(settings.prefix))
 

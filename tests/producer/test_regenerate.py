@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from tailrace import (
     Tailrace,
     Verdict,
 )
-from tailrace.broker.client import Argument, Broker, Command, open_redis
+from tailrace.broker.client import Argument, Broker, Command
 from tailrace.cli.commands import regenerate
 from tailrace.events import Cancelled, Completed, Started
 from tailrace.protocol.attempts import begin
@@ -37,18 +36,6 @@ REQUEST = GenerationRequest.model_validate(
         "extra": {"reasoning_effort": "low"},
     }
 )
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
 
 
 @pytest.fixture

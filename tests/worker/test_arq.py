@@ -6,6 +6,7 @@ import logging
 import pickle
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -47,7 +48,10 @@ async def events_of(tailrace: Tailrace, job_id: str) -> list[Event]:
 
 
 async def exists(tailrace: Tailrace, job_id: str) -> bool:
-    return bool(await tailrace._broker.call("EXISTS", tailrace._keys.events(job_id)))
+    with suppress(JobNotFound):
+        await tailrace.job(job_id).status()
+        return True
+    return False
 
 
 async def assert_released(stock: ArqRedis, job_id: str) -> None:
@@ -200,6 +204,7 @@ async def test_a_job_that_has_no_stream_is_dropped_and_the_worker_goes_on(
     generations: Generations,
     request_: GenerationRequest,
     puppet: Puppet,
+    keys: Keys,
     job_id: str,
     body: bytes | None,
 ) -> None:
@@ -209,7 +214,7 @@ async def test_a_job_that_has_no_stream_is_dropped_and_the_worker_goes_on(
         await stock.zadd(stock.default_queue_name, {job_id: 1})
         await assert_released(stock, job_id)
         await assert_goes_on(tailrace, puppet, request_)
-    assert not await exists(tailrace, job_id)
+    assert not await stock.exists(keys.events(job_id))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +228,7 @@ async def test_a_job_of_a_stock_client_that_cannot_be_run_gets_a_stream_that_say
     generations: Generations,
     request_: GenerationRequest,
     puppet: Puppet,
+    keys: Keys,
     body: bytes,
 ) -> None:
     job_id = new_job_id()
@@ -237,7 +243,6 @@ async def test_a_job_of_a_stock_client_that_cannot_be_run_gets_a_stream_that_say
         await assert_released(stock, job_id)
         await assert_goes_on(tailrace, puppet, request_)
     assert (await tailrace.job(job_id).status()).queue == "default"
-    keys = tailrace._keys
     for key in (keys.events, keys.record):
         assert await stock.pttl(key(job_id)) > 0
     with pytest.raises(InvalidRequest, match="no request"):
@@ -278,7 +283,7 @@ async def test_nothing_of_a_body_is_logged(
 
 
 async def test_a_tail_of_a_job_of_a_stock_client_waits_for_its_stream(
-    tailrace: Tailrace, stock: ArqRedis, generations: Generations, puppet: Puppet
+    tailrace: Tailrace, stock: ArqRedis, generations: Generations, puppet: Puppet, keys: Keys
 ) -> None:
     job_id = new_job_id()
     await stock.enqueue_job("generate", REQUEST, _job_id=job_id)
@@ -286,7 +291,7 @@ async def test_a_tail_of_a_job_of_a_stock_client_waits_for_its_stream(
         asyncio.ensure_future(events_in_time(tailrace.job(job_id).tail())),
         asyncio.ensure_future(events_in_time(tailrace.job(job_id).tail(snapshot=True))),
     ]
-    await eventually(lambda: is_heard(tailrace, job_id))
+    await eventually(lambda: is_heard(stock, keys, job_id))
     puppet.say("Hello")
     puppet.finish()
     async with running_worker(generations):
@@ -295,12 +300,12 @@ async def test_a_tail_of_a_job_of_a_stock_client_waits_for_its_stream(
 
 
 async def test_a_tail_of_a_job_of_a_stock_client_ends_when_the_job_is_taken_from_the_queue(
-    tailrace: Tailrace, stock: ArqRedis
+    tailrace: Tailrace, stock: ArqRedis, keys: Keys
 ) -> None:
     job_id = new_job_id()
     await stock.enqueue_job("generate", REQUEST, _job_id=job_id)
     waiting = asyncio.ensure_future(events_in_time(tailrace.job(job_id).tail()))
-    await eventually(lambda: is_heard(tailrace, job_id))
+    await eventually(lambda: is_heard(stock, keys, job_id))
     await stock.delete(arq_job(job_id))
     with pytest.raises(JobNotFound):
         await waiting
@@ -311,6 +316,6 @@ async def events_in_time(tail: AsyncGenerator[Any, None]) -> list[Any]:
         return [event async for event in tail]
 
 
-async def is_heard(tailrace: Tailrace, job_id: str) -> bool:
-    _, listeners = await tailrace._broker.call("PUBSUB", "NUMSUB", tailrace._keys.bell(job_id))
+async def is_heard(stock: ArqRedis, keys: Keys, job_id: str) -> bool:
+    ((_, listeners),) = await stock.pubsub_numsub(keys.bell(job_id))
     return bool(listeners)

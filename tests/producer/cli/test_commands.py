@@ -9,14 +9,14 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker
 from tailrace.cli import main
 from tailrace.cli.display.plain import PlainText
 from tailrace.cli.following import follow
@@ -39,13 +39,6 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILRACE_PREFIX", settings.prefix)
     # Output that is never buffered would hide a flush that is missing.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
 
 
 @pytest.fixture

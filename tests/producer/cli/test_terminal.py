@@ -3,13 +3,13 @@
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
 import pytest
 
 from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker
 from tailrace.events import (
     Cancelled,
     Completed,
@@ -100,13 +100,6 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command finds the test's server and prefix where it looks for them."""
     monkeypatch.setenv("TAILRACE_REDIS_URL", settings.redis_url)
     monkeypatch.setenv("TAILRACE_PREFIX", settings.prefix)
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """The scripts on a job's own keys: one ending, ids that fence, and an expiry on everything that they leave."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker
 from tailrace.events import Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began
@@ -17,18 +16,6 @@ REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 )
 LOST = Failed(at=1, code="worker_lost", message="lost")
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    opened = Broker(open_redis(settings.redis_url))
-    yield opened
-    await opened.aclose()
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
 
 
 async def begin(broker: Broker, keys: Keys, job: Job, attempt: int = 1) -> object:

@@ -3,7 +3,6 @@
 import asyncio
 import multiprocessing
 import re
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from tailrace import (
     Settings,
     Tailrace,
 )
-from tailrace.broker.client import Broker, Command, open_redis
+from tailrace.broker.client import Broker, Command
 from tailrace.events import Cancelled, Completed, Failed
 from tailrace.protocol.endings import close
 from tailrace.protocol.endings_reader import EndingsLimits, read_endings
@@ -35,18 +34,6 @@ from tests.support.proxy import Proxy
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 )
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
 
 
 async def end_one(tailrace: Tailrace) -> str:

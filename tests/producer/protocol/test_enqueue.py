@@ -25,30 +25,14 @@ from tailrace.events import Cancelled
 from tailrace.protocol.entries import decode
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
 from tailrace.protocol.queue import NewJob, _job_side
+from tests.support.either_redis import broker, queued, tailrace
+
+__all__ = ["broker", "tailrace"]  # fixtures
 
 REQUEST = GenerationRequest.model_validate(
     {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
 )
 OTHER = REQUEST.model_copy(update={"model": "gpt-6"})
-
-
-@pytest.fixture
-def tailrace(redis: Redis, settings: Settings) -> Tailrace:
-    return Tailrace(redis, settings=settings)
-
-
-@pytest.fixture
-def broker(redis: Redis) -> Broker:
-    return Broker(redis)
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
-
-
-async def queued(broker: Broker, keys: Keys) -> list[str]:
-    return [job_id.decode() for job_id in await broker.call("ZRANGE", keys.queue("default"), 0, -1)]
 
 
 async def test_a_job_goes_in_on_both_sides(tailrace: Tailrace, broker: Broker, keys: Keys) -> None:

@@ -7,6 +7,9 @@ from tailrace import GenerationRequest, InvalidRequest, JobState, QueueFull, Req
 from tailrace.broker.client import Broker, Command
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
 from tailrace.protocol.queue import NewJob, enqueue_many, withdraw
+from tests.support.either_redis import broker, queued, tailrace
+
+__all__ = ["broker", "tailrace"]  # fixtures
 
 REQUESTS = [
     GenerationRequest.model_validate(
@@ -14,25 +17,6 @@ REQUESTS = [
     )
     for number in range(1_000)
 ]
-
-
-@pytest.fixture
-def tailrace(redis: Redis, settings: Settings) -> Tailrace:
-    return Tailrace(redis, settings=settings)
-
-
-@pytest.fixture
-def broker(redis: Redis) -> Broker:
-    return Broker(redis)
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
-
-
-async def queued(broker: Broker, keys: Keys, queue: str = "default") -> list[str]:
-    return [job_id.decode() for job_id in await broker.call("ZRANGE", keys.queue(queue), 0, -1)]
 
 
 async def ours(broker: Broker, keys: Keys) -> set[bytes]:

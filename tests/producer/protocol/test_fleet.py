@@ -4,28 +4,15 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tailrace import Fleet, GenerationRequest, QueueStatus, Settings, Tailrace
-from tailrace.broker.client import Argument, Broker, Command, open_redis
+from tailrace.broker.client import Argument, Broker, Command
 from tailrace.cli import main
 from tailrace.protocol.fleet import beat_commands, leave_commands, read_fleet, serve_commands
 from tailrace.protocol.keys import Keys
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.prefix)
 
 
 @pytest.fixture
