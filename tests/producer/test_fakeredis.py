@@ -7,20 +7,16 @@ from typing import Any
 
 import pytest
 
-from tailrace import BrokerUnavailable, GenerationRequest, InvalidCursor, Job, JobNotFound, Settings, Tailrace
+from tailrace import BrokerUnavailable, InvalidCursor, Job, JobNotFound, Settings, Tailrace
 from tailrace.broker.client import Broker
 from tailrace.broker.wire import Wire, packed
-from tailrace.events import Completed, Delta, Started
+from tailrace.events import Completed, Delta
 from tailrace.protocol.keys import Keys
 from tests.support.eventually import eventually
-from tests.support.handwritten import HandwrittenStream
+from tests.support.handwritten import REQUEST, STARTED, HandwrittenStream
 
 fakeredis = pytest.importorskip("fakeredis")
 
-REQUEST = GenerationRequest.model_validate(
-    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
-)
-STARTED = Started(at=1, attempt=1, provider="openai", model="gpt-5", worker="w")
 KEYS = Keys()
 COMPLETED = Completed(at=2, finish_reason="stop", output_tokens=1)
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from tailrace import Event, Job
-from tailrace.events import Delta
+from tailrace.events import Delta, Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began, Carried
 from tailrace_worker.generation import Generations
@@ -46,6 +46,13 @@ async def events_of(job: Job) -> list[Event]:
     """All events, to the ending."""
     async with asyncio.timeout(40):
         return [event async for event in job.tail()]
+
+
+async def failure_of(job: Job) -> Failed:
+    """The ending, which has to be a failure."""
+    ending = (await job.answer()).ending
+    assert isinstance(ending, Failed)
+    return ending
 
 
 async def said(job: Job, text: str) -> list[Event]:

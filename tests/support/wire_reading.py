@@ -1,5 +1,6 @@
 """What an adapter reads from the bytes of a case, without a network."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,17 @@ async def reading(case: WireCase, chunks: Sequence[bytes]) -> tuple[Folded, Prov
     except ProviderError as error:
         return answer, error
     return answer, None
+
+
+def check_cut(case: WireCase, places: Sequence[int], *, crlf: bool) -> None:
+    """Check that an answer means the same if it is cut at these places, with line ends of either kind."""
+    body = case.body()
+    chunks = cut(body.replace(b"\n", b"\r\n") if crlf else body, places)
+
+    answer, error = asyncio.run(reading(case, chunks))
+    right, failed = asyncio.run(reading(case, [body]))
+
+    assert (answer, error and error.code) == (right, failed and failed.code)
 
 
 async def heard(case: WireCase, chunks: Sequence[bytes]) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.leases import Leases, LeaseTimings
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.guards.moderate import Verdict
+from tailrace_worker.simulator import Simulator
 
 OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
 
@@ -82,6 +83,13 @@ class Puppet:
                     return
         finally:
             self.closed.set()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A server with the providers' APIs, which answers as the model's name says."""
+    async with Simulator() as simulator:
+        yield simulator
 
 
 @pytest.fixture

@@ -317,5 +317,6 @@ async def events_in_time(tail: AsyncGenerator[Any, None]) -> list[Any]:
 
 
 async def is_heard(stock: ArqRedis, keys: Keys, job_id: str) -> bool:
-    ((_, listeners),) = await stock.pubsub_numsub(keys.bell(job_id))
+    client: Any = stock
+    ((_, listeners),) = await client.pubsub_numsub(keys.bell(job_id))
     return bool(listeners)

@@ -30,7 +30,7 @@ from tailrace_worker.providers.base import Usage
 from tailrace_worker.queueing.claim import Claim
 from tailrace_worker.queueing.holds import ClaimedHold
 from tests.support.eventually import eventually
-from tests.support.streams import run_unclaimed
+from tests.support.streams import failure_of, run_unclaimed
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
@@ -256,8 +256,7 @@ async def test_a_job_that_lost_as_many_workers_as_it_may_fails(
         job_id=job.id, queue="default", token="t", due=0, reason="worker_lost", attempt=6, body=b"", history=""
     )
     await generations.run(job.id, 6, ClaimedHold(generations.broker, claim))
-    ending = (await job.answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(job)
     assert (ending.code, ending.message) == (FailureCode.WORKER_LOST, "3 workers were lost while they ran this job.")
     assert not puppet.called.is_set()
 
@@ -279,8 +278,7 @@ async def test_a_job_that_waited_too_long_fails_and_no_provider_is_called(
     queued_at = (await waited.status()).queued_at
     await eventually(lambda: time.time() * 1000 > queued_at + 5)
     await run_unclaimed(generations, job.id, 1)
-    ending = (await job.answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(job)
     assert ending.code == FailureCode.EXPIRED_IN_QUEUE
     assert not puppet.called.is_set()
 
@@ -306,8 +304,7 @@ async def test_a_stream_that_ends_without_a_finish_reason_was_interrupted(
     puppet.say("half an ans")
     puppet.leave()
     await run_unclaimed(generations, job.id, 1)
-    ending = (await job.answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(job)
     assert ending.code == FailureCode.PROVIDER_INTERRUPTED
 
 
@@ -317,8 +314,7 @@ async def test_a_defect_becomes_the_ending_and_tells_no_secret(
     job = await tailrace.enqueue(request_)
     puppet.put(ZeroDivisionError("sk-secret"))
     await run_unclaimed(generations, job.id, 1)
-    ending = (await job.answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(job)
     assert ending.code == FailureCode.INTERNAL_ERROR
     assert "secret" not in ending.message
 
@@ -330,8 +326,7 @@ async def test_a_request_that_no_longer_validates_fails_with_its_field(
     record = generations.keys.record(job.id)
     await generations.broker.call("HSET", record, "request", '{"provider":"openai","model":"m"}')
     await run_unclaimed(generations, job.id, 1)
-    ending = (await job.answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(job)
     assert ending.code == FailureCode.INVALID_REQUEST
     assert "messages" in ending.message
 
@@ -375,8 +370,7 @@ async def test_a_request_that_no_worker_has_understood_for_as_long_as_it_may_wai
         newer, *_ = of_a_newer_version(request_)
         await generations.broker.call("HSET", generations.keys.record(job.id), "request", newer, "queued_at", 1)
         await run_unclaimed(generations, job.id, 1)
-    ending = (await job.answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(job)
     assert (ending.code, "seed_text" in ending.message) == (FailureCode.INVALID_REQUEST, True)
 
 
@@ -387,8 +381,7 @@ async def test_a_request_of_a_stock_client_that_has_an_unknown_field_fails_at_on
     newer, *_ = of_a_newer_version(request_)
     carried = Carried(request=newer, provider="openai", model="puppet", queue="default")
     await run_unclaimed(generations, job_id, 1, carried=carried)
-    ending = (await tailrace.job(job_id).answer()).ending
-    assert isinstance(ending, Failed)
+    ending = await failure_of(tailrace.job(job_id))
     assert ending.code == FailureCode.INVALID_REQUEST
 
 

@@ -4,17 +4,15 @@ from typing import Any
 
 import pytest
 
-from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
+from tailrace import CancelOutcome, Job, Settings, Tailrace
 from tailrace.broker.client import Broker
 from tailrace.events import Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began
 from tailrace.protocol.job_end import Gone, Over, end_orphan
 from tailrace.protocol.keys import Keys, arq_job
+from tests.support.handwritten import REQUEST
 
-REQUEST = GenerationRequest.model_validate(
-    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
-)
 LOST = Failed(at=1, code="worker_lost", message="lost")
 
 

@@ -26,12 +26,10 @@ from tailrace.protocol.entries import decode
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
 from tailrace.protocol.queue import NewJob, _job_side
 from tests.support.either_redis import broker, queued, tailrace
+from tests.support.handwritten import REQUEST
 
 __all__ = ["broker", "tailrace"]  # fixtures
 
-REQUEST = GenerationRequest.model_validate(
-    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
-)
 OTHER = REQUEST.model_copy(update={"model": "gpt-6"})
 
 
