@@ -25,8 +25,8 @@ test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the 
 	$(BIN)/python -m pytest $(BESIDE)
 	$(NEWEST)/python -m pytest tests/producer $(BESIDE)
 
-test-fast: .venv/installed  ## what needs no server
-	$(BIN)/python -m pytest tests/producer/request tests/producer/render
+test-fast: .venv/installed  ## what needs neither a server nor a process, in less than half a minute
+	$(BIN)/python -m pytest -m 'not redis and not process and not slow' --hypothesis-profile fast --numprocesses 2 --dist worksteal
 
 check: .venv/installed  ## style, types, and which room may import which
 	$(BIN)/ruff check

@@ -7,12 +7,22 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tailrace import Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.outage import PROCESS_OUTAGE
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
+
+pytest_plugins = ["tests.support.permissions"]
+
+# In CI, the same examples in each run, however slow the machine.
+hypothesis_settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+# For `make test-fast`.
+hypothesis_settings.register_profile("fast", max_examples=20)
+if os.environ.get("CI"):
+    hypothesis_settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,6 +42,7 @@ RUNS = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", RUNS)
 async def test_a_benchmark_prints_its_figures_and_leaves_no_process_behind(name: str) -> None:
     options, figures = RUNS[name]

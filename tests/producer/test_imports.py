@@ -26,6 +26,7 @@ def loaded_by(program: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "program",
     [
@@ -41,10 +42,12 @@ def test_importing_the_light_side_loads_no_worker_and_no_provider_sdk(program: s
     assert HEAVY & {name.partition(".")[0] for name in loaded} == set()
 
 
+@pytest.mark.process
 def test_the_import_by_itself_loads_nothing_of_ours_and_nothing_of_others() -> None:
     assert loaded_by("import tailrace") - loaded_by("import importlib, typing") == {"tailrace"}
 
 
+@pytest.mark.process
 def test_an_error_is_loaded_without_redis_and_pydantic() -> None:
     loaded = loaded_by("from tailrace import JobNotFound")
     assert "tailrace.errors" in loaded

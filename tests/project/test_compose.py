@@ -78,6 +78,7 @@ def test_what_the_image_copies_is_there() -> None:
     assert all((ROOT / name).exists() for line in copied for name in line.split())
 
 
+@pytest.mark.process
 async def test_the_recipe_for_the_simulator_works_as_it_is_written(settings: Settings) -> None:
     recipe = (ROOT / "docker-compose.yml").read_text().partition("services:")[0]
     exported = dict(re.findall(r"(\w+)=(\S+)", "".join(re.findall(r"export (.*)", recipe))))

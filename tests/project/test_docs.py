@@ -96,6 +96,7 @@ def variables(standing: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILRACE_PREFIX", standing.prefix)
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("variables")
 @pytest.mark.parametrize("path", PYTHON, ids=name)
 def test_the_python_of_a_page_runs(path: Path, standing: Settings) -> None:
@@ -113,6 +114,7 @@ def test_the_python_of_a_page_runs(path: Path, standing: Settings) -> None:
                 runner.run(opened.aclose())
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("variables")
 @pytest.mark.parametrize("path", COMMANDS, ids=name)
 def test_the_commands_of_a_page_do_what_they_say(path: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 MAKEFILE: Final = Path(__file__).parents[2] / "Makefile"
 
 BACKEND: Final = """

@@ -51,12 +51,14 @@ async def printed_by(example: str, settings: Settings) -> list[str]:
     return printed.decode().splitlines()
 
 
+@pytest.mark.process
 async def test_the_example_prints_an_answer(settings: Settings) -> None:
     job, *_, summary = await printed_by("producer.py", settings)
     assert re.fullmatch(r"job \S{22}", job)
     assert re.fullmatch(r"stop \d+ tokens", summary)
 
 
+@pytest.mark.process
 async def test_the_example_prints_three_endings_and_two_answers(settings: Settings) -> None:
     *endings, first, second = await printed_by("parallel.py", settings)
     assert sorted(ending[0] for ending in endings) == ["0", "1", "2"]

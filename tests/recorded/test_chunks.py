@@ -18,6 +18,8 @@ from tailrace_worker.providers.vocabulary import Skipped
 from tests.recorded.replay import Transcript, needed, transcripts
 from tests.support.event_streams import cut
 
+pytestmark = pytest.mark.slow
+
 needed()
 
 ADAPTERS: dict[ApiKind, Any] = {
@@ -30,7 +32,8 @@ ADAPTERS: dict[ApiKind, Any] = {
 def heard(kind: ApiKind, chunks: Iterable[bytes]) -> tuple[list[Piece], object]:
     """What the decoder and an answer make of the chunks, and the error with which they end."""
     decode = EventStreamDecoder().feed
-    answer = ADAPTERS[kind]._Answer(Skipped("Acme", str))
+    # What an adapter makes of events, without its client and its timers.
+    answer = ADAPTERS[kind]._Answer(Skipped("Acme", str))  # noqa: SLF001
     pieces: list[Piece] = []
     try:
         for chunk in chunks:

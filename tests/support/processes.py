@@ -14,6 +14,7 @@ from typing import Final
 from tailrace import Settings
 from tailrace.cli import main
 from tailrace_worker.simulator import Simulator
+from tests.support.permissions import PROCESS_STARTED
 
 _ENDING_SECONDS: Final = 40.0
 
@@ -85,6 +86,7 @@ async def worker_process(
         "NO_PROXY": "127.0.0.1",
         **variables,
     }
+    sys.audit(PROCESS_STARTED)
     ours, theirs = _FORKS.Pipe(duplex=False)
     process = _FORKS.Process(target=_run, args=(["worker", *options], environment, theirs), daemon=True)
     with theirs:

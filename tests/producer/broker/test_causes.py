@@ -150,6 +150,7 @@ async def test_the_cause_is_told_if_there_is_no_connection() -> None:
         assert said.endswith(f":{port} takes no commands now: Redis is loading the dataset in memory.")
 
 
+@pytest.mark.redis
 async def test_the_cause_is_told_if_the_password_is_wrong_or_missing() -> None:
     with EmbeddedBroker() as server:
         url = server.url.replace("//", f"//ann:{SECRET}@")

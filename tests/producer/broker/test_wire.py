@@ -89,6 +89,7 @@ async def test_whose_password_is_withdrawn_is_refused(own_broker: EmbeddedBroker
                 await wire.connect()
 
 
+@pytest.mark.redis
 async def test_a_socket_of_the_file_system_and_a_database_are_connected_to() -> None:
     # The path of a socket has to be short.
     with TemporaryDirectory() as directory, EmbeddedBroker(config={"unixsocket": f"{directory}/socket"}) as broker:

@@ -62,6 +62,7 @@ def install(monkeypatch: pytest.MonkeyPatch, verb: Verb) -> None:
     monkeypatch.setattr(app, "entry_points", entry_points)
 
 
+@pytest.mark.process
 def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() -> None:
     program = (
         "import sys\nfrom tailrace.cli import main\n"
@@ -86,6 +87,7 @@ def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() 
     assert run()[0] == 2
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["importlib.metadata", "tailrace.errors", "pydantic"])
 def test_ctrl_c_while_it_still_loads_is_no_traceback(module: str) -> None:
     program = (
@@ -112,6 +114,7 @@ def test_every_verb_is_on_the_line_of_its_summary(
         assert any(re.match(rf"    {name} +{verb.SUMMARY[:40]}", line) for line in lines)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("package", ["tailrace", "tailrace.cli"])
 def test_the_package_runs_as_the_command_does(package: str) -> None:
     done = subprocess.run([sys.executable, "-m", package, "--version"], capture_output=True, check=True, text=True)

@@ -268,6 +268,7 @@ async def test_the_tail_of_several_jobs_names_them_and_succeeds_only_with_all(
     assert [line["type"] for line in lines if line["job_id"] == job.id] == ["queued", "started", "delta", "completed"]
 
 
+@pytest.mark.process
 async def test_a_job_that_is_not_there_ends_no_tail_of_another(job: Job, say: Say) -> None:
     tail = await process("tail", "hX3vJ0c2TqK9bWm5yRzA1g", "--", job.id)
     assert tail.stderr is not None
@@ -290,6 +291,7 @@ async def test_a_gap_is_told_in_every_form(
     assert gap == {"type": "gap", "id": "1-8", "after": "1-2", "before": "1-9"}
 
 
+@pytest.mark.process
 async def test_raw_text_leaves_byte_for_byte_whatever_the_locale(
     job: Job, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +303,7 @@ async def test_raw_text_leaves_byte_for_byte_whatever_the_locale(
         assert await tail.communicate() == (text.encode(), b"\ncompleted: stop\n")
 
 
+@pytest.mark.process
 async def test_rubbish_in_a_stream_is_skipped_with_one_line(
     job: Job, say: Say, broker: Broker, settings: Settings
 ) -> None:
@@ -343,6 +346,7 @@ async def test_an_unknown_job_is_one_line_and_a_failure(verb: str, capsys: Captu
     assert err.startswith(f"tailrace {verb}: Job 'hX3vJ0c2TqK9bWm5yRzA1g' has no stream")
 
 
+@pytest.mark.process
 async def test_text_is_printed_as_it_arrives(job: Job, say: Say) -> None:
     tail = await process("tail", "--", job.id)
     assert tail.stdout is not None
@@ -355,6 +359,7 @@ async def test_text_is_printed_as_it_arrives(job: Job, say: Say) -> None:
     assert tail.returncode == 0
 
 
+@pytest.mark.process
 async def test_enqueue_with_wait_prints_the_answer(tailrace: Tailrace, say: Say) -> None:
     waiting = await process("enqueue", "Hi", *MODEL, "--wait")
     assert waiting.stderr is not None
@@ -365,6 +370,7 @@ async def test_enqueue_with_wait_prints_the_answer(tailrace: Tailrace, say: Say)
     assert waiting.returncode == 0
 
 
+@pytest.mark.process
 async def test_enqueue_with_wait_and_json_prints_the_id_and_then_the_events(tailrace: Tailrace, say: Say) -> None:
     waiting = await process("enqueue", "Hi", *MODEL, "--wait", "--json")
     assert waiting.stdout is not None
@@ -376,6 +382,7 @@ async def test_enqueue_with_wait_and_json_prints_the_id_and_then_the_events(tail
     assert err == b""
 
 
+@pytest.mark.process
 async def test_a_reader_that_goes_away_ends_the_tail_quietly(job: Job, say: Say) -> None:
     reading, writing = os.pipe()
     tail = await process("tail", "--", job.id, stdout=writing)
@@ -390,6 +397,7 @@ async def test_a_reader_that_goes_away_ends_the_tail_quietly(job: Job, say: Say)
     assert (await job.status()).state is JobState.RUNNING
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [("status", "--"), ("tail", "--json", "--"), ("--help",)])
 async def test_a_reader_that_never_came_is_no_error_either(arguments: tuple[str, ...], job: Job, say: Say) -> None:
     await say(job, COMPLETED)
@@ -402,6 +410,7 @@ async def test_a_reader_that_never_came_is_no_error_either(arguments: tuple[str,
     assert (verb.returncode, err) == (141, b"")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("form", "closed", "out"), [((), "1", b""), (("--raw",), "1", b""), ((), "2", b"one"), ((), "1 2", b"")]
 )
@@ -420,6 +429,7 @@ async def test_where_a_stream_is_closed_the_other_gets_its_own(
     assert (tail.returncode, *told) == (0, out, b"" if "2" in closed else b"hm\n\ncompleted: stop\n")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("arguments", [("status", "--"), ("tail", "--"), ("tail", "--json", "--"), ("--help",)])
 async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: Job, say: Say) -> None:
@@ -431,6 +441,7 @@ async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: 
     assert (verb.returncode, err) == (1, b"tailrace: What is printed gets nowhere: No space left on device.\n")
 
 
+@pytest.mark.process
 async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
     job: Job, say: Say, settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -477,6 +488,7 @@ async def test_who_leaves_when_all_is_over_is_not_told_how_to_read_on(job: Job, 
     assert capsys.readouterr().err == "completed: stop\n"
 
 
+@pytest.mark.process
 async def test_a_character_that_the_terminal_cannot_show_is_replaced(
     job: Job, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:

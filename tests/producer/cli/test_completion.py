@@ -7,6 +7,8 @@ import pytest
 
 from tailrace.cli import main
 
+pytestmark = pytest.mark.process
+
 Capture = pytest.CaptureFixture[str]
 
 

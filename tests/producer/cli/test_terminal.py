@@ -28,6 +28,8 @@ from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.terminal import at_terminal
 
+pytestmark = pytest.mark.process
+
 SHELL = """\
 import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -6,18 +6,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tailrace import BrokerRefused, GenerationRequest, JobState, NotDurable, Tailrace
+from tailrace import BrokerRefused, JobState, NotDurable, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.durability import make_durable
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
+from tests.support.handwritten import REQUEST
 from tests.support.proxy import Proxy
 from tests.support.suspended import suspended
 
-REQUEST = GenerationRequest.model_validate(
-    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
-)
+pytestmark = pytest.mark.redis
 
 
 @asynccontextmanager

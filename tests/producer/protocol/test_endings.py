@@ -14,7 +14,6 @@ from tailrace import (
     Answer,
     BrokerUnavailable,
     CancelOutcome,
-    GenerationRequest,
     Job,
     JobEnding,
     JobNotFound,
@@ -29,11 +28,8 @@ from tailrace.protocol.keys import Keys
 from tailrace.tailing.reader import Reader
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
+from tests.support.handwritten import REQUEST
 from tests.support.proxy import Proxy
-
-REQUEST = GenerationRequest.model_validate(
-    {"provider": "openai", "model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}
-)
 
 
 async def end_one(tailrace: Tailrace) -> str:
@@ -258,6 +254,7 @@ def read_one_and_hold_it(redis_url: str, prefix: str, holds: Any) -> None:
     asyncio.run(read())
 
 
+@pytest.mark.process
 async def test_the_consumer_of_a_killed_reader_is_removed_once_others_have_what_it_held(
     tailrace: Tailrace, broker: Broker, keys: Keys, settings: Settings
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_script_is_lua(script: Script) -> None:
     lua.LuaRuntime().compile(script.source)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("luacheck") is None, reason="luacheck is not installed")
 @pytest.mark.parametrize("script", Script, ids=name_of_script)
 def test_luacheck_finds_nothing(script: Script) -> None:
@@ -102,6 +103,7 @@ def test_luacheck_finds_nothing(script: Script) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.process
 def test_a_file_is_read_when_its_script_is_first_used_and_once() -> None:
     command = [sys.executable, "-c", USES_EVERY_MODULE]
     at_import, at_use = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()

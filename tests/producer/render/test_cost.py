@@ -9,6 +9,8 @@ import pytest
 from tailrace.render import MarkdownStream
 from tests.support.work import lines_run
 
+pytestmark = pytest.mark.slow
+
 SHAPES: dict[str, Callable[[int], str]] = {
     "paragraphs": lambda size: "Some *text* of words.\n\n" * (size // 23),
     "one paragraph": lambda size: "Some *text* of words.\n" * (size // 22),

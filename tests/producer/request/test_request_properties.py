@@ -4,11 +4,14 @@ import base64
 import json
 from typing import Any, TypeAlias
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tailrace import GenerationRequest, InvalidRequest
+
+pytestmark = pytest.mark.slow
 
 MAX_BYTES = 10_000_000
 

@@ -15,6 +15,8 @@ import pytest
 from tailrace.errors import InfrastructureError
 from tailrace_worker.processes.child import ChildProcess
 
+pytestmark = pytest.mark.process
+
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 STUBBORN = [
     *(sys.executable, "-S", "-c"),

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +21,7 @@ TWO: Final = ("--processes", "2", "--max-jobs", "1")
 STREAM: Final = "demo?pieces=200&interval_ms=10"
 SILENT: Final = "demo?first_token_ms=3600000"
 
-pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
+pytestmark = [pytest.mark.timeout(120), pytest.mark.process]
 
 
 async def enqueue(tailrace: Tailrace, model: str) -> Job:

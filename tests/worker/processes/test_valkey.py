@@ -14,6 +14,8 @@ from redis.exceptions import ConnectionError as Unreachable
 from tailrace.errors import InfrastructureError, InvalidSettings
 from tailrace_worker.processes.valkey import EmbeddedBroker
 
+pytestmark = pytest.mark.redis
+
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -13,6 +13,8 @@ from tests.recorded.folded import folded
 from tests.support import event_streams, wire_events
 from tests.support.wire import EVENT_STREAM, Client, adapter, asking, pieces_of, skipped
 
+pytestmark = pytest.mark.slow
+
 bounded = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 all_kinds = pytest.mark.parametrize("kind", API_KINDS)
 

@@ -700,6 +700,7 @@ def conformant(draw: st.DrawFn) -> list[Any]:
     return [*map(text, texts), *map(calls, fragments), chunk(None, "tool_calls" if said else "stop")]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(conformant())
 def test_what_openais_sdk_accumulates_is_read(chunks: list[Any]) -> None:
@@ -725,6 +726,7 @@ async def test_an_answer_is_read_as_its_server_meant_it(case: WireCase) -> None:
     assert wrong(case, await heard(case, [case.body()])) == []
 
 
+@pytest.mark.slow
 @all_cases
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())

@@ -1,6 +1,5 @@
 """Messages as Anthropic's server and those that are compatible with it send them."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -12,7 +11,7 @@ from tailrace.errors import FailureCode
 from tailrace_worker.providers.base import Alive
 from tests.support.wire import sent, sse
 from tests.support.wire_case import WireCase, plain, streamed, wrong
-from tests.support.wire_reading import cut, heard, reading, signs
+from tests.support.wire_reading import check_cut, heard, reading, signs
 
 BOOM = "\N{COLLISION SYMBOL}"
 USAGE = {"input_tokens": 9, "output_tokens": 1}
@@ -811,16 +810,11 @@ async def test_a_message_is_neither_lost_nor_doubled_split_or_called_whole_if_it
     assert wrong(case, await heard(case, [case.body()])) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(case=st.sampled_from(CASES), places=st.lists(st.integers(0, 4_000), max_size=8), crlf=st.booleans())
 def test_how_a_message_is_cut_into_chunks_does_not_matter(case: WireCase, places: list[int], crlf: bool) -> None:
-    body = case.body()
-    chunks = cut(body.replace(b"\n", b"\r\n") if crlf else body, places)
-
-    answer, error = asyncio.run(reading(case, chunks))
-    right, failed = asyncio.run(reading(case, [body]))
-
-    assert (answer, error and error.code) == (right, failed and failed.code)
+    check_cut(case, places, crlf=crlf)
 
 
 @pytest.mark.parametrize(

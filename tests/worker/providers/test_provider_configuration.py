@@ -412,4 +412,4 @@ async def test_a_named_server_gets_the_limit_by_the_name_that_all_of_them_know(m
     ],
 )
 def test_a_server_that_openai_or_azure_runs_is_known_by_its_host(host: str, is_openais: bool) -> None:
-    assert openai_sdk._is_openais(httpx2.URL(f"https://{host}/v1")) is is_openais
+    assert openai_sdk._is_openais(httpx2.URL(f"https://{host}/v1")) is is_openais  # noqa: SLF001

@@ -425,6 +425,7 @@ async def test_the_same_bytes_are_the_same_answer_however_they_are_cut(kind: Api
     assert await read(kind, *(body[at : at + 1] for at in range(len(body)))) == await read(kind, body)
 
 
+@pytest.mark.process
 def test_the_sdks_are_loaded_when_providers_are_opened_and_not_before() -> None:
     script = "import sys, tailrace_worker.providers; print({'openai', 'anthropic'} & set(sys.modules))"
 
@@ -449,7 +450,7 @@ async def test_an_answer_that_waits_for_room_in_memory_says_so_and_reads_nothing
                 if piece == Alive(is_held=True):
                     waits.set()
 
-    async with asyncio.timeout(10), provider._endpoint._large.open() as exempt:
+    async with asyncio.timeout(10), provider._endpoint._large.open() as exempt:  # noqa: SLF001
         exempt.hold(10)
         reading = asyncio.create_task(read_all())
         await waits.wait()

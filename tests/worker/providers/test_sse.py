@@ -70,7 +70,7 @@ def test_any_cut_gives_the_same_events(stream: list[bytes]) -> None:
 def test_a_chunk_that_is_taken_at_once_says_what_its_lines_say(stream: list[bytes]) -> None:
     at_once, by_lines = EventStreamDecoder(), EventStreamDecoder()
     for chunk in (b"\n", *stream):
-        assert at_once.feed(chunk) == by_lines._feed_lines(chunk)
+        assert at_once.feed(chunk) == [event for byte in bytewise(chunk) for event in by_lines.feed(byte)]
         assert at_once.buffered_bytes == by_lines.buffered_bytes
 
 

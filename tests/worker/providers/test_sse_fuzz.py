@@ -2,11 +2,14 @@
 
 import contextlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace_worker.providers.http.sse import EventStreamDecoder, EventTooLarge
 from tests.support.event_streams import chunks
+
+pytestmark = pytest.mark.slow
 
 
 @settings(max_examples=500, deadline=None)

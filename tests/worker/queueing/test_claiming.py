@@ -604,6 +604,7 @@ async def test_a_renewal_under_the_old_token_does_not_lose_a_job_that_was_claime
         assert (await events_of(job))[-1].type == "completed"
 
 
+@pytest.mark.process
 async def test_a_worker_that_was_started_again_takes_over_at_once_from_the_one_that_died_on_its_machine(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
 ) -> None:

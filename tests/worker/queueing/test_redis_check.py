@@ -160,6 +160,7 @@ async def test_an_eviction_policy_that_takes_jobs_is_warned_of_once(
     assert f"maxmemory-policy {policy}" in record.getMessage()
 
 
+@pytest.mark.redis
 async def test_a_redis_without_an_append_only_file_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with EmbeddedBroker() as other:
         await check(other.url)
@@ -297,6 +298,7 @@ async def test_a_worker_without_the_right_to_claim_says_so_once(
     assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["ERROR"]
 
 
+@pytest.mark.process
 async def test_a_worker_that_lacks_rights_does_not_get_ready(server: EmbeddedBroker, admin: Broker) -> None:
     await set_user(admin, *(rule for rule in RULES if rule != "+xadd"))
     environment = {**os.environ, "TAILRACE_REDIS_URL": url_of(server), "OPENAI_API_KEY": "any", "NO_PROXY": "127.0.0.1"}

@@ -1,5 +1,6 @@
 """A match ends the answer, and nobody sees it."""
 
+import pytest
 from hypothesis import given, settings
 
 from tailrace.errors import FailureCode
@@ -16,6 +17,7 @@ GUARD: Block = {"type": "block", "kinds": KINDS, "words": ["Bob"], "patterns": [
 RULES = sought(KINDS, ["Bob"], ["秘密.{0,3}"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(texts_with_something_in_them, cuts)
 def test_text_is_blocked_as_if_it_came_at_once(text: str, lengths: Cuts) -> None:

@@ -43,6 +43,7 @@ def redaction(text: str, lengths: Cuts, guard: Redact) -> tuple[str, Counter[str
     return text_of(came), counts
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(
     texts_with_something_in_them,
@@ -62,6 +63,7 @@ def test_text_is_redacted_as_if_it_came_at_once(
     assert counts == Counter(match.kind for match in found(text, rules))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.data(), st.lists(expressions(assertions=True), min_size=1, max_size=3), cuts)
 def test_own_patterns_are_found_as_if_the_text_came_at_once(

@@ -26,6 +26,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_where_it_listens_and_ends_cleanly_on_a_signal(ending: signal.Signals) -> None:
     with subprocess.Popen(
@@ -62,6 +63,7 @@ def test_a_port_that_is_none_is_misuse(capsys: pytest.CaptureFixture[str]) -> No
     assert "70000 is not a port" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_the_command_is_cheap_to_import() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, tailrace_worker.commands.simulate; print(*sys.modules)"],
