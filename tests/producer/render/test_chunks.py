@@ -8,6 +8,8 @@ from tailrace.render import Block, MarkdownStream, Table
 from tests.support.markdown_oracle import Said, blocks_of, parsed, said
 from tests.support.markdown_texts import EXAMPLES, cut, disputed, texts
 
+pytestmark = pytest.mark.slow
+
 
 @settings(deadline=None)
 @given(texts.flatmap(lambda text: st.tuples(st.just(text), cut(text))))
