@@ -16,7 +16,7 @@ endef
 # Dependency groups need pip 25.1, and a Python's own pip may be older.
 GROUPS_PIP := pip>=25.1
 
-.PHONY: demo test test-fast check docs format clean
+.PHONY: demo test test-fast coverage check docs format clean
 
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
@@ -27,6 +27,12 @@ test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the 
 
 test-fast: .venv/installed  ## what needs neither a server nor a process, in less than half a minute
 	$(BIN)/python -m pytest -m 'not redis and not process and not slow' --hypothesis-profile fast --numprocesses 2 --dist worksteal
+
+coverage: .venv/installed  ## the whole suite, and which lines and branches it runs
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(BESIDE)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 check: .venv/installed  ## style, types, and which room may import which
 	$(BIN)/ruff check
@@ -46,7 +52,7 @@ format: .venv/installed
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .coverage .venv .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/demo-installed: pyproject.toml constraints.txt
 	$(call make_venv,.venv)
