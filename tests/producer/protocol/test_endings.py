@@ -20,7 +20,7 @@ from tailrace import (
     Settings,
     Tailrace,
 )
-from tailrace.broker.client import Broker, Command
+from tailrace.broker.client import Broker, Command, open_redis
 from tailrace.events import Cancelled, Completed, Failed
 from tailrace.protocol.endings import close
 from tailrace.protocol.endings_reader import EndingsLimits, read_endings
