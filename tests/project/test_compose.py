@@ -35,7 +35,7 @@ def dockerfile(service: dict[str, Any]) -> str:
     return str(service["build"]["dockerfile_inline"])
 
 
-def test_the_services_are_those_that_the_readme_names() -> None:
+def test_the_services_are_those_that_the_guide_names() -> None:
     assert set(SERVICES) == {"redis", "worker", "simulator"}
     assert SERVICES["simulator"]["profiles"] == ["simulator"]
     assert "--appendonly" in SERVICES["redis"]["command"]

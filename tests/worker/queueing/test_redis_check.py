@@ -77,7 +77,7 @@ async def check(url: str, *queues: str) -> None:
         await checking.check()
 
 
-async def test_with_the_rights_of_the_readme_jobs_run_and_are_cancelled(
+async def test_with_the_rights_of_the_guide_jobs_run_and_are_cancelled(
     server: EmbeddedBroker,
     admin: Broker,
     open_generations: OpenGenerations,

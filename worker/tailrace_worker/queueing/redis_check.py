@@ -192,5 +192,5 @@ def _rule(use: RedisUse, reply: str) -> str:
 def _lacking(rules: Sequence[str]) -> str:
     return (
         f"The user of Redis lacks rights that a worker needs: give it, by ACL SETUSER, {' '.join(rules)}. "
-        "The README lists all of them."
+        'The guide "Workers and deployment" lists all of them.'
     )
