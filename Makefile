@@ -21,7 +21,7 @@ GROUPS_PIP := pip>=25.1
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
 
-test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the light side on the newest redis-py
+test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the producer's side on the newest redis-py
 	$(BIN)/python -m pytest $(BESIDE)
 	$(NEWEST)/python -m pytest tests/producer $(BESIDE)
 
@@ -34,7 +34,7 @@ coverage: .venv/installed  ## the whole suite, and which lines and branches it r
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-check: .venv/installed  ## style, types, and which room may import which
+check: .venv/installed  ## style, types, and the import rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
