@@ -1,17 +1,20 @@
 """How much memory large answers take: in a process that reads many of them late, and in a worker that gets them.
 
-    python -m benchmarks.memory        # 40 late tails of 32 MB, and 60 jobs with pieces of 15 MB; about a minute
+    python -m benchmarks.memory        # 40 late tails of 32 MB, and 60 jobs with pieces of 15 MB; about two minutes
 
-One process tails all of the streams, each from its beginning and slowly, as behind a connection that is full. One
-worker runs all of the jobs at once; with its own settings their answers are `too_long`, and with others they are
-passed on whole. What is told is the most that the process has ever had resident, its own code and libraries included.
-All traffic stays on the loopback; every process ends with this one.
+One process tails all of the streams, each from its beginning and slowly, as behind a connection that is full. The
+streams have entries of 64 KiB, as workers write them; they are read as events, and as snapshots. Then all tails read
+one stream that has entries of 15 MB, as another program may write them. One worker runs all of the jobs at once; with
+its own settings their answers are `too_long`, and with others they are passed on whole. What is told is the most that
+the process has ever had resident, its own code and libraries included. All traffic stays on the loopback; every process
+ends with this one.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import random
 import re
 import sys
 from collections.abc import AsyncGenerator
@@ -24,6 +27,7 @@ from aiohttp import web
 from benchmarks.figures import show, show_origin
 from benchmarks.stand import Stand, open_stand
 from tailrace import Job, Tailrace
+from tailrace.answer import Snapshot
 from tailrace.events import Completed, Delta
 from tailrace.protocol.entries import encode
 from tailrace_worker.processes.service import open_service
@@ -32,6 +36,7 @@ LIMIT_MB: Final = 500
 
 _ENTRY_BYTES: Final = 65_536
 _SLOW_SECONDS: Final = 0.002
+_FOREIGN_ENTRIES: Final = 20
 _WORKER_READY: Final = re.compile(r"worker (\S+) runs jobs")
 _JOB_SECONDS: Final = 120
 
@@ -43,40 +48,51 @@ def most_resident_mb(pid: int) -> float:
     return int(line.split()[1]) / 1_000
 
 
-async def tail_late(redis_url: str, jobs: list[str]) -> None:
+async def tail_late(redis_url: str, jobs: list[str], *, snapshot: bool) -> None:
     """Reads all of the jobs at once, and prints what that took; runs as a process of its own."""
     async with Tailrace.connect(redis_url) as tailrace:
 
         async def read(job: Job) -> int:
             chars = 0
-            async for event in job.tail():
+            async for event in job.tail(snapshot=snapshot):
                 if isinstance(event, Delta):
                     chars += len(event.text)
-                    await asyncio.sleep(_SLOW_SECONDS)
+                    await asyncio.sleep(random.uniform(0, 2 * _SLOW_SECONDS))
+                elif isinstance(event, Snapshot):
+                    chars += len(event.answer.text)
             return chars
 
         read_chars = await asyncio.gather(*(read(tailrace.job(job)) for job in jobs))
     print(json.dumps([sum(read_chars), most_resident_mb(os.getpid())]))
 
 
-async def measure_tails(stand: Stand, tails: int, answer_bytes: int) -> float:
+async def measure_tails(
+    stand: Stand,
+    tails: int,
+    answer_bytes: int,
+    *,
+    entry_bytes: int = _ENTRY_BYTES,
+    streams: int,
+    snapshot: bool = False,
+) -> float:
     """The memory of a process that reads so many answers, each from its beginning."""
-    async with stand.waiting(tails) as jobs:
-        text = "x" * _ENTRY_BYTES
+    async with stand.waiting(streams) as jobs:
+        text = "x" * entry_bytes
         for job in jobs:
             stream = stand.keys.events(job)
-            entries = [Delta(text=text)] * (answer_bytes // _ENTRY_BYTES)
+            entries = [Delta(text=text)] * (answer_bytes // entry_bytes)
             await stand.broker.pipeline(
                 *(("XADD", stream, f"1-{seq}", *encode(event)) for seq, event in enumerate(entries, 2)),
                 ("XADD", stream, f"1-{len(entries) + 2}", *encode(Completed(at=0, finish_reason="stop"))),
             )
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.memory", "--tail", stand.redis_url, *jobs),
+            *(sys.executable, "-m", "benchmarks.memory", *(["--snapshot"] if snapshot else [])),
+            *("--tail", stand.redis_url, *jobs * (tails // streams)),
             stdout=asyncio.subprocess.PIPE,
         )
         said, _ = await process.communicate()
     chars, resident_mb = json.loads(said)
-    assert chars == tails * (answer_bytes // _ENTRY_BYTES) * _ENTRY_BYTES
+    assert chars == tails * (answer_bytes // entry_bytes) * entry_bytes
     return float(resident_mb)
 
 
@@ -134,16 +150,25 @@ async def _ending(job: Job) -> str:
 async def run(options: argparse.Namespace) -> bool:
     """Measures and prints; whether all stay under the limit."""
     async with open_stand() as stand:
+        tails, answer_bytes, piece_bytes = options.tails, options.answer_mb * 10**6, options.piece_mb * 10**6
+        title = f"{tails} late tails of {options.answer_mb} MB"
+        foreign = f"{tails} late tails of one stream of {_FOREIGN_ENTRIES} entries of {options.piece_mb} MB"
         rows: list[list[object]] = [
+            [title, "", await measure_tails(stand, tails, answer_bytes, streams=tails)],
             [
-                f"{options.tails} late tails of {options.answer_mb} MB",
+                f"{title}, as snapshots",
                 "",
-                await measure_tails(stand, options.tails, options.answer_mb * 10**6),
-            ]
+                await measure_tails(stand, tails, answer_bytes, streams=tails, snapshot=True),
+            ],
+            [
+                foreign,
+                "",
+                await measure_tails(stand, tails, _FOREIGN_ENTRIES * piece_bytes, entry_bytes=piece_bytes, streams=1),
+            ],
         ]
         for max_answer_bytes in (8 * 2**20, 64 * 10**6):
             ending, resident_mb = await measure_worker(
-                stand, options.jobs, options.piece_mb * 10**6, max_answer_bytes=max_answer_bytes
+                stand, options.jobs, piece_bytes, max_answer_bytes=max_answer_bytes
             )
             title = f"{options.jobs} jobs with a piece of {options.piece_mb} MB, {max_answer_bytes:,} bytes allowed"
             rows.append([title, ending, resident_mb])
@@ -159,10 +184,11 @@ def main() -> None:
     parser.add_argument("--answer-mb", type=int, default=32)
     parser.add_argument("--jobs", type=int, default=60)
     parser.add_argument("--piece-mb", type=int, default=15)
+    parser.add_argument("--snapshot", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--tail", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.tail:
-        asyncio.run(tail_late(options.tail[0], options.tail[1:]))
+        asyncio.run(tail_late(options.tail[0], options.tail[1:], snapshot=options.snapshot))
     elif not asyncio.run(run(options)):
         sys.exit("More than may be.")
 

@@ -108,7 +108,8 @@ class Job:
         Any number of tails share two connections. One that is not read for a while is handed nothing more, slows
         nobody, and reads on from the stream. A `gap` tells of entries that a Redis which failed over has lost.
 
-        With `snapshot` the first event is one `snapshot`, the answer so far, in place of the past.
+        With `snapshot` the first event is one `snapshot`, the answer so far, in place of the past. If the answer has
+        more than 4 MiB, the snapshot is its beginning, and the rest comes as events.
 
         Raises:
             JobNotFound: There is no stream, or it went away before its ending.

@@ -263,3 +263,16 @@ def test_a_text_that_has_not_grown_is_not_joined_again() -> None:
     text = answer.text
     assert text == "one two three"
     assert answer.text is text
+
+
+def test_a_long_answer_of_small_pieces_is_held_as_few_large_ones() -> None:
+    answer = Answer()
+    answer.add(started(1))
+    for number in range(10_000):
+        answer.add(Delta(text=f"{number} "))
+        if number == 5_500:
+            assert answer.text.endswith("5499 5500 ")
+    # How many parts are held shows nowhere else.
+    held = answer._said.text  # noqa: SLF001
+    assert len(held._pieces) + len(held._joined) < 1_010  # noqa: SLF001
+    assert answer.text == "".join(f"{number} " for number in range(10_000))

@@ -1,6 +1,7 @@
 """One connection to Redis of its own: many commands go out in one write, their replies are read in order."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -33,6 +34,10 @@ _HELLO: Final = packed("HELLO", 2)
 def bulk(part: bytes) -> bytes:
     """One part of a command as it goes over the wire."""
     return b"$%d\r\n%b\r\n" % (len(part), part)
+
+
+class TooMuch(Exception):
+    """Redis replied with more bytes than the caller allowed."""
 
 
 class Wire:
@@ -71,17 +76,24 @@ class Wire:
         self._link = _Link(transport, self._endpoint)
         self._role_due = 0.0
 
-    async def exchange(self, payload: bytes, replies: int, *, block_seconds: float = 0) -> list[Any]:
+    async def exchange(
+        self, payload: bytes, replies: int, *, block_seconds: float = 0, max_bytes: float = math.inf
+    ) -> list[Any]:
         """Sends packed commands and reads their replies; an error that Redis replies with stands in its place.
 
-        `block_seconds` is how long the commands may block.
+        Args:
+            payload: The packed commands.
+            replies: How many commands there are.
+            block_seconds: For how long the commands may block.
+            max_bytes: How many bytes the replies may have.
 
         Raises:
+            TooMuch: The replies have more than `max_bytes`. The connection is closed, and the rest is not read.
             BrokerUnavailable: The connection broke, or was silent for too long, or the server takes no commands now:
                 nothing is known of any command.
             BrokerRefused: The server wants a password now.
         """
-        return await self._exchange(payload, replies, block_seconds)
+        return await self._exchange(payload, replies, block_seconds, max_bytes)
 
     async def check_role(self) -> None:
         """Leaves a server that is a primary no more: it may never hear of what is new. Asks once a second at most.
@@ -126,10 +138,12 @@ class Wire:
             link.abort()
         await self._connection.disconnect(nowait=True)
 
-    async def _exchange(self, payload: bytes, replies: int, block_seconds: float = 0) -> list[Any]:
+    async def _exchange(
+        self, payload: bytes, replies: int, block_seconds: float = 0, max_bytes: float = math.inf
+    ) -> list[Any]:
         link = self._connected()
         try:
-            return await link.exchange(payload, replies, block_seconds)
+            return await link.exchange(payload, replies, block_seconds, max_bytes)
         except BaseException:
             # Broken or cancelled in between: the replies that are still to come belong to nobody.
             await self.disconnect()
@@ -161,6 +175,7 @@ class _Link(asyncio.Protocol):
         )
         self._heard: list[Any] = []
         self._wanted = 0
+        self._room_bytes = math.inf
         self._owes = False
         """Whether nothing has come since something was asked."""
         self._waiter: asyncio.Future[None] | None = None
@@ -169,6 +184,11 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         heard, reader = self._heard, self._reader
         self._patience.hear()
+        self._room_bytes -= len(data)
+        if self._room_bytes < 0:
+            self._break(TooMuch())
+            self._transport.abort()
+            return
         if self._owes:
             self._owes = False
             self._patience.end()
@@ -212,8 +232,9 @@ class _Link(asyncio.Protocol):
         self._break(exceptions.ConnectionError("the connection was given up"))
         self._transport.abort()
 
-    async def exchange(self, payload: bytes, count: int, block_seconds: float) -> list[Any]:
+    async def exchange(self, payload: bytes, count: int, block_seconds: float, max_bytes: float) -> list[Any]:
         """Sends commands, and returns their replies."""
+        self._room_bytes = max_bytes
         self._patience.begin(sent_bytes=len(payload), block_seconds=block_seconds)
         try:
             self.send(payload)

@@ -25,6 +25,10 @@ _LARGE_READ_BYTES: Final = 262_144
 _LARGE_ENTRY_BYTES: Final = 65_536
 """As large as a worker makes an entry. Entries of an unknown size are taken to be as large."""
 _SMALL_ENTRY_BYTES: Final = 512
+_MAX_WORKER_ENTRY_BYTES: Final = 1_048_576
+"""No worker writes a larger entry."""
+_ISOLATED_READ_BYTES: Final = 16_777_216
+"""What a read of one entry of any size counts as: with it, a batch is full."""
 _CLOCK_ATTEMPT: Final = 10**11
 """From here on an attempt is a time in ms: Redis made the id for another program, and `SEQ` means nothing."""
 _ENDINGS: Final = frozenset(name.encode() for name in ENDINGS)
@@ -45,6 +49,8 @@ class TailedStream:
     """All inboxes, including those that are full and therefore in no group."""
     is_subscribed: bool = False
     has_foreign_entries: bool = False
+    has_oversized_entries: bool = False
+    """True once an entry was larger than any that a worker writes. From then on its groups stay isolated."""
 
     @classmethod
     def of(cls, keys: Keys, job_id: str, *, now: float) -> "TailedStream":
@@ -64,6 +70,8 @@ class Batch(NamedTuple):
     events: list[Event]
     size: int
     """The bytes of all fields."""
+    largest_entry_bytes: int
+    """The bytes of the fields of the largest entry."""
     cursor: EntryId
     is_last: bool = False
     """True if the ending is among them."""
@@ -96,6 +104,17 @@ class Group:
         self.entry_bytes: int = like.entry_bytes if like else 0
         """The expected size of an entry; 0 while it is unknown."""
         self.read_at: float = 0.0
+        if stream.has_oversized_entries:
+            self.isolate()
+
+    @property
+    def is_isolated(self) -> bool:
+        """True if the next read is for this group only, and asks for one entry."""
+        return self.entry_bytes == _ISOLATED_READ_BYTES
+
+    def isolate(self) -> None:
+        """Read one entry next, and read no other group with it: the entry may have any size."""
+        self.count, self.entry_bytes = 1, _ISOLATED_READ_BYTES
 
     @property
     def can_share_read(self) -> bool:
@@ -164,6 +183,11 @@ class Group:
             inbox.put(batch.events, batch.size, batch.cursor)
             if number % woken_at_once == 0:
                 await asyncio.sleep(0)
+        if batch.largest_entry_bytes > _MAX_WORKER_ENTRY_BYTES:
+            self.stream.has_oversized_entries = True
+        if self.stream.has_oversized_entries:
+            self.isolate()
+            return batch
         self.entry_bytes = 1 + batch.size // len(entries)
         # Slow start: a group that is far behind catches up in few large reads, as long as they stay small in bytes.
         most = min(4 * self.count, _LARGE_READ) if len(entries) == self.count else SMALL_READ
@@ -172,10 +196,12 @@ class Group:
 
     def _decode(self, entries: list[Any]) -> Batch:
         events: list[Event] = []
-        size = 0
+        size = largest = 0
         cursor = self.cursor
         for raw_id, flat in entries:
-            size += sum(map(len, flat))
+            entry_bytes = sum(map(len, flat))
+            size += entry_bytes
+            largest = max(largest, entry_bytes)
             entry = pairs(flat)
             is_last = entry.get(b"type") in _ENDINGS
             event, problem = _event_of(raw_id, entry)
@@ -191,8 +217,8 @@ class Group:
                 error = InfrastructureError(
                     f"The ending '{entry_id}' of job {self.stream.job_id!r} cannot be read: {problem}."
                 )
-                return Batch(events, size, cursor, is_last, None if event else error)
-        return Batch(events, size, cursor)
+                return Batch(events, size, largest, cursor, is_last, None if event else error)
+        return Batch(events, size, largest, cursor)
 
     def _warn(self, entry_id: EntryId, problem: str) -> None:
         if not self.stream.has_foreign_entries:

@@ -25,7 +25,18 @@ class EventSource(Protocol):
 class Inbox:
     """A bounded buffer. While it is full, new events stay in the stream, and other tails go on."""
 
-    __slots__ = ("_bytes", "_error", "_events", "_is_over", "_source", "_waiter", "cursor", "newest", "opened_at")
+    __slots__ = (
+        "_bytes",
+        "_error",
+        "_events",
+        "_is_over",
+        "_source",
+        "_waiter",
+        "cursor",
+        "newest",
+        "opened_at",
+        "taken_bytes",
+    )
 
     def __init__(self, source: EventSource, cursor: EntryId, *, opened_at: float) -> None:
         """Open an empty inbox.
@@ -40,6 +51,8 @@ class Inbox:
         self.newest: EntryId = cursor
         """The last entry that was in the stream when the tail began."""
         self.opened_at: float = opened_at
+        self.taken_bytes: int = 0
+        """The bytes of the entries whose events were taken so far."""
         self._source = source
         self._events: list[Event] = []
         self._bytes = 0
@@ -104,6 +117,7 @@ class Inbox:
             if self._error is not None:
                 raise self._error
             return None
+        self.taken_bytes += self._bytes
         self._events, self._bytes = [], 0
         if was_full and not self._is_over:
             self._source.resume(self)

@@ -41,5 +41,9 @@ class ReaderLimits:
     publishers send that again once they are connected."""
     woken_at_once: int = 64
     """How many tails of one job run at a time: a thousand that wake together would set off the garbage collector."""
+    read_bytes: int = 16_777_216
+    """How many bytes one read may bring, twice what the schedule plans for. A read that brings more is broken off."""
+    snapshot_bytes: int = 4_194_304
+    """After so many bytes of entries a snapshot takes no more: half of what an answer may have by default."""
     schedule: ScheduleLimits = field(default_factory=ScheduleLimits)
     notifications: NotificationLimits = field(default_factory=NotificationLimits)

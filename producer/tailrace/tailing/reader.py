@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, Final
 
 from tailrace.broker.client import Broker, refused
-from tailrace.broker.wire import Wire
+from tailrace.broker.wire import TooMuch, Wire
 from tailrace.cursor import EntryId
 from tailrace.errors import BrokerRefused, BrokerUnavailable, CredentialsRefused, InfrastructureError, InvalidCursor
 from tailrace.protocol.job_end import no_stream
@@ -47,11 +47,11 @@ class Reader:
         """
         self._broker = broker
         self._settings = settings
-        self._limits = limits or ReaderLimits()
+        self.limits: ReaderLimits = limits or ReaderLimits()
         self._keys = Keys(settings.prefix)
-        self.schedule: Schedule = Schedule(self._limits.schedule)
+        self.schedule: Schedule = Schedule(self.limits.schedule)
         self.registry: Registry = Registry(self._keys, self.schedule)
-        self._availability = Availability(self._limits)
+        self._availability = Availability(self.limits)
         self._notifications: Notifications
         self._orphans: Orphans
         self._running: asyncio.Task[None] | None = None
@@ -92,7 +92,7 @@ class Reader:
         await self._stop()
 
     def _start(self) -> None:
-        self._notifications = Notifications(self._broker.redis, self._on_notify, self._limits.notifications)
+        self._notifications = Notifications(self._broker.redis, self._on_notify, self.limits.notifications)
         self._orphans = Orphans(self._broker, self._keys, keep_seconds=self._settings.keep_seconds)
         self._availability.succeed()
         for stream in self.registry.streams:
@@ -131,12 +131,10 @@ class Reader:
                     await wire.connect()
                     self._availability.reconnect()
                 await wire.check_role()
-                await self._read_batch(wire, due, swept)
+                await self._read_batches(wire, due, swept)
             except (BrokerUnavailable, CredentialsRefused) as error:
                 # While a password is rotated, this process may have the new one before Redis has it, or after.
-                for group in (*due, *swept):
-                    if group.inboxes:
-                        self.schedule.mark_due(group)
+                self._retry(due, swept)
                 await self._wait_for_redis(error, asked_at)
             except BrokerRefused as error:
                 for inbox in self.registry.inboxes:
@@ -144,10 +142,32 @@ class Reader:
             else:
                 self._availability.succeed()
 
+    async def _read_batches(self, wire: Wire, due: list[Group], swept: list[Group]) -> None:
+        """Read each isolated group in a batch of its own, and the others in one. Take groups off as they are read."""
+        for group in [group for group in due if group.is_isolated]:
+            await self._read_batch(wire, [group], [])
+            due.remove(group)
+        for group in [group for group in swept if group.is_isolated]:
+            await self._read_batch(wire, [], [group])
+            swept.remove(group)
+        try:
+            if due or swept:
+                await self._read_batch(wire, due, swept)
+        except TooMuch:
+            # Another program wrote large entries, or many groups have large ones at once.
+            for group in chain(due, swept):
+                group.isolate()
+            self._retry(due, swept)
+
+    def _retry(self, due: list[Group], swept: list[Group]) -> None:
+        for group in chain(due, swept):
+            if group.inboxes:
+                self.schedule.mark_due(group)
+
     async def _read_batch(self, wire: Wire, due: list[Group], swept: list[Group]) -> None:
         """Read the next entries of all groups whose turn it is, and deliver their events."""
         missing: list[Group] = []
-        results = deque(await read_batch(wire, [*due, *swept]))
+        results = deque(await read_batch(wire, [*due, *swept], max_bytes=self.limits.read_bytes))
         while results:
             # Each result is dropped as soon as it is delivered.
             result = results.popleft()
@@ -168,7 +188,7 @@ class Reader:
 
     def _suspect_silent(self, groups: list[Group]) -> None:
         now = time.monotonic()
-        silent_since = now - self._limits.silence_seconds
+        silent_since = now - self.limits.silence_seconds
         for group in groups:
             if group.stream.active_at < silent_since and group.inboxes:
                 group.stream.active_at = now
@@ -186,7 +206,7 @@ class Reader:
             self._check_cursor(group, newest)
         if entries:
             group.stream.active_at = time.monotonic()
-            batch = await group.deliver(entries, woken_at_once=self._limits.woken_at_once)
+            batch = await group.deliver(entries, woken_at_once=self.limits.woken_at_once)
             if batch.is_last:
                 self._close_group(group, batch.error)
             for inbox in list(group.inboxes):
@@ -199,7 +219,7 @@ class Reader:
 
     def _check_cursor(self, group: Group, newest: list[Any]) -> None:
         try:
-            if group.check_cursor(*newest[0], grace_seconds=self._limits.grace_seconds):
+            if group.check_cursor(*newest[0], grace_seconds=self.limits.grace_seconds):
                 self._close_group(group)
         except InvalidCursor as error:
             self._close_group(group, error)

@@ -29,8 +29,10 @@ async def tail(reader: Reader, job_id: str, after: EntryId) -> AsyncGenerator[Ev
     """
     async with reader.open(job_id, after) as inbox:
         while (events := await inbox.take()) is not None:
-            for event in events:
-                yield event
+            events.reverse()
+            while events:
+                # An event may be large: after it was taken, nothing here holds it.
+                yield events.pop()
 
 
 async def tail_with_snapshot(reader: Reader, job_id: str, settings: Settings) -> AsyncGenerator[Event | Snapshot, None]:
@@ -43,33 +45,43 @@ async def tail_with_snapshot(reader: Reader, job_id: str, settings: Settings) ->
 
     Yields:
         One snapshot of the events that were there at the beginning, except the ending, and then the events as `tail`
-        yields them.
+        yields them. The snapshot of a long answer holds its beginning, about the reader's `snapshot_bytes`.
 
     Raises:
         JobNotFound: The job has no stream, or its stream went away before the ending.
         BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`; its `cursor` is where to go on.
         BrokerRefused: Redis refused to read the stream.
     """
-    answer = Answer(settings)
-    ending: Ending | None = None
     async with reader.open(job_id, BEGINNING) as inbox:
+        answer = Answer(settings)
+        ending: Ending | None = None
         try:
             while (events := await inbox.take()) is not None:
-                for event in events:
-                    if isinstance(event, Ending):
-                        ending = event
-                    else:
-                        answer.add(event)
-                if inbox.cursor >= inbox.newest:
+                ending = _fold(events, answer)
+                if inbox.cursor >= inbox.newest or inbox.taken_bytes > reader.limits.snapshot_bytes:
                     break
         except BrokerUnavailable:
             # Its cursor is after the events that were read: without a snapshot the caller would never see them.
             if answer.cursor > BEGINNING:
                 yield Snapshot(id=answer.cursor, answer=answer)
             raise
-        yield Snapshot(id=answer.cursor, answer=answer)
+        snapshots = [Snapshot(id=answer.cursor, answer=answer)]
+        del answer
+        yield snapshots.pop()
         if ending is not None:
             yield ending
         while (events := await inbox.take()) is not None:
-            for event in events:
-                yield event
+            events.reverse()
+            while events:
+                yield events.pop()
+
+
+def _fold(events: list[Event], answer: Answer) -> Ending | None:
+    """Move events into an answer, and return the ending, which no snapshot holds."""
+    events.reverse()
+    while events:
+        event = events.pop()
+        if isinstance(event, Ending):
+            return event
+        answer.add(event)
+    return None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ import pytest
 from tailrace import BrokerRefused, BrokerUnavailable
 from tailrace.broker.client import open_redis
 from tailrace.broker.liveness import LivenessLimits
-from tailrace.broker.wire import Wire, packed
+from tailrace.broker.wire import TooMuch, Wire, packed
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.eventually import eventually
 from tests.support.suspended import suspended
@@ -162,3 +163,20 @@ async def test_replies_may_come_and_break_off_at_any_byte() -> None:
         await wire.connect()
         nested, error, *others = await wire.exchange(PING, 5)
         assert (nested, str(error), others) == ([b"ab", [b"c\r\n"]], "no", [5, None, b"OK"])
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_replies_larger_than_allowed_are_not_read_and_close_the_connection(broker_url: str, loop: str) -> None:
+    async def use() -> None:
+        async with connected(broker_url) as wire:
+            key = f"wire-{token_hex(8)}"
+            await wire.exchange(packed("SET", key, b"x" * 1_000_000, "EX", 60), 1)
+            assert len((await wire.exchange(packed("GET", key), 1, max_bytes=1_000_100))[0]) == 1_000_000
+            with pytest.raises(TooMuch):
+                await wire.exchange(packed("GET", key) * 50, 50, max_bytes=1_000_100)
+            assert not wire.is_connected
+            await wire.connect()
+            assert len((await wire.exchange(packed("GET", key), 1))[0]) == 1_000_000
+
+    with asyncio.Runner(loop_factory=pytest.importorskip(loop).new_event_loop) as runner:
+        runner.run(use())

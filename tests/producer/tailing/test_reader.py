@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -15,13 +15,17 @@ from hypothesis import strategies as st
 
 from tailrace import BrokerUnavailable, Event, Job, JobNotFound, Settings, Tailrace
 from tailrace.broker.client import Broker, Command, open_redis
-from tailrace.broker.wire import Wire
+from tailrace.broker.wire import TooMuch, Wire
 from tailrace.cursor import BEGINNING
 from tailrace.events import Delta, Failed
 from tailrace.protocol.keys import Keys, arq_job
+from tailrace.tailing import reader as reader_module
+from tailrace.tailing.batch_read import BatchResult, read_batch
+from tailrace.tailing.groups import Group
 from tailrace.tailing.limits import ReaderLimits, ScheduleLimits
 from tailrace.tailing.notifications import Notifications
 from tailrace.tailing.reader import Reader
+from tailrace.tailing.schedule import Schedule
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 
@@ -375,9 +379,9 @@ async def test_a_deleted_stream_ends_its_tails_and_no_others(
     exchange = Wire.exchange
     reads: list[int] = []
 
-    async def spy(wire: Wire, payload: bytes, replies: int) -> list[Any]:
+    async def spy(wire: Wire, payload: bytes, replies: int, **given: Any) -> list[Any]:
         reads.append(payload.count(b"XREAD\r\n"))
-        return await exchange(wire, payload, replies)
+        return await exchange(wire, payload, replies, **given)
 
     jobs = await tailrace.enqueue_many([REQUEST] * 20)
     tails = [job.tail() for job in jobs]
@@ -489,8 +493,8 @@ async def test_a_read_of_many_late_tails_is_bounded_in_bytes(
     brought: list[int] = []
     exchange = Wire.exchange
 
-    async def counted(wire: Wire, payload: bytes, replies: int) -> list[Any]:
-        answers = await exchange(wire, payload, replies)
+    async def counted(wire: Wire, payload: bytes, replies: int, **given: Any) -> list[Any]:
+        answers = await exchange(wire, payload, replies, **given)
         brought.append(_size(answers))
         return answers
 
@@ -510,3 +514,182 @@ def _size(reply: object) -> int:
     if isinstance(reply, list):
         return sum(_size(part) for part in cast("list[object]", reply))
     return len(reply) if isinstance(reply, bytes) else 0
+
+
+async def _read_up_to(seq: int, tail: AsyncGenerator[Event, None]) -> None:
+    while (await anext(tail)).id.seq < seq:
+        pass
+
+
+BROKEN_OFF = (0, 0)
+SMALL_READS = ReaderLimits(read_bytes=3_000_000)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """For each read the number of groups, and the bytes of the entries that it brought, the newest ones included."""
+    brought: list[tuple[int, int]] = []
+    read_groups: set[Group] = set()
+    next_batch = Schedule.next_batch
+
+    async def begin(schedule: Schedule) -> tuple[list[Group], list[Group]]:
+        read_groups.clear()
+        return await next_batch(schedule)
+
+    async def counted(wire: Wire, groups: Collection[Group], *, max_bytes: int) -> list[BatchResult]:
+        # No group is read twice before the schedule is asked again.
+        assert read_groups.isdisjoint(groups)
+        read_groups.update(groups)
+        try:
+            results = await read_batch(wire, groups, max_bytes=max_bytes)
+        except TooMuch:
+            brought.append(BROKEN_OFF)
+            raise
+        entries = [flat for result in results for _, flat in (*result.entries, *result.newest)]
+        brought.append((len(groups), sum(len(part) for flat in entries for part in flat)))
+        return results
+
+    monkeypatch.setattr(Schedule, "next_batch", begin)
+    monkeypatch.setattr(reader_module, "read_batch", counted)
+    return brought
+
+
+async def test_oversized_entries_are_read_one_at_a_time(
+    settings: Settings, broker: Broker, tailrace: Tailrace, reads: list[tuple[int, int]]
+) -> None:
+    text = "x" * 2_000_000
+    jobs = await tailrace.enqueue_many([REQUEST] * 4)
+    for job in jobs:
+        stream = HandwrittenStream(broker, Keys(settings.prefix), job)
+        await stream.append("1-2", STARTED)
+        await stream.append_deltas(3, 40)
+        for seq in range(41, 46):
+            await stream.append(f"1-{seq}", Delta(text=text))
+        # After so many small entries a read would ask for many of the large ones.
+        await stream.append_deltas(46, 80)
+        await stream.append("1-81", Delta(text=text))
+        await stream.append("1-82", Delta(text=text))
+    reader = Reader(broker, settings, limits=SMALL_READS)
+
+    async def read(job: Job) -> int:
+        large = 0
+        async for event in Job(job.id, broker, reader, settings).tail():
+            if isinstance(event, Delta) and len(event.text) == len(text):
+                large += 1
+            if event.id.seq == 82:
+                stream = HandwrittenStream(broker, Keys(settings.prefix), job)
+                await stream.append("1-83", ENDING)
+        return large
+
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(*map(read, jobs)) == [7] * 4
+    assert max(size for _, size in reads) < 2_100_000
+    assert {groups for groups, size in reads if size > 1_000_000} == {1}
+
+
+async def test_a_stream_with_an_oversized_entry_is_read_one_entry_at_a_time_from_then_on(
+    handle: Handle, broker: Broker, settings: Settings, stream: HandwrittenStream, reads: list[tuple[int, int]]
+) -> None:
+    for first in (2, 50):
+        await stream.append_deltas(first, first + 40)
+        for seq in range(first + 41, first + 48):
+            await stream.append(f"1-{seq}", Delta(text="x" * 2_000_000))
+    tailed = handle(Reader(broker, settings, limits=SMALL_READS))
+    async with asyncio.timeout(30), aclosing(tailed.tail()) as tail:
+        await _read_up_to(97, tail)
+        # The very first read brought the newest entry, which is large too, and delivered another one.
+        known = next(at for at, (_, size) in enumerate(reads) if at and size > 1_000_000)
+        assert BROKEN_OFF in reads[:known]
+        # A tail that begins later profits from it.
+        async with aclosing(tailed.tail(after="1-43")) as late:
+            assert [(await anext(late)).id.seq for _ in range(5)] == [44, 45, 46, 47, 48]
+        assert BROKEN_OFF not in reads[known:]
+
+
+async def test_tails_beside_one_with_oversized_entries_are_read_together_again(
+    settings: Settings, broker: Broker, tailrace: Tailrace, reads: list[tuple[int, int]]
+) -> None:
+    foreign, *ours = await tailrace.enqueue_many([REQUEST] * 20)
+    streams = [HandwrittenStream(broker, Keys(settings.prefix), job) for job in (foreign, *ours)]
+    reader = Reader(broker, settings, limits=SMALL_READS)
+    async with asyncio.timeout(60):
+        tails = [Job(job.id, broker, reader, settings).tail() for job in (foreign, *ours)]
+        assert {event.type for event in await asyncio.gather(*map(anext, tails))} == {"queued"}
+        for seq in range(2, 5):
+            await streams[0].append_in_silence(f"1-{seq}", Delta(text="x" * 2_000_000))
+        for stream in streams:
+            await stream.append_in_silence("1-5", Delta(text="five"))
+        # Without notifications: the sweep reads all streams together, and that is too much.
+        await asyncio.gather(*(_read_up_to(5, tail) for tail in tails))
+        reads.clear()
+        large = Delta(text="x" * 4_000_000)
+        for seq in (6, 7):
+            for stream in streams:
+                event = large if stream is streams[0] else Delta(text="small")
+                await stream.append_in_silence(f"1-{seq}", event)
+            if seq == 6:
+                # All are due together here, and the sweep finds them the next time.
+                for tailed in reversed(reader.registry.streams):
+                    for group in tailed.groups:
+                        reader.schedule.mark_due(group)
+            await asyncio.gather(*(_read_up_to(seq, tail) for tail in tails))
+        for stream in streams:
+            await stream.append_in_silence("1-8", ENDING)
+        for tail in tails:
+            assert [event.type async for event in tail] == ["completed"]
+    assert BROKEN_OFF not in reads
+    assert max(groups for groups, _ in reads) > 10
+
+
+async def test_a_new_tail_does_not_keep_a_large_newest_entry(
+    handle: Handle, broker: Broker, settings: Settings, stream: HandwrittenStream, reads: list[tuple[int, int]]
+) -> None:
+    await stream.append("1-2", Delta(text="x" * 2_000_000))
+    tailed = handle(Reader(broker, settings, limits=ReaderLimits(read_bytes=1_000_000)))
+    async with asyncio.timeout(20), aclosing(tailed.tail()) as tail:
+        assert [(await anext(tail)).id.seq for _ in range(2)] == [1, 2]
+        assert sum(size > 1_000_000 for _, size in reads) == 1
+
+
+async def test_a_tail_of_oversized_entries_goes_on_after_the_connection_broke(
+    job: Job, stream: HandwrittenStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaks = 0
+
+    async def broken(wire: Wire, groups: Collection[Group], *, max_bytes: int) -> list[BatchResult]:
+        nonlocal breaks
+        if breaks < 3 and any(group.is_isolated for group in groups):
+            breaks += 1
+            raise BrokerUnavailable("Redis cannot be reached: by order of the test")
+        return await read_batch(wire, groups, max_bytes=max_bytes)
+
+    monkeypatch.setattr(reader_module, "read_batch", broken)
+    for seq in range(2, 5):
+        await stream.append(f"1-{seq}", Delta(text="x" * 2_000_000))
+    await stream.append("1-5", ENDING)
+    async with asyncio.timeout(20):
+        assert [event.id.seq async for event in job.tail()] == [1, 2, 3, 4, 5]
+    assert breaks == 3
+
+
+async def test_a_tail_does_not_hold_an_event_that_was_taken(job: Job, stream: HandwrittenStream) -> None:
+    await stream.append_deltas(2, 4)
+    for tail in (job.tail(), job.tail(snapshot=True)):
+        async with asyncio.timeout(10), aclosing(tail):
+            event = await anext(tail)
+            generator: Any = tail
+            names: dict[str, Any] = generator.ag_frame.f_locals
+            assert event not in names["events"]
+            assert "answer" not in names
+
+
+async def test_a_tail_does_not_hold_the_events_that_its_snapshot_was_made_of(
+    job: Job, stream: HandwrittenStream
+) -> None:
+    await stream.append_deltas(2, 4)
+    async with asyncio.timeout(10), aclosing(job.tail(snapshot=True)) as tail:
+        assert (await anext(tail)).type == "snapshot"
+        generator: Any = tail
+        names: dict[str, Any] = generator.ag_frame.f_locals
+        assert names["events"] == []
+        assert "event" not in names

@@ -186,6 +186,27 @@ async def test_a_snapshot_replaces_the_events_so_far_and_the_tail_goes_on(job: J
     assert mine.finish_reason == "stop"
 
 
+async def test_a_snapshot_of_a_long_answer_is_its_beginning_and_the_rest_comes_as_events(
+    job: Job, stream: HandwrittenStream, broker: Broker, settings: Settings
+) -> None:
+    reader = Reader(broker, settings, limits=ReaderLimits(snapshot_bytes=10_000))
+    await stream.append("1-2", STARTED)
+    for seq in range(3, 103):
+        await stream.append_in_silence(f"1-{seq}", Delta(text="x" * 10_000))
+    await stream.append("1-103", ENDING)
+    mine = Answer()
+    snapshots: list[int] = []
+    async with asyncio.timeout(10):
+        async for event in Job(job.id, broker, reader, settings).tail(snapshot=True):
+            mine.add(event)
+            if isinstance(event, Snapshot):
+                snapshots.append(len(event.answer.text))
+    assert len(snapshots) == 1
+    # Events that a tail takes at once are all folded.
+    assert 0 < snapshots[0] < 600_000
+    assert (len(mine.text), mine.finish_reason, mine.complete) == (1_000_000, "stop", True)
+
+
 async def test_a_snapshot_of_an_ended_job_is_followed_by_its_ending(job: Job, stream: HandwrittenStream) -> None:
     await stream.append("1-2", STARTED)
     await stream.append_deltas(3, 3)
@@ -212,11 +233,11 @@ async def test_a_snapshot_holds_the_events_read_before_redis_went_away(
     await stream.append_deltas(2, 100)
     exchange = Wire.exchange
 
-    async def once(wire: Wire, payload: bytes, replies: int) -> list[Any]:
+    async def once(wire: Wire, payload: bytes, replies: int, **given: Any) -> list[Any]:
         monkeypatch.setattr(Wire, "exchange", never)
-        return await exchange(wire, payload, replies)
+        return await exchange(wire, payload, replies, **given)
 
-    async def never(wire: Wire, payload: bytes, replies: int) -> list[Any]:
+    async def never(wire: Wire, payload: bytes, replies: int, **given: Any) -> list[Any]:
         raise BrokerUnavailable("Redis cannot be reached: by order of the test")
 
     monkeypatch.setattr(Wire, "exchange", once)
