@@ -76,7 +76,7 @@ def begun(job: Course, models: Models, known: Throttle | None = None) -> list[st
     async def begin() -> None:
         calls = Calls({"openai": models}, known or Known(), WorkerSettings.read())
         answer = await calls.begin(job, tell=told.append)
-        assert answer.first == [Delta(text="Here")]
+        assert list(answer.first) == [Delta(text="Here")]
         await answer.rest.aclose()
 
     run(begin())
