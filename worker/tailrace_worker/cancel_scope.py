@@ -1,4 +1,4 @@
-"""Stopping a job's task from outside, for a reason that the task gets to see."""
+"""Stops a job's task from outside, and tells the task why."""
 
 import asyncio
 from types import TracebackType
@@ -6,13 +6,13 @@ from typing import Self
 
 
 class AttemptLost(Exception):
-    """The job is not this attempt's any more: whoever runs it closes the provider, and writes nothing more."""
+    """The attempt has lost its job. It has to close the provider's connection, and must write nothing more."""
 
 
 class Interruptible:
-    """An `async with` block that others may end: `interrupt(why)` cancels what it waits for, and it raises `why`.
+    """An `async with` block that other code can end: `interrupt(why)` cancels the block, which then raises `why`.
 
-    Works as `asyncio.timeout` does: a cancellation of the task by anyone else stays a cancellation.
+    It works as `asyncio.timeout` does: if anything else cancels the task, `CancelledError` leaves the block as usual.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,11 @@ class Interruptible:
         self._why: Exception | None = None
 
     def interrupt(self, why: Exception) -> None:
-        """Ends the block. The first reason counts; outside of the block nothing happens."""
+        """End the block. Do nothing if the task is not inside the block, or if the block already has a reason.
+
+        Args:
+            why: The exception that the block raises.
+        """
         if self._task is not None and self._why is None:
             self._why = why
             self._task.cancel()

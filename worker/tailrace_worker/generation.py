@@ -1,4 +1,4 @@
-"""One job, from its first attempt by this worker to its ending."""
+"""Runs a job, from this worker's first attempt at it to its ending."""
 
 import asyncio
 import logging
@@ -32,56 +32,67 @@ _logger = logging.getLogger(__name__)
 _beginning: Final = Dependent("jobs wait")
 
 _TRIES_SECONDS: Final = 88_400
-"""How long arq keeps its counter of tries."""
+"""How long arq keeps its counter of tries for a job."""
 _REDIS_RETRY_SECONDS: Final = 1.0
 _CLOSED_AT_ONCE: Final = 32
-"""Jobs whose endings are announced at a time. Where a thousand are cancelled at once, each would take a connection to
-Redis of its own, and those that are still to be cancelled would wait for all that."""
+"""How many jobs are closed at the same time. If a thousand jobs are cancelled at once and all are closed at once, each
+takes its own connection to Redis, and the jobs that are not yet cancelled have to wait for them."""
 
 _Outcome: TypeAlias = Began | Interrupted | JobEnding | Over | Behind | Gone
 
 
 class Hold(Protocol):
-    """What a worker has of a job while it runs it."""
+    """A worker's hold on a job that it runs."""
 
     @property
     def reason(self) -> str:
-        """Why there is another attempt, if this is not the first one."""
+        """The reason for this attempt, if it is not the job's first one."""
         ...
 
     def on_lost(self, tell: Callable[[AttemptLost], None]) -> None:
-        """Tell when the job is somebody else's."""
+        """Call `tell` once this worker has lost the job.
+
+        Args:
+            tell: A callback that takes the reason.
+        """
 
     async def next_attempt(self) -> int:
-        """Count another attempt of the same worker, and return its number. Raises `InfrastructureError`."""
+        """Count another attempt by the same worker.
+
+        Returns:
+            The number of the new attempt.
+
+        Raises:
+            InfrastructureError: Redis failed.
+        """
         ...
 
     def drop(self) -> None:
-        """The job is somebody else's: nothing more is done by this hold."""
+        """Give up the hold, because another worker has the job: it releases nothing from now on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationTimings:
-    """How long the end of an attempt may take."""
+    """Time limits for the end of an attempt."""
 
     hand_over_seconds: float = 5.0
-    """How long an attempt that is stopped with its worker may take to publish what it has."""
+    """How long an attempt may take to publish its last entries when its worker stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generations:
-    """Runs jobs: what all the jobs of a worker share."""
+    """Runs the jobs of a worker, and holds what they share."""
 
     broker: Broker
     keys: Keys
     settings: WorkerSettings
     calls: Calls
     judge: Judge
-    """Who judges texts, for the guard `moderate`."""
+    """Judges texts for the guard `moderate`."""
     publisher: Publisher
     cancel_poll: CancelPoll
     worker: str
-    """The name of this worker, as `started` tells it."""
+    """The name of this worker, which each `started` event carries."""
     timings: GenerationTimings = field(default_factory=GenerationTimings)
     closing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CLOSED_AT_ONCE))
     dropped: Tally = field(
@@ -89,41 +100,44 @@ class Generations:
     )
 
     async def run(self, job_id: str, attempt: int, hold: Hold, *, carried: Carried | None = None) -> None:
-        """Run the attempts of a job, and return when the job is over or is somebody else's.
+        """Run the attempts of a job until the job is over or this worker has lost it.
 
         Args:
-            job_id: The job.
+            job_id: The job's id.
             attempt: The number of the first attempt, from 1.
-            hold: What this worker has of the job.
-            carried: The request of a job that a stock arq client enqueued; it has no stream before its first attempt.
+            hold: This worker's hold on the job.
+            carried: The request of a job that a stock arq client enqueued. Such a job has no stream before its first
+                attempt.
 
         Raises:
-            PutBack: The attempt was not above the last one's, and the counter is mended; or Redis failed before the
-                attempt began, or after its ending: whoever comes next begins, or announces the ending. Or Redis has
-                lost an earlier attempt that the publisher still holds.
+            PutBack: The job has to be run again, for one of these reasons. `attempt` was not above the number of the
+                job's last attempt; arq's counter has been set to that number. Or Redis failed before the attempt began
+                or after its ending; the next run begins the attempt, or announces the ending. Or Redis has lost an
+                earlier attempt whose entries the publisher still holds.
         """
         try:
             await self._attempt(job_id, attempt, hold, carried)
         except InfrastructureError as error:
-            # To return would release a job that has no ending, or one that nobody was told of.
+            # A return would release a job that has no ending, or one whose ending was not announced.
             _beginning.fails(error)
             _logger.debug("job %s waits for Redis: %s", job_id, error)
             raise PutBack(_REDIS_RETRY_SECONDS) from error
         _beginning.works()
 
     async def fail(self, job_id: str, failed: Failed, *, queue: str) -> bool:
-        """End a job that is not run.
+        """End a job without running it.
 
         Args:
-            job_id: The job.
-            failed: Its ending, unless it has one.
-            queue: The queue of a job that may have no stream yet: one is made for the ending. Empty: none is made.
+            job_id: The job's id.
+            failed: The ending to append, unless the stream already has one.
+            queue: The job's queue. If the job has no stream yet, a stream is made for the ending. If `queue` is empty,
+                no stream is made.
 
         Returns:
-            False if the job has no stream: nobody can read an ending of it.
+            True if the job has its ending; False if it has no stream, so that nobody can read an ending.
 
         Raises:
-            InfrastructureError: Redis could not be asked.
+            InfrastructureError: Redis failed.
         """
         over = await end_orphan(
             self.broker, self.keys, job_id, failed, keep_seconds=self.settings.keep_seconds, queue=queue
@@ -147,13 +161,13 @@ class Generations:
             case JobEnding() as ended:
                 await self._close(ended)
             case Over() as over:
-                # Whoever wrote that ending died before the release, and perhaps before it was announced.
+                # The worker that wrote this ending died before it released the job, perhaps before it announced it.
                 await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
             case Behind() as behind:
                 await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "EX", _TRIES_SECONDS)
                 raise PutBack(0 if course is None else self.settings.lease_seconds)
             case Gone() if course is not None:
-                # It was there a moment ago. What a restart or a failover of Redis has lost is back within a lease.
+                # The stream was there a moment ago. If a restart or a failover of Redis lost it, it is back in a lease.
                 raise PutBack(self.settings.lease_seconds)
             case Gone():
                 _logger.info("job %s was deleted, or has expired, before it was run", job_id)
@@ -186,7 +200,7 @@ class Generations:
     async def _run(
         self, job_id: str, began: Began, hold: Hold, course: Course | None, *, is_carried: bool
     ) -> JobEnding | Interrupted | None:
-        """Makes one attempt; `None`: the job is somebody else's."""
+        """Make one attempt. Return `None` if the job was lost to another worker or deleted."""
         interruptible = Interruptible()
         hold.on_lost(interruptible.interrupt)
         with self.publisher.open(job_id, began, on_lost=interruptible.interrupt) as writer:
@@ -206,7 +220,7 @@ class Generations:
             try:
                 said = await run.run()
                 if isinstance(said, Interrupted):
-                    # The next attempt must not begin before what this one has said is readable.
+                    # The next attempt must not begin before readers can read all that this one wrote.
                     await writer.settled()
                     said.course.last_seq = writer.last_seq
                     return said
@@ -217,12 +231,12 @@ class Generations:
                 hold.drop()
                 return None
             except asyncio.CancelledError:
-                # The worker stops, and another's attempt follows.
+                # This worker stops. Another worker makes the next attempt.
                 with suppress(TimeoutError, AttemptLost):
                     async with asyncio.timeout(self.timings.hand_over_seconds):
                         await writer.settled()
                 raise
-        # The ending goes out before the release: a reader must never see a free job without one.
+        # The ending is appended before the release: a reader must never see a released job that has no ending.
         return JobEnding(job_id=job_id, tenant=began.tenant, ending=said.type, outcome=said)
 
     async def _close(self, ended: JobEnding) -> None:
