@@ -1,1 +1,1 @@
-"""The queue's side of a worker: claiming jobs, holding them by leases, and handing them back."""
+"""The queue's side of a worker: it claims jobs, holds them by leases, and releases them or hands them back."""

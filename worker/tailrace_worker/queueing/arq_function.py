@@ -1,4 +1,4 @@
-"""`generate`, the function that arq calls, and what of arq a job meets on the way to its attempt."""
+"""`generate`, the function that arq calls for each job, and what a worker does with a job that arq refuses to run."""
 
 import json
 import logging
@@ -24,7 +24,8 @@ from tailrace_worker.settings import WorkerSettings
 _logger = logging.getLogger(__name__)
 
 _MAX_TRIES: Final = 1_000_000_000
-"""Never arq's business: hand-backs count as tries there, and a job that arq gives up on gets no ending of ours."""
+"""So high that arq never gives a job up. arq counts each hand-back as a try, and it would end the job without appending
+an ending to the stream."""
 _INVALID_BODY: Final = (
     "The job's body in arq cannot be run: it has to be JSON that calls 'generate' with one request. "
     "A client of arq's own needs a job_serializer that writes JSON."
@@ -33,14 +34,22 @@ _INVALID_BODY: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArqTimings:
-    """arq's limits beside ours."""
+    """The distance between arq's time limits and those of a generation."""
 
     timeout_margin_seconds: float = 60.0
-    """How much longer than a generation may take its function may run."""
+    """How much longer arq lets the function run than a generation may take."""
 
 
 def arq_function(settings: WorkerSettings, *, timings: ArqTimings | None = None) -> Function:
-    """`generate`, as arq registers it, with limits above ours: ours end a job with an ending."""
+    """Return `generate` as arq registers it.
+
+    arq's limits are above those of the settings, so that the settings' limits are reached first: only they end a job
+    with an ending in its stream.
+
+    Args:
+        settings: The settings of the worker.
+        timings: arq's time limits; `None` for the defaults.
+    """
     timings = timings or ArqTimings()
     return func(
         generate,
@@ -52,10 +61,15 @@ def arq_function(settings: WorkerSettings, *, timings: ArqTimings | None = None)
 
 
 async def generate(ctx: dict[str, Any], request: object = None) -> None:
-    """The function that workers run, as arq calls it. Our client sends no request: the job's record has it.
+    """Run one job. arq calls this function.
+
+    Args:
+        ctx: arq's context: the worker's `generations` and `leases`, the `job_id`, and the number of the try.
+        request: The request of a job that a stock arq client enqueued. `None` if tailrace's client enqueued the job:
+            then the job's record has the request.
 
     Raises:
-        arq.Retry: The job is to be run again later.
+        arq.Retry: The job has to be run again later.
     """
     generations: Generations = ctx["generations"]
     leases: Leases | None = ctx.get("leases")
@@ -64,8 +78,8 @@ async def generate(ctx: dict[str, Any], request: object = None) -> None:
         return
     claim = leases.get(job_id) if leases else None
     if claim is not None and ctx["job_try"] != claim.attempt:
-        # Another worker came in between claim and here, and its attempt must not be fenced by ours: whoever still
-        # holds the claim hands it back, and the one who was suspended meanwhile changes nothing.
+        # Another worker has run the job since the claim, and this attempt must not fence that worker's. If this worker
+        # still holds the claim, it hands the job back. If it was suspended and has lost the claim, nothing changes.
         raise Retry(defer=0)
     broker = generations.broker
     hold: Hold = UnclaimedHold(broker, job_id) if claim is None else ClaimedHold(broker, claim)
@@ -79,20 +93,20 @@ async def generate(ctx: dict[str, Any], request: object = None) -> None:
 
 
 async def refuse(generations: Generations, job_id: str, why: str, *, queue: str) -> None:
-    """Give a job that arq ends without running it an ending.
+    """Append an ending for a job that arq ends without running it.
 
     Args:
         generations: What the jobs of the worker share.
-        job_id: The job.
-        why: arq's own word.
+        job_id: The job's id.
+        why: arq's own words for the reason.
         queue: The queue from which the job was claimed.
 
     Raises:
-        InfrastructureError: Redis could not be asked.
+        InfrastructureError: Redis failed.
     """
     if not _can_have_stream(job_id):
         return
-    # A job that has neither body nor stream was deleted; what a stock client enqueued has no stream yet.
+    # A job without a body and without a stream was deleted. A job that a stock client enqueued has no stream yet.
     is_expired = why == "job expired"
     failed = Failed(
         at=round(time.time() * 1000),
@@ -100,7 +114,7 @@ async def refuse(generations: Generations, job_id: str, why: str, *, queue: str)
         message=f"arq would not run the job: {why}." if is_expired else _INVALID_BODY,
     )
     if not await generations.fail(job_id, failed, queue="" if is_expired else queue):
-        # Deleted after it was claimed: since then arq has counted a try.
+        # The job was deleted after it was claimed. Since then arq has counted a try, and its counter is left over.
         await generations.broker.call("DEL", arq_retry(job_id))
 
 
@@ -114,7 +128,10 @@ def _can_have_stream(job_id: str) -> bool:
 
 
 def _carried(request: object, queue: str) -> Carried:
-    """What does not validate goes in as well: it comes out as the job's ending."""
+    """Return the request for the script that begins the attempt.
+
+    A request that does not validate is passed on as well: the attempt then fails with a message about it.
+    """
     fields = cast("dict[str, object]", request) if isinstance(request, dict) else {}
     return Carried(
         request=json.dumps(request),

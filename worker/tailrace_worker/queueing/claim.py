@@ -7,38 +7,44 @@ from tailrace_worker.cancel_scope import AttemptLost
 
 
 class ClaimLost(AttemptLost):
-    """The lease ran out and another worker holds the job now, or the job was deleted."""
+    """The lease ran out and another worker has claimed the job, or the job was deleted."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Claim:
-    """A job that this worker holds, by a token."""
+    """A job that this worker holds by a token."""
 
     job_id: str
     queue: str
     token: str
     due: int
-    """The time at which it was to run, Unix ms."""
+    """When the job was due, in Unix ms."""
     reason: str
-    """Why there is another attempt, should this be one: `worker_lost`, `worker_shutdown` or `retry`."""
+    """The reason of the coming attempt if it is not the job's first: `worker_lost`, `worker_shutdown` or `retry`."""
     attempt: int
-    """What arq's counter of tries says next, if nobody else has run the job since: who finds more comes late."""
+    """The next value of arq's counter of tries. If the counter is higher, another worker has run the job since."""
     body: bytes
-    """arq's body of the job, to be put back should Redis lose it."""
+    """arq's body of the job. It is put back if Redis loses it."""
     history: str
     """The history of the queue's data in which the claim was last confirmed."""
     score: float = 0
-    """The same as the queue has it, with a fraction by which jobs of one millisecond keep their order."""
+    """`due` as the queue stores it, with a fraction that keeps jobs of the same millisecond in their order."""
     is_over: bool = False
-    """Lost, or released: who runs the job is on the way out, and does nothing more by its token."""
+    """True once the claim is lost or released. The task that runs the job then ends without using the token again."""
     _on_lost: Callable[[ClaimLost], None] | None = field(default=None, repr=False)
 
     def watch(self, on_lost: Callable[[ClaimLost], None]) -> None:
-        """Who runs the job is told when the claim is lost. Before that, the begin script keeps apart who may run it."""
+        """Call `on_lost` if the claim is lost.
+
+        A claim that is lost before this call needs no callback: the begin script lets only one worker start an attempt.
+
+        Args:
+            on_lost: A callback that takes the reason.
+        """
         self._on_lost = on_lost
 
     def lose(self) -> None:
-        """The token is gone."""
+        """Mark the claim as lost, and tell the task that runs the job."""
         self.is_over = True
         if self._on_lost is not None:
             self._on_lost(ClaimLost(f"Another worker has claimed job {self.job_id!r}, or it was deleted."))

@@ -1,4 +1,4 @@
-"""`Claimer`: asks the queues of a worker for jobs."""
+"""`Claimer`: claims jobs from the queues of a worker."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ from tailrace_worker.queueing.takeover_gate import Standing
 _logger = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 1.0
-"""How long a ring that got lost, or a producer that does not ring, costs at most."""
+"""The longest wait for a ring. A job whose ring was lost, or whose producer does not ring, waits this long at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,13 @@ class ClaimingLimits:
     """Timings and limits of a worker that claims jobs."""
 
     begin_seconds: float = 10.0
-    """How long it may take from the claim of a job to the call of its function: all that arq itself asks Redis."""
+    """How long it may take from a job's claim until arq calls its function. arq only talks to Redis in that time."""
     eligibility: EligibilityLimits = field(default_factory=EligibilityLimits)
     redis_check: RedisCheckLimits = field(default_factory=RedisCheckLimits)
 
 
 class Claimer:
-    """Claims jobs for one worker on a connection of its own, and waits for the rings of new ones."""
+    """Claims jobs for one worker, and waits for the rings of new jobs, on its own connection to Redis."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Claimer:
         self._round_trip_seconds = 0.0
         self._run_id = secrets.token_hex(4)
         self._dead: set[str] = set()
-        """Workers that have died on this machine: their jobs need not wait until Redis has been well for long."""
+        """Workers that have died on this machine. Their jobs are taken over even shortly after an outage of Redis."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,24 +80,28 @@ class Claimer:
 
     @property
     def knows_of_dead(self) -> bool:
-        """Whether the next claim brings jobs of workers that have died on this machine."""
+        """True if the next claim takes over jobs of workers that have died on this machine."""
         return bool(self._dead)
 
     async def claim(self, places: int, *, is_idle: bool) -> Claimed:
-        """Claim as many jobs as there are free places, but for those that other workers are to run.
+        """Claim as many jobs as there are free places, and hand back those that other workers should run.
 
         Args:
             places: How many jobs may be claimed, from 1.
-            is_idle: Whether this worker runs nothing: then what is held by its name was held by a process before it.
+            is_idle: True if this worker runs no job. Then the jobs that are held under its name were claimed by an
+                earlier process of the same name.
+
+        Returns:
+            The jobs that this worker has to run.
 
         Raises:
-            InfrastructureError: Redis failed; what was claimed was handed back, or its lease runs out.
+            InfrastructureError: Redis failed. The claimed jobs were handed back, or their leases run out.
         """
         if not self._wire.is_connected:
             await self._wire.connect()
             self._standing.begin()
             if self._was_connected:
-                # Another server may answer now. At the start `run_worker` checks it.
+                # Another server may answer now. `run_worker` has checked the one of the first connection.
                 await self._redis_check.check()
             self._was_connected = True
         self._standing.failed(self._leases.refused_at)
@@ -124,23 +128,23 @@ class Claimer:
         return await self._eligibility.sift(claimed)
 
     async def wait_for_ring(self, next_due_seconds: float | None) -> None:
-        """Wait until a job may be there, for a second at most.
+        """Wait until a job may be claimable, but no longer than 1 s.
 
         Args:
-            next_due_seconds: How long until the next job is due, or the next lease runs out; `None` if none is known.
+            next_due_seconds: Seconds until the next job is due or the next lease runs out; `None` if neither is known.
 
         Raises:
             InfrastructureError: Redis failed.
         """
         timeout = _POLL_SECONDS
         if next_due_seconds is not None:
-            # The claim that follows is to arrive just when it is due.
+            # The claim that follows should arrive at Redis just when the job is due.
             timeout = max(0.001, min(timeout, next_due_seconds - 2 * self._round_trip_seconds))
         bells = (self._keys.doorbell(queue) for queue in self._settings.queues)
         await self._ask("BLPOP", *bells, f"{timeout:.3f}", block_seconds=timeout)
 
     async def ring_for_others(self) -> None:
-        """Ring for the other workers: a ring that was meant for this worker may have come as it left."""
+        """Ring for the other workers if jobs wait: this worker may have taken a ring while it stopped listening."""
         with suppress(InfrastructureError):
             command = claim_command(
                 self._keys, self._settings.queues, "", places=0, lease_seconds=1, takes_over_until=0
@@ -157,7 +161,7 @@ class Claimer:
         return reply
 
     def _is_dead(self, name: str, *, is_idle: bool) -> bool:
-        """Whether a worker of this machine has died: its process is gone, or its number is ours by now."""
+        """Return whether a worker of this machine has died: its process is gone, or this process has its id now."""
         if name == self._worker:
             return is_idle
         try:

@@ -38,10 +38,10 @@ _MAX_CLAIMS: Final = 32
 
 
 class StreamWorker(Worker):
-    """Runs generation jobs as `arq.Worker.run_job` does; how they are found, held and let go is its own.
+    """An `arq.Worker` that runs generation jobs, but finds, holds and releases them in its own way.
 
-    SIGTERM and SIGINT end it: it claims nothing more, lets running jobs finish for the grace time, and then hands the
-    rest back. A second signal hands them back now.
+    SIGTERM or SIGINT ends it: it claims no more jobs, lets running jobs finish during the grace time, and then hands
+    the rest back. A second signal hands them back at once.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class StreamWorker(Worker):
         limits = limits or ClaimingLimits()
         pool: Any = redis.connection_pool
         super().__init__(
-            # arq would release the job without an ending; while we live, an attempt ends by itself.
+            # arq's timeout would release the job without an ending. An attempt has time limits of its own.
             functions=[replace(function, timeout_s=_NEVER_SECONDS)],
             queue_name=generations.keys.queue(settings.queues[0]),
             redis_pool=ArqRedis(connection_pool=pool),
@@ -86,7 +86,7 @@ class StreamWorker(Worker):
         self._taken_over = Tally(_logger, "%d jobs of lost workers are taken over")
 
     async def main(self) -> None:
-        """Claims and runs jobs until it is told to drain; returns once none is left."""
+        """Claim and run jobs until a signal asks the worker to stop, and return once no job is left."""
         async with self._claimer, self._redis_check, asyncio.TaskGroup() as waiting:
             claiming = waiting.create_task(self._claim_until_cancelled())
             checking = waiting.create_task(self._redis_check.run())
@@ -103,10 +103,10 @@ class StreamWorker(Worker):
         while True:
             await self._redis_check.passed()
             self._reap()
-            # No more in one look than start quickly: the rest goes to others, who are rung for it.
+            # One claim takes only as many jobs as start quickly. The script rings other workers for the rest.
             places = min(self.max_jobs - len(self.tasks), _MAX_CLAIMS)
             if places <= 0:
-                # A full worker does not listen: it would take rings from those who have places.
+                # A full worker does not listen: it would take rings from workers that have free places.
                 self._place_freed.clear()
                 await self._place_freed.wait()
                 continue
@@ -129,21 +129,25 @@ class StreamWorker(Worker):
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            # The worker drains. What it claims in this moment would wait for its lease to run out.
+            # The worker stops. Without a hand-back, jobs claimed in this moment would wait until their leases run out.
             with suppress(InfrastructureError):
                 for claim in (await claiming).claims:
                     await self._release(claim, "hand_back")
             raise
 
     async def start(self, claim: Claim) -> None:
-        """Run a job that was claimed, unless it runs here already."""
+        """Start a task that runs a claimed job, unless the job already runs here.
+
+        Args:
+            claim: The claim on the job.
+        """
         held = self._leases.get(claim.job_id)
         if held is not None and held.is_over:
-            # Its last attempt here is still on the way out: under the new token it would be dropped with that one.
+            # The last attempt here is still ending. If it got the new token, the job would be dropped with it.
             await self._put_back(claim)
             return
         if held is not None:
-            # A lease of our own that ran out, and nobody was faster: the job goes on under the new token.
+            # This worker's own lease ran out, and no other worker was faster. The job goes on under the new token.
             held.token = claim.token
             return
         task = self.loop.create_task(self._run(claim))
@@ -165,14 +169,14 @@ class StreamWorker(Worker):
                 await self._release(claim, "hand_back")
                 raise
             except Exception as error:  # noqa: BLE001
-                # Where Redis is away, the release fails as well: then the lease runs out, and another claims the job.
+                # If Redis is away, the release fails too. Then the lease runs out, and another worker claims the job.
                 _logger.error("job %s is put back: %s", claim.job_id, told_by_frames(error))  # noqa: TRY400
                 await self._put_back(claim)
             finally:
                 del self._begin_deadlines[claim.job_id]
 
     async def _has_begun(self, ctx: dict[str, Any]) -> None:
-        """arq is about to call the job's function, which has deadlines of its own."""
+        """Lift the deadline of the start: arq is about to call the job's function, which has its own deadlines."""
         self._begin_deadlines[ctx["job_id"]].reschedule(None)
 
     async def finish_job(
@@ -185,7 +189,17 @@ class StreamWorker(Worker):
         incr_score: int | None,
         keep_in_progress: float | None,  # noqa: ARG002
     ) -> None:
-        """arq's, by a script that acts only where the claim is still ours."""
+        """Release a job that has run. This replaces arq's method: a script acts only if this worker still holds it.
+
+        Args:
+            job_id: The job's id.
+            finish: True if the job is over.
+            result_data: Not used.
+            result_timeout_s: Not used.
+            keep_result_forever: Not used.
+            incr_score: The delay in ms before the job is due again; `None` or 0 hands the job back.
+            keep_in_progress: Not used.
+        """
         claim = self._leases.get(job_id)
         if claim is None:
             return
@@ -197,7 +211,15 @@ class StreamWorker(Worker):
             await self._release(claim, "hand_back")
 
     async def finish_failed_job(self, job_id: str, result_data: bytes | None) -> None:
-        """arq's, where it ends a job without running it: the stream gets its ending first."""
+        """Append an ending for a job that arq ends without running it, and release the job.
+
+        Args:
+            job_id: The job's id.
+            result_data: arq's result as JSON, which has the reason.
+
+        Raises:
+            InfrastructureError: Redis failed.
+        """
         claim = self._leases.get(job_id)
         if claim is None:
             return
@@ -209,7 +231,7 @@ class StreamWorker(Worker):
         if claim.is_over:
             return
         claim.is_over = True
-        # Without a release the job waits until its lease has run out: its holder can wait as long for Redis.
+        # Without a release the job waits until its lease runs out, so there is no use in trying for longer than that.
         limit_seconds = 0 if self._draining.is_set() else self._settings.lease_seconds
         command = release_command(
             self._keys, claim, what, life_seconds=self._settings.running_seconds, delay_seconds=delay_seconds
@@ -226,7 +248,11 @@ class StreamWorker(Worker):
                 del self.tasks[job_id]
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
-        """arq's handler of SIGTERM and SIGINT."""
+        """Handle SIGTERM and SIGINT in place of arq's handler.
+
+        Args:
+            signum: The signal. The first one begins the grace time, the second one ends it.
+        """
         if self._draining.is_set():
             self._hand_back_all()
             return

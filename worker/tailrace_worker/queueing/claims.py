@@ -1,22 +1,26 @@
-"""Claims on the queue's side: taken, renewed and released by scripts that act only where the token is still ours.
+"""The commands that take, renew and release claims. Their scripts act only if the worker's token is still in Redis.
 
-A restart or a failover of Redis may take back a claim that it had acknowledged: the job waits in the queue again, or
-the deadline of its lease is an old one, while the worker that holds it is well. After each of them the history of the
-data is another one (`history.py`), and for one lease from then on nobody claims what may have been claimed before. In
-that time each worker that lives asserts its claims: it renews its leases three times a lease, learns of the new history
-by the reply, and puts back what is missing. What was enqueued since then was never claimed, and does not wait.
+A restart or a failover of Redis may lose a claim that Redis had acknowledged. Then the job is in the queue again, or
+its lease has an old deadline, although the worker that holds the job is well. After each restart or failover the data
+has a new history (`history.py`), and for one lease no worker claims a job that may have been claimed before. During
+that time each living worker asserts its claims: it renews its leases three times per lease, learns of the new history
+from the reply, and puts back the claims that are missing. A job that was enqueued after the restart was never claimed,
+and does not wait.
 
-A worker that cannot reach Redis for longer than a lease loses its claims, as in any other outage. What then keeps two
-starts of a job apart is on the job's side (`attempts.py`).
+A worker that cannot reach Redis for longer than a lease loses its claims, as in any other outage. Then the job's side
+(`attempts.py`) makes sure that only one worker starts the next attempt.
 
-A lost worker's job begins elsewhere, counted from its last renewal:
+The job of a lost worker begins elsewhere, counted from the last renewal of its lease:
 
-- within a lease and 1 s if a worker with a free place has seen Redis be well for a lease; it looks when the lease runs
-  out, less the time of two round trips. A lost job goes before new ones, so that a full worker takes it first;
-- when the next worker is ready, on the machine on which the lost one ran: its process is known to be gone;
-- within a lease and 1 s from the connect of the first worker, on another machine: leases may have run out in an outage;
-- within a lease and 1 s from the end of an outage, that is a restart, a failover, refused writes, or a silence of Redis
-  of more than 0.6 leases. A shorter silence delays it by its own length.
+- within one lease and 1 s, if a worker with a free place has seen Redis answer for one lease. That worker claims when
+  the lease runs out, two round trips early. Lost jobs are claimed before new ones, so that a worker whose place becomes
+  free takes them first;
+- as soon as the next worker is ready, if it runs on the machine of the lost one, because that process is known to be
+  gone;
+- within one lease and 1 s after the first worker has connected, on another machine, because leases may have run out
+  during an outage;
+- within one lease and 1 s after the end of an outage: a restart, a failover, refused writes, or a silence of Redis of
+  more than 0.6 leases. A shorter silence delays the job by the length of the silence.
 """
 
 import secrets
@@ -30,38 +34,38 @@ from tailrace.protocol.scripts import Script
 from tailrace_worker.queueing.claim import Claim
 
 MARK_SECONDS: Final = 86_400.0
-"""How long the mark that holds a token lives without being renewed: far longer than any lease."""
+"""How long the key with a claim's token lives if it is not renewed: far longer than any lease."""
 _MAX_SUSPECTS: Final = 64
-"""How many expired leases of a queue are searched for workers that may have died."""
+"""How many expired leases of a queue one claim searches for workers that may have died."""
 _LOSS_SECONDS: Final = 3_600.0
-"""How long it is known that a worker was found lost, so that only one worker logs it."""
+"""How long Redis remembers that a worker was found lost, so that only one worker logs it."""
 
 Release: TypeAlias = Literal["finish", "retry", "hand_back"]
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What one look at the queues brought."""
+    """The result of one claim."""
 
     claims: list[Claim]
     next_due_seconds: float | None
-    """How long until the next job is due, or the next lease runs out; `None` where nothing is to come."""
+    """Seconds until the next job is due or the next lease runs out; `None` if no job waits and no lease runs."""
     at: int
-    """The server's time, Unix ms."""
+    """The server's time in Unix ms."""
     suspects: list[str]
-    """Workers of this machine that let leases run out, while nothing may be taken over yet."""
+    """Workers of this machine whose leases have run out while no job may be taken over yet."""
     lost: dict[str, int]
-    """Workers that no claim has found lost before, each with the number of jobs that it held on these queues."""
+    """Workers that this claim found lost, and no earlier one; each with the number of jobs it held on these queues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """What a renewal brought."""
+    """The result of one renewal."""
 
     taken: frozenset[str]
-    """The jobs that somebody else holds."""
+    """The jobs that another worker holds."""
     missing: frozenset[str]
-    """The jobs that nobody holds."""
+    """The jobs that no worker holds."""
     history: str
     """The history of the queue's data."""
 
@@ -77,11 +81,20 @@ def claim_command(
     dead: Collection[str] = (),
     leaving: Sequence[str] = (),
 ) -> Command:
-    """Claims as many jobs as there are places: expired leases first, then what is due, queue by queue.
+    """Return the command that claims jobs: first those with expired leases, then those that are due, queue by queue.
 
-    Later than `takes_over_until` (the server's time, ms) the only leases that count as expired are those of jobs that
-    were handed back, and those of workers that are known to be `dead`. For one lease from the beginning of a history
-    on, only what was due since then is claimed. The jobs of `leaving` stay where they are, and others get past them.
+    During the first lease of a history, the script claims only jobs that have become due since the history began.
+
+    Args:
+        keys: The keys of the queue's side.
+        queues: The names of the queues, the most important first.
+        token: The token of the claims.
+        places: How many jobs to claim at most; 0 only rings for waiting jobs.
+        lease_seconds: The length of a lease.
+        takes_over_until: The server's time in Unix ms until which jobs may be taken over. Later, a lease counts as
+            expired only if its job was handed back or its worker is in `dead`. 0: no lease counts otherwise.
+        dead: The names of workers that are known to be dead.
+        leaving: The ids of jobs that are left where they are. The script claims the jobs after them.
     """
     names = (name for queue in queues for name in (keys.queue(queue), keys.running(queue), keys.doorbell(queue)))
     loss_begins, _, loss_ends = keys.loss("*").rpartition("*")
@@ -96,7 +109,13 @@ def claim_command(
 
 
 def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
-    """The reply to a `claim_command`."""
+    """Read the reply to a `claim_command`.
+
+    Args:
+        reply: The reply.
+        queues: The queues of the command, in the same order.
+        token: The token of the command.
+    """
     claims: list[tuple[bytes, int, int | bytes, bytes, int, bytes]]
     claims, next_due, at, history, suspects, lost = reply
     return Claimed(
@@ -113,7 +132,7 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
                 score=float(due),
             )
             for job_id, index, due, reason, attempt, body in claims
-            # Nobody can hold a stream of such a name; it stays where it is, and whoever put it there may see it.
+            # No stream can have another name. The job stays in the queue, so that whoever put it there can find it.
             if job_id.isascii()
         ],
         None if next_due < 0 else next_due / 1000,
@@ -124,23 +143,29 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
 
 
 def machine_of(token: str) -> str:
-    """Where the worker of a token runs, as the names of all workers there begin."""
+    """Return the machine on which the worker of a token runs: the beginning of all worker names of that machine."""
     return token.rpartition(":")[0].rpartition(":")[0] + ":"
 
 
 def new_token(worker: str, *, run: str = "") -> str:
-    """A token for the claims of one look: nobody else ever has it.
+    """Return a new token for the claims of one command. No other claim ever has it.
 
     Args:
         worker: The name of the worker.
-        run: 8 hexadecimal digits by which two processes of one name differ: where a container starts again, it has the
-            same host name and process id.
+        run: 8 hexadecimal digits by which two processes of the same name differ. A container that is started again has
+            the same host name and process id.
     """
     return f"{worker}:{run}{secrets.token_hex(8)}"
 
 
 def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) -> Command:
-    """Renews leases, all in one command; `read_renewed` reads the reply."""
+    """Return the command that renews the leases of many claims; `read_renewed` reads its reply.
+
+    Args:
+        keys: The keys of the queue's side.
+        claims: The claims to renew.
+        lease_seconds: The length of a lease.
+    """
     held = list(claims)
     queues = sorted({claim.queue for claim in held})
     places = {queue: place for place, queue in enumerate(queues)}
@@ -153,7 +178,7 @@ def renew_command(keys: Keys, claims: Iterable[Claim], *, lease_seconds: float) 
 
 
 def read_renewed(reply: Any) -> Renewed:
-    """The reply to a `renew_command`."""
+    """Read the reply to a `renew_command`."""
     taken, missing, history = reply
     return Renewed(
         frozenset(job_id.decode() for job_id in taken),
@@ -163,7 +188,16 @@ def read_renewed(reply: Any) -> Renewed:
 
 
 def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_seconds: float) -> Command:
-    """Puts back a claim that Redis has lost, with all that belongs to it; replies 0 if somebody else holds the job."""
+    """Return the command that puts back a claim that Redis has lost, with all that belongs to it.
+
+    Redis replies 0 if another worker holds the job.
+
+    Args:
+        keys: The keys of the queue's side.
+        claim: The lost claim.
+        lease_seconds: The length of a lease.
+        life_seconds: How long the job's body lives if it has to be put back.
+    """
     job_id, queue = claim.job_id, claim.queue
     return Script.ASSERT_CLAIM.command(
         (
@@ -175,17 +209,27 @@ def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_secon
 
 
 def next_attempt_command(claim: Claim) -> Command:
-    """Counts another try of a job that this worker goes on with; replies with its number, or 0: it is not ours."""
+    """Return the command that counts another attempt at a job by the same worker.
+
+    Redis replies with the number of the attempt, or with 0 if this worker no longer holds the job.
+    """
     return Script.NEXT_ATTEMPT.command((arq_in_progress(claim.job_id), arq_retry(claim.job_id)), claim.token)
 
 
 def release_command(
     keys: Keys, claim: Claim, what: Release, *, life_seconds: float, delay_seconds: float = 0
 ) -> Command:
-    """Ends a claim, if it is still ours: the job is over, is due again after a delay, or is handed back.
+    """Return the command that ends a claim if this worker still holds the job.
 
-    A claim that Redis has lost is still ours unless another worker has the job; what of the job was lost with it is put
-    back. `life_seconds` is for how long a body lives that is put back.
+    If Redis has lost the claim, this worker still holds the job unless another worker has claimed it. What Redis has
+    lost of the job is then put back.
+
+    Args:
+        keys: The keys of the queue's side.
+        claim: The claim.
+        what: `finish` if the job is over, `retry` to make it due again after the delay, `hand_back` to free it at once.
+        life_seconds: How long the job's body lives if it has to be put back.
+        delay_seconds: The delay of a `retry`.
     """
     job_id, queue = claim.job_id, claim.queue
     return Script.RELEASE.command(

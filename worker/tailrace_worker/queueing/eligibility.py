@@ -1,4 +1,4 @@
-"""Which jobs a worker leaves to others: those whose provider it cannot call, and another worker that lives can."""
+"""Decides which jobs a worker leaves to others: jobs whose provider only another living worker can call."""
 
 import logging
 import time
@@ -24,29 +24,29 @@ class EligibilityLimits:
     """How many jobs a worker leaves to others, and for how long."""
 
     left_seconds: float = 30.0
-    """After which time a job that was left is looked at again."""
+    """How long a job is left to others before this worker claims and checks it again."""
     max_left: int = 64
-    """How many waiting jobs are left in their places. Each claim carries their names."""
+    """How many waiting jobs may be left in their places. Each claim command carries their ids."""
     defer_seconds: float = 5.0
-    """How long those beyond that are put off, so that they do not stand in the way of what this worker can run."""
+    """How long the jobs beyond `max_left` are put off, so that they do not block jobs that this worker can run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A job that was handed back."""
+    """A job that this worker has left to others."""
 
     queue: str
     wanted: tuple[str, ...]
     until: float
     waits: bool
-    """Whether it waits in the queue, and was not taken from a worker."""
+    """True if the job waited in the queue; False if it was taken over from another worker."""
 
 
 class Eligibility:
-    """Sorts out what was claimed: a job whose provider this worker cannot call goes back to where it was.
+    """Checks claimed jobs, and puts a job back in its place if this worker cannot call its provider.
 
-    No attempt is counted, and this worker passes the job over until nobody else who lives serves its provider. Then it
-    runs the job: a fallback may do, and else the job has to end.
+    No attempt is counted. This worker passes the job over as long as another living worker serves the provider. After
+    that it runs the job itself: a fallback may answer, and otherwise the job has to fail.
     """
 
     def __init__(
@@ -58,7 +58,15 @@ class Eligibility:
         usable: Iterable[str],
         limits: EligibilityLimits | None = None,
     ) -> None:
-        """Make it for one worker, by its name and the providers that it can call."""
+        """Set up the checks of one worker.
+
+        Args:
+            broker: The commands' connection to Redis.
+            keys: The keys of Redis.
+            worker: The name of this worker.
+            usable: The providers that this worker can call.
+            limits: The limits; `None` for the defaults.
+        """
         self._broker = broker
         self._keys = keys
         self._peers = Peers(broker, keys, worker=worker)
@@ -67,7 +75,11 @@ class Eligibility:
         self._left: dict[str, _Left] = {}
 
     async def leaving(self) -> list[str]:
-        """The jobs that the next claim is to pass over. Raises `InfrastructureError`."""
+        """Return the ids of the jobs that the next claim has to pass over.
+
+        Raises:
+            InfrastructureError: Redis failed.
+        """
         now = time.monotonic()
         self._left = {job_id: left for job_id, left in self._left.items() if left.until > now}
         if not self._left:
@@ -78,10 +90,16 @@ class Eligibility:
         return [job_id for job_id, left in self._left.items() if self._leaves(left.queue, left.wanted)]
 
     async def sift(self, claimed: Claimed) -> Claimed:
-        """Returns what this worker is to run, after it has handed back the rest.
+        """Hand back the jobs that other workers should run, and return the rest.
+
+        Args:
+            claimed: The result of a claim.
+
+        Returns:
+            The same result, with only the claims on jobs that this worker has to run.
 
         Raises:
-            InfrastructureError: Redis failed; all were handed back, or their leases run out.
+            InfrastructureError: Redis failed. All jobs were handed back, or their leases run out.
         """
         if not claimed.claims:
             return claimed
@@ -103,12 +121,12 @@ class Eligibility:
         return replace(claimed, claims=[claim for claim in claimed.claims if claim not in left])
 
     async def _unfit(self, claims: Sequence[Claim]) -> dict[Claim, tuple[str, ...]]:
-        """The claims that are to be left, each with the providers that may run it, in its order of preference."""
+        """Return the claims to hand back, each with the providers that may run its job, the preferred one first."""
         providers = await self._providers(claims)
         wanted = {claim: names for claim, names in providers.items() if names and names[0] not in self._usable}
         if not wanted:
             return {}
-        # What was read before the claim may lack a worker that has come since.
+        # What was read before the claim may lack a worker that has started since.
         await self._peers.read()
         return {claim: names for claim, names in wanted.items() if self._leaves(claim.queue, names)}
 
@@ -116,7 +134,7 @@ class Eligibility:
         named = {claim: providers_of(claim.body) for claim in claims}
         unnamed = [claim for claim, names in named.items() if names is None]
         requests = await self._read_requests(unnamed) if unnamed else []
-        # These requests may be large.
+        # These requests may be large, and to parse them on the event loop would hold it up.
         read = {
             claim: await beside_the_loop(providers_of_request, request)
             for claim, request in zip(unnamed, requests, strict=True)
@@ -136,7 +154,7 @@ class Eligibility:
         return False
 
     async def _forget_started(self) -> None:
-        """Forgets the jobs that wait no more: what runs elsewhere need not be passed over."""
+        """Forget the jobs that no longer wait in their queue, because another worker runs them."""
         waiting: dict[str, list[str]] = {}
         for job_id, left in self._left.items():
             if left.waits:
@@ -150,7 +168,7 @@ class Eligibility:
     async def _hand_back(self, claims: Sequence[Claim], deferred: Sequence[Claim] = ()) -> None:
         for claim in claims:
             claim.is_over = True
-        # What does not get there is taken over once its lease has run out.
+        # If a hand-back does not reach Redis, the job is taken over once its lease has run out.
         with suppress(InfrastructureError):
             await self._broker.pipeline(
                 *(

@@ -1,4 +1,4 @@
-"""A worker's sign of life, for `tailrace status`."""
+"""The heartbeat of a worker, for `tailrace status` and for the other workers."""
 
 import asyncio
 import logging
@@ -19,20 +19,26 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatTimings:
-    """How often a worker tells of itself."""
+    """How often a worker sends a heartbeat."""
 
     beat_seconds: float = 5.0
     retry_seconds: float = 1.0
-    """The wait after a beat that failed; at most `beat_seconds` count."""
+    """The wait after a heartbeat that failed; `beat_seconds` if that is shorter."""
     leave_seconds: float = 1.0
-    """Nobody waits for a worker to take its name away: the name goes by itself a little later."""
+    """How long a worker that stops may take to remove its name. If it fails, the name expires a little later."""
 
 
 @asynccontextmanager
 async def beating(
     generations: Generations, worker: Worker, *, timings: HeartbeatTimings | None = None
 ) -> AsyncGenerator[None]:
-    """Tells every 5 s who works, while the block runs."""
+    """Send heartbeats while the block runs, and remove the worker's name at its end.
+
+    Args:
+        generations: What the jobs of the worker share: its name, its settings and its connection.
+        worker: The arq worker, whose running jobs are counted.
+        timings: The intervals; `None` for the defaults.
+    """
     timings = timings or HeartbeatTimings()
     async with asyncio.TaskGroup() as beside:
         task = beside.create_task(_beat_until_cancelled(generations, worker, timings))
@@ -64,7 +70,7 @@ async def _beat_until_cancelled(generations: Generations, worker: Worker, timing
             first = ()
         except InfrastructureError as error:
             _logger.debug("no sign of life can be given: %s", error)
-            # Without one for 8 s, jobs that only this worker could run count as jobs that nobody can.
+            # After 8 s without a heartbeat, other workers leave no more jobs to this one, even if only it can run them.
             await asyncio.sleep(min(timings.retry_seconds, timings.beat_seconds))
         else:
             await asyncio.sleep(timings.beat_seconds)

@@ -1,4 +1,4 @@
-"""How a worker holds the jobs that it runs: by a claim, or as stock arq does."""
+"""The two ways in which a worker holds a job that it runs: by a claim, or as stock arq does."""
 
 from collections.abc import Callable
 
@@ -19,30 +19,33 @@ class ClaimedHold:
 
     @property
     def reason(self) -> str:
-        """Why there is another attempt: `worker_lost`, `worker_shutdown` or `retry`."""
+        """The reason for this attempt: `worker_lost`, `worker_shutdown` or `retry`."""
         return self._claim.reason
 
     def on_lost(self, tell: Callable[[AttemptLost], None]) -> None:
-        """Tell when another worker holds the job, or nobody does."""
+        """Call `tell` once another worker holds the job, or no worker does."""
         self._claim.watch(tell)
 
     async def next_attempt(self) -> int:
-        """Count another attempt, if the claim is still ours; otherwise its number is that of no attempt.
+        """Count another attempt if this worker still holds the claim.
+
+        Returns:
+            The number of the new attempt; 0, which is no attempt's number, if this worker has lost the claim.
 
         Raises:
-            InfrastructureError: Redis could not be asked.
+            InfrastructureError: Redis failed.
         """
         attempt: int = await self._broker.call(*next_attempt_command(self._claim))
         self._claim.attempt = attempt
         return attempt
 
     def drop(self) -> None:
-        """Release nothing: the job is another worker's."""
+        """Give up the claim without releasing the job, because another worker has it."""
         self._claim.is_over = True
 
 
 class UnclaimedHold:
-    """The `Hold` on a job that a stock arq worker runs: it cannot be lost, nor tell why there is another attempt."""
+    """The `Hold` on a job that a stock arq worker runs. It is never lost, and the reason of an attempt is not known."""
 
     reason: str = FailureCode.WORKER_LOST
 
@@ -51,12 +54,16 @@ class UnclaimedHold:
         self._job_id = job_id
 
     def on_lost(self, tell: Callable[[AttemptLost], None]) -> None:
-        """Never tell anything: the job's stream tells it."""
+        """Do nothing: a stock worker learns only from the job's stream that it has lost the job."""
 
     async def next_attempt(self) -> int:
-        """Count another attempt. Raises `InfrastructureError`."""
+        """Count another attempt, and return its number.
+
+        Raises:
+            InfrastructureError: Redis failed.
+        """
         attempt: int = await self._broker.call("INCR", arq_retry(self._job_id))
         return attempt
 
     def drop(self) -> None:
-        """Do nothing: arq has no claim that could be released."""
+        """Do nothing: with arq there is no claim to give up."""

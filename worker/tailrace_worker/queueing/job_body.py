@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An argument of a job, which arq would log the beginning of."""
+    """An argument of a job, wrapped so that arq does not log its beginning."""
 
     value: Any = field(repr=False)
 
@@ -26,11 +26,11 @@ class _Arguments(BaseModel):
 
 
 _YEAR_2100_MS = 4_102_444_800_000
-"""arq makes a date of it, which has its limits."""
+"""The latest time of enqueue. arq converts the number to a date, which fails if the number is too large."""
 
 
 class _Body(BaseModel):
-    """A job's body, by arq's own names: try, function, arguments and time of enqueue."""
+    """A job's body in arq: the number of the try, the function, its arguments, and the time of enqueue in Unix ms."""
 
     t: Annotated[int, Field(ge=0, le=1_000_000)] | None
     f: Literal["generate"]
@@ -46,16 +46,22 @@ class _Body(BaseModel):
 
 
 def to_json(body: Mapping[str, Any]) -> bytes:
-    """How arq's bodies are written. What JSON does not know, an exception say, becomes its text."""
+    """Write a body of arq's as JSON. A value that JSON does not know, such as an exception, is written as its text."""
     return json.dumps(body, default=str).encode()
 
 
 def from_json(body: bytes) -> dict[str, Any]:
-    """How arq's bodies are read. A body whose function could not even be called is as unreadable as one of no JSON.
+    """Read a body of arq's from JSON. A body that does not call `generate` with one request is refused too.
+
+    Args:
+        body: The body, as a producer or arq wrote it.
+
+    Returns:
+        The body, with its arguments wrapped in `Sealed`.
 
     Raises:
-        ValueError: It is none of ours; arq ends the job, and so its stream is given an ending. arq logs the error,
-            which says nothing of the body.
+        ValueError: The body cannot be run. arq then ends the job, and the worker appends an ending to its stream. arq
+            logs the error, so the message quotes nothing of the body.
     """
     try:
         read = _Body.model_validate_json(body)
@@ -65,16 +71,20 @@ def from_json(body: bytes) -> dict[str, Any]:
 
 
 def sealed(body: dict[str, Any]) -> dict[str, Any]:
-    """The body with arguments that are not logged."""
+    """Return the body with its arguments wrapped in `Sealed`, so that arq does not log them."""
     named = {name: Sealed(value) for name, value in body["k"].items()}
     return {**body, "a": [Sealed(value) for value in body["a"]], "k": named}
 
 
 def providers_of(body: bytes) -> tuple[str, ...] | None:
-    """Returns the providers that may run a job, in its order of preference, as its body names them.
+    """Return the providers that may run a job, as its body names them.
 
-    `None` if the job's record has to be read: a producer of an earlier version wrote the body. The tuple is empty if
-    there is no request, or none that could be run.
+    Args:
+        body: The job's body in arq.
+
+    Returns:
+        The names of the providers, the preferred one first. Empty if there is no request, or none that could be run.
+        `None` if a producer of an earlier version wrote the body: then only the job's record names the providers.
     """
     with suppress(ValueError):
         match pydantic_core.from_json(body):
@@ -90,7 +100,7 @@ def providers_of(body: bytes) -> tuple[str, ...] | None:
 
 
 def providers_of_request(encoded: bytes) -> tuple[str, ...]:
-    """Returns the provider of a request and those of its fallbacks; none if the request cannot be read."""
+    """Return the providers of a request and its fallbacks, in their order; empty if the request cannot be read."""
     with suppress(ValueError):
         return _providers_in(pydantic_core.from_json(encoded))
     return ()

@@ -1,7 +1,7 @@
-"""Renews the leases of all the jobs of a worker in one round trip, from a thread of its own.
+"""Renews the leases of all jobs of a worker in one round trip, from its own thread.
 
-The event loop may be busy for seconds: that loses no lease. A loop that does not turn at all any more renews none.
-A claim that is missing after a restart or a failover of Redis is put back; a renewal that Redis refuses loses nothing.
+An event loop that is busy for seconds loses no lease. If the loop stops for good, the leases are no longer renewed.
+A claim that is missing after a restart or a failover of Redis is put back. A renewal that Redis refuses loses no claim.
 """
 
 import asyncio
@@ -27,20 +27,20 @@ _logger = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 0.25
 _RETRY: Final = 1 / 15
-"""The part of a lease after which a renewal that failed is tried again, on a new connection: the claims have to be
-there again before others may claim."""
+"""The part of a lease after which a failed renewal is tried again, on a new connection. It is short, because the claims
+have to be in Redis again before other workers may claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimings:
-    """When leases are not renewed any more."""
+    """When leases are no longer renewed."""
 
     wedged_seconds: float = 10.0
-    """A loop that has not turned for so long is taken for dead, and its jobs go to others."""
+    """If the event loop has not run for this time, it counts as dead, and other workers take over its jobs."""
 
 
 class Leases:
-    """The claims of a worker, renewed three times in the time of a lease until they are dropped."""
+    """The claims of a worker. Each is renewed three times per lease, until its job is released."""
 
     def __init__(
         self,
@@ -51,11 +51,19 @@ class Leases:
         life_seconds: float,
         timings: LeaseTimings | None = None,
     ) -> None:
-        """`life_seconds` is for how long a job's body lives that is put back."""
+        """Prepare the thread, which starts with the `async with` block.
+
+        Args:
+            redis_url: The URL of Redis.
+            keys: The keys of the queue's side.
+            lease_seconds: The length of a lease.
+            life_seconds: How long a job's body lives if it has to be put back.
+            timings: The time limits; `None` for the defaults.
+        """
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             redis_url,
             protocol=2,
-            # After an outage nobody takes over for one lease: in that time each has to have reached Redis again.
+            # After an outage no worker takes over for one lease. Each has to reach Redis again within that time.
             socket_connect_timeout=lease_seconds / 3,
             socket_timeout=lease_seconds / 3,
         )
@@ -64,7 +72,7 @@ class Leases:
         self._life_seconds = life_seconds
         self._timings = timings or LeaseTimings()
         self.refused_at = -math.inf
-        """When Redis refused a renewal last (`time.monotonic`): it lets nobody else renew a lease either."""
+        """When Redis last refused a renewal (`time.monotonic`). It then refuses the renewals of other workers too."""
         self._claims: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -87,12 +95,16 @@ class Leases:
         self._redis.close()
 
     def get(self, job_id: str) -> Claim | None:
-        """The claim on a job, where this worker holds one."""
+        """Return this worker's claim on a job, or `None` if it has none."""
         return self._claims.get(job_id)
 
     @contextmanager
     def holding(self, claim: Claim) -> Generator[None]:
-        """Renews a claim while the block runs."""
+        """Renew the lease of a claim while the block runs.
+
+        Args:
+            claim: The claim.
+        """
         with self._lock:
             self._claims[claim.job_id] = claim
         try:
@@ -120,13 +132,14 @@ class Leases:
                 if isinstance(error, ResponseError):
                     self.refused_at = time.monotonic()
                 pause_seconds = self._lease_seconds * _RETRY
-                # The server may have been demoted: it would refuse for ever on the same connection.
+                # The server may have become a replica, which would refuse every renewal on this connection.
                 self._redis.connection_pool.disconnect()
             else:
                 self._renewing.works()
 
     def _renew(self, claims: Sequence[Claim]) -> None:
-        # As they go out: a job that we claim anew in the meantime is not lost by a reply about its old token.
+        # The tokens as they are sent: if this worker claims a job again meanwhile, a reply about the old token must
+        # not lose the new claim.
         tokens = [claim.token for claim in claims]
         renewed = read_renewed(
             self._redis.execute_command(*renew_command(self._keys, claims, lease_seconds=self._lease_seconds))
@@ -135,7 +148,7 @@ class Leases:
         for claim, token in zip(claims, tokens, strict=True):
             is_lost = claim.job_id in renewed.taken
             if claim.job_id in renewed.missing and not claim.is_over:
-                # In the same history it was deleted; in another one Redis has lost the claim.
+                # In the same history, the job was deleted. In another one, Redis has lost the claim.
                 is_lost = claim.history == renewed.history or not self._assert(claim)
                 asserted += not is_lost
             if is_lost:
@@ -150,6 +163,6 @@ class Leases:
         return bool(self._redis.execute_command(*command))
 
     def _lose(self, claim: Claim, token: str) -> None:
-        # It may have been released, or claimed anew by ourselves, while the reply was on its way.
+        # While the reply was on its way, this worker may have released the job or claimed it again.
         if self._claims.get(claim.job_id) is claim and claim.token == token:
             claim.lose()

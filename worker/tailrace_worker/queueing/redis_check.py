@@ -1,7 +1,7 @@
-"""Whether a worker can do its work on this Redis: found out by trying each command that it uses, on the keys it uses.
+"""Checks whether a worker can work with this Redis, by trying each command that a worker uses on the keys it uses.
 
-The commands are queued in a transaction that is discarded. Redis checks rights, arity and whether it takes writes as it
-queues, so all of them are tried, on the real keys, and none is run.
+The commands are queued in a transaction that is then discarded. Redis checks the rights, the number of arguments and
+whether it takes writes when it queues a command. So every command is tried on the real keys, and none is run.
 """
 
 import asyncio
@@ -22,29 +22,29 @@ from tailrace_worker.queueing.redis_uses import RedisUse, redis_uses
 _logger = logging.getLogger(__name__)
 
 _told: Final[set[str]] = set()
-"""What this process has warned of."""
+"""The warnings that this process has logged already."""
 _NEEDED: Final = "A worker needs Redis 7.0 or newer, or Valkey, with no command renamed."
 _TRANSACTION: Final = ("+ping", "+multi", "+exec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisCheckLimits:
-    """How often Redis is checked, and for what."""
+    """How often Redis is checked, and which version is needed."""
 
     check_seconds: float = 15.0
-    """How often it is checked whether rights were taken."""
+    """How often to check whether Redis still allows all commands."""
     refused_seconds: float = 1.0
-    """How often it is checked whether rights were given back."""
+    """How often to check again after Redis has refused a command."""
     oldest: tuple[int, int] = (7, 0)
-    """The oldest version that does: `PEXPIRE GT` came with Redis 7.0."""
+    """The oldest version that works: `PEXPIRE GT` came with Redis 7.0."""
 
 
 class RedisUnfit(BrokerRefused):
-    """Redis refuses for ever what a worker cannot do without: it lacks a right, or does not know a command."""
+    """Redis refuses a command that a worker needs, and will refuse it until someone changes the server or its ACL."""
 
 
 class RedisCheck:
-    """Checks Redis for one worker, again and again: rights may be taken from a connection that stands."""
+    """Checks Redis for one worker, again and again, because rights may be revoked while a connection is open."""
 
     def __init__(
         self, redis: Redis, keys: Keys, queues: Sequence[str], *, limits: RedisCheckLimits | None = None
@@ -66,15 +66,15 @@ class RedisCheck:
         await self._wire.disconnect()
 
     async def passed(self) -> None:
-        """Returns once Redis lets a worker work, as far as is known."""
+        """Wait until the last check has passed."""
         await self._passed.wait()
 
     async def check(self) -> None:
-        """Checks everything, and warns, once, of what only endangers the jobs.
+        """Check everything, and log a warning, once per process, about each setting that endangers jobs.
 
         Raises:
-            RedisUnfit: Something is missing that a worker needs; the message has all of it, as rules of an ACL.
-            BrokerRefused: Redis does not let us in, or takes no writes now.
+            RedisUnfit: Redis lacks something that a worker needs. The message lists all missing rights as ACL rules.
+            BrokerRefused: Redis refuses the connection, or takes no writes now.
             BrokerUnavailable: Redis cannot be reached.
         """
         async with self._lock:
@@ -88,7 +88,11 @@ class RedisCheck:
                 _logger.warning("%s", warning)
 
     async def review(self) -> bool:
-        """Tries the commands again. Returns whether the worker may go on, and logs where that has changed."""
+        """Try the commands again, and log it if the result has changed.
+
+        Returns:
+            True if the worker may go on.
+        """
         try:
             async with self._lock:
                 if not self._wire.is_connected:
@@ -99,7 +103,7 @@ class RedisCheck:
                 _logger.error("no jobs are claimed until this is set right: %s", unfit)  # noqa: TRY400 known, and no defect
             self._passed.clear()
         except (BrokerUnavailable, BrokerRefused) as error:
-            # It passes by itself, and tells nothing of rights.
+            # This error passes by itself, and says nothing about rights.
             _logger.debug("the rights cannot be checked: %s", error)
         else:
             if not self._passed.is_set():
@@ -108,7 +112,7 @@ class RedisCheck:
         return self._passed.is_set()
 
     async def run(self) -> None:
-        """Reviews until it is cancelled."""
+        """Review again and again until the task is cancelled."""
         limits = self._limits
         while True:
             await asyncio.sleep(limits.check_seconds if self._passed.is_set() else limits.refused_seconds)
@@ -127,7 +131,7 @@ class RedisCheck:
         if _is_right(begun):
             raise RedisUnfit(_lacking(["+multi"]))
         if isinstance(discarded, Exception):
-            # It may not be allowed: a connection that is closed discards as well.
+            # DISCARD may not be allowed. To close the connection discards the transaction too.
             await self._wire.connect()
         refused = [(use, reply) for use, reply in zip(self._uses, replies, strict=True) if isinstance(reply, Exception)]
         if rules := {_rule(use, str(reply)): None for use, reply in refused if _is_right(reply)}:
@@ -138,14 +142,14 @@ class RedisCheck:
             raise BrokerRefused(f"Redis refuses {use.command[0]}: {reply}")
 
     async def _state(self) -> list[str]:
-        """What is to be warned of. Raises `RedisUnfit` if the server is too old."""
+        """Return warnings about the server's settings. Raise `RedisUnfit` if the server is too old."""
         (reply,) = await self._exchange(("INFO",))
         if isinstance(reply, Exception):
             _logger.debug("version, eviction policy and append-only file are not checked: %s", reply)
             return []
         info = dict(line.split(":", 1) for line in reply.decode(errors="replace").splitlines() if ":" in line)
         version = info.get("redis_version", "")
-        with suppress(ValueError):  # What is no number is of another server that speaks the protocol.
+        with suppress(ValueError):  # Another server that speaks the protocol may have a version without numbers.
             if tuple(map(int, version.split(".")[:2])) < self._limits.oldest:
                 raise RedisUnfit(f"Redis {version} is too old. {_NEEDED}")
         warnings: list[str] = []
@@ -162,7 +166,7 @@ class RedisCheck:
         return warnings
 
     async def _subscribing(self) -> list[str]:
-        """Tails subscribe, in services that may share the worker's user."""
+        """Return a warning if the worker's user may not subscribe: services that tail jobs may share this user."""
         (reply,) = await self._exchange(("SUBSCRIBE", self._bell))
         if not isinstance(reply, Exception):
             (left,) = await self._exchange(("UNSUBSCRIBE", self._bell))
@@ -185,7 +189,7 @@ def _is_unknown(reply: Exception) -> bool:
 
 
 def _rule(use: RedisUse, reply: str) -> str:
-    """What to add to the user's rules."""
+    """Return the ACL rule that the user lacks."""
     return f"+{use.command[0]}".lower() if "to run" in reply else use.pattern
 
 

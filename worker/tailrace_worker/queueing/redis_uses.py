@@ -1,11 +1,12 @@
-"""What a worker asks of Redis: each command that it uses, on the keys that it uses."""
+"""The commands that a worker sends to Redis, each on the keys on which the worker uses it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
 
-# `@` stands for the key. Should MULTI be refused, they are run: then each does nothing that counts, or is an error.
+# `@` stands for the key. If Redis refuses MULTI, the commands are run; then each of them changes nothing that matters,
+# or is an error.
 OF_A_JOB: Final = {
     "events": (
         "XADD @ NOMKSTREAM 1-1 type check",
@@ -30,11 +31,20 @@ class RedisUse(NamedTuple):
 
     command: tuple[str, ...]
     pattern: str
-    """The rule of an ACL that allows its keys, or its channel."""
+    """The ACL rule that allows the command's keys or its channel."""
 
 
 def redis_uses(keys: Keys, queues: Sequence[str], job_id: str) -> Iterator[RedisUse]:
-    """All commands of a worker, each with all shapes of keys that it is used on."""
+    """Yield all commands of a worker, each once for every kind of key on which it is used.
+
+    Args:
+        keys: The keys of Redis.
+        queues: The names of the worker's queues.
+        job_id: The id of a job that does not exist, for the keys of jobs.
+
+    Yields:
+        Each command with the ACL rule for its keys.
+    """
     for name, forms in OF_A_JOB.items():
         yield from _each(forms, getattr(keys, name)(job_id), getattr(keys, name)("*"))
     for queue in queues:
@@ -43,7 +53,7 @@ def redis_uses(keys: Keys, queues: Sequence[str], job_id: str) -> Iterator[Redis
             yield from _each(forms, key, key)
         names = (keys.history, keys.queue(queue), keys.running(queue), keys.doorbell(queue))
         yield RedisUse(("EVAL", "return 0", str(len(names)), *names), f"~{keys.queue(queue)}*")
-        # arq's worker takes away at its end what only its own loop would have set.
+        # At its end, arq's worker deletes this key, which only arq's own main loop would have set.
         yield from _each(("DEL @",), f"{keys.queue(queue)}:health-check", f"{keys.queue(queue)}:health-check")
     yield RedisUse(("PUBLISH", keys.bell(job_id), ""), f"&{keys.bell('*')}")
     yield from _each(

@@ -1,4 +1,4 @@
-"""Since when Redis has been answering: after an outage, those who are well have one lease to renew theirs."""
+"""Decides when a worker may take over jobs: after an outage of Redis, healthy workers first get one lease to renew."""
 
 import time
 from typing import Final
@@ -6,15 +6,15 @@ from typing import Final
 from tailrace.broker.client import ms
 
 _STALL: Final = 0.6
-"""The part of a lease for which Redis may be silent without an outage: leases are renewed three times a lease, so that
-none runs out in that time whose holder is well, and what is left of it suffices for a renewal."""
+"""The part of a lease for which Redis may be silent before it counts as an outage. A lease is renewed three times per
+lease, so a healthy worker's lease has at least two thirds left: it outlasts this silence, with time for a renewal."""
 
 
 class Standing:
-    """What a worker knows of Redis by its replies, and until when it may therefore take over leases that ran out.
+    """What the replies of Redis tell a worker: since when Redis has answered, and until when it may take over jobs.
 
-    A connection that was made anew, a reply that came late, a refusal and a clock that jumped are outages alike: in
-    each of them leases may have run out whose holders are well.
+    A new connection, a late reply, a refusal and a jump of the server's clock all count as outages: in each of them the
+    leases of healthy workers may have run out.
     """
 
     def __init__(self, *, lease_seconds: float) -> None:
@@ -25,24 +25,36 @@ class Standing:
         self._told_at = 0.0
 
     def begin(self) -> None:
-        """The connection was made just now."""
+        """Begin a new connection, which counts as an outage."""
         self._since = time.monotonic()
         self._server_ms = 0
 
     def failed(self, at: float) -> None:
-        """Redis refused something at this time (`time.monotonic`), or could not be reached for it.
+        """Count an outage, because Redis refused a command or could not be reached.
 
-        A server that refuses writes lets nobody renew a lease either.
+        A server that refuses writes refuses the renewals of all workers.
+
+        Args:
+            at: When that happened (`time.monotonic`).
         """
         self._since = max(self._since, at)
 
     def answered(self, *, after_seconds: float, block_seconds: float) -> None:
-        """A reply has come, to a command that was to block for so long at most."""
+        """Count an outage if a reply came too late.
+
+        Args:
+            after_seconds: How long after its command the reply came.
+            block_seconds: How long the command was allowed to block.
+        """
         if after_seconds > block_seconds + self._stall_seconds:
             self._since = time.monotonic()
 
     def tell(self, server_ms: int) -> None:
-        """A claim was made at this time of the server."""
+        """Learn the server's clock from a claim, and count an outage if the clock has jumped.
+
+        Args:
+            server_ms: The server's time of the claim, in Unix ms.
+        """
         if self._server_ms and server_ms > self._latest():
             self._since = time.monotonic()
         self._server_ms = server_ms
@@ -50,9 +62,9 @@ class Standing:
 
     @property
     def takes_over_until(self) -> int:
-        """The server's time (ms) until which a claim that is sent now may take over; 0: it may not.
+        """The server's time, in Unix ms, until which a claim that is sent now may take over jobs; 0 if it may not.
 
-        Redis may stop between the sending and the claim, and the leases run out in that time.
+        The limit is needed because Redis may stop after the claim was sent, and leases may run out before it goes on.
         """
         if not self._server_ms or time.monotonic() - self._since < self._lease_seconds:
             return 0

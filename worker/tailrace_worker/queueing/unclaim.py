@@ -1,4 +1,4 @@
-"""The undoing of a claim: the job goes back to where it was, as if it had never been claimed."""
+"""Undoes a claim: the job goes back to its place, as if it had never been claimed."""
 
 from tailrace.broker.client import Command, ms
 from tailrace.protocol.keys import Keys, arq_in_progress
@@ -7,12 +7,14 @@ from tailrace_worker.queueing.claim import Claim
 
 
 def unclaim_command(keys: Keys, claim: Claim, *, defer_seconds: float = 0) -> Command:
-    """Undoes a claim that is still ours. No attempt is counted, and a lost job keeps the reason of its attempt.
+    """Return the command that undoes a claim if this worker still holds it.
+
+    No attempt is counted, and the next claim of a lost worker's job still has the reason `worker_lost`.
 
     Args:
         keys: The keys of the queue's side.
-        claim: What was claimed.
-        defer_seconds: For how long a job that waited is put off; with 0 it keeps its place, and another worker is rung.
+        claim: The claim.
+        defer_seconds: How long a job that waited is put off; with 0 it keeps its place, and another worker is rung.
     """
     queue = claim.queue
     return Script.UNCLAIM.command(
