@@ -1,1 +1,1 @@
-"""One attempt at a job: the calls to its providers, and where their pieces go."""
+"""One attempt at a job: it calls the providers, and hands their pieces to the job's stream."""

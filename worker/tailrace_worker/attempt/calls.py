@@ -1,4 +1,4 @@
-"""Calls to the providers, tried again as long as no reader has seen anything of them."""
+"""`Calls`: calls the providers, and retries a call until the first piece of its answer has arrived."""
 
 import asyncio
 import logging
@@ -23,37 +23,49 @@ _logger = logging.getLogger(__name__)
 
 _UNFIT: Final = frozenset({FailureCode.INVALID_REQUEST, FailureCode.PROVIDER_NOT_CONFIGURED})
 _MAX_PARTS_AT_ONCE: Final = 500
-"""An adapter takes 5 to 10 microseconds to write a message, and there may be tens of thousands."""
+"""How many messages, and parts of them, are written on the event loop. An adapter takes 5 to 10 us for each, and a
+request may have tens of thousands."""
 
 
 class Sink(Protocol):
-    """Where pieces go to."""
+    """Takes pieces, and says when it can take no more."""
 
     @property
     def is_full(self) -> bool:
-        """Whether no more may come before there is `room`."""
+        """True if no piece may be handed over until there is `room`."""
         ...
 
     async def room(self) -> None:
-        """Waits until more may come."""
+        """Wait until another piece may be handed over."""
         ...
 
 
 class Begun(NamedTuple):
-    """An answer that has begun. Read it once, by the one or the other way."""
+    """An answer that has begun. It can be read once, by `each` or by `whole`."""
 
     first: deque[Piece]
-    """What has come, up to the first piece of content, as long as it was not handed on: it may be large."""
+    """The pieces that have arrived, up to the first one that is not `Usage`. Each is removed once it is handed over,
+    because it may be large."""
     rest: AsyncGenerator[Piece | Alive, None]
     watch: Watch
 
     @property
     def has_spoken(self) -> bool:
-        """Whether any of the answer itself has come."""
+        """True if a piece of the answer itself has arrived."""
         return any(isinstance(piece, Delta | Reasoning | Refusal | ToolCall) for piece in self.first)
 
     async def each(self, take: Callable[[Piece], None], sink: Sink) -> None:
-        """Hands all of it over, as it comes: a generator on the way would cost as much as reading the bytes."""
+        """Hand over each piece as it arrives.
+
+        This is a method with a callback, because another generator would cost as much time as reading the bytes.
+
+        Args:
+            take: Called with each piece.
+            sink: The budget of the writer. While it is full, the answer is not read.
+
+        Raises:
+            ProviderError: The provider failed, or was silent for too long.
+        """
         async with aclosing(self.rest) as rest:
             with self.watch as watch:
                 while self.first:
@@ -71,7 +83,11 @@ class Begun(NamedTuple):
                         watch.wait()
 
     async def whole(self) -> AsyncGenerator[Piece, None]:
-        """All of it, watched."""
+        """Yield all pieces of the answer.
+
+        Raises:
+            ProviderError: The provider failed, or was silent for too long.
+        """
         async with aclosing(deadlines(self.rest, self.watch)) as rest:
             while self.first:
                 yield self.first.popleft()
@@ -80,7 +96,7 @@ class Begun(NamedTuple):
 
 
 class Calls:
-    """Calls the providers, for all the jobs of a worker."""
+    """Calls the providers for all jobs of a worker."""
 
     def __init__(
         self,
@@ -95,27 +111,35 @@ class Calls:
         self._settings = settings
         self._retry_policy = retry_policy or RetryPolicy()
         self._building = asyncio.Lock()
-        """An SDK holds the loop for 2 ms to build a request, and a hundred jobs may begin at once."""
+        """Held while a request is built. An SDK holds up the event loop for 2 ms to do so, and a hundred jobs may begin
+        at the same time."""
 
     @property
     def usable(self) -> tuple[str, ...]:
-        """The providers that can be called, as far as is known before a call."""
+        """The names of the providers that can be called, as far as is known before a call."""
         return tuple(name for name in self._providers if name not in self.problems)
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """What is wrong with the others, in a few words."""
+        """The providers that cannot be called, each with the reason in a few words."""
         return {name: each.problem for name, each in self._providers.items() if isinstance(each, Unconfigured)}
 
     def prefills(self, provider: str) -> bool:
-        """Whether the provider goes on from the beginning of an answer."""
+        """Return whether a provider can continue an answer from its beginning."""
         return provider in self._providers and self._providers[provider].prefills
 
     async def begin(self, course: Course, tell: Callable[[Notice], None]) -> Begun:
-        """Makes the call that a job is at. Until the first piece it is tried again, and fallbacks are taken.
+        """Make the next call of a job. Until the first piece arrives, retry the call or turn to a fallback.
+
+        Args:
+            course: What the job has tried, and what it calls next.
+            tell: Called with the notice for readers, if a fallback is called.
+
+        Returns:
+            The answer that has begun.
 
         Raises:
-            ProviderError: Nothing is left to try in this attempt.
+            ProviderError: This attempt has nothing left to try.
         """
         if course.retries:
             await asyncio.sleep(self._retry_policy.pause_seconds(course.retries))
@@ -127,20 +151,25 @@ class Calls:
                     tell(notice)
                 return await self._begin(course)
             except ProviderError as error:
-                # That a fallback cannot be called at all tells nothing of whether another try would help.
+                # If a fallback cannot be called at all, that does not say whether a retry would help.
                 if verdict is None or error.code not in _UNFIT:
                     verdict = error
                 if not course.falls_back(error):
                     raise verdict from verdict.__cause__
 
     async def heed(self, request: GenerationRequest, error: ProviderError) -> None:
-        """Tells all workers of a rate limit."""
+        """Tell all workers about a rate limit, if the error is one.
+
+        Args:
+            request: The request of the call.
+            error: The error that ended the call.
+        """
         if error.code is FailureCode.PROVIDER_RATE_LIMITED:
             seconds = error.retry_after_seconds or self._retry_policy.rate_limit_seconds
             await self._throttle.tell(request.provider, request.model, seconds)
 
     async def _pass_over(self, course: Course) -> None:
-        """Raises `ProviderError` where the target takes no calls now, and another does, or does so sooner."""
+        """Raise `ProviderError` if the target is rate limited, and a fallback takes calls now or sooner."""
         choice = course.choice
         if len(choice) == 1:
             return
@@ -165,7 +194,7 @@ class Calls:
     async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
         await self._throttle.wait(request.provider, request.model)
         await self._building.acquire()
-        # The next request is built in a later turn of the loop: all other tasks run between the two.
+        # The next request is built in a later turn of the event loop, so that all other tasks run in between.
         asyncio.get_running_loop().call_soon(self._building.release)
         limits = self._settings.timeouts.tightened(request.timeouts)
         watch = Watch(limits if request.stream else limits.of_plain_call)
@@ -185,7 +214,7 @@ class Calls:
                     if not isinstance(piece, Usage):
                         break
         except ProviderError as error:
-            # What a provider says of an error may quote the prompt: it is for those who read the stream.
+            # The provider's own message may quote the prompt. It goes to the readers of the stream, not to the log.
             id_ = error.request_id or "-"
             _logger.debug("a call of %s %s failed: %s, request id %s", request.provider, request.model, error.code, id_)
             await self.heed(request, error)
@@ -209,7 +238,7 @@ class Calls:
 
 
 def _parts(request: GenerationRequest) -> int:
-    """How many messages, and parts of messages, an adapter has to write."""
+    """Return how many messages, and parts of messages, an adapter has to write."""
     parts = len(request.messages)
     for message in request.messages:
         for field in ("content", "tool_calls", "reasoning"):

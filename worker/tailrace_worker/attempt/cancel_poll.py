@@ -1,4 +1,4 @@
-"""One batched poll of the cancel keys of all the jobs of a worker."""
+"""`CancelPoll`: one batched poll of the cancel keys of all jobs of a worker."""
 
 import asyncio
 from collections.abc import Callable, Generator
@@ -14,7 +14,7 @@ from tailrace.protocol.keys import Keys
 
 
 class CancelRequested(Exception):
-    """Somebody set the job's cancel key."""
+    """A client has set the job's cancel key."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -22,7 +22,7 @@ class CancelRequested(Exception):
 
 
 class CancelPoll:
-    """Reads the cancel keys of all watched jobs in one `MGET` a tick; with nothing to watch it asks nothing."""
+    """Reads the cancel keys of all watched jobs by one `MGET` per tick. If no job is watched, it sends nothing."""
 
     def __init__(self, redis: Redis, keys: Keys, *, tick_seconds: float) -> None:
         self._wire = Wire(redis)
@@ -30,13 +30,19 @@ class CancelPoll:
         self._tick_seconds = tick_seconds
         self._watched: dict[str, Callable[[CancelRequested], None]] = {}
         self._command = b""
-        """What reads all of their keys; empty when these have changed: most ticks read the same as the one before."""
+        """The packed `MGET` of all watched keys; empty after they have changed. Most ticks read the same keys as the
+        tick before."""
         self._anything = asyncio.Event()
         self._reading = Dependent("nobody hears of requests to cancel")
 
     @contextmanager
     def watch(self, job_id: str, on_request: Callable[[CancelRequested], None]) -> Generator[None]:
-        """Calls `on_request` at the first tick at which the job's cancel key is there."""
+        """Watch a job's cancel key while the block runs.
+
+        Args:
+            job_id: The job's id.
+            on_request: Called at each tick at which the key is there, with the reason of the request.
+        """
         key = self._keys.cancel(job_id)
         self._watched[key] = on_request
         self._command = b""
@@ -50,7 +56,7 @@ class CancelPoll:
                 self._anything.clear()
 
     async def run(self) -> None:
-        """Polls until it is cancelled."""
+        """Poll until the task is cancelled."""
         async with self._wire:
             while True:
                 if not self._anything.is_set():
@@ -58,7 +64,7 @@ class CancelPoll:
                 await self._anything.wait()
                 keys = list(self._watched)
                 if not keys:
-                    # What was watched is over already.
+                    # The jobs that were watched are over already.
                     continue
                 try:
                     reasons = await self._read(keys)

@@ -1,4 +1,4 @@
-"""What an ending tells of its attempt: who answered, tokens and times."""
+"""The metrics in an ending: the provider and model that answered, token counts and times."""
 
 import time
 from dataclasses import dataclass, field
@@ -28,7 +28,8 @@ class Measured(TypedDict):
 
 @dataclass(slots=True)
 class Meter:
-    """Watches one attempt. Its clock runs from `started`, in the server's time, whatever the worker's clock says."""
+    """Measures one attempt. It adds the elapsed time to the server's time of `started`, and so does not depend on the
+    worker's clock."""
 
     began: Began
     _began: float = field(default_factory=time.monotonic)
@@ -38,21 +39,29 @@ class Meter:
     _usage: Usage = field(default_factory=Usage)
 
     def call(self, *, is_streamed: bool) -> None:
-        """The provider is called now. An answer that comes at once, after a plain call, has no rate."""
+        """Note that the provider is called now.
+
+        Args:
+            is_streamed: False for a plain call. Its whole answer arrives at once, so it has no tokens per second.
+        """
         self._called = time.monotonic()
         self._is_streamed = is_streamed
 
     def speak(self) -> None:
-        """The first piece of the answer has come."""
+        """Note that a piece of the answer has arrived. Only the first one counts."""
         if self._first_token is None:
             self._first_token = time.monotonic()
 
     def use(self, usage: Usage) -> None:
-        """The provider has counted."""
+        """Note the tokens that the provider has counted."""
         self._usage = self._usage.updated(usage)
 
     def read(self, called: GenerationRequest | None) -> Measured:
-        """The measures, were the attempt to end now. `called`: what was called last, if anything."""
+        """Return the metrics of an attempt that ends now.
+
+        Args:
+            called: The request of the last call; `None` if no provider was called.
+        """
         now = time.monotonic()
         usage, first = self._usage, self._first_token
         tokens = usage.output_tokens

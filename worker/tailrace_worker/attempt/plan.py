@@ -1,4 +1,4 @@
-"""What a job has tried, what it has said, and what it tries next."""
+"""What a job has tried, what it has written, and what it tries next."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,66 +12,84 @@ from tailrace.request.messages import AssistantMessage
 from tailrace_worker.providers.base import Content
 
 FALLBACK: Final = "fallback"
-"""The code of the notice that a fallback is taken."""
+"""The code of the notice that a fallback goes on with the answer."""
 
 DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_TIMEOUT, FailureCode.TOTAL_TIMEOUT})
-"""Whoever is called again after one of these would be waited for even longer."""
+"""Errors after which a call is not retried, because a retry would make the job wait even longer."""
 _FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED, FailureCode.TOO_LONG}
-"""What ends a job that has spoken, whatever the request says of interruptions."""
+"""Errors that end a job of whose answer readers have a part, whatever the request's `on_interrupt` says."""
 _SOON_SECONDS: Final = 60.0
-"""Who is rate limited for longer is not come back to."""
+"""The longest rate limit of a target that is called again after the fallbacks."""
 
 
 class Course:
-    """The way of one job through its providers, over all the attempts that one worker makes of it.
+    """The plan of one job: its target and its fallbacks, over all attempts that one worker makes at it.
 
-    It begins with the job's own request, and turns to a fallback where no try is left. `prefills` tells of a provider
-    whether it goes on from the beginning of an answer.
+    The first target is the job's own request. If no retry is left, the next fallback becomes the target.
     """
 
     def __init__(
         self, request: GenerationRequest, *, max_attempts: int, max_bytes: int, prefills: Callable[[str], bool]
     ) -> None:
+        """Plan the first call.
+
+        Args:
+            request: The job's own request.
+            max_attempts: How many attempts in a row may call the same target, from 1.
+            max_bytes: How many bytes the answer may have, over all attempts.
+            prefills: Tells whether a provider can continue an answer from its beginning.
+        """
         self.request = request
-        """What is called now."""
+        """The request to send now: the target, and the text of earlier attempts if this one continues it."""
         self.continues = False
-        """Whether the attempt goes on from the text of those before."""
+        """True if the attempt continues the text of earlier attempts."""
         self.has_spoken = False
-        """Whether the attempt has said anything that readers have."""
+        """True once the attempt has written anything to the stream that readers have."""
         self.last_seq = 0
         """The `SEQ` of the last entry of the attempt that broke off."""
         self.retries = 0
-        """How many attempts in a row have broken off that called what is called now."""
+        """How many attempts in a row have called the target and broken off."""
         self._own = self._target = request
         self._told = request
         """The target that readers know of."""
         self._why = ""
-        """What was wrong with the target before this one."""
+        """The error of the target before this one."""
         self._fallbacks = deque(request.falling_back(each) for each in request.fallbacks)
         self._returns = len(self._fallbacks)
-        """How often one that is rate limited is still put at the end of the line, and not left for good."""
+        """How often a target that is rate limited may still go to the end of the line, instead of being dropped."""
         self._max_attempts = max_attempts
         self._max_bytes = max_bytes
         self.left_bytes = max_bytes
-        """How much may still be said, in this attempt and those after it."""
+        """How many bytes this attempt and later ones may still write."""
         self._prefills = prefills
         self._text: list[str] = []
         self._is_text_alone = True
 
     @property
     def remembers(self) -> bool:
-        """Whether another attempt could go on from what this one says: then every piece of that is to be remembered."""
+        """True if another attempt could continue the text of this one. Then each piece has to be remembered."""
         return self._target.on_interrupt == "continue"
 
     def remember(self, content: Content) -> None:
-        """A piece of the answer has gone to the readers."""
+        """Remember a piece of the answer that was written to the stream.
+
+        Args:
+            content: The piece.
+        """
         if isinstance(content, Delta):
             self._text.append(content.text)
         else:
             self._is_text_alone = False
 
     def spend(self, said_bytes: int) -> None:
-        """So much is said. Raises `ProviderError` where it is more than may be."""
+        """Count the bytes of a piece.
+
+        Args:
+            said_bytes: How many bytes of UTF-8 the piece has.
+
+        Raises:
+            ProviderError: The answer is longer than it may be.
+        """
         self.left_bytes -= said_bytes
         if self.left_bytes < 0:
             raise ProviderError(
@@ -82,28 +100,46 @@ class Course:
 
     @property
     def is_last(self) -> bool:
-        """Whether nobody is left to fall back to."""
+        """True if no fallback is left."""
         return not self._fallbacks
 
     @property
     def choice(self) -> Sequence[GenerationRequest]:
-        """The target, and behind it, in their order, those that are called in its place while it takes no calls."""
+        """The target, and then, in their order, the fallbacks that are called in its place while it is rate limited."""
         return (self._target, *self._fallbacks) if self._returns else (self._target,)
 
     def prefer(self, place: int) -> None:
-        """The next fallback is the one at that place of the `choice`; those before it go to the end of the line."""
+        """Make one of the `choice` the next fallback, and move the fallbacks before it to the end of the line.
+
+        Args:
+            place: Its index in `choice`, from 1.
+        """
         self._fallbacks.rotate(1 - place)
 
     def falls_back(self, error: ProviderError) -> bool:
-        """Turns to the next fallback, where there is one and nothing was said yet."""
+        """Turn to the next fallback, unless none is left or the attempt continues an earlier answer.
+
+        Args:
+            error: The error of the target, before it sent a piece.
+
+        Returns:
+            True if there is a new target.
+        """
         return not self.continues and self._fall_back(error)
 
     def goes_on(self, error: ProviderError) -> bool:
-        """Whether there is another attempt after this one, which has broken off; `request` is then what it calls."""
+        """Decide whether another attempt follows this one, which has broken off, and prepare its `request`.
+
+        Args:
+            error: The error by which the attempt broke off.
+
+        Returns:
+            True if another attempt follows.
+        """
         if self._target.on_interrupt == "fail" or not (self.has_spoken or self.continues) or error.code in _FINAL:
             return False
         if self.continues and not self.has_spoken and error.code is FailureCode.PROVIDER_REJECTED:
-            # Not every model takes the beginning of its answer: the next attempt does without.
+            # Not every model accepts the beginning of its answer. The next attempt begins the answer again.
             self._is_text_alone = False
         elif error.retryable and self.retries + 1 < self._max_attempts and not self._has_better(error):
             self.retries += 1
@@ -114,12 +150,12 @@ class Course:
 
     @property
     def said(self) -> str:
-        """The text of earlier attempts that stands."""
+        """The text of earlier attempts that this attempt continues."""
         return "".join(self._text) if self.continues else ""
 
     @property
     def resumed(self) -> Resumed:
-        """What readers are told of the attempt that goes on."""
+        """What the next `started` event tells readers about the attempt."""
         return Resumed(
             provider=self.request.provider,
             model=self.request.model,
@@ -128,7 +164,7 @@ class Course:
         )
 
     def take_notice(self) -> Notice | None:
-        """What readers are to be told once, before anything else."""
+        """Return the notice that a fallback is called, if readers do not have it yet. It comes before the answer."""
         if self._told is self._target:
             return None
         self._told = self._target
@@ -150,7 +186,7 @@ class Course:
         return True
 
     def _resume(self) -> None:
-        # White space at the end of it is refused (https://docs.anthropic.com/en/docs/build-with-claude/prefill).
+        # A prefill must not end in white space (https://docs.anthropic.com/en/docs/build-with-claude/prefill).
         text = "".join(self._text)
         beginning = text.rstrip()
         self.has_spoken = False
@@ -160,7 +196,7 @@ class Course:
             self.request = self._target.model_copy(update={"messages": [*self._target.messages, said]})
         else:
             self.request = self._target
-            # What earlier attempts have told is void.
+            # Readers drop what earlier attempts have written, and with it the notice of a fallback.
             self._told = self._own
             self._text.clear()
             self._is_text_alone = True

@@ -1,4 +1,4 @@
-"""`RetryPolicy`: after which errors a provider is called again, and after which waits."""
+"""`RetryPolicy`: after which errors a call is retried, and how long to wait before that."""
 
 import random
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tailrace_worker.attempt.rate_limits import MAX_WAIT_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """The waits between calls, in seconds. Each is twice as long as the one before it, and gets a random part."""
+    """The waits between calls, in seconds. Each wait is twice as long as the one before it, plus a random part."""
 
     first_wait_seconds: float = 0.1
     last_wait_seconds: float = 10.0
@@ -22,16 +22,16 @@ class RetryPolicy:
     jitter_seconds: float = 0.4
     """The largest random part of a wait."""
     last_pause_seconds: float = 1.0
-    """The longest wait between two attempts: readers have an answer before them that stands still."""
+    """The longest wait between two attempts. It is short, because readers see an answer that stands still."""
     rate_limit_seconds: float = 1.0
-    """How long all wait after a rate limit that does not say so itself."""
+    """How long all workers wait after a rate limit that names no time."""
 
     def tries(self, count: int, *, is_last: bool) -> AsyncIterator[stamina.Attempt]:
-        """Yield so many tries of a call, as far as errors may pass by themselves.
+        """Return an iterator over the tries of a call. It ends early after an error that a retry cannot help.
 
         Args:
             count: How many tries there are, from 1.
-            is_last: Whether there is no fallback: then a rate limit is waited for.
+            is_last: True if no fallback is left: only then does a rate limit lead to another try.
         """
         return aiter(
             stamina.retry_context(
@@ -45,12 +45,16 @@ class RetryPolicy:
         )
 
     def pause_seconds(self, retries: int) -> float:
-        """How long to wait before another attempt, after so many that broke off in a row, from 1."""
+        """Return how long to wait before another attempt, in seconds.
+
+        Args:
+            retries: How many attempts in a row have broken off, from 1.
+        """
         growing = self.first_wait_seconds * 2.0 ** (retries - 1) + random.uniform(0, self.jitter_seconds)  # noqa: S311
         return min(self.last_pause_seconds, growing)
 
     def _wait(self, error: Exception, *, is_last: bool) -> bool | float:
-        """Whether to try again, or after how many seconds."""
+        """Return whether to try again, or after how many seconds to do so."""
         if not isinstance(error, ProviderError) or not error.retryable or error.code in DEADLINES:
             return False
         if error.code is FailureCode.PROVIDER_RATE_LIMITED and not is_last:

@@ -1,4 +1,4 @@
-"""`AttemptRun`: one attempt, from its `started` to how it ended."""
+"""`AttemptRun`: one attempt, from its `started` event to its result."""
 
 import asyncio
 import logging
@@ -37,16 +37,17 @@ _OPERATORS: Final = frozenset(
         FailureCode.PROVIDER_QUOTA_EXCEEDED,
     }
 )
-"""What an operator has to set right, and no job does."""
+"""Errors that only an operator can repair. They are logged as warnings."""
 _MAX_READ_AT_ONCE_BYTES: Final = 8_192
-"""A request of so many bytes is validated within 10 ms, and one of a megabyte of nested schemas within 400."""
+"""The largest request that is validated on the event loop. A request of this size takes up to 10 ms, and one of a
+megabyte of nested schemas up to 400 ms."""
 _LAST_WAIT_SECONDS: Final = 30.0
-"""After which a job that only a newer worker understands is offered again. The first time is a second."""
+"""The longest delay before a job that only a newer worker understands is due again. The first delay is 1 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An attempt broke off, and its worker goes on in another one."""
+    """An attempt broke off, and the same worker makes another one."""
 
     course: Course
     reason: str
@@ -54,33 +55,36 @@ class Interrupted:
 
 @dataclass(slots=True, kw_only=True)
 class AttemptRun:
-    """Streams from the provider into the job's stream."""
+    """One attempt, which writes the provider's answer to the job's stream."""
 
     job_id: str
     began: Began
     writer: StreamWriter
     interruptible: Interruptible
-    """Ends the attempt from outside, for a reason that is no ending."""
+    """Ends the attempt from outside: after a cancel request, or if the job is lost."""
     settings: WorkerSettings
     calls: Calls
     judge: Judge
     budget: ByteBudget
-    """Of the publisher: while it is full, the provider is not read."""
+    """The publisher's budget. While it is full, the attempt does not read from the provider."""
     cancel_poll: CancelPoll
     course: Course | None
-    """What earlier attempts of this worker have tried and said; `None` in its first one."""
+    """What this worker's earlier attempts have tried and written; `None` in its first attempt."""
     is_carried: bool
-    """Whether the request came with arq's body, and was never looked at before."""
+    """True if the request came in arq's body, so that no producer has validated it."""
     _meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
         self._meter = Meter(self.began)
 
     async def run(self) -> Ending | Interrupted:
-        """Make the attempt, and return how it ended, whatever happens to the provider.
+        """Make the attempt.
+
+        Returns:
+            The job's ending, or `Interrupted` if another attempt follows. An error of the provider is a result too.
 
         Raises:
-            AttemptLost: The job is somebody else's.
+            AttemptLost: This worker has lost the job.
             PutBack: Only a newer worker understands the request.
         """
         job_id, began = self.job_id, self.began
@@ -91,10 +95,10 @@ class AttemptRun:
                     course = self.course = self.course or await self._plan()
                     total_seconds = self.settings.timeouts.tightened(course.request.timeouts).total_seconds
                     deadline.reschedule(asyncio.get_running_loop().time() + total_seconds)
-                    # A task of its own is a short way from the socket to here: it wakes for every piece.
+                    # The task wakes for every piece. A new task has a shorter call stack to resume than this one.
                     finish = await asyncio.create_task(self._relay(course, deadline))
         except CancelRequested as request:
-            # Of all that are cancelled together, the providers' connections are closed before the endings are written.
+            # If many jobs are cancelled at once, all connections to providers are closed before any ending is written.
             await asyncio.sleep(0)
             return Cancelled(reason=request.reason, **self._measured())
         except ProviderError as error:
@@ -102,7 +106,7 @@ class AttemptRun:
                 self._log("goes on in another attempt", error.code, error.request_id)
                 return Interrupted(self.course, error.code)
             self._log("failed", error.code, error.request_id)
-            # Its frames hold the pieces, which may be large, until the collector comes by.
+            # The traceback's frames would hold the pieces, which may be large, until the garbage collector runs.
             error.__traceback__ = None
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **self._measured())
         except TimeoutError:
@@ -110,7 +114,7 @@ class AttemptRun:
             self._log("failed", FailureCode.TOTAL_TIMEOUT)
             return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **self._measured())
         except InvalidRequest as error:
-            # What our own client has enqueued was valid there. A body of arq's own client was never looked at.
+            # A request from tailrace's client was valid for that client. One from a stock arq client was never checked.
             if isinstance(error, NewerRequest) and not self.is_carried and self._may_wait():
                 seconds = _newer_wait_seconds(began)
                 _logger.warning("job %s has what this worker does not know: put back for %g s", job_id, seconds)
@@ -128,7 +132,7 @@ class AttemptRun:
 
     async def _plan(self) -> Course:
         request = await _read(self.began.request)
-        # Before anybody is called: RE2 may refuse a pattern.
+        # The guards are compiled before any provider is called, because RE2 may refuse a pattern.
         rules_of = await compiled_guards([*request.input_guards, *request.guards])
         through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
         for notice in through.notices:
@@ -141,16 +145,20 @@ class AttemptRun:
         )
 
     async def _relay(self, course: Course, deadline: asyncio.Timeout) -> Finish:
-        """Streams from the provider, through what the request wants, to readers; returns the provider's last word."""
+        """Stream the answer from the provider through the shaping and guards of the request to the job's stream.
+
+        Returns:
+            The provider's finish.
+        """
         relay = Relay(course, self.writer, self._meter, deadline)
         rules_of = await compiled_guards(course.request.guards)
         self._meter.call(is_streamed=course.request.stream)
         begun = await self.calls.begin(course, tell=self.writer.write)
         if begun.has_spoken:
-            # What guards hold back has come all the same.
+            # The first piece has arrived, even if a guard still holds it back.
             self._meter.speak()
         if not (course.continues or shapes(course.request)):
-            # As it comes costs least: each stage takes its time on every piece.
+            # Pieces that need no shaping skip the stages, because each stage costs time for every piece.
             await begun.each(relay.take, self.budget)
             return relay.finish
         left: list[Piece] = []
@@ -162,7 +170,8 @@ class AttemptRun:
                     if self.budget.is_full:
                         await self.budget.room()
         except asyncio.CancelledError:
-            # Cancelled, over its time, or stopped with its worker: what was only held for company is said first.
+            # The attempt is cancelled, has reached its time limit, or stops with its worker. Text that was only held
+            # back to be joined with more is written first.
             with suppress(ProviderError):
                 for piece in left:
                     relay.take(piece)
@@ -181,7 +190,7 @@ class AttemptRun:
         return self.began.at - self.began.queued_at < self.settings.expires_in_seconds * 1_000
 
     def _log(self, what: str, code: FailureCode, request_id: str | None = None) -> None:
-        """Tells of a failure, in no words of the provider's: these may quote the prompt, and are in the stream."""
+        """Log a failure without the provider's message, which may quote the prompt. Readers find it in the stream."""
         level = logging.WARNING if code in _OPERATORS else logging.INFO
         _logger.log(
             level,

@@ -1,4 +1,4 @@
-"""What the provider says, piece by piece, into the job's stream."""
+"""The sink of an attempt: it writes the provider's pieces to the job's stream."""
 
 import asyncio
 
@@ -11,10 +11,17 @@ from tailrace_worker.publishing.stream_writer import StreamWriter
 
 
 class Relay:
-    """Hands the pieces of one attempt to its writer, and keeps what is not for readers but for the ending."""
+    """Hands the pieces of one attempt to the stream's writer, and keeps those that belong in the ending."""
 
     def __init__(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> None:
-        """The deadline is lifted once the answer is finished."""
+        """Connect the parts of one attempt.
+
+        Args:
+            course: Counts the bytes, and remembers the text for a later attempt.
+            writer: The writer of the job's stream.
+            meter: Measures the times, and keeps the token counts.
+            deadline: The time limit of the attempt, which is lifted once the answer has finished.
+        """
         self._course = course
         self._writer = writer
         self._meter = meter
@@ -24,10 +31,13 @@ class Relay:
         self._finish: Finish | None = None
 
     def take(self, piece: Piece) -> None:
-        """The next piece.
+        """Take the next piece.
+
+        Args:
+            piece: The piece.
 
         Raises:
-            StreamLost: The stream is no longer the attempt's.
+            StreamLost: The attempt may no longer write to the stream.
             ProviderError: The answer is longer than it may be.
         """
         match piece:
@@ -49,13 +59,17 @@ class Relay:
                 self._deadline.reschedule(None)
 
     def _say(self, content: Content) -> None:
-        # Nearly all pieces are text, and the match takes longer than all the rest.
+        # Nearly all pieces are `Delta`, and the match in `_said_bytes` would take longer than all the rest.
         self._course.spend(_bytes(content.text) if type(content) is Delta else _said_bytes(content))
         self._writer.write(content)
 
     @property
     def finish(self) -> Finish:
-        """The provider's last word. Raises `ProviderError` where there was none."""
+        """The provider's finish.
+
+        Raises:
+            ProviderError: The answer ended without a finish.
+        """
         if self._finish is None:
             raise ProviderError(
                 "The provider's stream ended without a finish reason.",
@@ -66,7 +80,7 @@ class Relay:
 
 
 def _said_bytes(content: Content) -> int:
-    """How many bytes of UTF-8 its texts have."""
+    """Return how many bytes of UTF-8 the texts of a piece have."""
     texts: tuple[str | None, ...]
     match content:
         case Delta(text=text) | Refusal(text=text):
