@@ -1,1 +1,1 @@
-"""Appending to the streams of jobs, in batches."""
+"""The publisher, which appends entries to the streams of jobs in batches."""

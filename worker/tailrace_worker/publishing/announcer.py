@@ -1,4 +1,4 @@
-"""Announces again what a restart or a failover of Redis took back together with the endings that it tells of."""
+"""`Announcer`: announces endings again after a restart or a failover of Redis has lost them."""
 
 import asyncio
 from typing import Final
@@ -14,10 +14,10 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class Announcer:
-    """Closes jobs again whose endings the publisher had to send again.
+    """Closes jobs again if the publisher had to send their endings again.
 
-    A job that was enqueued, run and released in the moments that Redis has lost is in no queue any more: no other
-    worker comes across its ending. Of a job that is claimed once more the ending is announced twice.
+    If Redis has lost the time in which a job was enqueued, run and released, the job is in no queue, so no other worker
+    finds its ending and announces it. If such a job is claimed again, its ending is announced twice.
     """
 
     def __init__(self, broker: Broker, keys: Keys, *, keep_seconds: float) -> None:
@@ -28,11 +28,15 @@ class Announcer:
         self._announcing = Dependent("endings are not announced again")
 
     def add(self, ended: JobEnding) -> None:
-        """An ending is in its stream again."""
+        """Announce an ending later, because it is in its stream again.
+
+        Args:
+            ended: The ending and its job.
+        """
         self._ended.put_nowait(ended)
 
     async def run(self) -> None:
-        """Announces until it is cancelled."""
+        """Announce endings until the task is cancelled."""
         while True:
             ended = await self._ended.get()
             try:

@@ -1,4 +1,4 @@
-"""What is sent to Redis at once: transactions of entries, and how many bytes of them."""
+"""The batches that are sent to Redis: which entries they have, and how large they are."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,57 +7,73 @@ from typing import Final
 from tailrace_worker.publishing.stream_writer import Entry, StreamWriter
 
 TRANSACTION_BYTES: Final = 65_536
-"""A batch is sent as several transactions: of one that breaks off, the first have landed."""
+"""The size of a transaction. A batch has several, so that the first ones land even if the batch breaks off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
-    """How large batches may be."""
+    """The limits to the size of batches."""
 
     first_bytes: int = 65_536
     """The size of the first batch."""
     min_bytes: int = 16_384
-    """The size to which batches shrink at most."""
+    """The smallest size of batches."""
     max_bytes: int = 1_048_576
-    """The size to which batches grow at most."""
+    """The largest size of batches."""
     slow_seconds: float = 1.0
-    """A batch that takes longer to be answered is too large for the link, and what comes after it is late."""
+    """If the reply to a batch takes longer than this, the batch was too large for the link, and later entries wait."""
 
 
 class BatchSize:
-    """How many bytes are sent at once: as many as the link to Redis takes in time."""
+    """The size of the next batch in bytes: as large as the link to Redis can take without delay."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self.bytes = min(limits.first_bytes, limits.max_bytes)
         self._limits = limits
 
     def answered(self, sent_bytes: int, seconds: float) -> None:
-        """Learn from a batch that was answered after so many seconds."""
+        """Adapt the size to a batch that was answered.
+
+        Args:
+            sent_bytes: The size of the batch.
+            seconds: How long the reply took.
+        """
         if seconds > self._limits.slow_seconds:
             self.shrink(sent_bytes)
         elif seconds < self._limits.slow_seconds / 4:
             self.bytes = min(2 * self.bytes, self._limits.max_bytes)
 
     def shrink(self, sent_bytes: int) -> None:
-        """Learn from a batch that was too large, or was not answered at all."""
+        """Halve the size, because a batch was too large or was not answered.
+
+        Args:
+            sent_bytes: The size of the batch.
+        """
         self.bytes = max(self._limits.min_bytes, min(self.bytes, sent_bytes) // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is sent next."""
+    """The entries that are sent next."""
 
     transactions: list[list[Entry]]
     """The entries, by transaction."""
     cut: list[StreamWriter]
-    """The writers of streams of which not all fits in: all others have their turn first."""
+    """The writers of streams whose entries did not all fit in. Other writers have their turn before them."""
 
 
 def next_batch(pending: Collection[StreamWriter], max_bytes: int) -> Batch:
-    """Choose what is sent next of what is unsettled.
+    """Choose the unsettled entries that are sent next.
 
-    All entries of a stream are in the same transaction. If a transaction is refused and a later one is not, an entry of
-    the later one would keep those of the refused one out of the stream for ever.
+    All entries of one stream go into the same transaction. Otherwise, if Redis refused one transaction and took a later
+    one, the later entry would keep the refused ones out of the stream for ever.
+
+    Args:
+        pending: The writers that have unsettled entries, in the order of their turns.
+        max_bytes: The size at which the batch is full. Its last entry may go beyond it.
+
+    Returns:
+        The batch.
     """
     transactions: list[list[Entry]] = []
     by_stream: dict[str, list[Entry]] = {}

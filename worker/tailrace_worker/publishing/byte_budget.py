@@ -1,12 +1,12 @@
-"""`ByteBudget`: a bound on the memory that unsent entries take."""
+"""`ByteBudget`: a limit to the memory that unsent entries take."""
 
 import asyncio
 
 
 class ByteBudget:
-    """Counts the bytes in use. Whoever produces more waits for `room` while the budget is full.
+    """Counts the bytes in use. An attempt that reads from a provider waits for `room` while the budget is full.
 
-    Spending is never refused: what has been read from a provider is not thrown away.
+    `spend` never refuses bytes: a piece that was read from a provider is never dropped.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -17,20 +17,28 @@ class ByteBudget:
         self._room = asyncio.Event()
 
     def spend(self, count: int) -> None:
-        """Count so many bytes more."""
+        """Add bytes to those in use.
+
+        Args:
+            count: How many bytes.
+        """
         self.used_bytes += count
         if self.used_bytes >= self._max_bytes:
             self.is_full = True
 
     def free(self, count: int) -> None:
-        """Count so many bytes less."""
+        """Take bytes from those in use.
+
+        Args:
+            count: How many bytes.
+        """
         self.used_bytes -= count
         if self.is_full and self.used_bytes < self._max_bytes:
             self.is_full = False
             self._room.set()
 
     async def room(self) -> None:
-        """Wait until the budget is not full: so reading from the providers waits when Redis does not keep up."""
+        """Wait until the budget is not full, so that the providers are read no faster than Redis takes the entries."""
         while self.is_full:
             self._room.clear()
             await self._room.wait()

@@ -1,4 +1,4 @@
-"""The fields of an entry, as they go over the wire."""
+"""The fields of an entry as they are sent to Redis, and how long events are cut into several entries."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,24 +9,25 @@ from tailrace.events import Delta, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace.protocol.entries import encode
 
 ENTRY_BYTES: Final = 256
-"""What an entry takes in memory beside its fields or its command: measured 140 to 350."""
+"""The memory that an entry takes in addition to its fields or its command: 140 to 350 bytes were measured."""
 MAX_ENTRY_BYTES: Final = 65_536
 MAX_PART_CHARS: Final = MAX_ENTRY_BYTES // 4
-"""What is longer becomes several entries: in UTF-8 a character has four bytes at most."""
+"""A longer text becomes several entries. In UTF-8 a character has at most four bytes."""
 
 _GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
-"""Events, and their last fields: they may be joined in one entry where they differ in that field alone."""
+"""Types of events, and their last fields. Two events may become one entry if they differ only in that field."""
 
 
 class Head(NamedTuple):
-    """All of an entry's fields but its last value, as they go over the wire."""
+    """All fields of an entry except its last value, as they are sent to Redis."""
 
     size: bytes
-    """How many parts the whole command has."""
+    """The number of parts of the whole command, as they are sent to Redis."""
     wire: bytes
     entry_bytes: int
-    """What an entry of it takes in memory while its last value is empty."""
+    """The memory that an entry with this head takes while its last value is empty."""
     grows: bool
+    """True if the last value can be joined with that of the next event."""
 
 
 def _head(fields: Sequence[bytes], *, grows: bool) -> Head:
@@ -35,20 +36,28 @@ def _head(fields: Sequence[bytes], *, grows: bool) -> Head:
 
 
 DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
-"""Of a `delta`, as nearly all entries are."""
+"""The head of a `delta`. Nearly all entries are of this type."""
 NO_HEAD: Final = _head((), grows=False)
-"""Of an entry that has its command."""
+"""The head of an entry that has its command already."""
 
 
 def head_and_text(event: StreamEvent) -> tuple[Head, str]:
-    """Return all fields of an event but its last value, as they go over the wire, and that value."""
+    """Return the head of an event's entry, and the event's last value.
+
+    Args:
+        event: The event.
+    """
     *fields, text = encode(event)
     names = [field.encode("utf-8", "replace") for field in fields]
     return _head(names, grows=(event.type, fields[-1]) in _GROWING), text
 
 
 def parts(event: StreamEvent) -> Iterable[StreamEvent]:
-    """The event, or several that say the same, each short enough for one entry."""
+    """Yield an event, or several that say the same, each short enough for one entry.
+
+    Args:
+        event: The event, of any length.
+    """
     match event:
         case Delta(text=text) | Reasoning(text=text) | Refusal(text=text) if len(text) > MAX_PART_CHARS:
             kind = type(event)

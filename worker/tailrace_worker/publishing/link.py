@@ -1,4 +1,4 @@
-"""`Link`: the publisher's connection to Redis, and what is known of the server by its replies."""
+"""`Link`: the publisher's connection to Redis, and what its replies tell about the server."""
 
 import time
 from typing import Any, Final, NoReturn
@@ -14,36 +14,59 @@ _INFO: Final = packed("INFO", "server", "replication")
 
 
 class Link:
-    """Exchanges commands for replies, and remembers when Redis replied last, and from which history of its data."""
+    """Sends commands and reads replies. It remembers when Redis replied last, and which history its data has."""
 
     def __init__(self, redis: Redis) -> None:
         self.wire = Wire(redis)
         self.history = ""
-        """The history of the data that the connection reaches."""
+        """The history of the server's data."""
         self.heard_at = time.monotonic()
-        """When Redis replied last (`time.monotonic`)."""
+        """When Redis last replied (`time.monotonic`)."""
 
     async def connect(self) -> None:
-        """Connect, and ask which history of the data is there. Raises `InfrastructureError`."""
+        """Connect, and ask for the history of the server's data.
+
+        Raises:
+            InfrastructureError: Redis failed.
+        """
         await self.wire.connect()
         (info,) = await self.exchange(_INFO, 1)
         self.history = history_of(info)
 
     async def ping(self) -> None:
-        """Notice a server that went away. Raises `InfrastructureError`."""
+        """Check that the server still answers.
+
+        Raises:
+            InfrastructureError: It does not.
+        """
         await self.exchange(_PING, 1)
 
     async def exchange(self, payload: bytes, replies: int) -> list[Any]:
-        """Send packed commands and return so many replies; an error reply stands in its place.
+        """Send packed commands, and return their replies.
+
+        Args:
+            payload: The commands.
+            replies: How many replies to read.
+
+        Returns:
+            The replies in their order. An error reply is an exception in its place.
 
         Raises:
-            InfrastructureError: Nothing is known of any command.
+            InfrastructureError: The connection failed. It is not known whether Redis ran any of the commands.
         """
         answered = await self.wire.exchange(payload, replies)
         self.heard_at = time.monotonic()
         return answered
 
     async def refuse(self, reply: Exception, *command: str) -> NoReturn:
-        """Leave a server that refused a command, and raise `BrokerRefused`: what answers then may be another server."""
+        """Disconnect from a server that refused a command: the next connection may reach another server.
+
+        Args:
+            reply: The error reply.
+            command: The command.
+
+        Raises:
+            BrokerRefused: Always.
+        """
         await self.wire.disconnect()
         raise refused(reply, *command)

@@ -1,15 +1,15 @@
-"""Why an attempt cannot write its job's stream any more."""
+"""The reasons for which an attempt can no longer write to its job's stream."""
 
 from tailrace_worker.cancel_scope import AttemptLost
 
 
 class StreamLost(AttemptLost):
-    """The stream cannot be written any more."""
+    """The attempt can no longer write to the stream."""
 
 
 class Fenced(StreamLost):
-    """A later attempt has begun."""
+    """A later attempt at the job has begun."""
 
 
 class StreamDeleted(StreamLost):
-    """The stream is not there: the job was deleted, or has expired."""
+    """The stream does not exist: the job was deleted, or has expired."""

@@ -1,7 +1,7 @@
-"""One batched writer for all the jobs of a worker.
+"""`Publisher`: the one writer for all jobs of a worker, which sends appends in batches.
 
-Ids are given when a batch is formed. From then on an id is bound to its bytes: they are sent, and sent again, until
-Redis is known to have them, or the stream to be somebody else's.
+Entries get their ids when a batch is formed. From then on an id is bound to its bytes: they are sent, and sent again if
+need be, until Redis is known to have them, or the attempt is known to have lost the stream.
 """
 
 import asyncio
@@ -41,15 +41,15 @@ class PublisherLimits:
 
     batch: BatchLimits = field(default_factory=BatchLimits)
     watch_seconds: float = 1.0
-    """After so long a silence Redis is asked whether it is still there."""
+    """If nothing was sent for this time, the publisher checks that Redis still answers."""
     first_backoff_seconds: float = 0.05
-    """The wait after a try that failed; it doubles with each further one."""
+    """The wait after the first failure. Each further failure doubles it."""
     last_backoff_seconds: float = 1.0
-    """The longest wait."""
+    """The longest wait after a failure."""
 
 
 class Publisher:
-    """Sends the appends of all writers together: at once when idle, else at most once every `batch_ms`."""
+    """Sends the appends of all writers together: at once after a pause, otherwise at most once every `batch_ms`."""
 
     def __init__(
         self,
@@ -60,13 +60,21 @@ class Publisher:
         on_ended_again: Callable[[JobEnding], None],
         limits: PublisherLimits | None = None,
     ) -> None:
-        """`on_ended_again` is told when an ending that Redis had lost is in its stream again."""
+        """Prepare the publisher. It connects and publishes in `run`.
+
+        Args:
+            redis: The client whose connection settings are used.
+            keys: The keys of the jobs' side.
+            settings: The settings of the worker.
+            on_ended_again: Called when an ending that Redis had lost is in its stream again.
+            limits: The timings and sizes; `None` for the defaults.
+        """
         limits = limits or PublisherLimits()
         self.link = Link(redis)
         self.writers: dict[StreamWriter, None] = {}
-        """Those of which something may have to be sent, in the order of their attempts."""
+        """The writers whose entries may have to be sent or sent again, in the order of their attempts."""
         self.budget = ByteBudget(settings.max_waiting_bytes)
-        """Of what waits to be appended: whoever reads from a provider waits for its `room`."""
+        """The memory of the entries that wait. An attempt waits for its `room` before it reads from a provider."""
         self.resend_buffer = ResendBuffer(keep_seconds=settings.resend_seconds, max_bytes=settings.max_resend_bytes)
         self._on_ended_again = on_ended_again
         self._keys = keys
@@ -77,23 +85,34 @@ class Publisher:
         self._pending: dict[StreamWriter, None] = {}
         self._batch_size = BatchSize(limits.batch)
         self._backoff = Backoff(first_seconds=limits.first_backoff_seconds, last_seconds=limits.last_backoff_seconds)
-        """Grows until something was answered that is of use: a connection that was made is not."""
+        """Grows until Redis has answered a batch or a ping. A new connection does not reset it."""
         self._bell = asyncio.Event()
         self._urgent = asyncio.Event()
         self._appending = Dependent("answers are held up")
 
     def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
-        """A writer for an attempt that has begun; `on_lost` is told when the stream is no longer the attempt's."""
+        """Return a writer for an attempt that has begun.
+
+        Args:
+            job_id: The job's id.
+            began: What the begin script returned.
+            on_lost: Called when the attempt can no longer write to the stream, with the reason.
+        """
         writer = StreamWriter(self, self.budget, self._keys, job_id, began, on_lost)
         writer.history = self.link.history
         self.writers[writer] = None
         self.resend_buffer.keep(writer.landed, time.monotonic())
-        # Who waits for a ring watches nothing: this `started` may be lost before the provider's first word.
+        # Wake `run`, so that it watches Redis: this `started` may get lost before the provider's first piece.
         self._bell.set()
         return writer
 
     def ring(self, writer: StreamWriter, *, urgent: bool) -> None:
-        """A writer has something that waits."""
+        """Note that a writer has an entry to send.
+
+        Args:
+            writer: The writer.
+            urgent: True if the entry must not wait for the next batch.
+        """
         if not self._rung:
             self._bell.set()
         self._rung.append(writer)
@@ -101,21 +120,29 @@ class Publisher:
             self._urgent.set()
 
     def hurry(self) -> None:
-        """All that may be expected now has come: what waits need not wait for more."""
+        """Send what waits at once, because no more pieces are expected right now."""
         if self._rung:
             self._urgent.set()
 
     def release(self, writer: StreamWriter) -> None:
-        """Forgets a writer of which nothing will have to be sent again."""
+        """Forget a writer, if none of its entries can have to be sent again.
+
+        Args:
+            writer: The writer.
+        """
         if writer.is_done:
             self.writers.pop(writer, None)
 
     def end_again(self, ended: JobEnding) -> None:
-        """An ending that Redis had lost is in its stream again."""
+        """Report an ending that Redis had lost and that is in its stream again.
+
+        Args:
+            ended: The ending and its job.
+        """
         self._on_ended_again(ended)
 
     async def run(self) -> None:
-        """Publishes until it is cancelled."""
+        """Publish until the task is cancelled."""
         async with self.link.wire:
             loop = asyncio.get_running_loop()
             earliest = 0.0
@@ -128,7 +155,10 @@ class Publisher:
                 self.resend_buffer.drop(self.link.heard_at)
 
     async def _anything(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Waits for a ring. Without one it comes back every second while something is kept to be sent again."""
+        """Wait for a ring, and return True after one.
+
+        While the resend buffer has entries, check Redis after `watch_seconds` without a ring, and return False.
+        """
         if self._bell.is_set():
             return True
         due = loop.call_later(self._limits.watch_seconds, self._bell.set) if self.resend_buffer else None
@@ -144,14 +174,14 @@ class Publisher:
         return True
 
     async def _watch(self) -> None:
-        """Notices a Redis that went away while nothing was sent: it may come back with less than it had."""
+        """Notice that Redis went away while nothing was sent: it may come back without the last entries."""
         with suppress(InfrastructureError):
             if self.link.wire.is_connected:
                 await self.link.ping()
                 self._backoff.reset()
 
     async def _pace(self, loop: asyncio.AbstractEventLoop, earliest: float) -> None:
-        """Waits until it is time for the next batch, or something urgent has come."""
+        """Wait until the next batch is due, or an entry is urgent."""
         if loop.time() < earliest:
             due = loop.call_at(earliest, self._urgent.set)
             try:
@@ -168,14 +198,14 @@ class Publisher:
             self._pending[writer] = None
 
     async def _settle(self) -> None:
-        """Sends until nothing is unsettled, whatever it takes: ids that are given are never taken back."""
+        """Send until no entry is unsettled, through all failures: an entry that has its id is never given up."""
         link = self.link
         while self._pending or not link.wire.is_connected:
             try:
                 if not link.wire.is_connected:
-                    # Before anything else is sent: what a restarted Redis lost can only be put back in order.
+                    # Reconcile before anything else is sent: entries that a restarted Redis lost go back in order.
                     await link.connect()
-                    # A job may have two writers: what the earlier attempt lost goes before the later one.
+                    # A job may have two writers. The lost entries of the earlier attempt go before the later one's.
                     self._pending.clear()
                     await self._reconcile(self.writers)
                 elif transactions := self._next_transactions():
@@ -184,7 +214,7 @@ class Publisher:
                     await self._reconcile(doubtful)
                     self.resend_buffer.drop(self.link.heard_at)
                     if self._pending:
-                        # What has come since does not wait until a backlog has gone.
+                        # New entries do not wait until the whole backlog is sent.
                         self._form()
             except InfrastructureError as error:
                 self._appending.fails(error)
@@ -197,19 +227,23 @@ class Publisher:
             self._pending[writer] = None
 
     def _next_transactions(self) -> list[list[Entry]]:
-        """What is sent next; without it nothing is pending any more."""
+        """Return the transactions to send next. If there are none, no writer is pending any more."""
         batch = next_batch(self._pending, self._batch_size.bytes)
         if not batch.transactions:
-            # Some have lost their streams, and some were found to have landed already.
+            # These writers have lost their streams, or their entries were found to have landed already.
             self._pending.clear()
         for writer in batch.cut:
-            # The others have their turn first. Writers of one stream keep their order.
+            # Other writers have their turn first. The writers of one stream keep their order.
             del self._pending[writer]
             self._pending[writer] = None
         return batch.transactions
 
     async def _send(self, batch: list[list[Entry]]) -> set[StreamWriter]:
-        """Sends transactions in one round trip; returns the writers of which it is not certain what landed."""
+        """Send transactions in one round trip.
+
+        Returns:
+            The writers for which it is uncertain which entries have landed.
+        """
         commands: list[bytes] = []
         counts: list[int] = []
         sent_before: set[Entry] = set()
@@ -231,17 +265,18 @@ class Publisher:
         for transaction, count in zip(batch, counts, strict=True):
             *queued, executed = islice(replies, count)
             if isinstance(executed, Exception):
-                # Refused as a whole, for want of memory say: nothing of it has landed, and the same bytes go out again.
+                # Redis refused the whole transaction, for example for lack of memory. None of its entries has landed,
+                # and the same bytes are sent again.
                 refusal = next((reply for reply in queued if isinstance(reply, Exception)), executed)
             else:
                 self._settle_transaction(transaction, executed, sent_before, doubtful)
         if refusal is not None:
-            # To whoever answers then: a server that became a replica refuses for ever.
+            # They are sent on a new connection, because a server that became a replica would always refuse them.
             await self.link.refuse(refusal, "XADD", batch[0][0].writer.stream)
         return doubtful
 
     async def _exchange_batch(self, payload: bytes, replies: int) -> list[Any]:
-        """Exchanges a batch, and learns how large the next one may be."""
+        """Send a batch and return its replies, and adapt the size of the next one."""
         sent_at = time.monotonic()
         try:
             answered = await self.link.exchange(payload, replies)
@@ -254,7 +289,7 @@ class Publisher:
     def _settle_transaction(
         self, transaction: list[Entry], executed: list[Any], sent_before: set[Entry], doubtful: set[StreamWriter]
     ) -> None:
-        """What an `EXEC` has replied for each entry."""
+        """Settle each entry of a transaction by the reply of its `EXEC`."""
         landed: list[Entry] = []
         freed = 0
         for entry, reply in zip(transaction, executed, strict=False):

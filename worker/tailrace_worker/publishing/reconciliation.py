@@ -1,4 +1,4 @@
-"""`Reconciliation`: what Redis has of the streams, and what is to be sent again."""
+"""`Reconciliation`: finds out which entries Redis has, and which have to be sent again."""
 
 import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -20,29 +20,38 @@ _NOT_A_STREAM: Final = "WRONGTYPE"
 
 
 class Reconciliation:
-    """Compares what writers have sent with the ends of their streams."""
+    """Compares the entries that writers have sent with the ends of their streams."""
 
     def __init__(self, link: Link, keys: Keys, *, life_seconds: float) -> None:
-        """`life_seconds` is how long the keys of a job live that is made anew."""
+        """Prepare the comparison.
+
+        Args:
+            link: The publisher's connection.
+            keys: The keys of the jobs' side.
+            life_seconds: How long the keys of a restored job live.
+        """
         self._link = link
         self._keys = keys
         self._life_seconds = life_seconds
 
     async def reconcile(self, writers: Iterable[StreamWriter]) -> AsyncGenerator[tuple[StreamWriter, list[Entry]]]:
-        """Ask for the last id of each stream, and put in order what is to be sent again.
+        """Read the last id of each stream, and restore the jobs that Redis has lost as a whole.
+
+        Args:
+            writers: The writers. Each then has in `unsettled` what has to be sent again, in order.
 
         Yields:
-            Each writer whose stream is there, and its entries that turned out to have landed.
+            Each writer that still has its stream, and those of its entries that turned out to have landed.
 
         Raises:
-            InfrastructureError: Not all streams could be asked for; the connection is closed.
+            InfrastructureError: Redis failed before all streams were read. The connection is closed.
         """
         asked = [writer for writer in writers if writer.lost is None]
         for start in range(0, len(asked), _AT_ONCE):
             some = asked[start : start + _AT_ONCE]
             replies = await self._ask_where_streams_end(some)
             gone = [writer for writer, (last, _) in zip(some, replies, strict=True) if last == []]
-            # In the same history a stream was deleted, or has expired.
+            # If the history is still the same, the stream was deleted or has expired, and is not restored.
             lost = [each for each in gone if each.history not in {"", self._link.history} and each.can_be_restored]
             if lost:
                 await self._restore(lost)
@@ -57,7 +66,10 @@ class Reconciliation:
                 yield writer, found
 
     async def _ask_where_streams_end(self, writers: Sequence[StreamWriter]) -> list[tuple[Any, Any]]:
-        """For each: its last entry, and the first one of its attempt; an error in place of both for another key."""
+        """Return for each writer the last entry of its stream and the first entry of its attempt.
+
+        If the key is not a stream, both are the error.
+        """
         commands = (
             command
             for each in writers
@@ -69,12 +81,12 @@ class Reconciliation:
         replies = await self._link.exchange(b"".join(commands), 2 * len(writers))
         for at, reply in enumerate(replies):
             if isinstance(reply, Exception) and _NOT_A_STREAM not in str(reply):
-                # What stays connected counts as reconciled.
+                # A link that stays connected counts as reconciled, so disconnect it.
                 await self._link.refuse(reply, ("XREVRANGE", "XRANGE")[at % 2], writers[at // 2].stream)
         return list(zip(replies[::2], replies[1::2], strict=True))
 
     async def _restore(self, writers: Sequence[StreamWriter]) -> None:
-        """Makes jobs anew that Redis has lost whole, though it had acknowledged them; their entries are sent again."""
+        """Restore jobs that Redis has lost as a whole after it had acknowledged them. Their entries are sent later."""
         _logger.warning("Redis has lost %d jobs that this worker runs or has run, and gets them back", len(writers))
         commands = (
             packed(*restore_command(self._keys, each.job_id, each.record or (), life_seconds=self._life_seconds))

@@ -1,4 +1,4 @@
-"""`ResendBuffer`: what Redis has, and may lose again in a crash."""
+"""`ResendBuffer`: entries that Redis has, and may lose again in a crash."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ from tailrace_worker.publishing.stream_writer import Entry
 
 
 class ResendBuffer:
-    """Keeps the entries of all writers that have landed, in the order in which they did, to be sent again."""
+    """Keeps the entries that landed a short time ago, for all writers and in the order in which they landed."""
 
     def __init__(self, *, keep_seconds: float, max_bytes: int) -> None:
         """Start empty.
 
         Args:
-            keep_seconds: For how long an entry is kept: after that time it is on the disk of Redis.
-            max_bytes: How much memory the entries may take; beyond it the oldest are dropped earlier.
+            keep_seconds: How long an entry is kept. After that time Redis has it on disk.
+            max_bytes: How much memory the entries may take. If they take more, the oldest are dropped earlier.
         """
         self.used_bytes = 0
         self._keep_seconds = keep_seconds
@@ -26,7 +26,12 @@ class ResendBuffer:
         return len(self._entries)
 
     def keep(self, landed: Iterable[Entry], at: float) -> None:
-        """Keep entries that Redis is known to have since `at` (`time.monotonic`)."""
+        """Keep entries that have landed.
+
+        Args:
+            landed: The entries.
+            at: When Redis was known to have them (`time.monotonic`).
+        """
         append, kept_bytes = self._entries.append, 0
         for entry in landed:
             entry.landed_at = at
@@ -35,14 +40,14 @@ class ResendBuffer:
         self.used_bytes += kept_bytes
 
     def drop(self, heard_at: float) -> None:
-        """Drop what Redis has had for long enough, and what is too much.
+        """Drop the entries that Redis has had for long enough, and the oldest if they take too much memory.
 
         Args:
-            heard_at: When Redis replied last (`time.monotonic`): while it is away, time does not count.
+            heard_at: When Redis last replied (`time.monotonic`). Time in which Redis is away does not count.
         """
         entries, safe = self._entries, heard_at - self._keep_seconds
         while entries and (entries[0].landed_at < safe or self.used_bytes > self._max_bytes):
             entry = entries.popleft()
             self.used_bytes -= ENTRY_BYTES + len(entry.command)
-            # Not so if a reconciliation took it back: it lands, and is kept, once more.
+            # If a reconciliation has made the entry unsettled again, `forget` leaves it: it lands and is kept again.
             entry.writer.forget(entry)

@@ -1,4 +1,4 @@
-"""What one attempt writes to its job's stream: entries wait, get their ids, are sent, and land."""
+"""`StreamWriter`: writes one attempt to its job's stream. Entries wait, get their ids, are sent, and land."""
 
 import asyncio
 from collections import deque
@@ -31,40 +31,54 @@ _FIRST_SEQ: Final = 2
 
 
 class Entry(Struct, eq=False, gc=False):
-    """What is appended, from the first piece of it on. Once it has its id, its command never changes.
+    """An entry, from its first piece until Redis has it for good. Once it has its id, its command never changes.
 
-    Tens of thousands are kept, and all are forgotten in time: looking through them would only hold up the loop.
+    The garbage collector skips entries (`gc=False`). Tens of thousands are kept, and all are dropped in time, so a
+    search through them would only hold up the event loop.
     """
 
     writer: "StreamWriter"
     head: Head
     value: bytes
-    """The last one. What it and the head say is in the command from there on."""
+    """The last value. Once the entry has its command, the command has the head and the value, and both are empty."""
     waiting_bytes: int
-    """How much memory it takes as long as it is not known to be in the stream; 0 from then on."""
+    """The memory that the entry takes until it is known to be in the stream; 0 from then on."""
     seq: int = 0
     command: bytes = b""
     sent: bool = False
-    """Whether Redis may have it already: what stood in the socket of an abandoned connection is read late."""
+    """True if Redis may have the entry: bytes in the socket of an abandoned connection may still be read later."""
     landed_at: float = 0.0
-    """When Redis was last known to have it (`time.monotonic`)."""
+    """When Redis was last known to have the entry (`time.monotonic`)."""
 
 
 class Sender(Protocol):
-    """Who sends what the writers of a worker hand over."""
+    """Sends the entries of all writers of a worker."""
 
     def ring(self, writer: "StreamWriter", *, urgent: bool) -> None:
-        """A writer that had nothing to send has something now. Urgent is what should not wait for the next batch."""
+        """Note that a writer with nothing to send has an entry now.
+
+        Args:
+            writer: The writer.
+            urgent: True if the entry must not wait for the next batch.
+        """
 
     def release(self, writer: "StreamWriter") -> None:
-        """Nobody hands anything over any more."""
+        """Note that a writer is closed, or needs one entry less.
+
+        Args:
+            writer: The writer.
+        """
 
     def end_again(self, ended: JobEnding) -> None:
-        """An ending that Redis had lost is in its stream again."""
+        """Note that an ending that Redis had lost is in its stream again.
+
+        Args:
+            ended: The ending and its job.
+        """
 
 
 class StreamWriter:
-    """The stream of a job, as one attempt writes it, from behind its `started`. Made by `Publisher.open`."""
+    """Writes one attempt to its job's stream, from the event after `started` on. `Publisher.open` makes it."""
 
     def __init__(
         self,
@@ -79,34 +93,35 @@ class StreamWriter:
         self.job_id = job_id
         self.attempt = started.attempt
         self.token = began.token
-        """Of this attempt's start. Should Redis have lost it, another one may have been written by the same number."""
+        """The token of this attempt's start. If Redis lost that start, another worker may have started an attempt of
+        the same number."""
         self.record: Sequence[bytes] | None = began.record if started.seq == _FIRST_SEQ else None
-        """What the job can be made of anew, as long as all entries of the stream are held."""
+        """The job's record, from which the job can be restored while this worker has all entries of the stream."""
         self.stream = keys.events(job_id)
         self.ring = packed("PUBLISH", keys.bell(job_id), b"")
-        """The command that tells readers that entries were appended."""
+        """The packed command that tells readers that entries were appended."""
         self.closed = False
         self.ended: JobEnding | None = None
-        """The ending, once it was handed over."""
+        """The ending, once it is handed over."""
         self.lost: StreamLost | None = None
         self.unsettled: deque[Entry] = deque()
-        """What has its id and is not known to be in the stream, in the order of the ids."""
+        """The entries that have ids and are not known to be in the stream, in the order of their ids."""
         self.landed: deque[Entry] = deque()
-        """What is known to be in the stream, as far as it is kept: a restarted Redis may have lost it."""
+        """The kept entries that are known to be in the stream. A restart of Redis may lose them."""
         self.history = ""
-        """The history of Redis' data in which the stream was last seen."""
+        """The history of Redis's data in which the stream was last seen."""
         self._sender = sender
         self._budget = budget
         self._tenant = began.tenant
         self._on_lost = on_lost
         self._seq = started.seq
-        # Without NOMKSTREAM a worker would raise a deleted job from the dead.
+        # Without NOMKSTREAM a worker would make the stream of a deleted job again.
         self._append = b"".join(map(bulk, (b"XADD", self.stream.encode(), b"NOMKSTREAM")))
         self._waiting: list[Entry] = []
         self._settled: asyncio.Future[None] | None = None
-        """Of who waits until nothing is unsettled."""
+        """The future of the attempt that waits until all entries have landed."""
         self._has_spoken = False
-        # The begin script appended it, so Redis may lose it like any other.
+        # The begin script has appended `started`. Redis may lose it like any other entry.
         command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *began.fields)
         self._started = Entry(self, NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True)
         self.landed.append(self._started)
@@ -127,11 +142,18 @@ class StreamWriter:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing of it will ever have to be sent."""
+        """True if no entry of this writer can have to be sent any more."""
         return self.closed and not (self._waiting or self.unsettled or self.landed)
 
     def write(self, event: StreamEvent) -> None:
-        """Hands an event over; when the budget is full, wait for its `room`. Raises `StreamLost`."""
+        """Hand over an event. If the budget is full, wait for its `room` before the next one.
+
+        Args:
+            event: The event, of any length.
+
+        Raises:
+            StreamLost: The attempt can no longer write to the stream.
+        """
         if type(event) is Delta and len(event.text) <= MAX_PART_CHARS:
             self._write(event)
         else:
@@ -145,7 +167,7 @@ class StreamWriter:
             head, text = DELTA, event.text
         else:
             head, text = head_and_text(event)
-        # A lone surrogate has no UTF-8: it becomes a question mark.
+        # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
         value = text.encode("utf-8", "replace")
         size = len(value)
         last = self._waiting[-1] if self._waiting else None
@@ -162,13 +184,24 @@ class StreamWriter:
         self._waiting.append(Entry(self, head, value, size))
 
     async def end(self, ending: Ending) -> None:
-        """Hands the ending over, and waits until it has landed. Raises `StreamLost`."""
+        """Hand over the ending, and wait until it has landed.
+
+        Args:
+            ending: The ending.
+
+        Raises:
+            StreamLost: The attempt can no longer write to the stream.
+        """
         self.write(ending)
         self.ended = JobEnding(job_id=self.job_id, tenant=self._tenant, ending=ending.type, outcome=ending)
         await self.settled()
 
     async def settled(self) -> None:
-        """Waits until all that was handed over has landed. Raises `StreamLost`."""
+        """Wait until all events that were handed over have landed.
+
+        Raises:
+            StreamLost: The attempt can no longer write to the stream.
+        """
         while self.unsettled or self._waiting:
             self._settled = asyncio.get_running_loop().create_future()
             await self._settled
@@ -176,7 +209,7 @@ class StreamWriter:
             raise self.lost
 
     def form(self) -> None:
-        """Gives ids to what waits: from here on it is sent as it is."""
+        """Give ids to the waiting entries. From now on their commands do not change."""
         for entry in self._waiting:
             self._seq += 1
             entry.seq = self._seq
@@ -191,8 +224,15 @@ class StreamWriter:
         self._waiting.clear()
 
     def land(self, entry: Entry) -> int:
-        """An entry, the oldest of the unsettled, is known to be in the stream; returns how many bytes wait no more."""
-        # What a restarted Redis lost lands again, but waits for nobody's room then.
+        """Note that an entry is known to be in the stream.
+
+        Args:
+            entry: The oldest unsettled entry.
+
+        Returns:
+            How many bytes the budget gets back.
+        """
+        # An entry that a restart of Redis lost lands a second time, but the budget got its bytes back the first time.
         freed, entry.waiting_bytes = entry.waiting_bytes, 0
         if self.closed and self.ended is not None and entry.seq == self._seq:
             self._sender.end_again(self.ended)
@@ -203,7 +243,11 @@ class StreamWriter:
         return freed
 
     def forget(self, entry: Entry) -> None:
-        """An entry, the oldest of those that are kept, need not be sent again."""
+        """Drop an entry that never has to be sent again.
+
+        Args:
+            entry: The oldest entry that is kept.
+        """
         if self.landed and self.landed[0] is entry:
             self.landed.popleft()
             self.record = None
@@ -211,7 +255,11 @@ class StreamWriter:
             self._sender.release(self)
 
     def lose(self, why: StreamLost) -> None:
-        """Nothing more is written, and whoever runs the attempt is told."""
+        """Write nothing more, and tell the attempt.
+
+        Args:
+            why: The reason, which later calls raise.
+        """
         if self.lost is not None:
             return
         self.lost = why
@@ -227,16 +275,16 @@ class StreamWriter:
 
     @property
     def can_be_restored(self) -> bool:
-        """Whether all entries of the stream are held, from its `started` on."""
+        """True if this writer has all entries of the stream, from its first `started` on."""
         first = self.landed[0] if self.landed else self.unsettled[0] if self.unsettled else None
         return self.record is not None and first is not None and first.seq == _FIRST_SEQ
 
     def reconcile(self, last: EntryId | None, token: bytes | None) -> list[Entry]:
-        """Compares what was sent with the last id that Redis has: what is above it is to be sent again, in order.
+        """Compare the entries with the last id in Redis. Those above it become unsettled, and are sent again in order.
 
         Args:
             last: The last id of the stream; `None` if there is no stream.
-            token: The token of the start that the stream has by this attempt's number.
+            token: The token of the start that the stream has under this attempt's number; `None` if it is not known.
 
         Returns:
             The entries that turned out to have landed.
@@ -246,7 +294,7 @@ class StreamWriter:
             return []
         if last.attempt > self.attempt:
             if self.closed and self.ended is None and not self._waiting:
-                # Its worker has gone on in the later attempt. Redis may still lose both, and then needs both.
+                # This worker has begun the later attempt itself. Redis may still lose both, and then needs both again.
                 landed = list(self.unsettled)
                 for entry in landed:
                     self._budget.free(self.land(entry))
@@ -265,7 +313,7 @@ class StreamWriter:
             self.unsettled.appendleft(self.landed.pop())
         is_first = bool(self.unsettled) and self.unsettled[0] is self._started
         if reached < self._started.seq and not is_first:
-            # It is kept for longer than the entries: an attempt without it has no beginning.
+            # `started` is kept for longer than the other entries, because an attempt without it has no beginning.
             self.unsettled.appendleft(self._started)
         return found
 
