@@ -1,4 +1,4 @@
-"""The providers, by the name that a request calls them."""
+"""The providers, by the names that requests use."""
 
 import logging
 from collections.abc import AsyncGenerator, Mapping
@@ -13,7 +13,14 @@ _logger = logging.getLogger(__name__)
 
 
 def check_providers(entries: Mapping[str, ProviderEntry]) -> None:
-    """Raises `InvalidSettings`, with the variables to set, if no provider can be called. Loads no SDK."""
+    """Check that at least one provider can be called, without loading an SDK.
+
+    Args:
+        entries: The providers of the settings, by name.
+
+    Raises:
+        InvalidSettings: No provider can be called. The message names the variables to set.
+    """
     from tailrace_worker.providers.configured import check_any  # noqa: PLC0415
 
     check_any(entries)
@@ -26,14 +33,21 @@ async def open_providers(
     *,
     connections: ConnectionLimits | None = None,
 ) -> AsyncGenerator[Mapping[str, Provider]]:
-    """Opens every provider, by the request's `provider`, and closes their connections at the exit.
+    """Open all providers, and close their connections at the exit.
 
-    Keys and base URLs come from the environment, by the SDKs' own names, and from `TAILRACE_PROVIDERS`. A provider that
-    these do not allow to be made is there all the same, `Unconfigured`: its `stream` raises `PROVIDER_NOT_CONFIGURED`.
-    Loads the SDKs of the kinds that can be called, each of which takes a second: open them before the first job is
-    claimed.
+    Keys and base URLs come from `TAILRACE_PROVIDERS` and from the SDKs' own environment variables. If these are missing
+    or wrong, the provider is an `Unconfigured`, whose `stream` raises `PROVIDER_NOT_CONFIGURED`.
 
-    From its second piece on an answer is read together with others, when the `coalescer` says so.
+    This loads the SDKs of the kinds that can be called, each of which takes about 1 s, so open the providers before the
+    first job is claimed.
+
+    Args:
+        entries: The providers of the settings, by name.
+        coalescer: From the second piece of an answer on, decides when the task that reads it is woken. `None`: at once.
+        connections: The limits to connections; `None` for the defaults.
+
+    Yields:
+        The providers, by the names that requests use.
     """
     from tailrace_worker.providers.configured import configured_providers, lines  # noqa: PLC0415
     from tailrace_worker.providers.registry import opened  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The `Provider` protocol, and the pieces a provider yields."""
+"""The `Provider` protocol, and the pieces that a provider yields."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from tailrace.request.generation_request import GenerationRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How many tokens were used so far. Providers repeat it: what is not `None` replaces what was said before."""
+    """How many tokens were used so far. If a provider sends usage again, each count in it replaces the earlier one."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -21,13 +21,17 @@ class Usage:
     reasoning_tokens: int | None = None
 
     def updated(self, said: "Usage") -> "Usage":
-        """This, with what was said later."""
+        """Return these counts, updated with later ones.
+
+        Args:
+            said: The later counts. `None` leaves an earlier count as it is.
+        """
         return Usage(**{**asdict(self), **{name: count for name, count in asdict(said).items() if count is not None}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The provider's last word on the answer."""
+    """The end of the answer: the finish reason, and the provider's own word for it."""
 
     reason: FinishReason
     provider_reason: str
@@ -35,21 +39,25 @@ class Finish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
-    """The provider sent something that readers do not get, such as a comment, a ping or an empty delta."""
+    """A sign of life: the provider sent something that readers do not get, such as a comment or an empty delta."""
 
     is_whole: bool = False
-    """The provider has given the finish reason, but may send more. Until it does, its silence does not count as idle:
-    the adapter bounds the wait for the end of the stream."""
+    """True if the provider has sent the finish reason, but may send more. Until it does, its silence does not count as
+    idle, because the adapter limits the wait for the end of the stream."""
     is_held: bool = False
-    """It is not the provider that is waited for, from here to the next sign of life: the answer has to wait for room in
-    the worker's memory."""
+    """True if the answer waits for room in the worker's memory, until the next sign of life. Its silence then does not
+    count as the provider's."""
 
 
 _set_id, _set_text = (getattr(Delta, field).__set__ for field in ("id", "text"))
 
 
 def text_delta(text: str) -> Delta:
-    """`Delta(text=text)`, made for every piece: a frozen dataclass takes twice as long to set its own fields."""
+    """Return `Delta(text=text)` in half the time that a frozen dataclass takes to set its own fields.
+
+    Args:
+        text: The text of the piece.
+    """
     made = object.__new__(Delta)
     _set_id(made, BEGINNING)
     _set_text(made, text)
@@ -61,36 +69,46 @@ Piece: TypeAlias = Content | Usage | Finish
 
 
 class Provider(Protocol):
-    """One way to reach models. One instance serves all the jobs of a worker.
+    """One way to reach models. One instance serves all jobs of a worker.
 
-    The pieces of `stream` come as the provider sends them: content is never empty, and exactly one `Finish` comes, as
-    the last piece, because a stream that ends without its protocol's last word raises `PROVIDER_INTERRUPTED`. Whatever
-    goes wrong is raised as `ProviderError`, nothing else. Closing the generator, or cancelling the task that waits for
-    it, closes the connection to the provider at once. There are no retries in here: the caller knows the job.
+    `stream` yields each piece as soon as it arrives. Content is never empty. The last piece is a `Finish`, and there is
+    only one: a stream that ends without the last event of its protocol raises `PROVIDER_INTERRUPTED`. Every failure is
+    raised as a `ProviderError`. If the generator is closed, or the task that waits for it is cancelled, the connection
+    to the provider is closed at once. A provider never retries a call: that is for the attempt, which knows the job.
     """
 
     @property
     def prefills(self) -> bool:
-        """Whether an answer goes on from where the last message, one of the assistant's, ends."""
+        """True if an answer continues the last message, provided that this is one of the assistant's."""
         ...
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
-        """Makes one call; if the request asks for no stream, the whole text comes in one piece."""
+        """Make one call.
+
+        Args:
+            request: The request. If it asks for no stream, the whole text is one piece.
+
+        Yields:
+            The pieces of the answer, and signs of life between them.
+
+        Raises:
+            ProviderError: The call failed.
+        """
         ...
 
 
 class Unconfigured:
-    """Stands in for a provider that cannot be called."""
+    """A provider that cannot be called, in place of one that can."""
 
     prefills = False
 
     def __init__(self, error: ProviderError, problem: str) -> None:
         self.problem = problem
-        """What is wrong, in a few words: the variable that is not set, say. Never its value."""
+        """What is wrong, in a few words, such as the name of a variable that is not set; never a variable's value."""
         self._error = error
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:  # noqa: ARG002
-        """Raises the error, anew each time."""
+        """Raise the error, as a new exception each time."""
         error = self._error
         raise ProviderError(str(error), code=error.code, retryable=error.retryable) from error
         yield  # type: ignore[unreachable]  # makes it a generator

@@ -11,7 +11,8 @@ from tailrace_worker.providers.errors import Failures
 from tailrace_worker.settings import HEADER_VALUE_PATTERN, ProviderEntry
 
 NO_KEY: Final = "no-key-is-sent"
-"""The key of a server that needs none: without a key, an SDK makes no request. It is not sent as `Authorization`."""
+"""The key for a server that needs none. An SDK makes no request without a key. `http/client.py` removes this one from
+the request's headers."""
 
 _ADDRESS: Final = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _HEADER_SAFE: Final = re.compile(r"[ -~\t]+")
@@ -19,14 +20,14 @@ _HEADER_SAFE: Final = re.compile(r"[ -~\t]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who runs an API, and what its SDK reads from the environment."""
+    """The company that runs an API, and the environment variables that its SDK reads."""
 
     name: str
     prefix: str
-    """Of all variables that the SDK reads: its account and its headers as well."""
+    """The prefix of all variables that the SDK reads, including those for the account and for headers."""
     key_variables: tuple[str, ...]
     other_credentials: tuple[str, ...] = ()
-    """Variables by which the SDK may find credentials of another kind than a key: only its client can tell."""
+    """Variables by which the SDK may find credentials other than a key. Whether it does is known only to its client."""
     url_variable: str
 
 
@@ -55,17 +56,24 @@ OWNERS: Final[Mapping[ApiKind, Owner]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
-    """The options of a client. For an option that is `None`, the SDK reads the environment."""
+    """The options of a client. If the key or the address is `None`, the SDK reads it from the environment."""
 
     key: str | None = None
     url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     problem: str = ""
-    """Why the client cannot be made."""
+    """Why the client cannot be made; empty if it can."""
 
 
 def read_builtin(kind: ApiKind) -> tuple[ClientOptions, Failures]:
-    """Reads what the environment has for the SDK of an API, without loading it."""
+    """Check the environment variables of an API's SDK, without loading the SDK.
+
+    Args:
+        kind: The API.
+
+    Returns:
+        The options of the client, and the failures of the provider.
+    """
     owner = OWNERS[kind]
     problem = _missing_credentials(owner) or _wrong_address(owner.url_variable)
     failures = Failures(owner.name, key_variables=owner.key_variables, url=owner.url_variable)
@@ -73,7 +81,15 @@ def read_builtin(kind: ApiKind) -> tuple[ClientOptions, Failures]:
 
 
 def read_entry(name: str, entry: ProviderEntry) -> tuple[ClientOptions, Failures]:
-    """Reads the environment variables that an entry names."""
+    """Read the environment variables that an entry of `TAILRACE_PROVIDERS` names.
+
+    Args:
+        name: The name of the provider.
+        entry: Its entry.
+
+    Returns:
+        The options of the client, and the failures of the provider.
+    """
     uses = [*([entry.key_variable] if entry.key_variable else []), *entry.header_variables.values()]
     problems = {variable: f"{variable} {problem}" for variable in uses if (problem := _problem(variable))}
     secret = {header: os.environ.get(variable, "") for header, variable in entry.header_variables.items()}
@@ -118,7 +134,7 @@ def _problem(variable: str) -> str:
 
 
 def _values(headers: Mapping[str, str]) -> Iterator[str]:
-    """Yield the values, and the credentials of an `authorization`: a server may echo them without the scheme."""
+    """Yield the values, and the parts of an `authorization`, whose credentials a server may echo without the scheme."""
     for name, value in headers.items():
         yield value
         if name.lower() == "authorization":

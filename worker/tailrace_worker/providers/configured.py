@@ -1,4 +1,4 @@
-"""Which providers a worker has by its environment and settings, before any SDK is loaded."""
+"""The providers that the environment and the settings configure, before any SDK is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from tailrace_worker.settings import ProviderEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """A provider that has a name, and what its client is made with."""
+    """The configuration of one provider: all that its client is made from."""
 
     kind: ApiKind
     options: ClientOptions
     failures: Failures
     hidden_prefix: str = ""
-    """The variables that its client must not see: what the environment holds for the API's owner is not for others."""
+    """The prefix of the variables that its client must not see. The keys of the API's owner must not go to another
+    server."""
 
     @property
     def problem(self) -> str:
-        """Why it cannot be called, as far as variables tell; empty if it can."""
+        """Why the provider cannot be called, as far as the variables show; empty if it can."""
         return self.options.problem
 
     @property
     def error(self) -> ProviderError:
-        """The problem, as a job's ending tells it."""
+        """The problem as an error, with the message for a job's ending."""
         try:
             with self.failures.calling():
                 raise ValueError(self.problem)
@@ -36,7 +37,11 @@ class Configured:
 
 
 def configured_providers(entries: Mapping[str, ProviderEntry]) -> Mapping[str, Configured]:
-    """The providers of the three APIs, and those of the settings, which may replace them."""
+    """Return the configured providers by name.
+
+    Args:
+        entries: The providers of the settings. They may replace those of the three APIs.
+    """
     configured: dict[str, Configured] = {}
     for kind in API_KINDS:
         options, failures = read_builtin(kind)
@@ -50,7 +55,14 @@ def configured_providers(entries: Mapping[str, ProviderEntry]) -> Mapping[str, C
 
 
 def check_any(entries: Mapping[str, ProviderEntry]) -> None:
-    """Raises `InvalidSettings`, with the variables to set, if no provider can be called."""
+    """Check that at least one provider can be called.
+
+    Args:
+        entries: The providers of the settings.
+
+    Raises:
+        InvalidSettings: No provider can be called. The message names the variables to set.
+    """
     problems = {name: each.problem for name, each in configured_providers(entries).items()}
     if all(problems.values()):
         raise InvalidSettings(
@@ -60,7 +72,11 @@ def check_any(entries: Mapping[str, ProviderEntry]) -> None:
 
 
 def lines(problems: Mapping[str, str]) -> list[str]:
-    """A line about each problem, with all the providers that have it."""
+    """Return one line for each problem, with all providers that have it.
+
+    Args:
+        problems: The problems by the provider's name.
+    """
     names: dict[str, list[str]] = {}
     for name, problem in problems.items():
         names.setdefault(problem, []).append(name)

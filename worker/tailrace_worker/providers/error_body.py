@@ -1,4 +1,4 @@
-"""`ErrorBody`: what the body of an error says, in any of the forms that servers and gateways use."""
+"""`ErrorBody`: the words and codes in the body of an error, in any of the forms that servers and gateways use."""
 
 import re
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ _HOLDERS: Final = (
 and its `raw` are OpenRouter's: the answer of the provider that it called.
 """
 _TERMS: Final = ("code", "type", "status", "status_code", "reason", "error_code", "error_type")
-"""Members that tell the kind of the error."""
+"""Members that name the kind of the error."""
 _ERRORS_OWN: Final = frozenset({"error", "errors", "detail", "base_resp"})
-"""An object with one of these is an error; one with a `message` is an error if it has one of `_TERMS` as well."""
+"""An object with one of these is an error. So is an object with a `message` and one of `_TERMS`."""
 
 _JSON_BEGIN: Final = re.compile(r'\{\s*"|\[\s*\{')
 _RETRY_DELAY: Final = re.compile(r"(\d{1,9}(?:\.\d+)?)s", re.ASCII)
@@ -39,17 +39,22 @@ _raw_decode: Final = JSONDecoder().raw_decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorBody:
-    """The words of an error, for people, and its terms, for programs."""
+    """An error's words, for people, and its terms, for programs."""
 
     words: str = ""
     terms: tuple[str, ...] = ()
-    """Codes, types and statuses. MiniMax's are written `base_resp:1008`: other servers use the same numbers."""
+    """Codes, types and statuses. MiniMax's are written as `base_resp:1008`, because other servers use these numbers
+    too."""
     retry_after_seconds: float | None = None
     """The delay of a `google.rpc.RetryInfo`."""
 
     @classmethod
     def of(cls, body: object) -> Self:
-        """Reads a body: JSON, or text that may have JSON in it."""
+        """Read the body of an error.
+
+        Args:
+            body: The decoded JSON, or text that may contain JSON.
+        """
         reader = _Reader()
         reader.take(body, _MAX_DEPTH)
         return cls(words=reader.words(), terms=tuple(reader.terms), retry_after_seconds=reader.retry_after_seconds)
@@ -62,13 +67,13 @@ class _Reader:
         self._phrases: list[str] = []
 
     def words(self) -> str:
-        """Each phrase once; if there are none, the terms that are words."""
+        """Return each phrase once; if there is none, the terms that are not numbers."""
         phrases = self._phrases or [term for term in self.terms if not term.isdecimal() and term != "error"]
         once = dict.fromkeys(phrase.strip().rstrip(".") for phrase in phrases)
         return "; ".join(phrase for phrase in once if not any(phrase in other for other in once if other != phrase))
 
     def take(self, said: object, depth: int) -> None:
-        """Reads a value, at most `depth` levels deep."""
+        """Read a value, at most `depth` levels deep."""
         if isinstance(said, str):
             self._say(self._unwrapped(said, depth))
         elif isinstance(said, list) and depth:
@@ -81,7 +86,7 @@ class _Reader:
         terms = [str(said[name]) for name in _TERMS if _is_term(said.get(name))]
         if "status_msg" in said:
             if not said.get("status_code"):
-                # MiniMax's `success`, which it sends with an answer, or with an error in another form.
+                # This is MiniMax's `success`, which comes with an answer, or with an error in another form.
                 return
             terms = [f"base_resp:{term}" for term in terms]
         self.terms += terms
@@ -98,7 +103,7 @@ class _Reader:
             self._phrases.append(phrase)
 
     def _unwrapped(self, text: str, depth: int) -> str:
-        """Replace the JSON of an error in a text by its words: gateways pass bodies on as text."""
+        """Replace the JSON of an error in a text with its words, because gateways pass bodies on as text."""
         begin = _JSON_BEGIN.search(text)
         if not (begin and depth):
             return text
@@ -122,7 +127,13 @@ def _is_term(value: object) -> bool:
 
 
 def is_error(value: object) -> bool:
-    """Whether a JSON value is an error. JSON inside a text may also be a part of the request that the text quotes."""
+    """Return whether a JSON value is an error.
+
+    The check is needed because JSON inside a text may be part of the request, which the text quotes.
+
+    Args:
+        value: The decoded JSON.
+    """
     if isinstance(value, list):
         first = cast("list[object]", value)[:1]
         return bool(first) and is_error(first[0])

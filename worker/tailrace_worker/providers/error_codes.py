@@ -1,4 +1,4 @@
-"""The tables of what providers' errors mean: their codes, their statuses, and the words for an empty balance."""
+"""The tables of providers' errors: the meaning of codes and statuses, and the words for an empty balance."""
 
 import re
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ _OWN_WORDS: Final[Mapping[str, FailureCode]] = {
     "model_not_found": FailureCode.MODEL_NOT_FOUND,
     "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
 }
-"""Words that are more precise than their status: of Google (with a 400), Groq (498), Moonshot (429), OpenAI and
-Anthropic."""
+"""Terms that are more precise than the status that they come with. Google sends its term with 400, Groq with 498 and
+Moonshot with 429; the others are OpenAI's and Anthropic's."""
 
 _QUOTA_WORDS: Final = frozenset(
     {
@@ -31,7 +31,7 @@ _QUOTA_WORDS: Final = frozenset(
         "insufficient_user_quota",
     }
 )
-"""Words for a limit that only money raises, whatever the status.
+"""Terms for a limit that only money raises. They count with any status.
 
 OpenAI and Azure: `insufficient_quota`, `billing_…` (https://platform.openai.com/docs/guides/error-codes). Anthropic:
 `billing_error` and the two spend limits of its SDK. Moonshot: `exceeded_current_quota_error`
@@ -51,7 +51,7 @@ _EMPTY_BALANCE: Final = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""Sentences for the same: they pass through gateways, while codes often do not.
+"""Sentences about such a limit. Gateways pass sentences on, but often not the codes.
 
 Anthropic (400, "credit balance is too low", "specified API usage limits"), DeepSeek (402), MiniMax (1008), OpenRouter
 (402, "requires more credits"), SiliconFlow and Novita (403), xAI (403 and 429, "all available credits"), Google
@@ -59,8 +59,8 @@ Anthropic (400, "credit balance is too low", "specified API usage limits"), Deep
 """
 
 _OF_A_RATE: Final = re.compile(r"\bper[ -](?:second|minute|hour|day)\b|\bfor metric\b|#token-limit\b", re.IGNORECASE)
-"""A quota that refills by itself. `#token-limit` is in a link of Alibaba's, which calls its limit of tokens per minute
-`insufficient_quota` (https://www.alibabacloud.com/help/en/model-studio/error-code)."""
+"""Words for a quota that refills by itself. `#token-limit` is part of a link in Alibaba's message for its limit of
+tokens per minute, whose code is `insufficient_quota` (https://www.alibabacloud.com/help/en/model-studio/error-code)."""
 
 _STATUS_OF_WORD: Final[Mapping[str, int]] = {
     "context_length_exceeded": 400,
@@ -96,10 +96,11 @@ _STATUS_OF_WORD: Final[Mapping[str, int]] = {
     **dict.fromkeys(("base_resp:1000", "base_resp:1013", "base_resp:1024", "base_resp:1033"), 500),
     "base_resp:1001": 504,
 }
-"""The status that stands for a word in an error that came inside a stream, or with a 200.
+"""The HTTP status that a term stands for, if the error came inside a stream or with a status of 200.
 
-The words are the `type` of Anthropic's errors (https://docs.anthropic.com/en/api/errors), the `code` of Responses', the
-`status` of Google's (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto), and MiniMax's numbers
+The terms are the `type` of Anthropic's errors (https://docs.anthropic.com/en/api/errors), the `code` of errors of
+Responses, the `status` of Google's errors
+(https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto), and MiniMax's numbers
 (https://platform.minimax.io/docs/api-reference/errorcode).
 """
 
@@ -115,14 +116,22 @@ _CODE_OF_STATUS: Final[Mapping[int, FailureCode]] = {
     499: FailureCode.PROVIDER_UNAVAILABLE,
     529: FailureCode.PROVIDER_OVERLOADED,
 }
-"""The statuses that differ from their class: other 4xx are a rejection, other 5xx an outage. 498 is Groq's
-(https://console.groq.com/docs/errors), 529 Anthropic's."""
+"""The statuses with a code of their own. Any other 4xx is a rejection, and any other 5xx an outage. 498 is Groq's
+(https://console.groq.com/docs/errors), 529 is Anthropic's."""
 
 _ERROR_STATUS: Final = re.compile(r"[45]\d\d", re.ASCII)
 
 
 def code_of(body: ErrorBody, status: int) -> FailureCode | None:
-    """Returns the failure code of an error; `status` is its HTTP status or 0. `None` if neither tells one."""
+    """Return the failure code of an error.
+
+    Args:
+        body: The body of the error.
+        status: Its HTTP status; 0 if the error came inside a stream or with a status of success.
+
+    Returns:
+        The code; `None` if neither the body nor the status shows one.
+    """
     if _needs_money(body):
         return FailureCode.PROVIDER_QUOTA_EXCEEDED
     if own := next((_OWN_WORDS[term] for term in body.terms if term in _OWN_WORDS), None):
@@ -142,5 +151,5 @@ def _needs_money(body: ErrorBody) -> bool:
 
 
 def _status_of(term: str) -> int:
-    """Returns the status that a word stands for; gateways and llama.cpp give the number itself."""
+    """Return the status that a term stands for. Gateways and llama.cpp send the number of the status itself."""
     return int(term) if _ERROR_STATUS.fullmatch(term) else _STATUS_OF_WORD.get(term, 0)

@@ -1,4 +1,4 @@
-"""`Failures`: turns what goes wrong with a provider into a `ProviderError`, with a code and advice, without any key."""
+"""`Failures`: turns a provider's failures into `ProviderError`s, with a code and advice, and without any key."""
 
 import math
 import os
@@ -50,7 +50,11 @@ class ErrorEvent(Exception):
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """Make the error from the data of an event: JSON, or else text."""
+        """Make the error from the data of an event.
+
+        Args:
+            data: JSON, or any other text.
+        """
         try:
             return cls(_decode(data))
         except ValueError:
@@ -61,7 +65,8 @@ _BROKEN: Final = (
     ErrorEvent,
     *(httpx2.RequestError, httpx2.StreamError, aiohttp.ClientError, OSError),
 )
-"""What a broken connection raises, and an error inside a stream; `anthropic` lets its transport's errors through."""
+"""The exceptions for a broken connection, and for an error inside a stream. Anthropic's SDK does not wrap the errors of
+its transport."""
 
 _RETRYABLE: Final = frozenset(
     {
@@ -79,31 +84,43 @@ _MAX_WORDS: Final = 300
 
 
 class Finishing(Protocol):
-    """What is being read; `finished` once the provider's protocol says that it is whole."""
+    """An answer that is being read. It is `finished` once all of its pieces were yielded."""
 
     finished: bool
 
 
 class Failures:
-    """Tells the failures of one provider: by its name, and with advice that names what an operator can set.
+    """Makes the errors of one provider, with its name and with advice about what an operator can change.
 
-    The advice names the first of `key_variables`. No error's text has the value of any of them, or of `headers`.
+    No error's text contains a key or the value of a header.
     """
 
     def __init__(self, name: str, *, key_variables: tuple[str, ...], url: str, headers: Iterable[str] = ()) -> None:
+        """Read the secrets that no error may contain.
+
+        Args:
+            name: The name of the provider.
+            key_variables: The environment variables of its keys. The advice names the first one.
+            url: The advice's words for the setting of its address.
+            headers: The values of headers that no error may contain.
+        """
         self.name = name
         self._advised = {"key": key_variables[0] if key_variables else "its key_variable", "url": url}
         keys = [os.environ.get(variable, "").strip() for variable in key_variables]
         # A server may echo the credentials of a header without their scheme, such as `Bearer`.
         credentials = [part for key in keys for part in key.split()]
-        # A local server's stand-in for a key, such as "x", is no secret, and may be part of any word.
+        # A placeholder for a local server's key, such as "x", is not a secret, and may be part of any word.
         secrets = {secret for secret in (*keys, *credentials, *headers) if len(secret) >= 8}
-        # The longest first: a secret may be part of a longer one.
+        # The longest secret comes first, because another one may be part of it.
         self._secrets = sorted(secrets, key=len, reverse=True)
 
     @contextmanager
     def calling(self) -> Generator[None]:
-        """Around the making of the client and the call, until the answer begins."""
+        """Wrap the making of a client, or a call until its answer begins.
+
+        Raises:
+            ProviderError: The block failed.
+        """
         try:
             yield
         except Exception as error:
@@ -111,7 +128,15 @@ class Failures:
 
     @contextmanager
     def reading(self, answer: Finishing, headers: Mapping[str, str] | None = None) -> Generator[None]:
-        """Wraps the reading of an answer. What goes wrong after it was finished is ignored."""
+        """Wrap the reading of an answer. An error after the answer has finished is ignored.
+
+        Args:
+            answer: The answer.
+            headers: The headers of the response, which have the request id.
+
+        Raises:
+            ProviderError: The block failed, or it ended before the answer had finished.
+        """
         try:
             yield
         except Exception as error:
@@ -129,12 +154,12 @@ class Failures:
         reason = _reason(error)
         body = _body(reason)
         code = _code(reason, body, reading=reading)
-        # A gateway that cuts a text inside an emoji leaves half of a surrogate pair, which UTF-8 cannot encode.
+        # If a gateway cuts a text inside an emoji, half of a surrogate pair is left, which UTF-8 cannot encode.
         words = (body.words or str(reason) or type(reason).__name__).encode(errors="replace").decode()
         # Redact before cutting: a key that was cut would not be recognised.
         words = " ".join(self.redacted(words).split())[:_MAX_WORDS]
         for each in _chain(error):
-            # The SDK's error stays the cause of ours, and tracebacks are logged.
+            # The SDK's error stays the cause of the new one, and tracebacks are logged.
             each.args = tuple(self.redacted(part) if isinstance(part, str) else part for part in each.args)
         if code is FailureCode.PROVIDER_NOT_CONFIGURED:
             happened = "cannot be called"
@@ -170,14 +195,18 @@ class Failures:
         )
 
     def redacted(self, text: str) -> str:
-        """The text without keys and values of headers."""
+        """Return a text with `[key]` in place of keys and the values of headers.
+
+        Args:
+            text: The text.
+        """
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
         return _KEY_SHAPE.sub("[key]", text)
 
 
 def _of_sdks(name: str) -> tuple[type[Exception], ...]:
-    """The errors of that name. An SDK that was not loaded has raised none."""
+    """Return the error classes of this name. An SDK that is not loaded has raised no error."""
     return tuple(getattr(sys.modules[sdk], name) for sdk in ("openai", "anthropic") if sdk in sys.modules)
 
 
@@ -190,14 +219,14 @@ def _is_status_error(error: Exception) -> "TypeIs[openai.APIStatusError | anthro
 
 
 def _reason(error: Exception) -> Exception:
-    """The cause of an SDK's `Connection error.`, which says nothing itself."""
+    """Return the cause of an SDK's `Connection error.`, whose own message is empty of detail; else the error itself."""
     if isinstance(error, _of_sdks("APIConnectionError")):
         return error.__cause__ if isinstance(error.__cause__, Exception) else error
     return error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and its causes."""
+    """Yield an error and its causes."""
     seen: set[int] = set()
     behind: BaseException | None = error
     while behind is not None and id(behind) not in seen:
@@ -215,20 +244,21 @@ def _code(reason: Exception, body: ErrorBody, *, reading: bool) -> FailureCode:
 
 
 def _status(reason: Exception) -> int:
-    """The HTTP status of the error, or 0 if the answer had none of 400 or more."""
+    """Return the HTTP status of an error, or 0 if its status is below 400 or it has none."""
     if _is_status_error(reason) and reason.status_code >= 400:
         return reason.status_code
     return 0
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
-    """How the provider calls the request: OpenAI's header and Anthropic's. It gets into logs, so it is to be an id."""
+    """Return the provider's id of the request, from OpenAI's header or Anthropic's; `None` if it does not look like an
+    id, because it is logged."""
     said = headers.get("x-request-id") or headers.get("request-id") or ""
     return said if _REQUEST_ID.fullmatch(said) else None
 
 
 def _retry_after_seconds(reason: Exception, body: ErrorBody) -> float | None:
-    """How long to wait, from a header, or else from the body."""
+    """Return how long to wait in seconds, by a header or else by the body."""
     if not _is_status_error(reason):
         return body.retry_after_seconds
     seconds = _retry_after_header(reason.response.headers)
@@ -236,7 +266,7 @@ def _retry_after_seconds(reason: Exception, body: ErrorBody) -> float | None:
 
 
 def _retry_after_header(headers: Mapping[str, str]) -> float | None:
-    """What the header says in milliseconds, in seconds, or as a date (RFC 9110, section 10.2.3)."""
+    """Return the seconds of a retry header, which has milliseconds, seconds or a date (RFC 9110, section 10.2.3)."""
     for header, divisor in (("retry-after-ms", 1_000), ("retry-after", 1)):
         with suppress(ValueError):
             seconds = float(headers.get(header, "")) / divisor
@@ -248,16 +278,16 @@ def _retry_after_header(headers: Mapping[str, str]) -> float | None:
 def _seconds_until(date: str) -> float | None:
     try:
         when = parsedate_to_datetime(date)
-        # A form without a zone is an old one, and GMT as well.
+        # A date without a time zone has one of the old forms, which are GMT.
         return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
 
 
 def _body(reason: Exception) -> ErrorBody:
-    """The body of the error, if the provider sent one."""
+    """Return the body of an error, which is empty if the provider sent none."""
     if _is_status_error(reason):
-        # OpenAI's SDK keeps only the `error` of a body, but the words may be in another member.
+        # OpenAI's SDK keeps only the member `error` of a body, but the words may be in another member.
         with suppress(ValueError, RecursionError, httpx2.StreamError):
             return ErrorBody.of(_decode(reason.response.content))
     if isinstance(reason, ErrorEvent) or _is_api_error(reason):

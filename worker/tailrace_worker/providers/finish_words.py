@@ -1,4 +1,4 @@
-"""Why an answer ended, by the provider's own word for it."""
+"""Maps a provider's own word for the end of an answer to a finish reason."""
 
 import re
 from collections.abc import Mapping
@@ -28,10 +28,14 @@ _ORDER: Final = tuple(_MEANINGS)
 
 
 def finish_reason(word: str, words: Mapping[str, FinishReason]) -> FinishReason:
-    """Return the finish reason for a provider's word: from the table of its API, else from a hint in the word.
+    """Return the finish reason for a provider's word, from the table of its API or else from a hint in the word.
 
-    The words of Gemini (`MALFORMED_FUNCTION_CALL`), Zhipu (`sensitive`, `network_error`), vLLM (`abort`), DeepSeek
-    (`insufficient_system_resource`) and others pass through compatible servers. Any other word is a `stop`.
+    Compatible servers send the words of Gemini (`MALFORMED_FUNCTION_CALL`), Zhipu (`sensitive`, `network_error`), vLLM
+    (`abort`), DeepSeek (`insufficient_system_resource`) and others. A word without a hint means `stop`.
+
+    Args:
+        word: The provider's word.
+        words: The table of its API.
 
     Raises:
         ErrorEvent: The word says that the server gave up on the answer.

@@ -13,14 +13,14 @@ _BRACKETS: Final = re.compile(r'[][{}"\\]')
 
 
 class Differs(ErrorEvent):
-    """A text that the provider repeats as a whole differs from its fragments: some of them were lost."""
+    """A text that the provider repeats as a whole differs from its fragments, so some of them were lost."""
 
 
 class Fragments:
-    """A text that comes in fragments, and may come again as a whole.
+    """A text that arrives in fragments, and may then arrive again as a whole.
 
     A server that counts in UTF-16 may cut a character between the two halves of a surrogate pair. The first half is
-    held until the second one comes.
+    held until the second one arrives.
     """
 
     __slots__ = ("_half", "_joined", "_told")
@@ -37,21 +37,35 @@ class Fragments:
         return self._joined
 
     def __len__(self) -> int:
-        """How many characters of it were returned."""
+        """How many characters were passed on."""
         return self._told.tell()
 
     def add(self, fragment: str) -> str:
-        """Add a fragment, and return what can be passed on: half of a pair at its end is held."""
+        """Add a fragment.
+
+        Args:
+            fragment: The fragment.
+
+        Returns:
+            The text to pass on: the fragment, except for half of a surrogate pair at its end.
+        """
         if self._half or not (fragment.isascii() or _SURROGATE.search(fragment) is None):
             fragment = self._with_half(fragment)
         self._told.write(fragment)
         return fragment
 
     def rest(self, whole: str) -> str:
-        """Take the text as a whole, and return what the fragments did not have.
+        """Take the text as a whole.
+
+        Args:
+            whole: The whole text.
+
+        Returns:
+            The text to pass on: the part that the fragments did not have.
 
         Raises:
-            Differs: It is another text. White space at its ends does not count, because servers strip it.
+            Differs: The fragments are not the beginning of it. White space at its ends does not count, because some
+                servers strip it.
         """
         if not whole:
             return ""
@@ -65,7 +79,7 @@ class Fragments:
         raise Differs({"message": "the whole text differs from the text that it streamed"})
 
     def end(self) -> str:
-        """Return what is left: a replacement character if half of a pair is held."""
+        """Return the text that is left at the end: a replacement character if half of a surrogate pair is held."""
         half, self._half = self._half, ""
         return "\ufffd" if half else ""
 
@@ -78,7 +92,7 @@ class Fragments:
 
 
 class Arguments(Fragments):
-    """The arguments of a tool call: JSON, of which it is known whether it is complete."""
+    """The JSON arguments of a tool call, which know whether they are complete."""
 
     __slots__ = ("_depth", "_is_escaped", "_is_string", "_last")
 
@@ -91,12 +105,12 @@ class Arguments(Fragments):
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is only white space, or nothing."""
+        """True if the arguments are empty or only white space."""
         return not self._last
 
     @property
     def is_complete(self) -> bool:
-        """Whether an object or a list has begun and ended."""
+        """True if an object or a list has begun and ended."""
         return not self._depth and self._last in {"}", "]"}
 
     def add(self, fragment: str) -> str:
@@ -108,7 +122,7 @@ class Arguments(Fragments):
         return fragment
 
     def _marks(self, fragment: str) -> Iterator[str]:
-        """Yield the brackets outside of strings."""
+        """Yield the brackets that are outside of strings."""
         escaped_at = 0 if self._is_escaped else -1
         self._is_escaped = False
         for found in _BRACKETS.finditer(fragment):
@@ -131,7 +145,7 @@ def _is_but_for_blanks(text: str, stripped: str) -> bool:
 
 
 def paired(text: str) -> str:
-    """Join the halves of pairs; other halves become replacement characters."""
+    """Return a text whose surrogate pairs are joined. A half without the other one becomes a replacement character."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

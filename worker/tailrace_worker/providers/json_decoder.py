@@ -12,7 +12,14 @@ _T = TypeVar("_T")
 
 
 def decoder(kind: type[_T]) -> Callable[[bytes], _T]:
-    """Return a decoder for values of this type. It raises `ValueError` for other JSON, and for what is not JSON."""
+    """Return a decoder for the values of a type.
+
+    Args:
+        kind: The type.
+
+    Returns:
+        A function that decodes JSON. It raises `ValueError` if the bytes are not JSON or have another shape.
+    """
     decode = Decoder(kind).decode
 
     def decode_leniently(data: bytes) -> _T:
@@ -25,16 +32,23 @@ def decoder(kind: type[_T]) -> Callable[[bytes], _T]:
 
 
 def loaded(data: bytes) -> Any:
-    """Decode JSON as Python does: half of a surrogate pair is a character. But `NaN` and `Infinity` become null.
+    """Decode JSON as Python's `json` does, but read `NaN` and `Infinity` as null. Half of a surrogate pair is allowed.
+
+    Args:
+        data: The JSON.
 
     Raises:
-        ValueError: It is not JSON for Python either.
+        ValueError: Python cannot decode it either.
     """
     return json.loads(data.decode(), parse_constant=_null)
 
 
 def fitted(value: object, kind: type[_T]) -> _T:
-    """Convert a JSON value. An empty value of a wrong type counts as missing: PHP writes `[]` for `{}`, Go `""`.
+    """Convert a JSON value. An empty value of a wrong type counts as missing: PHP writes `[]` for `{}`, and Go `""`.
+
+    Args:
+        value: The decoded JSON.
+        kind: The type to convert it to.
 
     Raises:
         ValidationError: The value has another shape.
@@ -55,7 +69,7 @@ def encoded(value: object) -> str:
 
 
 def members(value: object) -> Mapping[str, Any]:
-    """Return the members of a JSON object; any other value has none."""
+    """Return the members of a JSON object; none for any other value."""
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 

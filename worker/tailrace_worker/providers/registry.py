@@ -1,4 +1,4 @@
-"""Makes the providers: the connections, the SDKs' clients, and the adapters that speak through them."""
+"""Makes the providers: the shared connections, the SDKs' clients, and the adapters that use them."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.providers.http.wake_batcher import Coalescer
 
 _TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
-"""Seconds. The deadlines of a job are the worker's; these only free what is dead."""
+"""In seconds. The worker has its own deadlines for a job; these only end attempts to connect that hang."""
 _WARM_SECONDS: Final = 10.0
 
 
@@ -25,9 +25,17 @@ _WARM_SECONDS: Final = 10.0
 async def opened(
     configured: Mapping[str, Configured], coalescer: Coalescer, connections: ConnectionLimits
 ) -> AsyncGenerator[Mapping[str, Provider]]:
-    """Opens providers, which share their connections; closes these at the exit.
+    """Open the providers, which share their connections, and close the connections at the exit.
 
-    Loads only the SDKs of the kinds that can be called.
+    Only the SDKs of the kinds that can be called are loaded.
+
+    Args:
+        configured: The configurations, by the provider's name.
+        coalescer: Decides when the tasks that read answers are woken.
+        connections: The limits to the connections.
+
+    Yields:
+        The providers by name. A provider that cannot be called is an `Unconfigured`.
     """
     kinds: set[ApiKind] = {each.kind for each in configured.values() if not each.problem}
     if not kinds:
@@ -49,7 +57,7 @@ async def opened(
 
 
 def _http_client(kinds: Collection[ApiKind], connections: ConnectionLimits) -> httpx2.AsyncClient:
-    """The client of an SDK that is loaded anyway: they are the same."""
+    """Return the HTTP client of an SDK that is loaded anyway. Those of the two SDKs are equal."""
     limits = httpx2.Limits(
         max_connections=connections.max_connections,
         max_keepalive_connections=connections.max_idle_connections,
@@ -94,7 +102,7 @@ def _made(configured: Configured, coalescer: Coalescer, http_client: httpx2.Asyn
 
 @contextmanager
 def _hidden(prefix: str) -> Generator[None]:
-    """Takes the variables of this prefix out of the environment, for as long as a client is made."""
+    """Remove the variables with a prefix from the environment while a client is made."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if prefix and name.startswith(prefix)}
     try:
         yield
@@ -103,8 +111,8 @@ def _hidden(prefix: str) -> Generator[None]:
 
 
 async def _warm(http_client: httpx2.AsyncClient, address: httpx2.URL) -> None:
-    """Makes a connection before the first call needs it. What goes wrong is left for that call to tell."""
+    """Open a connection before the first call needs it. Errors are ignored: that call will report them."""
     with suppress(Exception):
         async with asyncio.timeout(_WARM_SECONDS):
-            # Behind the answer to a HEAD, aiohttp closes the connection.
+            # OPTIONS and not HEAD, because aiohttp closes the connection after the answer to a HEAD.
             await http_client.options(address, follow_redirects=False)

@@ -1,4 +1,4 @@
-"""Reads how many tokens a provider counted, in whichever form it says so."""
+"""Reads the token counts that a provider sends, in any of their forms."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -12,7 +12,12 @@ Places: TypeAlias = Mapping[str, Sequence[Path]]
 
 
 def used(said: object, places: Places) -> Iterator[Usage]:
-    """Yield the counts. They never fail an answer: what is not a count is left out."""
+    """Yield the counts, if there are any. A value that is not a count is left out, and never fails an answer.
+
+    Args:
+        said: The usage as decoded JSON.
+        places: The places of the counts.
+    """
     counts = {field: _first(said, paths) for field, paths in places.items()}
     if any(count is not None for count in counts.values()):
         yield Usage(**counts)

@@ -1,4 +1,4 @@
-"""An assistant turn as a later request gives it back: its parts in order, with calls that providers accept."""
+"""An earlier assistant turn as a request sends it back: its parts in order, and only calls that providers accept."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from tailrace.request.messages import AssistantMessage, Message, PastReasoning, 
 from tailrace_worker.providers.http.call import Body
 
 _INVALID: Final = "INVALID_JSON"
-"""Anthropic's documentation of fine-grained tool streaming puts arguments that are no JSON under such a key."""
+"""The key for arguments that are not JSON, as in Anthropic's documentation of fine-grained tool streaming."""
 
 
 class SentCall(NamedTuple):
-    """A call of a tool as it goes out."""
+    """A tool call as a request sends it."""
 
     number: int
     """Its index among the calls of the message."""
@@ -41,7 +41,7 @@ GiveBack: TypeAlias = Callable[[PastReasoning], Body | None]
 
 
 def answered_calls(messages: Sequence[Message]) -> list[AbstractSet[str]]:
-    """Return for each message the ids of its calls that a tool's result follows."""
+    """Return, for each message, the ids of those of its calls that have a result in a later message."""
     results: set[str] = set()
     answered: list[AbstractSet[str]] = []
     for message in reversed(messages):
@@ -49,24 +49,34 @@ def answered_calls(messages: Sequence[Message]) -> list[AbstractSet[str]]:
             results.add(message["tool_call_id"])
         calls = message.get("tool_calls", ()) if message["role"] == "assistant" else ()
         answered.append(results & {call["id"] for call in calls})
-        # An earlier call with the same id needs a result of its own.
+        # An earlier call with the same id needs its own result.
         results -= answered[-1]
     return answered[::-1]
 
 
 def sent_calls(message: AssistantMessage, answered: AbstractSet[str]) -> list[SentCall]:
-    """Return the calls to send: one whose arguments were cut is sent only if it is `answered`.
+    """Return the calls of a message that are sent.
 
-    No provider accepts a call with neither valid JSON nor a result.
+    No provider accepts a call that has neither valid JSON nor a result, so a call with cut arguments is sent only if it
+    has a result.
+
+    Args:
+        message: The message.
+        answered: The ids of its calls that have results.
     """
     return [call for call in _calls(message, answered) if call]
 
 
 def in_order(message: AssistantMessage, answered: AbstractSet[str], give_back: GiveBack) -> Iterator[PastPart]:
-    """Yield the parts of a message: each block of reasoning after the text and the calls that came before it.
+    """Yield the parts of a message, each block of reasoning after the text and the calls that came before it.
 
-    If a call is left out, so is the reasoning that led to it: Responses rejects reasoning without the item that it led
-    to.
+    If a call is left out, the reasoning that led to it is left out too, because Responses rejects reasoning without the
+    item that follows it.
+
+    Args:
+        message: The message.
+        answered: The ids of its calls that have results.
+        give_back: Converts a block of reasoning to the provider's form.
     """
     reasoning: list[PastPart] = []
     for part in _parts(message, answered, give_back):
@@ -82,7 +92,12 @@ def in_order(message: AssistantMessage, answered: AbstractSet[str], give_back: G
 
 
 def fitting_id(call_id: str, allowed: re.Pattern[str]) -> str:
-    """Return a call's id, or a hash of it if the provider does not accept the id; its result gets the same one."""
+    """Return a call's id, or a hash of it if the provider does not accept the id. Its result gets the same hash.
+
+    Args:
+        call_id: The id.
+        allowed: The pattern of the ids that the provider accepts.
+    """
     if allowed.fullmatch(call_id):
         return call_id
     return f"call_{hashlib.blake2s(call_id.encode(), digest_size=16).hexdigest()}"

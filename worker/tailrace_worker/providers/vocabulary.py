@@ -1,4 +1,4 @@
-"""`Vocabulary`: the types of events and objects that this version knows; all others are skipped and counted."""
+"""`Vocabulary`: the types of events and objects that this version knows. All others are skipped and counted."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _MAX_KIND_LENGTH: Final = 100
 
 
 class Skipped:
-    """Counts by kind what a provider sends and this version does not know; each new kind is logged."""
+    """Counts the objects that a provider sends and this version does not know, by kind. Each new kind is logged."""
 
     def __init__(self, provider: str, redacted: Callable[[str], str]) -> None:
         self._provider = provider
@@ -27,7 +27,11 @@ class Skipped:
         self.counts: Counter[str] = Counter()
 
     def add(self, kind: str) -> None:
-        """Counts one more; beyond a hundred kinds, all others are one."""
+        """Count one more object. After a hundred kinds, all new ones count as one kind.
+
+        Args:
+            kind: The type of the object.
+        """
         # Redact before cutting: a key that was cut would not be recognised.
         kind = self._redacted(kind)[:_MAX_KIND_LENGTH]
         if kind not in self.counts and len(self.counts) >= _MAX_KINDS:
@@ -38,12 +42,15 @@ class Skipped:
 
 
 class Vocabulary:
-    """Decodes objects that have a `type`: each of `kinds` is tagged with one.
-
-    `silent` is a pattern of types that a job carries nothing of. All others are new, and counted.
-    """
+    """Decodes objects by their `type`."""
 
     def __init__(self, *kinds: type[Struct], silent: str = "") -> None:
+        """Set the known types.
+
+        Args:
+            kinds: The structures to decode, each with its type as its tag.
+            silent: A pattern of types that are skipped without being counted, because no job needs them.
+        """
         self._union: Any = Union[kinds]  # noqa: UP007 - | takes no tuple
         self._decode: Callable[[bytes], Struct] = Decoder[Any](self._union).decode
         self._known = frozenset(str(kind.__struct_config__.tag) for kind in kinds)
@@ -58,18 +65,18 @@ class Vocabulary:
         Args:
             data: The event, as JSON.
             skipped: Counts the kinds that are new.
-            name: The name that the stream gives the event. It stands for a `type` that is missing.
+            name: The name that the stream gives the event. It replaces a missing `type`.
 
         Raises:
-            ValueError: The event is not JSON, has no type, or has another shape than its kind has.
-            ErrorEvent: It is an error without a type.
+            ValueError: The event is not JSON, has no type, or does not have the shape of its type.
+            ErrorEvent: The event is an error without a type.
         """
         try:
             return self._decode(data)
         except DecodeError:
             pass
         named = name.decode("utf-8", "replace")
-        # `message` is the name of an event that has none.
+        # An event without a name counts as `message`.
         is_other = named not in {"", "message"} and named not in self._known
         try:
             thing: object = loaded(data)
@@ -86,7 +93,16 @@ class Vocabulary:
         return self.known(thing, skipped)
 
     def known(self, thing: object, skipped: Skipped) -> Struct | None:
-        """Convert a part of an event; otherwise as `read`."""
+        """Convert a decoded event or a part of one, or return `None` for a kind that is skipped.
+
+        Args:
+            thing: The decoded JSON.
+            skipped: Counts the kinds that are new.
+
+        Raises:
+            ValidationError: It has no type, or does not have the shape of its type.
+            ErrorEvent: It is an error without a type.
+        """
         try:
             return cast("Struct", convert(thing, self._union))
         except ValidationError:
@@ -99,11 +115,14 @@ class Vocabulary:
 
 
 def kind_of(thing: object) -> str:
-    """Return the `type` of a thing.
+    """Return the `type` of a decoded object.
+
+    Args:
+        thing: The decoded JSON.
 
     Raises:
-        ValidationError: It has none.
-        ErrorEvent: It is an error without a type: one of a gateway, not of the provider.
+        ValidationError: It has no type.
+        ErrorEvent: It is an error without a type, which comes from a gateway and not from the provider.
     """
     said = members(thing)
     kind = said.get("type")

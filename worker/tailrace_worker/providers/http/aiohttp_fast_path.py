@@ -1,4 +1,4 @@
-"""`Tap`: the bytes of an answer right off aiohttp's connection, which lies under the SDKs."""
+"""`Tap`: reads the bytes of an answer directly from aiohttp's connection, below the SDKs."""
 
 import asyncio
 from types import TracebackType
@@ -12,9 +12,11 @@ _MAX_WAITING_BYTES: Final = 131_072
 
 
 class Tap:
-    """Takes what aiohttp's reader is fed: to keep a piece and to give it back takes that longer than to parse it.
+    """Takes the chunks that aiohttp feeds to its reader. The reader takes longer to store and return a chunk than it
+    takes to parse it.
 
-    It stands in the place of the one task that a reader knows to wait for it. What came before an error is read first.
+    A tap takes the place of the one future that a reader resolves when there is data. Chunks that arrived before an
+    error are read before the error is raised.
     """
 
     __slots__ = (
@@ -33,7 +35,7 @@ class Tap:
     def __init__(self, response: ClientResponse, coalescer: Coalescer) -> None:
         self.is_patient = False
         self._coalescer = coalescer
-        # The parser holds on to the reader that it has made: it can be changed, and not replaced.
+        # The parser keeps a reference to the reader that it has made, so the reader cannot be replaced, only changed.
         response.content.__class__ = _TappedReader
         self._reader = cast("_TappedReader", response.content)
         self._taken = self._reader.divert(self)
@@ -41,20 +43,24 @@ class Tap:
         self._is_over = self._reader.is_eof()
         self._error = self._reader.exception()
         self._waiter: asyncio.Future[None] | None = None
-        # Whether it is paused is not known: what has come may have been too much for the reader.
+        # It is not known whether reading is paused: the chunks so far may have filled the reader. So assume that it is.
         self._is_paused = True
         protocol = response.connection.protocol if response.connection else None
         self._closed = protocol.closed if protocol is not None else None
 
     @staticmethod
     def fits(response: object) -> bool:
-        """Whether it is a response of aiohttp, and that as we know it."""
+        """Return whether an object is a response of aiohttp whose reader has the attributes that a tap needs.
+
+        Args:
+            response: Any object.
+        """
         reader: object = getattr(response, "content", None)
         return type(reader) is StreamReader and {"_buffer", "_protocol", "_waiter"}.issubset(StreamReader.__slots__)
 
     def __enter__(self) -> Self:
         if self._closed is not None:
-            # An error that nobody asks for would be logged: who asks stays, one a connection.
+            # asyncio logs an exception that nobody retrieves. `_ignore` retrieves it, and stays, once per connection.
             self._closed.remove_done_callback(_ignore)
             self._closed.add_done_callback(_ignore)
             self._closed.add_done_callback(self._break)
@@ -67,7 +73,14 @@ class Tap:
             self._closed.remove_done_callback(self._break)
 
     async def read(self) -> bytes:
-        """What has come, as soon as there is anything; `b""` at the end. Raises aiohttp's errors."""
+        """Wait for a chunk, and return all bytes that have arrived.
+
+        Returns:
+            The bytes; `b""` at the end of the answer.
+
+        Raises:
+            aiohttp.ClientError: The connection broke.
+        """
         while not self._taken:
             if self._error is not None:
                 raise self._error
@@ -80,13 +93,17 @@ class Tap:
         self._size = 0
         if self._is_paused:
             self._is_paused = False
-            # After its end the connection is somebody else's.
+            # After the end of the answer, another call may use the connection.
             if not self._is_over:
                 self._reader.resume()
         return data
 
     def feed(self, data: bytes) -> None:
-        """More has come."""
+        """Take a chunk from the reader, and wake the task that waits for it.
+
+        Args:
+            data: The chunk.
+        """
         self._taken.append(data)
         self._size += len(data)
         if self._size > _MAX_WAITING_BYTES and not self._is_paused:
@@ -101,21 +118,21 @@ class Tap:
             waiter.set_result(None)
 
     def done(self) -> bool:
-        """A reader tells its end and its error to who still waits."""
+        """Return False, as a waiting future does, so that the reader reports its end or its error to the tap."""
         return False
 
     def set_result(self, result: None) -> None:  # noqa: ARG002
-        """It was the end."""
+        """Take the end of the answer from the reader."""
         self._is_over = True
         self._wake()
 
     def set_exception(self, error: BaseException) -> None:
-        """It broke off."""
+        """Take an error from the reader."""
         self._error = error
         self._wake()
 
     def _break(self, closed: asyncio.Future[None]) -> None:  # noqa: ARG002
-        # Of chunks that are none aiohttp closes the connection, and tells nobody.
+        # If the chunked encoding is broken, aiohttp closes the connection without telling the reader.
         if not self._is_over and self._error is None:
             self.set_exception(ClientPayloadError("The connection was closed before the end of the answer."))
 
@@ -129,7 +146,7 @@ class _TappedReader(StreamReader):
     __slots__ = ()
 
     def divert(self, tap: Tap) -> list[bytes]:
-        """From here on the tap gets everything; returns what was there before."""
+        """Send all further chunks to the tap, and return those that have arrived before."""
         self._waiter = cast("Any", tap)
         return list(self._buffer)
 
@@ -143,7 +160,7 @@ class _TappedReader(StreamReader):
         cast("Tap", self._waiter).feed(data)
         return False
 
-    # Where the chunks of the transfer end is of no interest.
+    # The ends of HTTP's transfer chunks do not matter here.
     def begin_http_chunk_receiving(self) -> None: ...
     def end_http_chunk_receiving(self) -> None: ...
 

@@ -1,22 +1,22 @@
-"""`AnswerLimits`: how much of an answer is read, and for how long."""
+"""`AnswerLimits`: the limits to the size of an answer, and to the time for reading its end."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerLimits:
-    """Of the answers of one provider."""
+    """The limits to the answers of one provider."""
 
     max_body_bytes: int = 64 * 1024 * 1024
-    """How large an answer may be that is not streamed."""
+    """The largest answer that is not streamed."""
     settle_seconds: float = 10.0
-    """How long to wait for more after the finish reason. Most servers then close the stream; some send usage, or
-    text."""
+    """How long to wait for more data after the finish reason. Most servers then end the stream; some still send usage
+    or text."""
     rest_seconds: float = 2.0
-    """How long the rest of a finished answer is read, so that its connection can be used again."""
+    """How long to read the rest of a finished answer, so that its connection can be used again."""
     max_rest_bytes: int = 1024 * 1024
-    """How much of it is read."""
+    """How much of that rest to read."""
     large_bytes: int = 1_048_576
-    """An answer that holds no more than this takes nothing of what the large ones share."""
+    """An answer that holds more than this counts as large, and takes from the shared bytes."""
     shared_bytes: int = 50_331_648
-    """How much large answers may hold together of what cannot be read in parts."""
+    """How many bytes the large answers may hold together of events and bodies that cannot be read in parts."""

@@ -1,4 +1,4 @@
-"""The bytes of an answer, as they come."""
+"""The bytes of an answer, as they arrive."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -14,16 +14,24 @@ class Inflow(Protocol):
     """The body of an answer."""
 
     is_patient: bool
-    """Whether who reads may be woken a little later, together with those who read other answers."""
+    """True if the task that reads may be woken a little later, together with tasks that read other answers."""
 
     async def read(self) -> bytes:
-        """What has come, as soon as there is anything; `b""` at the end."""
+        """Wait for a chunk, and return all bytes that have arrived; `b""` at the end of the body."""
         ...
 
 
 @asynccontextmanager
 async def open_inflow(response: httpx2.Response, coalescer: Coalescer) -> AsyncGenerator[Inflow]:
-    """The body of an answer, of which nothing was read yet; closed at the exit."""
+    """Open the body of an answer, and close the response at the exit.
+
+    Args:
+        response: The response. Nothing of its body was read yet.
+        coalescer: Decides when the task that reads is woken.
+
+    Yields:
+        The body.
+    """
     try:
         if Tap.fits(beneath := _beneath(response)):
             with Tap(beneath, coalescer) as tap:
@@ -37,8 +45,8 @@ async def open_inflow(response: httpx2.Response, coalescer: Coalescer) -> AsyncG
 
 
 def _beneath(response: Any) -> Any:
-    # aiohttp's response lies under the SDK's transport. The three generators in between take as long for a piece as all
-    # that is done with it; all that they would do is to decompress it.
+    # aiohttp's response is below the SDK's transport. The three generators in between take as much time per chunk as
+    # all of the worker's own work, and would only decompress it.
     if "content-encoding" in response.headers:
         return None
     bound = getattr(response.stream, "_stream", None)

@@ -1,4 +1,4 @@
-"""One provider's API: a request goes out through its SDK, the bytes of the answer come back raw."""
+"""`Endpoint`: sends requests through a provider's SDK, and reads the raw bytes of the answers."""
 
 import asyncio
 import math
@@ -22,52 +22,61 @@ from tailrace_worker.providers.vocabulary import Skipped
 
 _MAX_BLANK_BYTES: Final = 1024
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
-"""White space and the byte order mark: any kind of body may begin with them."""
+"""White space and the byte order mark, with which any body may begin."""
 _OPENING: Final = _BLANK + b"["
 
 Body: TypeAlias = dict[str, Any]
 """A request as the provider takes it."""
 Post: TypeAlias = Callable[[Body], Awaitable[httpx2.Response]]
-"""Sends a request through the SDK; returns once the head of the answer is there, and raises the SDK's errors."""
+"""Sends a request through the SDK, and returns once the headers of the answer have arrived. Raises the SDK's errors."""
 
 
 class BodyTooLarge(ValueError):
-    """An answer that is not streamed has more bytes than one may have."""
+    """An answer that is not streamed has more bytes than the limit allows."""
 
 
 class NoEventStream(ValueError):
-    """Something else than was asked for, such as a web page."""
+    """The body is not the event stream that was requested, but for example a web page."""
 
 
 class Answer(Protocol):
-    """Reads an answer of the provider's protocol."""
+    """Decodes one answer by the provider's protocol."""
 
     is_whole: bool
-    """Whether the provider has said that the answer is complete. More may follow nevertheless."""
+    """True once the provider has said that the answer is complete. It may still send more."""
     is_over: bool
-    """Whether the protocol's last event was read. Everything after it is ignored."""
+    """True once the protocol's last event was read. Everything after it is ignored."""
     finished: bool
-    """Whether all pieces of the answer were yielded."""
+    """True once all pieces of the answer were yielded."""
 
     def pieces(self, data: bytes, name: bytes) -> Iterable[Piece]:
-        """Read the data of an event; `name` is the name that the stream gives the event."""
+        """Yield the pieces of an event.
+
+        Args:
+            data: The data of the event.
+            name: The name that the stream gives the event; `b""` if it gives none.
+        """
         ...
 
     def done(self) -> None:
-        """Note that the stream says `[DONE]`."""
+        """Note that the stream has sent `[DONE]`."""
         ...
 
     def whole(self, body: bytes) -> Iterable[Piece]:
-        """Read an answer that was not streamed."""
+        """Yield the pieces of an answer that was not streamed.
+
+        Args:
+            body: The whole body.
+        """
         ...
 
     def end(self) -> Iterable[Piece]:
-        """Yield what is left of a whole answer once nothing more comes; the `Finish` is last."""
+        """Yield the last pieces of a complete answer after its stream has ended. The `Finish` is the last one."""
         ...
 
 
 class Endpoint:
-    """Makes the calls of an adapter, and tells what goes wrong with them."""
+    """Makes the calls of an adapter, and raises their failures as `ProviderError`."""
 
     def __init__(
         self, failures: Failures, post: Post, coalescer: Coalescer, *, limits: AnswerLimits | None = None
@@ -80,7 +89,18 @@ class Endpoint:
         self._large = LargeAnswers(self._limits)
 
     async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
-        """Makes one call, streaming where the body asks for it, as `Provider.stream` says."""
+        """Make one call, as `Provider.stream` describes it.
+
+        Args:
+            body: The request. Its `stream` says whether the answer is to be streamed.
+            answer: Decodes the answer.
+
+        Yields:
+            The pieces of the answer, and signs of life between them.
+
+        Raises:
+            ProviderError: The call failed.
+        """
         with self._failures.calling():
             response = await self._post(body)
         async with open_inflow(response, self._coalescer) as inflow, self._large.open() as large:
@@ -114,34 +134,34 @@ class Endpoint:
 
 
 class _Stream:
-    """The events of one answer."""
+    """The event stream of one answer."""
 
     def __init__(self, inflow: Inflow, answer: Answer, limits: AnswerLimits) -> None:
         self.is_one = False
-        """Whether it had any event, so that it is an event stream."""
+        """True once there was an event, so that the body is an event stream."""
         self._is_behind = False
-        """Whether the last chunk had several events."""
+        """True if the last chunk had several events."""
         self._decoder = EventStreamDecoder()
         self._inflow = inflow
         self._answer = answer
         self._settle_seconds = limits.settle_seconds
         self._goes_on = False
-        """Whether content came after the finish reason: from then on, an error fails the answer again."""
+        """True if content came after the finish reason. From then on, an error fails the answer again."""
         self._settled_at = math.inf
-        """When to stop reading an answer that is whole if its stream is still open."""
+        """When to stop reading a complete answer whose stream is still open, in the time of the event loop."""
 
     @property
     def held_bytes(self) -> int:
-        """How much has come of an event that has not ended."""
+        """How many bytes have arrived of an event that has not ended."""
         return self._decoder.buffered_bytes
 
     @property
     def is_settled(self) -> bool:
-        """Whether the answer stays whole whatever goes wrong from here on."""
+        """True if the answer is complete and an error can no longer fail it."""
         return self._answer.is_whole and not self._goes_on
 
     def pieces(self, chunk: bytes) -> Iterator[Piece | Alive]:
-        """Yield the pieces of a chunk, and `Alive` if there are none or if the answer is whole."""
+        """Yield the pieces of a chunk, and then `Alive` if there were none or if the answer is complete."""
         is_heard = False
         answer, inflow = self._answer, self._inflow
         events = self._decoder.feed(chunk)
@@ -161,7 +181,7 @@ class _Stream:
             yield Alive(is_whole=answer.is_whole)
 
     def last_pieces(self) -> Iterator[Piece]:
-        """Yield the pieces of a last event that no blank line ended. One that was cut is not JSON, and is ignored."""
+        """Yield the pieces of a last event that no blank line ended. If it was cut, it is not JSON, and is ignored."""
         for event in self._decoder.end():
             self.is_one = True
             with suppress(ValueError):
@@ -187,7 +207,7 @@ class _Stream:
             self._settled_at = math.inf
 
     async def next(self) -> bytes:
-        """Wait for the next chunk. Returns `b""` at the end of the answer."""
+        """Wait for the next chunk, and return it; `b""` at the end of the answer."""
         if self._is_behind:
             # A stream that always has data must not starve the other tasks.
             await asyncio.sleep(0)
@@ -208,18 +228,23 @@ class _Stream:
 
 
 def with_extra(body: Body, extra: Mapping[str, Any]) -> Body:
-    """Return the body with `extra` in it; an object that both have gets the members of both."""
+    """Return a body with the members of `extra` added. An object that is in both gets the members of both.
+
+    Args:
+        body: The request.
+        extra: The additional members, which replace those of the body.
+    """
     both = [name for name, value in extra.items() if isinstance(value, dict) and isinstance(body.get(name), dict)]
     return {**body, **extra, **{name: {**body[name], **extra[name]} for name in both}}
 
 
 def data_url(source: Image | Document) -> str:
-    """The address of an image or a document, or its bytes in the form of one (RFC 2397)."""
+    """Return the URL of an image or a document, or a `data:` URL with its bytes (RFC 2397)."""
     return source["url"] if "url" in source else f"data:{source.get('media_type')};base64,{source.get('data')}"
 
 
 async def _beginning(inflow: Inflow) -> bytes:
-    """Read the beginning of the body, as far as it takes to tell an event stream from JSON."""
+    """Read as much of the body as is needed to tell an event stream from JSON."""
     beginning = chunk = await inflow.read()
     while chunk and not beginning.strip(_OPENING) and len(beginning) < _MAX_BLANK_BYTES:
         chunk = await inflow.read()
@@ -228,15 +253,15 @@ async def _beginning(inflow: Inflow) -> bytes:
 
 
 def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
-    # Some servers never stream, some always do, and some send an error as JSON with a status of success. No event
-    # stream begins with a brace. Google puts its errors into a list.
+    # Some servers never stream, some always do, and some send an error as JSON with a status of success. An event
+    # stream never begins with a brace. Google puts its errors into a list.
     if streams:
         return beginning.lstrip(_OPENING).startswith(b"{")
     return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 def _look_at(response: httpx2.Response) -> None:
-    """Raises `NoEventStream` if a body without events says that it is something else."""
+    """Raise `NoEventStream` if the headers of a body without events name another type of content."""
     content_type = response.headers.get("content-type", "")
     if content_type and not content_type.lower().startswith("text/event-stream"):
         raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
@@ -245,7 +270,7 @@ def _look_at(response: httpx2.Response) -> None:
 async def _whole(
     beginning: bytes, inflow: Inflow, answer: Answer, large: LargeAnswer, limits: AnswerLimits
 ) -> AsyncGenerator[Piece | Alive, None]:
-    """Read a body that is no stream. Nothing of it is a sign of life before its end but that it has to wait."""
+    """Read a body that is not a stream. Its chunks are no sign of life: `Alive` comes only if it waits for memory."""
     body = bytearray(beginning)
     while chunk := await inflow.read():
         body += chunk
@@ -263,10 +288,7 @@ async def _whole(
 
 
 async def _drain(inflow: Inflow, limits: AnswerLimits) -> None:
-    """Read to the end of the body: without it the connection cannot be used again.
-
-    A finished answer does not wait for a server that keeps its stream open.
-    """
+    """Read to the end of the body, within the limits, because otherwise the connection cannot be used again."""
     inflow.is_patient = False
     rest_bytes = 0
     with suppress(Exception):

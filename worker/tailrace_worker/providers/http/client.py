@@ -1,4 +1,4 @@
-"""The HTTP client that all providers share: what it does more than the SDKs' own."""
+"""The HTTP client that all providers share, with what it adds to the SDKs' own clients."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,14 +12,20 @@ from tailrace_worker.providers.client_options import NO_KEY
 from tailrace_worker.providers.http.redirects import stay_there
 
 _MAX_OTHER_BYTES: Final = 65_536
-"""How much is read of what is no answer, such as an error."""
+"""How much is read of a body that is not an answer, such as an error."""
 
 
 class Resending(httpx2.AsyncClient):
-    """Sends a request once more where the connection is closed at once in place of an answer."""
+    """Sends a request a second time if the server closes the connection at once instead of answering."""
 
     def __init__(self, *, closed_seconds: float, **options: Any) -> None:
-        """`closed_seconds` is how soon a connection that was closed already is found to be; `options` are the SDK's."""
+        """Make the client.
+
+        Args:
+            closed_seconds: How soon a connection that was closed before the request is found to be closed. A request
+                that fails later is not sent again.
+            options: The options of the SDK's client.
+        """
         super().__init__(**options)
         self._closed_seconds = closed_seconds
 
@@ -28,15 +34,15 @@ class Resending(httpx2.AsyncClient):
         try:
             return await super().send(request, **options)
         except httpx2.TransportError as error:
-            # A server may close a connection just as the next request goes out on it; aiohttp sends no POST again. One
-            # that took its time may have worked on the request, and count it.
+            # A server may close a connection just as the next request is sent on it, and aiohttp never sends a POST
+            # again. If the failure came later, the server may have worked on the request, and may bill it.
             if not _was_closed(error.__cause__) or time.monotonic() - sent_at > self._closed_seconds:
                 raise
         return await super().send(request, **options)
 
 
 def _was_closed(cause: BaseException | None) -> bool:
-    """Whether a connection was there, and no answer came by it."""
+    """Return whether there was a connection, and it was closed without an answer."""
     return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not isinstance(
         cause, aiohttp.ClientConnectorError
     )
@@ -48,7 +54,7 @@ async def _without_key(request: httpx2.Request) -> None:
 
 
 async def _bound(response: httpx2.Response) -> None:
-    # The SDKs read an error's body to its end before they tell of it, however large it is.
+    # The SDKs read the whole body of an error before they raise it, however large the body is.
     if not (response.is_success and response.request.method == "POST"):
         response.stream = _Beginning(response)
         response.headers.pop("content-encoding", None)
@@ -61,7 +67,7 @@ EVENT_HOOKS: Final[Mapping[str, list[Callable[..., Any]]]] = {
 
 
 class _Beginning(httpx2.AsyncByteStream):
-    """The first bytes of a body, decoded, as far as they can be had: its status counts without them."""
+    """The first bytes of a body, decoded. If reading fails, the body just ends, because the status says enough."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)

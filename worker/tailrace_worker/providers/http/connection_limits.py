@@ -1,19 +1,20 @@
-"""`ConnectionLimits`: how many connections to the providers there are, and for how long."""
+"""`ConnectionLimits`: how many connections to the providers are opened, and how long they are kept."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Of all the providers of a worker together."""
+    """The limits to the connections of all providers of a worker together."""
 
     max_connections: int = 10_000
-    """One connection a stream: how many there are is decided by the worker, never by the pool."""
+    """The size of the pool. Each stream takes one connection, and the worker limits the number of streams, so the pool
+    must never be full."""
     max_idle_connections: int = 1_000
-    """How many are kept for the next call."""
+    """How many idle connections are kept for later calls."""
     idle_seconds: float = 60.0
-    """How long they are kept."""
+    """How long an idle connection is kept."""
     warm_connections: int = 2
-    """How many are made to each address before the first call needs them."""
+    """How many connections to each address are opened before the first call needs them."""
     closed_seconds: float = 1.0
-    """Within which a connection that was closed already is found to be."""
+    """How soon a connection that was closed before a request is found to be closed."""

@@ -1,4 +1,4 @@
-"""Bounds the memory of what is large and cannot be read in parts: an event, or a whole body."""
+"""Limits the memory that large events and whole bodies take, which cannot be read in parts."""
 
 import asyncio
 from types import TracebackType
@@ -8,25 +8,33 @@ from tailrace_worker.providers.http.answer_limits import AnswerLimits
 
 
 class LargeAnswers:
-    """Lets the answers of one provider hold so much together: a hundred events of 16 MB would not fit into a worker.
+    """The bytes that the large answers of one provider share. A hundred events of 16 MB would not fit into a worker.
 
-    They take of it as they grow. Where nothing is left, one of those that wait may go on nevertheless: else all of them
-    could wait for each other. So one answer, slow as it may be, keeps nothing from the others but what it holds.
+    An answer takes from these bytes as it grows. If none are left, one waiting answer may still go on, because
+    otherwise all of them could wait for each other. A slow answer keeps only the bytes that it holds from the others.
     """
 
     def __init__(self, limits: AnswerLimits) -> None:
         self.large_bytes = limits.large_bytes
-        """An answer that holds no more takes nothing of what they share."""
+        """An answer that holds more than this takes from the shared bytes."""
         self._free_bytes = limits.shared_bytes
         self._exempt: LargeAnswer | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
     def open(self) -> "LargeAnswer":
-        """One answer, to be entered at once."""
+        """Return the share of a new answer, for an `async with` block."""
         return LargeAnswer(self)
 
     def take(self, answer: "LargeAnswer", more_bytes: int) -> bool:
-        """Takes so much more for an answer, or gives it back. Returns whether it was there."""
+        """Take bytes for an answer, or give them back.
+
+        Args:
+            answer: The answer.
+            more_bytes: How many bytes to take; negative to give bytes back.
+
+        Returns:
+            False if there were not enough bytes. Then nothing was taken.
+        """
         if more_bytes > 0 and more_bytes > self._free_bytes:
             self._exempt = self._exempt or answer
             if self._exempt is not answer:
@@ -37,12 +45,16 @@ class LargeAnswers:
         return True
 
     def leave(self, answer: "LargeAnswer") -> None:
-        """An answer has given back all that it took."""
+        """Note that an answer has given back all bytes that it took.
+
+        Args:
+            answer: The answer.
+        """
         if self._exempt is answer:
             self._exempt = None
 
     async def change(self) -> None:
-        """Waits until something was given back."""
+        """Wait until an answer gives bytes back."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         await waiter
@@ -55,14 +67,21 @@ class LargeAnswers:
 
 
 class LargeAnswer:
-    """What one answer takes of that. All is given back at the exit."""
+    """The share that one answer takes. All of it is given back at the exit."""
 
     def __init__(self, shared: LargeAnswers) -> None:
         self._shared = shared
         self._taken_bytes = 0
 
     def hold(self, held_bytes: int) -> bool:
-        """So much is held now. Returns whether more may be read; where it may not, wait for `room` first."""
+        """Set how many bytes the answer holds.
+
+        Args:
+            held_bytes: How many bytes it holds now.
+
+        Returns:
+            True if more may be read; False if the answer has to wait for `room` first.
+        """
         large_bytes = held_bytes if held_bytes > self._shared.large_bytes else 0
         if large_bytes == self._taken_bytes:
             return True
@@ -74,7 +93,11 @@ class LargeAnswer:
         return True
 
     async def room(self, held_bytes: int) -> None:
-        """Waits until so much may be held."""
+        """Wait until the answer may hold this many bytes.
+
+        Args:
+            held_bytes: How many bytes it holds.
+        """
         while not self.hold(held_bytes):
             await self._shared.change()
 

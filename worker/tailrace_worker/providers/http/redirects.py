@@ -1,17 +1,20 @@
-"""Where a call may be redirected to: the SDKs follow redirects, and send the prompt and secret headers along."""
+"""Limits redirects to the same server. The SDKs follow redirects, and send the prompt and secret headers along."""
 
 import httpx2
 
 
 class RedirectedElsewhere(Exception):
-    """A server sends a call on to another one."""
+    """A server redirects a call to another server."""
 
 
 async def stay_there(response: httpx2.Response) -> None:
-    """A hook for responses: a redirect is followed on the same server only, or from http to https on its host.
+    """Check a response: a redirect may only lead to the same server, or from http to https on the same host.
+
+    Args:
+        response: The response, before the client follows it.
 
     Raises:
-        RedirectedElsewhere: The redirect leads anywhere else. Nothing was sent there.
+        RedirectedElsewhere: The redirect leads to another server, to which nothing was sent.
     """
     if not response.has_redirect_location:
         return

@@ -1,4 +1,4 @@
-"""Server-sent events, out of bytes as they come (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Decodes server-sent events from chunks (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,61 +11,71 @@ _CARRIAGE_RETURN: Final = 0x0D
 
 
 class EventTooLarge(ValueError):
-    """An event has more bytes than one may have. The rest of its stream cannot be read."""
+    """An event has more bytes than the limit allows. The rest of its stream cannot be read."""
 
 
 class ServerSentEvent(NamedTuple):
-    """One event.
-
-    `event` is its name, `b""` where it was given none (to a browser, that is a `message`). `data` is as it was sent,
-    its lines joined by LF; whether it is UTF-8 is found out by who decodes it.
-    """
+    """One event of the stream."""
 
     event: bytes
+    """The name; `b""` if the event has none. A browser calls such an event `message`."""
     data: bytes
+    """The data as it was sent, its lines joined by LF. It may not be valid UTF-8."""
 
 
 _made: Final[Callable[[tuple[bytes, bytes]], ServerSentEvent]] = partial(tuple.__new__, ServerSentEvent)  # pyright: ignore[reportUnknownMemberType]
-"""Calling the class takes three times as long."""
+"""Makes an event from its name and data. To call the class takes three times as long."""
 
 
 class EventStreamDecoder:
     """Decodes one stream, whose chunks may be cut anywhere, in time linear in its bytes.
 
-    A browser drops an event that no blank line ended; here `end` returns it. `id` and `retry` are skipped: a generation
-    cannot be reconnected to. `max_event_bytes` counts all that stands between two blank lines, names and comments too,
-    and each line end as one byte: whether a stream can be read does not depend on how it was cut.
+    A browser drops a last event that no blank line ended; here `end` returns it. `id` and `retry` are skipped, because
+    no client can reconnect to a generation.
     """
 
     __slots__ = ("_data", "_event", "_event_bytes", "_line", "_max_event_bytes", "_optional", "_room")
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        """Start at the beginning of a stream.
+
+        Args:
+            max_event_bytes: The largest event. All bytes between two blank lines count, with names and comments, and
+                each line end counts as one byte, so that the chunks' ends do not decide whether a stream can be read.
+        """
         self._max_event_bytes = max_event_bytes
         self._optional = _BYTE_ORDER_MARK
-        """What is skipped if the stream goes on with it: nothing, but where a line begins."""
+        """Bytes that are skipped if the stream continues with them. Empty, except at the beginning of some lines."""
         self._line = bytearray()
         """The line that has not ended yet."""
         self._event = b""
         self._data = bytearray()
-        """The data of the event that has not ended yet, an LF behind each line."""
+        """The data of the event that has not ended yet, with an LF after each line."""
         self._event_bytes = 0
-        """How many bytes the ended lines of that event had."""
+        """How many bytes the finished lines of that event had."""
         self._room = 0
-        """How large a chunk may be that is one whole event: 0 while anything has begun and not ended."""
+        """The largest chunk that may be one whole event; 0 while a line or an event is unfinished."""
 
     @property
     def buffered_bytes(self) -> int:
-        """How much is held of what has not ended yet: never more than `max_event_bytes`."""
+        """How many bytes of the unfinished event are held; never more than `max_event_bytes`."""
         return len(self._line) + len(self._event) + len(self._data)
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that this chunk ends.
+        """Decode a chunk.
+
+        Args:
+            chunk: The next bytes of the stream.
+
+        Returns:
+            The events that end in this chunk.
 
         Raises:
-            EventTooLarge: the decoder is of no use any more; events that ended in the same chunk are lost.
+            EventTooLarge: An event is too large. The decoder cannot be used any more, and the events that end in this
+                chunk are lost.
         """
-        # Nearly every chunk is one whole event with one line of data. Any other is left to `_feed_lines`, which says
-        # the same of that one, in more than twice the time.
+        # Nearly every chunk is one whole event with one line of data. `_feed_lines` would decode it to the same event
+        # in more than twice the time, and decodes all other chunks.
         if len(chunk) <= self._room and _CARRIAGE_RETURN not in chunk:
             event = b""
             line, _, rest = chunk.partition(b"\n")
@@ -79,7 +89,7 @@ class EventStreamDecoder:
         return self._feed_lines(chunk)
 
     def end(self) -> list[ServerSentEvent]:
-        """The last event, if no blank line ended it. It may have been cut."""
+        """Return the last event if no blank line ended it. It may have been cut."""
         return self._feed_lines(b"\n\n")
 
     def _feed_lines(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -102,7 +112,7 @@ class EventStreamDecoder:
                     self._event = name
                     self._data += value.removeprefix(b" ") + b"\n"
                 elif name == b'{"error"':
-                    # Gateways that fail in mid-stream write the body of their error into the stream.
+                    # A gateway that fails in the middle of a stream writes the body of its error into the stream.
                     self._event = b"error"
                     self._data += line + b"\n"
             else:
@@ -120,10 +130,10 @@ class EventStreamDecoder:
         return events
 
     def _lines(self, chunk: bytes) -> list[bytes]:
-        """The lines that the chunk ends, and then what it has of the next one."""
+        """Return the lines that end in the chunk, and then the beginning of the next line."""
         if self._optional:
             chunk = self._without_optional(chunk)
-        # Lines of bytes end where those of an event stream do: at CR LF, LF and CR, and nowhere else.
+        # `bytes.splitlines` splits at CR LF, LF and CR only, as an event stream does.
         lines = chunk.splitlines()
         if not lines or chunk.endswith((b"\n", b"\r")):
             lines.append(b"")

@@ -1,17 +1,22 @@
-"""`Coalescer`: wakes tasks together, as a network card holds interrupts back to tell of many packets at once."""
+"""`Coalescer`: wakes tasks together, as a network card delays interrupts to report many packets at once."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Coalescer:
-    """Wakes who waits at once when idle, else together with others, at most once every `interval_ms`.
+    """Wakes waiting tasks: at once after a pause, otherwise together and at most once every `interval_ms`.
 
-    A task that wakes by itself finds nothing that it needs in the CPU's caches: what it does takes twice as long.
+    A task that is woken alone takes twice as long, because the CPU's caches have nothing that it needs.
     """
 
     def __init__(self, *, interval_ms: float, then: Callable[[], None] | None = None) -> None:
-        """`then` is called each time when all who were woken have had their turn."""
+        """Start without waiting tasks.
+
+        Args:
+            interval_ms: The shortest time between two wake-ups, in ms; 0 wakes each task at once.
+            then: Called after each wake-up, once all woken tasks have run.
+        """
         self._interval_seconds = interval_ms / 1000
         self._then = then
         self._waiters: list[asyncio.Future[None]] = []
@@ -19,7 +24,11 @@ class Coalescer:
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self, waiter: asyncio.Future[None]) -> None:
-        """What is waited for has come."""
+        """Wake the task that waits for a future, at once or with the next batch.
+
+        Args:
+            waiter: The future.
+        """
         self._waiters.append(waiter)
         if self._timer is not None:
             return

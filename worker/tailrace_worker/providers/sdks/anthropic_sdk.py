@@ -1,4 +1,4 @@
-"""Anthropic's SDK: loaded only if a provider of its kind is configured."""
+"""Makes providers with Anthropic's SDK. This module is loaded only if one of its kind is configured."""
 
 import anthropic
 import httpx2
@@ -18,7 +18,20 @@ class HttpClient(Resending, anthropic.DefaultAioHttpClient):
 def make_provider(
     options: ClientOptions, failures: Failures, coalescer: Coalescer, http_client: httpx2.AsyncClient
 ) -> tuple[Provider, httpx2.URL]:
-    """Makes a provider, and tells where it is. Raises the SDK's errors."""
+    """Make a provider.
+
+    Args:
+        options: The options of the SDK's client.
+        failures: Makes the provider's errors.
+        coalescer: Decides when the tasks that read answers are woken.
+        http_client: The client that all providers share.
+
+    Returns:
+        The provider, and its address.
+
+    Raises:
+        AnthropicError: The client cannot be made.
+    """
     client = anthropic.AsyncAnthropic(
         api_key=options.key,
         base_url=options.url,
@@ -29,6 +42,6 @@ def make_provider(
     if client.credentials is None and not {"authorization", "x-api-key"} & {
         name.lower() for name, value in client.default_headers.items() if isinstance(value, str) and value
     }:
-        # The SDK itself says so at the first call.
+        # The SDK itself reports this only at the first call.
         raise anthropic.AnthropicError("it has no credentials")
     return AnthropicMessages(client, failures, coalescer), client.base_url

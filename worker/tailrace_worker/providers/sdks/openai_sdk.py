@@ -1,4 +1,4 @@
-"""OpenAI's SDK: loaded only if a provider of one of its kinds is configured."""
+"""Makes providers with OpenAI's SDK. This module is loaded only if one of its kinds is configured."""
 
 from typing import Literal
 
@@ -25,7 +25,21 @@ def make_provider(
     coalescer: Coalescer,
     http_client: httpx2.AsyncClient,
 ) -> tuple[Provider, httpx2.URL]:
-    """Makes a provider, and tells where it is. Raises the SDK's errors."""
+    """Make a provider.
+
+    Args:
+        kind: The API.
+        options: The options of the SDK's client.
+        failures: Makes the provider's errors.
+        coalescer: Decides when the tasks that read answers are woken.
+        http_client: The client that all providers share.
+
+    Returns:
+        The provider, and its address.
+
+    Raises:
+        OpenAIError: The client cannot be made.
+    """
     client = openai.AsyncOpenAI(
         api_key=options.key,
         base_url=options.url,
@@ -41,5 +55,6 @@ def make_provider(
 
 
 def _is_openais(address: httpx2.URL) -> bool:
-    # Its reasoning models refuse `max_tokens`, and other servers know nothing else: Ollama goes on for ever.
+    # OpenAI's reasoning models reject `max_tokens`, and other servers know only that name. Ollama ignores the newer
+    # one, and its answer never ends.
     return f".{address.host}".endswith((".openai.com", ".azure.com"))
