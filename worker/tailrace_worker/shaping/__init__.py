@@ -1,4 +1,4 @@
-"""What a provider's raw stream lacks before a person may see it: stages, each an async generator over pieces."""
+"""The stages that shape a provider's answer before a person may see it. Each is an async generator over pieces."""
 
 from collections.abc import AsyncGenerator
 
@@ -13,7 +13,7 @@ from tailrace_worker.shaping.guards.moderate import Judge
 
 
 def shapes(request: GenerationRequest) -> bool:
-    """Whether the request wants anything of its stream."""
+    """Return whether the request asks for any shaping: guards, boxes or buffering."""
     return bool(request.guards or request.boxes or request.buffering)
 
 
@@ -26,9 +26,19 @@ def shaped(
     said: str,
     left: list[Piece],
 ) -> AsyncGenerator[Piece, None]:
-    """The pieces as the request wants them; `said` is the text that stands from earlier attempts.
+    """Shape an answer as the request asks for it.
 
-    Who leaves before the end finds in `left` what all guards let through and the buffer still held.
+    Args:
+        pieces: The pieces of the provider.
+        request: The request.
+        rules_of: The compiled rules of its guards.
+        judge: Judges texts for the guard `moderate`.
+        said: The text of earlier attempts that this one continues.
+        left: If the stages are closed before the end, the pieces that all guards let through and the buffer still held
+            are added to it.
+
+    Returns:
+        The pieces for the readers.
     """
     if said:
         pieces = continued(pieces, said)

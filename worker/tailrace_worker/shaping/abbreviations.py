@@ -1,8 +1,8 @@
-"""Abbreviations after whose full stop a sentence goes on, though a capital or a number follows.
+"""Abbreviations after which a sentence goes on, although a full stop and then a capital or a number follow.
 
-Single letters and dotted ones (`U.S.`, `e.g.`, `Ph.D.`) need no entry, and neither do those that stand only before
-small letters. An entry in small letters counts in capitals too. One with a capital counts only as it is written,
-because without the capital it is a word of its own, if only in another language (`Sen.`, `Mar.`, `Mich.`).
+Single letters and dotted abbreviations (`U.S.`, `e.g.`, `Ph.D.`) need no entry. Neither do abbreviations that only come
+before small letters. An entry in small letters counts in capitals too. An entry with a capital counts only as it is
+written, because without the capital it is another word, at least in another language (`Sen.`, `Mar.`, `Mich.`).
 """
 
 from typing import Final
@@ -37,4 +37,4 @@ _NUMBERED: Final = """
     рис табл см
 """
 BEFORE_NUMBERS: Final = frozenset(_NUMBERED.split())
-"""Abbreviations only before a number, and otherwise words: `No. 5`, but `No. I do not.`"""
+"""Words that are abbreviations only before a number: `No. 5`, but `No. I do not.`"""

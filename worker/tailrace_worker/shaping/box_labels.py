@@ -1,4 +1,4 @@
-"""What a box is of, as the text around it says."""
+"""Finds the label of a box in the text around it."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _WORD: Final = r"[^\W\d_][\w'\u2019/&-]{0,30}"
 _WORDS: Final = rf"{_WORD}(?:[ ][\w'\u2019/&-]{{1,30}}){{0,3}}"
 _COLON: Final = r"(?:[:=|\u2013\u2014\u2192]|[-=]>?)"
 _ENDED: Final = r"[,;.!?|)\]>]"
-"""Behind these, and where a line begins, words are about something new."""
+"""After one of these, and at the beginning of a line, the words are about something new."""
 
 _TAGGED: Final = r"<(?:p|phrase|label)>(?P<label>[^<>\[\n]{1,80})</[a-z]{1,8}>"
 _REFERRED: Final = (
@@ -31,7 +31,7 @@ _AFTER: Final = regex.compile(
     rf"|[{_PLAIN_MARKS}]{{0,3}}[ \t]{{0,4}}(?P<colon>(?:{_COLON}|\()?)[ \t]{{0,4}}[{_PLAIN_MARKS}]{{0,3}}"
     rf"(?P<label>{_WORDS})[{_PLAIN_MARKS}]{{0,3}}[ \t]{{0,4}}(?=[\n<\[(]|{_ENDED})"
 )
-"""What follows is read past with its label, so that no backtick may be among it: one begins code, or ends it."""
+"""A label after the box. The scanner skips the match, so it must not contain a backtick, which begins or ends code."""
 
 _GENERIC: Final = regex.compile(
     r"(?i)(?:the )?(?:bounding )?(?:b?box(?:es)?(?:_2d)?|coord(?:inate)?s?|position|location|region|rect(?:angle)?"
@@ -40,28 +40,45 @@ _GENERIC: Final = regex.compile(
 _LEADING: Final = regex.compile(
     r"(?i)an?|and|are|around|as|at|be|by|for|from|has|have|in|inside|is|near|of|on|or|see|that|the|to|was|with"
 )
-"""If such a word stands next to the box, the box is in the middle of a sentence, which names nothing."""
+"""If one of these words is next to the box, the box is in the middle of a sentence, whose words are not a label."""
 
 
 def is_generic(words: str) -> bool:
-    """Whether this says no more than that a box follows."""
+    """Return whether words say only that a box follows, as `Bounding box` does."""
     return bool(_GENERIC.fullmatch(words))
 
 
 def label_before(line: str) -> str | None:
-    """The label that the line gives, up to where the box begins."""
+    """Return the label before a box, or `None` if there is none.
+
+    Args:
+        line: The line, up to the beginning of the box.
+    """
     found = _TAGGED_BEFORE.search(line) or _MARKED_BEFORE.search(line) or _WORDS_BEFORE.search(line)
     return _label(found, next_to=-1) if found else None
 
 
 def is_open(line: str) -> bool:
-    """Whether the line, up to where the box begins, leaves a label to follow."""
+    """Return whether a label may follow a box.
+
+    Args:
+        line: The line, up to the beginning of the box.
+    """
     clause = regex.split(_ENDED, line)[-1].strip(_MARKS + " \t([-+*•#:=")
     return not any(map(str.isalpha, clause)) or is_generic(clause)
 
 
 def label_after(text: str, start: int, *, partial: bool) -> tuple[str | None, int] | None:
-    """The label that follows, with its end; `None` where it takes more text to know, which `partial` says may come."""
+    """Find a label after a box.
+
+    Args:
+        text: The text.
+        start: Where the box ends.
+        partial: True if more text may follow.
+
+    Returns:
+        The label and its end; `(None, start)` if there is no label; `None` if more text has to decide.
+    """
     found = _AFTER.match(text, start, partial=partial)
     if found is None:
         return None, start

@@ -1,12 +1,12 @@
 """The notations in which models write bounding boxes.
 
-- `[1, 2, 3, 4]` anywhere in a text, and under a key of JSON, as Qwen (`bbox_2d`), GLM (`bbox_2d`) and others do
-- Gemini: the same under `box_2d`, of 1000, in which y comes first
+- `[1, 2, 3, 4]` anywhere in a text, or under a JSON key, as Qwen (`bbox_2d`), GLM (`bbox_2d`) and others write it
+- Gemini: the same under `box_2d`, with a scale of 1000 and y first
 - Qwen: `<|object_ref_start|>cat<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>`
-- InternVL: `<ref>cat</ref><box>[[1, 2, 3, 4]]</box>`, of 1000
-- DeepSeek: `<|ref|>cat<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>`, of 999
-- GLM: `<|begin_of_box|>[[1, 2, 3, 4]]<|end_of_box|>`, of 1000, and the same tag around JSON
-- PaliGemma: `<loc0002><loc0001><loc0004><loc0003> cat`, of 1024, in which y comes first
+- InternVL: `<ref>cat</ref><box>[[1, 2, 3, 4]]</box>`, with a scale of 1000
+- DeepSeek: `<|ref|>cat<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>`, with a scale of 999
+- GLM: `<|begin_of_box|>[[1, 2, 3, 4]]<|end_of_box|>`, with a scale of 1000, and the same tag around JSON
+- PaliGemma: `<loc0002><loc0001><loc0004><loc0003> cat`, with a scale of 1024 and y first
 """
 
 import json
@@ -43,7 +43,7 @@ _GEMINI_KEY: Final = "box_2d"
 
 
 def read_box(token: regex.Match[str], start: int, *, key: str | None, tag_scale: int | None) -> Box | None:
-    """Return the box of a token, without its label; `None` if its corners are no box.
+    """Return the box of a token, without its label; `None` if its corners are in the wrong order.
 
     Args:
         token: A match of `TOKEN` with the group `box`.
@@ -71,7 +71,7 @@ def read_box(token: regex.Match[str], start: int, *, key: str | None, tag_scale:
 
 
 def scale_of(tag: regex.Match[str]) -> int | None:
-    """Return the scale of the numbers in a tag, if the tag implies one."""
+    """Return the scale of the numbers in a tag, or `None` if the tag implies none."""
     match tag["opening"]:
         case "<|det|>":
             return 999

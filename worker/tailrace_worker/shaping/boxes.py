@@ -1,4 +1,4 @@
-"""Finds bounding boxes in text, while the text goes on unchanged."""
+"""Finds bounding boxes in text, and passes the text on unchanged."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -23,19 +23,24 @@ _BEGINNING: Final = re.compile(r"[^\s>]|\n")
 _ATTRIBUTE: Final = re.compile(r"""\s(?:label|name|class|category)=["']([^"'>]+)["'][^>]*>""")
 _KEY: Final = re.compile(r"""["']([^"'\n]{1,80})["']\s*:[\s\[]*$""")
 _LINE_CHARS: Final = 160
-"""How far back before a box its label can begin."""
+"""How many characters before a box its label may begin."""
 _OBJECT_CHARS: Final = 300
-"""How far after a box the label in its JSON object can be."""
+"""How many characters after a box the label in its JSON object may begin."""
 
 
 async def boxes(pieces: AsyncGenerator[Piece, None], *, said: str = "") -> AsyncGenerator[Piece, None]:
-    """Passes all pieces on, and yields each box in the answer's text right after the piece that completes it.
+    """Pass all pieces on, and yield each box in the answer's text right after the piece that completes it.
 
-    That piece has the last bracket of the box, or the label that follows it. A box is `[x1, y1, x2, y2]`, or the same
-    in the tags of models (see `box_notations`), with x1 <= x2 and y1 <= y2. Code has no boxes: neither text between
-    backticks in a line, nor a fence, unless it is one of JSON.
+    A box is complete with its last bracket, or with a label after it. It is `[x1, y1, x2, y2]`, or the same in the tags
+    of a model (see `box_notations`), with x1 <= x2 and y1 <= y2. Code has no boxes: neither text between backticks, nor
+    a fence, unless it is one of JSON.
 
-    Characters are counted from the beginning of the text; `said` is the part of it that an earlier attempt wrote.
+    Args:
+        pieces: The pieces of the answer.
+        said: The part of the text that earlier attempts wrote. Positions are counted from its beginning.
+
+    Yields:
+        The pieces and the boxes.
     """
     scanner = _Scanner()
     scanner.feed(said)
@@ -61,26 +66,26 @@ class _Tag:
 
 
 class _Scanner:
-    """Reads a text piece by piece. Only what may be the beginning of a token is read again."""
+    """Reads a text piece by piece. Only the possible beginning of a token is read a second time."""
 
     def __init__(self) -> None:
         self._found: list[Box] = []
         self._text = ""
-        """What is not read yet."""
+        """The text that is not read yet."""
         self._start = 0
-        """The position in the whole text at which that begins."""
+        """The position of `_text` in the whole text."""
         self._line = ""
-        """What was read of the line, from the last box on."""
+        """The part of the current line that was read since the last box."""
         self._code = Code()
         self._tag: _Tag | None = None
         self._tag_label: str | None = None
-        """The label of the last box, if that was in a tag; a tag that follows directly has the same label."""
+        """The label of the last box, if that box was in a tag. A tag that follows directly has the same label."""
         self._depth = 0
         self._key: str | None = None
         self._name: str | None = None
-        """The label that the innermost JSON object has given."""
+        """The label in the innermost JSON object."""
         self._nameless: list[Box] = []
-        """The boxes that this object may still give a label."""
+        """The boxes of this object whose label may still follow."""
 
     def feed(self, text: str) -> list[Box]:
         """Take more text, and return the boxes that it completes."""
@@ -119,7 +124,7 @@ class _Scanner:
 
     @property
     def _marks(self) -> re.Pattern[str]:
-        """What to look out for."""
+        """The characters that matter in the current kind of text."""
         if self._code.is_json:
             return _IN_JSON
         if self._code.is_unknown:
@@ -129,7 +134,7 @@ class _Scanner:
         return _IN_SPAN if self._code.is_span else _IN_TEXT
 
     def _read_mark(self, text: str, at: int, partial: bool) -> int | None:
-        """Reads what begins at a position, and returns its end; `None` if it takes more text to know."""
+        """Read what begins at a position, and return its end; `None` if more text has to decide."""
         match text[at]:
             case "\n":
                 if self._code.end_line(self._line):
@@ -231,7 +236,7 @@ class _Scanner:
 
     @property
     def _is_blank(self) -> bool:
-        """Whether the box goes on with a list, or begins a line."""
+        """True if only white space, commas and brackets come before the box in its line."""
         return not self._line.strip(" \t\r,[]")
 
     def _end_object(self, at: int) -> None:

@@ -1,4 +1,4 @@
-"""Joins crumbs of text into pieces that are worth a look."""
+"""Joins small pieces of text into larger ones."""
 
 import asyncio
 from collections import deque
@@ -18,13 +18,20 @@ _Text: TypeAlias = type[Delta] | type[Reasoning] | type[Refusal]
 async def buffer(
     pieces: AsyncGenerator[Piece, None], buffering: Buffering, left: list[Piece] | None = None
 ) -> AsyncGenerator[Piece, None]:
-    """Passes text on in larger pieces, and all else as it comes, behind the text before it.
+    """Pass text on in larger pieces, and each other piece at once, after the text before it.
 
-    The first text goes at once, and so does what an error or the end leaves. No piece ends inside of a grapheme
-    cluster, so that the last one of what has come waits for what follows; where nothing does, the first text and the
-    timer let it go too, unless it is of a kind that often goes on: an emoji, a digit, a letter of a script with marks.
+    The first text is passed on at once, and so is the rest before an error or the end. No piece ends inside a grapheme
+    cluster, so the last cluster waits for more text. If none arrives, the last cluster is passed on too, with the first
+    text or when the timer fires, unless such a cluster often continues: an emoji, a digit, a letter of a script with
+    marks.
 
-    Who is cancelled, or closes the stage, can be given nothing any more: what it holds is added to `left`.
+    Args:
+        pieces: The pieces of the answer.
+        buffering: How much text is joined, and for how long it may wait.
+        left: If the stage is cancelled or closed, the pieces that it holds are added to this list.
+
+    Yields:
+        The joined pieces.
     """
     async with aclosing(pieces):
         joined = _Joined(buffering)
@@ -43,10 +50,10 @@ async def buffer(
 
 
 class _Joined:
-    """What was read and not passed on yet: pieces that are ready, and behind them the text that is held back.
+    """The pieces that are read and not passed on yet: those that are ready, and after them the text that is held back.
 
-    The source is read by a task of its own, because a timer cannot interrupt who waits for the source. It reads on
-    while the pieces that are ready are on their way, and stops at the next ones.
+    Another task reads the source, because a timer cannot interrupt a task that waits for the source. That task reads on
+    while the ready pieces are being passed on, and stops as soon as more pieces are ready.
     """
 
     def __init__(self, buffering: Buffering) -> None:
@@ -55,9 +62,9 @@ class _Joined:
         self._at_sentences = buffering.at_sentences
         self._loop = asyncio.get_running_loop()
         self.out = deque[Piece]()
-        """What is ready."""
+        """The pieces that are ready."""
         self._is_waiting = True
-        """Whether the source is asked for a piece."""
+        """True while the source is asked for a piece."""
         self._is_over = False
         self._ready = asyncio.Event()
         self._taken = asyncio.Event()
@@ -65,11 +72,11 @@ class _Joined:
         self._held = ""
         self._has_shown = False
         self._due: float | None = None
-        """When the text that is held goes, though nothing comes; `None` where all that may go has gone."""
+        """When the held text is passed on if no more arrives, in the time of the event loop; `None` if none may be."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def next(self) -> deque[Piece]:
-        """What is ready, as soon as anything is; nothing once the source has ended."""
+        """Wait until pieces are ready, and return them; empty once the source has ended."""
         self._taken.set()
         while not (self.out or self._is_over):
             self._ready.clear()
@@ -78,7 +85,7 @@ class _Joined:
         return out
 
     async def read(self, pieces: AsyncGenerator[Piece, None]) -> None:
-        """Reads the source to its end. What it has said goes out, however it ends."""
+        """Read the source to its end. All text that was read becomes ready, even if the source fails."""
         try:
             async for piece in pieces:
                 self._is_waiting = False
@@ -103,7 +110,7 @@ class _Joined:
                     self._kind = type(piece)
                 self._hold(piece.text)
             case other:
-                # Usage is no part of the answer, and there are providers that tell it with every chunk.
+                # Usage is not part of the answer, and some providers send it with every event.
                 if not isinstance(other, Usage):
                     self._pass(len(self._held))
                 self.out.append(other)
@@ -130,13 +137,13 @@ class _Joined:
         self._timer = None
         if self._due is None or self._loop.time() < self._due:
             self._set_timer()
-        # While nobody takes what is ready nothing is read either, and what follows the text may be there already.
+        # While ready pieces are not taken, the source is not read, and more text may have arrived there already.
         elif self._is_waiting:
             self._pass(likely_cut(self._held))
             self._due = None
 
     def _pass(self, end: int) -> None:
-        """Lets go the text up to there."""
+        """Make the held text ready, up to a position."""
         if not end:
             return
         self.out.append(self._kind(text=self._held[:end]))

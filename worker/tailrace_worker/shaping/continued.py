@@ -1,4 +1,4 @@
-"""Where the rest of an answer meets its beginning."""
+"""Joins the rest of an answer to the beginning from earlier attempts."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,9 +8,16 @@ from tailrace_worker.providers.base import Piece
 
 
 async def continued(pieces: AsyncGenerator[Piece, None], said: str) -> AsyncGenerator[Piece, None]:
-    """Leaves out the white space with which the text goes on, where that which was `said` ends with white space.
+    """Remove white space from the beginning of the text if the earlier text ends with white space.
 
-    The provider was given the beginning without it: it says again what readers have.
+    The provider was given the earlier text without the white space at its end, and so writes it again.
+
+    Args:
+        pieces: The pieces of this attempt.
+        said: The text of earlier attempts.
+
+    Yields:
+        The pieces.
     """
     is_at_seam = said[-1:].isspace()
     async with aclosing(pieces):

@@ -1,4 +1,4 @@
-"""Cuts a provider off that is silent for too long, or takes too long."""
+"""Ends a call if its provider is silent for too long or takes too long."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,15 +12,22 @@ from tailrace.request.limits import Timeouts
 from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
 
 _TURNS: Final = 3
-"""How many iterations of the event loop pass between a deadline and the cut. A worker that was blocked reads its
-sockets in one iteration, and its readers run in the next."""
+"""How many iterations of the event loop pass between a deadline and the cancellation. After a worker was blocked, it
+reads its sockets in one iteration, and the tasks that wait for them run in the next."""
 
 
 async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
-    """Passes the pieces on.
+    """Pass the pieces on while the deadlines hold.
+
+    Args:
+        pieces: The pieces of the provider, and signs of life.
+        watch: The deadlines.
+
+    Yields:
+        The pieces, without the signs of life.
 
     Raises:
-        ProviderError: A deadline has passed; the source is closed.
+        ProviderError: A deadline has passed. The source is closed.
     """
     async with aclosing(pieces):
         with watch:
@@ -34,13 +41,13 @@ async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch")
 
 
 class Watch:
-    """Cancels the wait for a piece once its deadline has passed, and says which it was.
+    """Cancels the wait for a piece once a deadline has passed, and raises an error that names the deadline.
 
-    The task that reads the pieces enters it; a task that reads on enters it again. One timer serves all pieces: it
-    checks what is due when it fires, and is set again. Only a wait is cut, and a provider is idle only while a task
-    waits for it.
+    The task that reads the pieces enters the watch in a `with` block. If another task reads on, it enters the watch
+    again. One timer serves all pieces: when it fires, it checks whether a deadline has passed, and is set again. Only a
+    waiting task is cancelled, and a provider counts as idle only while a task waits for it.
 
-    Leaving it raises `ProviderError` if a deadline has passed, unless the answer is finished.
+    The end of the block raises `ProviderError` if a deadline has passed, unless the answer has finished.
     """
 
     __slots__ = (
@@ -60,7 +67,11 @@ class Watch:
     )
 
     def __init__(self, timeouts: Timeouts) -> None:
-        """Start the clocks: the provider is called now."""
+        """Start the clocks. The provider has to be called now.
+
+        Args:
+            timeouts: The limits, in seconds.
+        """
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
@@ -69,12 +80,12 @@ class Watch:
         self._has_token = False
         self._is_finished = False
         self._is_whole = False
-        """Whether the provider has given the finish reason: then only the total counts."""
+        """True once the provider has sent the finish reason. From then on, only the total limit counts."""
         self._held_since: float | None = None
-        """Since when the worker, and not the provider, holds the answer up."""
+        """Since when the worker, and not the provider, delays the answer; `None` if it does not."""
         self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
-        """The task that waits now."""
+        """The task that waits for a piece; `None` if none does."""
         self._cancelling = 0
         self._cut: ProviderError | None = None
 
@@ -87,7 +98,7 @@ class Watch:
         self._stop()
         if self._cut is None or self._task is None:
             return False
-        # As in `asyncio.timeout`: if somebody else has cancelled the task too, it stays cancelled.
+        # As in `asyncio.timeout`: if other code has cancelled the task too, it stays cancelled.
         if self._task.uncancel() <= self._cancelling and exc is not self._cut:
             if self._is_finished:
                 return True
@@ -95,7 +106,11 @@ class Watch:
         return False
 
     def wait(self) -> None:
-        """Note that the task waits for the next piece from now on."""
+        """Note that the current task waits for the next piece from now on.
+
+        Raises:
+            ProviderError: The total limit has passed.
+        """
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
         now = self._since = self._loop.time()
@@ -105,9 +120,16 @@ class Watch:
             raise self._passed(now)
 
     def hear(self, piece: Piece | Alive) -> None:
-        """Note that a piece has arrived, and that the task waits for the next one."""
+        """Note that a piece has arrived, and that the task waits for the next one.
+
+        Args:
+            piece: The piece, or a sign of life.
+
+        Raises:
+            ProviderError: A deadline has passed.
+        """
         if self._cut is not None and not self._is_finished:
-            # The cancellation met a piece on its way, and was swallowed: `asyncio.wait_for` does that in Python 3.11.
+            # A piece arrived together with the cancellation, which was lost: `asyncio.wait_for` of Python 3.11 does so.
             raise self._cut
         now = self._since = self._loop.time()
         if self._held_since is not None:

@@ -1,27 +1,32 @@
-"""Where a text that goes on may be cut: between what a reader takes for characters (UAX #29), never inside of one."""
+"""Finds where an unfinished text may be cut: only between the characters that a person sees (UAX #29)."""
 
 from typing import Final
 
 import regex
 
 _MAX_CLUSTER_CHARS: Final = 128
-"""What is longer is no character of any script: stream-safe text has 30 marks in a row at most (UAX #15)."""
+"""The longest cluster that is not cut. No script has longer ones: stream-safe text has at most 30 marks in a row
+(UAX #15)."""
 
 _CLUSTER: Final = regex.compile(r"[\uD800-\uDBFF][\uDC00-\uDFFF]|\X")
 
 _BREAKING: Final = r"[[\p{GCB=XX}\p{GCB=LV}\p{GCB=LVT}\p{GCB=CN}\p{GCB=LF}]--\p{Cs}]"
 _APART: Final = regex.compile(rf"(?V1){_BREAKING}{{2}}")
-"""Between these two there is always a cut."""
+"""Two characters between which the text may always be cut."""
 
 _SCRIPTS: Final = r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{P}\p{S}\p{Z}\p{Cc}]"
 _PLAIN: Final = regex.compile(rf"(?V1)[{_SCRIPTS}&&{_BREAKING}--\p{{Emoji}}]")
-"""In text as it is written a character by itself, while after others marks and joiners are usual."""
+"""Characters that usually have no marks or joiners after them."""
 
 
 def safe_cut(text: str) -> int:
-    """The last place at which the text may be cut, whatever follows it; 0 where there is none."""
+    """Return the last position at which a text may be cut, whatever follows it; 0 if there is none.
+
+    Args:
+        text: The text so far.
+    """
     end = len(text)
-    # Most text ends like this, and need not be walked through.
+    # Most texts end like this, and need not be searched from the beginning.
     if _APART.match(text, end - 2):
         return end - 1
     last = 0
@@ -31,6 +36,11 @@ def safe_cut(text: str) -> int:
 
 
 def likely_cut(text: str) -> int:
-    """The same, where nothing follows for now: the end, unless its last character is of a kind that often goes on."""
+    """Return where to cut a text if nothing follows for now: its end, unless the last character often has marks after
+    it; then as `safe_cut`.
+
+    Args:
+        text: The text so far.
+    """
     end = len(text)
     return end if end and _PLAIN.match(text, end - 1) else safe_cut(text)

@@ -1,4 +1,4 @@
-"""Which of a Markdown text is code, while the text is read."""
+"""Finds out which parts of a Markdown text are code, while the text is read."""
 
 import re
 from typing import Final
@@ -12,43 +12,49 @@ _JSON: Final = re.compile(r"(?i)\s*json[5cl]?(?![\w-])")
 
 
 class Code:
-    """Code is what is in a fence, and what is in a line between two runs of backticks of the same length.
+    """The state of a text that is read: whether it is in code, and in which kind.
 
-    Without the second run, it is the rest of the line. An indented line is not code, because answers indent lists and
+    Code is the content of a fence, and the text in a line between two runs of backticks of the same length. If the
+    second run is missing, the rest of the line is code. An indented line is not code, because answers indent lists and
     JSON. A fence of JSON is recognised by its language or, if it has none, by its first character.
     """
 
     def __init__(self) -> None:
         self._fence = ""
-        """What has opened the fence."""
+        """The ticks that have opened the fence."""
         self._opening = ""
-        """What opens a fence, unless more backticks follow in its line."""
+        """The ticks that open a fence, unless more backticks follow in the same line."""
         self._span = ""
         self._has_json: bool | None = None
-        """Whether the fence is one of JSON; `None` until its first character decides."""
+        """True if the fence has JSON; `None` until its first character decides."""
 
     @property
     def is_fence(self) -> bool:
-        """Whether only the end of the line matters."""
+        """True if only the end of the line matters."""
         return (bool(self._fence) and self._has_json is False) or self._opening.startswith("~")
 
     @property
     def is_span(self) -> bool:
-        """Whether only backticks and the end of the line matter."""
+        """True if only backticks and the end of the line matter."""
         return bool(self._span)
 
     @property
     def is_json(self) -> bool:
-        """Whether it is a fence of JSON, in which backticks mean nothing unless they end it."""
+        """True in a fence of JSON, in which backticks mean nothing unless they end it."""
         return bool(self._fence) and self._has_json is True
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it is a fence whose first character has to go to `begin`; a `>` of a quote does not count."""
+        """True if the first character of a fence has to go to `begin`. The `>` of a quote does not count."""
         return bool(self._fence) and self._has_json is None
 
     def see(self, ticks: str, line: str) -> None:
-        """Take ticks outside of a fence; `line` is what came before them in their line."""
+        """Take ticks outside of a fence.
+
+        Args:
+            ticks: A match of `TICKS`.
+            line: The text before them in their line.
+        """
         begins = not self._span
         may_open = begins and len(ticks) >= 3 and _BEFORE_FENCE.fullmatch(line)
         # No backticks may follow those of a fence in the same line.
@@ -59,11 +65,18 @@ class Code:
             self._span = ""
 
     def begin(self, character: str) -> None:
-        """Take the first character of a fence without a language."""
+        """Take the first character of a fence that has no language."""
         self._has_json = character in "[{"
 
     def end_line(self, line: str) -> bool:
-        """Take the end of a line; `line` is all or the last part of it. Return whether a fence begins or ends there."""
+        """Take the end of a line.
+
+        Args:
+            line: The line, or the last part of it.
+
+        Returns:
+            True if a fence begins or ends here.
+        """
         was = self._fence
         if self._fence:
             end = _END_OF_FENCE.fullmatch(line)

@@ -1,1 +1,1 @@
-"""The guards of a request: what must not be shown is removed, blocked or judged."""
+"""The guards of a request: they remove, block or judge text that a person must not see."""

@@ -1,4 +1,4 @@
-"""Applies the guards of a request: to the answer as it comes, and to the request's own messages."""
+"""Applies the guards of a request to the answer, piece by piece, and to the request's own messages."""
 
 import asyncio
 from collections import Counter
@@ -23,27 +23,38 @@ from tailrace_worker.shaping.guards.search import Rules
 from tailrace_worker.shaping.guards.texts import TURN_CHARS, Watch, in_turns, looked
 
 _INPUT_STRETCH_CHARS: Final = 4_000
-"""Messages are there all at once: it takes fewer verdicts on them than on text that somebody waits for."""
+"""How many characters of the messages are judged at a time. The messages are complete, so larger stretches delay no
+reader and need fewer verdicts."""
 _MESSAGES_AT_ONCE: Final = 100
 
 _Change: TypeAlias = Callable[[str], Awaitable[str]]
 
 
 class Guarded(NamedTuple):
-    """A request that its guards let through."""
+    """A request that its guards have let through."""
 
     request: GenerationRequest
     notices: Sequence[Notice]
-    """What readers are told: how much was redacted, and whether something was not judged."""
+    """The notices for readers: how much was redacted, and whether some text was not judged."""
 
 
 def shielded(
     pieces: AsyncGenerator[Piece, None], guards: Iterable[Guard], *, rules_of: RulesOf, judge: Judge, said: str = ""
 ) -> AsyncGenerator[Piece, None]:
-    """The pieces of an answer, as far as the guards let them through, one after another.
+    """Apply the guards to an answer, one after another.
 
-    `said` is the text that stands from earlier attempts. Who judges what is shown already stands behind all others:
-    before `max_chars` it would be stopped with the provider, and leave the last of it unjudged.
+    A lenient `moderate` comes after all other guards, because it judges text that is shown already. Before `max_chars`,
+    it would be stopped together with the provider, and the last text would not be judged.
+
+    Args:
+        pieces: The pieces of the answer.
+        guards: The guards.
+        rules_of: Their compiled rules.
+        judge: Judges texts for `moderate`.
+        said: The text of earlier attempts that this one continues.
+
+    Returns:
+        The pieces that the guards let through.
     """
     counted: list[Counter[str]] = []
     guards = sorted(guards, key=_is_lenient)
@@ -66,11 +77,20 @@ def shielded(
 
 
 async def guarded(request: GenerationRequest, guards: Iterable[Guard], *, rules_of: RulesOf, judge: Judge) -> Guarded:
-    """The request with the texts of its messages as the guards leave them. Each message's is a text for itself.
+    """Apply the guards to the messages of a request. Each text of a message is searched separately.
+
+    Args:
+        request: The request.
+        guards: The guards.
+        rules_of: Their compiled rules.
+        judge: Judges texts for `moderate`.
+
+    Returns:
+        The request with the changed texts, and notices for readers.
 
     Raises:
-        InvalidRequest: The texts have more characters than `max_chars` lets through.
-        ProviderError: `block` or `moderate` do not let them through.
+        InvalidRequest: The texts have more characters than `max_chars` allows.
+        ProviderError: `block` or `moderate` stops the request.
     """
     told: list[Notice] = []
     for guard in guards:
@@ -148,7 +168,7 @@ async def _texts(request: GenerationRequest) -> list[str]:
 
 
 async def _changed(request: GenerationRequest, change: _Change) -> GenerationRequest:
-    """The request with its texts changed. Calls of tools in earlier turns stay: their arguments are JSON."""
+    """Return the request with its texts changed. Tool calls of earlier turns stay, because their arguments are JSON."""
     messages: list[Message] = []
     for number, message in enumerate(request.messages, 1):
         messages.append(await _message(message, change))
@@ -174,6 +194,6 @@ async def _part(part: dict[str, Any], change: _Change) -> dict[str, Any]:
 
 
 async def _thought(thought: dict[str, Any], change: _Change) -> dict[str, Any]:
-    # With a signature that no longer fits, the provider would refuse it; without one it is left out.
+    # A provider would reject changed reasoning with its old signature. Without one, the reasoning is left out.
     text = await change(thought["text"])
     return thought if text == thought["text"] else {"text": text}

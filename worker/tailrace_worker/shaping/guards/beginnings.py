@@ -1,8 +1,8 @@
-r"""What the matches of a regular expression begin with, as a regular expression.
+r"""Makes a regular expression for the beginnings of another expression's matches.
 
-Text that comes in parts has to be held back from where a match may have begun: from where its rest is the beginning of
-one. What a regular expression matches begins with what another one matches, and that one finds the place: for `mil|ra*`
-it is, in RE2's words, `(?:$|m(?:$|i$))|(?:$|ra*$)`. A whole `mil` does not wait: more text changes nothing about it.
+If a text arrives in parts, it has to be held back from the position at which a match may have begun, that is, at which
+the rest of the text is the beginning of a match. Another regular expression finds this position. For `mil|ra*` it is,
+in RE2's syntax, `(?:$|m(?:$|i$))|(?:$|ra*$)`. A whole `mil` is not held back, because more text does not change it.
 """
 
 import re
@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _MAX_DEPTH: Final = 100
-# Each place where the text may end has an end of its own: for one that all share, RE2 takes quadratic time to compile.
+# Each position at which the text may end has its own `\z`. If all shared one, RE2 would take quadratic time to compile.
 _HERE: Final = r"\z"
 _NOTHING: Final = r"[^\x{0}-\x{10FFFF}]"
 _ASSERTIONS: Final = frozenset({"^", "$", r"\A", r"\z", r"\b", r"\B"})
@@ -36,30 +36,33 @@ _FLAGS: Final = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?)\)", re.ASCII)
 
 
 class Unsupported(ValueError):
-    """The expression has a part that cannot be taken apart here."""
+    """The expression has a part that this module cannot take apart."""
 
 
 class Form(NamedTuple):
-    """Two expressions without groups that capture."""
+    """Two expressions that are made from a given one. Neither has capturing groups."""
 
     whole: str
-    """It matches what the given one does."""
+    """Matches what the given expression matches."""
     begun: str
-    """It matches the beginnings of such a match, where the text ends behind them: the empty one, and each after which
-    more text can decide. A whole one is among them where it can become a longer one, or where an assertion ends it,
-    for which what comes next counts."""
+    """Matches the beginnings of such a match at the end of a text: the empty one, and each that more text can complete
+    or change. A whole match is among them if it can become longer, or if it ends with an assertion, which depends on
+    the next character."""
 
 
 def taken_apart(pattern: str, longest: int | None = None) -> Form:
-    """Takes an expression that RE2 accepts.
+    """Make the forms of an expression.
 
     Args:
-        pattern: The expression.
-        longest: The most bytes that a text has. Neither form matches longer texts correctly. Both forms are smaller,
-            because RE2 unrolls counted repetitions.
+        pattern: An expression that RE2 accepts.
+        longest: The length of the longest text, in bytes. With it, both forms are smaller, because RE2 unrolls counted
+            repetitions, but neither matches longer texts correctly. `None`: texts of any length.
+
+    Returns:
+        The two forms.
 
     Raises:
-        Unsupported: It sets flags from some place on, or has a `\\Q`, a `\\C`, or a repetition of nothing.
+        Unsupported: The expression sets flags after its beginning, or has a `\\Q`, a `\\C`, or a repetition of nothing.
     """
     flags = _FLAGS.match(pattern)
     parser = _Parser(pattern[flags.end() if flags else 0 :], longest)
@@ -70,13 +73,13 @@ def taken_apart(pattern: str, longest: int | None = None) -> Form:
 
 
 def alternatives(forms: Iterable[Form]) -> Form:
-    """What matches where one of the forms does."""
+    """Return the form that matches if any of the forms does."""
     wholes, beginnings = zip(*forms, strict=True)
     return Form("|".join(wholes), "|".join(beginnings))
 
 
 class _Parser:
-    """Goes through an expression once, and puts its forms together as it goes."""
+    """Reads an expression once, and builds its forms on the way."""
 
     def __init__(self, pattern: str, longest: int | None) -> None:
         self._tokens = _tokens(pattern)
@@ -158,7 +161,7 @@ def _group(flags: str, form: Form) -> Form:
 
 
 def _followed(form: Form, begun: str) -> str:
-    """What begins a sequence: part of its first form, or all of that and part of the rest."""
+    """Return the beginnings of a sequence: a part of its first form, or all of that and a part of the rest."""
     return f"(?:{form.begun}|{form.whole}{begun})"
 
 

@@ -1,4 +1,4 @@
-"""Ends an answer that says what it must not."""
+"""Ends an answer whose text has a match of the guard `block`."""
 
 from collections.abc import AsyncGenerator, Iterator
 
@@ -9,12 +9,22 @@ from tailrace_worker.shaping.guards.texts import watched
 
 
 def block(pieces: AsyncGenerator[Piece, None], rules: Rules, *, said: str = "") -> AsyncGenerator[Piece, None]:
-    """Lets a text through up to the first match, and raises there."""
+    """Pass each text on up to its first match.
+
+    Args:
+        pieces: The pieces of the answer.
+        rules: The rules of the guard.
+        said: The text of earlier attempts, which was searched before.
+
+    Returns:
+        The pieces. The generator raises `ProviderError` at a match.
+    """
     return watched(pieces, lambda: Blockade(rules), first=Blockade(rules, said))
 
 
 class Blockade:
-    """Watches one text. `feed` and `end` raise `ProviderError` after what stands before a match."""
+    """Watches one text. The iterators of `feed` and `end` yield the text before a match, and then raise
+    `ProviderError`."""
 
     has_altered = False
 
@@ -23,17 +33,21 @@ class Blockade:
         self._search = Search(rules, said)
 
     def feed(self, text: str) -> Iterator[str]:
-        """Gives what is known to be the beginning of no match."""
+        """Yield the text that cannot be part of a match.
+
+        Args:
+            text: The next part of the text.
+        """
         return map(_shown, self._search.feed(text))
 
     def end(self) -> Iterator[str]:
-        """Gives the rest."""
+        """Yield the rest of the text."""
         return map(_shown, self._search.end())
 
 
 def _shown(passage: Passage) -> str:
     if passage.kind is not None:
-        # The match itself is what nobody may see: not in the event that says why either.
+        # Nobody may see the match itself, so the message does not quote it.
         message = f"The text has what one of the request's guards blocks: {passage.kind}."
         raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=False)
     return passage.text

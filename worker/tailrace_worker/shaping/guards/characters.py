@@ -1,15 +1,15 @@
-"""The characters around a match, and those that are written in more than one way."""
+"""The characters around a match, and characters that are written in more than one way."""
 
 from typing import Final
 
-# Models also write numbers with non-breaking spaces and hyphens. Both are parts of character classes of RE2.
+# Models also write numbers with non-breaking spaces and hyphens. Both constants are parts of RE2's character classes.
 SPACE: Final = r" \x{A0}\x{2009}\x{202F}"
 HYPHEN: Final = r"\x{2010}\x{2011}-"
 
 
 def character_before(text: bytes, place: int) -> str:
     """Return the character before a position, or an empty text at the beginning."""
-    # A lone surrogate is a character, too: looking past it would take more text than there may be yet.
+    # A lone surrogate counts as a character too. To look past it would need more text than may have arrived.
     return text[max(0, place - 4) : place].decode(errors="replace")[-1:]
 
 

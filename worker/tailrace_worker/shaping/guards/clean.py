@@ -1,4 +1,4 @@
-"""Takes out what is no text: control characters, lone surrogates, invisible overrides of the direction."""
+"""Removes characters that are not text: control characters, lone surrogates, invisible changes of the direction."""
 
 import re
 from collections import defaultdict
@@ -11,18 +11,25 @@ from tailrace.events import ToolCall
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.shaping.guards.texts import watched
 
-# Marks of direction (U+200E, U+200F, U+061C) stay: they change nothing but the place of what stands beside them.
+# Direction marks (U+200E, U+200F, U+061C) stay, because they only change the position of the characters next to them.
 _NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PAIR: Final = re.compile("([\ud800-\udbff])([\udc00-\udfff])")
 
 
 def clean(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
-    """Cleans texts, and the names and arguments of tool calls. The halves of a surrogate pair become its character."""
+    """Clean texts, and the names and arguments of tool calls. The two halves of a surrogate pair become one character.
+
+    Args:
+        pieces: The pieces of the answer.
+
+    Returns:
+        The cleaned pieces.
+    """
     return watched(_cleaned_calls(pieces), Cleaner)
 
 
 def cleaned(text: str) -> str:
-    """A whole text, cleaned."""
+    """Return a whole text, cleaned."""
     return "".join(Cleaner().feed(text))
 
 
@@ -34,10 +41,14 @@ class Cleaner:
     def __init__(self) -> None:
         self.has_altered = False
         self._half = ""
-        """The first half of what may become a pair."""
+        """The first half of a possible surrogate pair."""
 
     def feed(self, text: str) -> Iterator[str]:
-        """Gives all that has come, but the first half of a pair."""
+        """Yield the cleaned text, except for the first half of a pair at its end.
+
+        Args:
+            text: The next part of the text.
+        """
         if not self._half and not _NO_TEXT.search(text):
             if text:
                 yield text
@@ -50,7 +61,7 @@ class Cleaner:
             yield left
 
     def end(self) -> Iterator[str]:
-        """A half that is still alone is no text."""
+        """Yield nothing: half of a pair that is still held is not text."""
         self.has_altered |= bool(self._half)
         return iter(())
 

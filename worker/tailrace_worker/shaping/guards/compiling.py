@@ -1,4 +1,4 @@
-"""Compiles what guards look for, beside the loop, and keeps it for other jobs with equal guards."""
+"""Compiles the rules of guards in a thread, and keeps them for other jobs with equal guards."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -11,34 +11,44 @@ from tailrace_worker.shaping.guards.kinds import Sought, sought
 from tailrace_worker.shaping.guards.search import Rules, SearchBudget
 
 RulesOf: TypeAlias = Callable[[Redact | Block], Rules]
-"""The rules of a guard, ready for use."""
+"""Returns the compiled rules of a guard."""
 
 _LARGE_INSTRUCTIONS: Final = 800
-"""Above, a look at a text may take milliseconds: for a thousand instructions RE2 takes up to 5 microseconds a byte."""
+"""With more instructions, one search may take milliseconds: for a thousand, RE2 takes up to 5 us per byte."""
 _MAX_KEPT: Final = 32
 _MAX_KEPT_INSTRUCTIONS: Final = 200_000
 _kept: Final[OrderedDict[Sought, Rules]] = OrderedDict()
-"""Those of the last few, the one that was used last at the end."""
+"""The rules that were used last, the most recent at the end."""
 _keeping: Final = Lock()
 
 
 def rules_of(guard: Redact | Block) -> Rules:
-    """The rules of a guard. To compile them takes up to a second.
+    """Return the rules of a guard. Compiling them takes up to 1 s.
+
+    Args:
+        guard: The guard.
 
     Raises:
-        InvalidRequest: RE2 does not take one of its patterns.
+        InvalidRequest: RE2 rejects one of its patterns.
     """
     return _compiled(Sought.of(guard))
 
 
 async def compiled_guards(guards: Iterable[Guard]) -> RulesOf:
-    """The rules of all guards of a request that look for something.
+    """Compile the rules of all guards of a request that search for text.
 
-    RE2 keeps the interpreter's lock while it compiles an expression; the loop goes on between two of them, which is
-    every 25 ms, as large as the guards of a request may be. If they are large together, they have a budget to search.
+    RE2 holds the interpreter's lock while it compiles one expression. The event loop runs between two expressions: at
+    least every 25 ms, even for the largest guards that a request may have. If the rules are large together, they get a
+    budget for their searches.
+
+    Args:
+        guards: The guards of the request.
+
+    Returns:
+        A function that returns the rules of each guard.
 
     Raises:
-        InvalidRequest: RE2 does not take a pattern.
+        InvalidRequest: RE2 rejects a pattern.
     """
     rules: dict[Sought, Rules] = {}
     for guard in guards:
@@ -53,7 +63,7 @@ async def compiled_guards(guards: Iterable[Guard]) -> RulesOf:
 
 
 def _compiled(what: Sought) -> Rules:
-    # Whoever has waited for the thread finds what another job has had compiled meanwhile.
+    # While this job waited for the thread, another job may have compiled the same rules.
     if kept := _find(what):
         return kept
     rules = Rules(sought(*what))

@@ -1,4 +1,4 @@
-"""The shapes of the keys, tokens and passwords with which programs authenticate."""
+"""The patterns of keys, tokens and passwords with which programs authenticate."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from tailrace_worker.shaping.guards.search import KNOWN_NEXT, Rule
 _UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 _KEYS: Final = (
-    # Models, and where they are hosted
+    # Models and their hosts
     r"\bsk-[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic, and others that follow them
     r"\b(?:gsk_|xai-|pplx-|csk-|fw_|r8_|hf_)[A-Za-z0-9]{20,}",  # Groq, xAI, Perplexity, Cerebras, Fireworks …
     r"\b(?:nvapi-|tgp_v1_)[A-Za-z0-9_-]{20,}",  # Nvidia, Together
@@ -29,7 +29,7 @@ _KEYS: Final = (
     r"\bpscale_(?:tkn|oauth|pw)_[A-Za-z0-9_=.-]{32,64}",
     r"\b(?:hv[bsr]\.[A-Za-z0-9_-]{24,}|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70})",  # HashiCorp
     r"\b(?:tk-us-[A-Za-z0-9_-]{48}|HRKU-[A-Za-z0-9_-]{20,}|AQVN[A-Za-z0-9_-]{35,38})",  # Scalingo, Heroku, Yandex
-    # Code, and where it is built
+    # Source code, packages and builds
     r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
     r"\b(?:gl(?:pat|ptt|dt|rt|ft|soat|cbt|imt|agent|oas|ffct)-|GR1348941)[A-Za-z0-9_.-]{20,}",
     r"\b(?:npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,}|rubygems_[a-f0-9]{48}|CLOJARS_[A-Za-z0-9]{60}|oy2[a-z0-9]{43})",
@@ -60,7 +60,7 @@ _KEYS: Final = (
     r"\b(?:lin_api_[A-Za-z0-9]{40}|ntn_[A-Za-z0-9]{43,}|secret_[A-Za-z0-9]{43}|rdme_[a-z0-9]{70}|pat[A-Za-z0-9]{14}\.[a-f0-9]{64})",
     r"\b(?:tfp_[A-Za-z0-9_.=-]{59}|fio-u-[A-Za-z0-9_=-]{64}|p8e-[A-Za-z0-9]{32}|dnkey-[A-Za-z0-9_=-]{70,}|sm_[aps]at_[A-Za-z0-9]{16})",
     r"\b(?:[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk|4b1d[A-Za-z0-9]{38})\b",
-    # Of no single vendor
+    # Not of a single vendor
     r"\beyJ[A-Za-z0-9_-]{8,}=*\.[A-Za-z0-9_-]{8,}(?:\.{1,2}[A-Za-z0-9_-]+){0,3}",  # a JSON Web Token
     (
         r"-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}"
@@ -86,7 +86,7 @@ _IS: Final = r"(?:\\?[\"'`]|\])* {0,3}(?:::|:?=>?| |:) {0,3}(?:\\?[\"'`])?(?:(?:
 _NAMED: Final = rf"(?i:(?:{_NAME}){_IS})[A-Za-z0-9_/+~-]{{16,}}={{0,2}}{KNOWN_NEXT}"
 _UP_TO_VALUE: Final = re.compile(rb".*[=:>\"'` ](?=[\w/+~-])", re.DOTALL)
 _NO_END: Final = re.compile(r"[\w/+~=([{@-]", re.ASCII)
-"""After a value, such a character means that the value goes on, or that it is code."""
+"""A character that, after a value, means that the value goes on or that it is code."""
 _FEWEST_BITS: Final = 3.0
 """The least entropy per character of a value that looks random."""
 
@@ -107,4 +107,4 @@ SECRETS: Final = (
     Rule("secret", [_IN_SETTING], lead=re.compile(rb"[^=]*= ?[\"']?")),
     Rule("secret", [_IN_URL], lead=re.compile(rb"://")),
 )
-"""The rules for the kind `secret`. The name of a secret, which is its `lead`, stays visible."""
+"""The rules for the kind `secret`. A secret's name, which is the `lead` of its match, stays visible."""

@@ -1,4 +1,4 @@
-"""The judge of texts that the worker's environment allows for."""
+"""Opens the judge of texts that the worker's environment configures."""
 
 import os
 from collections.abc import AsyncGenerator
@@ -12,9 +12,12 @@ _KEY_VARIABLES: Final = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
 
 @asynccontextmanager
 async def open_judge() -> AsyncGenerator[Judge]:
-    """Opens OpenAI's moderation endpoint, as its SDK finds it in the environment; without a key no text has a verdict.
+    """Open OpenAI's moderation endpoint, with the key and the address from the environment.
 
-    Loads the SDK if there is a key.
+    The SDK is loaded only if there is a key. Without a key, the judge raises `ModerationFailed` for each text.
+
+    Yields:
+        The judge.
     """
     if not any(map(os.environ.get, _KEY_VARIABLES)):
         yield _without_key

@@ -1,4 +1,4 @@
-"""What guards look for: the kinds that requests name, and their own words and patterns, as rules."""
+"""Makes the rules of guards, from the kinds that a request names and from its own words and patterns."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -47,17 +47,23 @@ _TIMESTAMP: Final = re.compile(rf"2\d{_MONTH_DAY}{_TIME}|30(?:0[1-9]|1[0-2])(?:1
 
 
 def is_card_number(number: str) -> bool:
-    """Whether a number has the prefix and length of an issuer and a valid check digit, and is not a time stamp."""
+    """Return whether a number may be that of a card.
+
+    Such a number has the prefix and length of an issuer and a valid check digit, and is not a time stamp.
+
+    Args:
+        number: The digits.
+    """
     return bool(_ISSUED.fullmatch(number)) and not _TIMESTAMP.match(number) and luhn.is_valid(number)
 
 
 def _compact(check: Callable[[str], bool]) -> Callable[[bytes, int, int], bool]:
-    """Return a check that gets only the letters and digits of a match."""
+    """Return a check of a match that passes only its letters and digits to `check`."""
     return lambda text, start, end: check(re.sub(rb"[^0-9A-Za-z]", b"", text[start:end]).decode())
 
 
 def _iban_reach(text: bytes, start: int, end: int) -> int:
-    """Return where a match reaches the length that all IBANs of its country have; `start` if it does not."""
+    """Return where a match reaches the length of its country's IBANs; `start` if it is shorter."""
     most = _iban_length(text[start : start + 2].decode().upper())
     symbols = [symbol.end() for symbol in re.finditer(rb"[0-9A-Za-z]", text[start:end])]
     return start + symbols[most - 1] if 0 < most <= len(symbols) else start
@@ -65,7 +71,7 @@ def _iban_reach(text: bytes, start: int, end: int) -> int:
 
 @lru_cache(maxsize=676)
 def _iban_length(country: str) -> int:
-    """How many letters and digits an IBAN of a country has, 0 if there are none."""
+    """Return how many letters and digits an IBAN of a country has; 0 if the country has no IBANs."""
     _, properties = numdb.get("iban").info(country)[0]
     structure = properties.get("bban", "")
     return 4 + sum(map(int, re.findall("([0-9]+)!", structure))) if structure else 0
@@ -93,7 +99,7 @@ _RULES: Final[Mapping[Kind, Sequence[Rule]]] = {
 
 
 class Sought(NamedTuple):
-    """What a guard looks for. Equal ones share their programs."""
+    """All that a guard searches for. Guards with equal values share their compiled rules."""
 
     kinds: frozenset[Kind]
     words: tuple[str, ...]
@@ -102,7 +108,7 @@ class Sought(NamedTuple):
 
     @classmethod
     def of(cls, guard: Redact | Block) -> Self:
-        """What this guard looks for."""
+        """Return what a guard searches for."""
         return cls(
             frozenset(guard.get("kinds", ())),
             tuple(guard.get("words", ())),
@@ -114,7 +120,14 @@ class Sought(NamedTuple):
 def sought(
     kinds: Collection[Kind], words: Sequence[str], patterns: Sequence[str], regions: Iterable[str] = COMMON_REGIONS
 ) -> list[Rule]:
-    """Return the rules by precedence: of matches that begin together, that of the first rule counts."""
+    """Return the rules in order of precedence: if several match at the same position, the first one counts.
+
+    Args:
+        kinds: The kinds to search for.
+        words: The request's own words.
+        patterns: The request's own patterns.
+        regions: The regions whose national telephone numbers are found.
+    """
     rules = [rule for kind, of_kind in _RULES.items() if kind in kinds for rule in of_kind]
     if "phone" in kinds:
         plans = NumberingPlans(regions)

@@ -1,4 +1,4 @@
-"""Cuts an answer that is too long."""
+"""Cuts an answer that has too many characters."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
@@ -14,10 +14,17 @@ async def max_chars(
     said: str = "",
     report: Callable[[], Iterable[Notice]] = tuple,
 ) -> AsyncGenerator[Piece, None]:
-    """Lets `limit` characters of the text through, and as many of a refusal; stops the provider when more come.
+    """Pass on the first characters of the text, and of a refusal. If more arrive, close the provider's call.
 
-    The text counts as a whole, with what was `said` of it by earlier attempts. The `report` is that of the stages
-    before: a cut takes from them the finish before which they would give it.
+    Args:
+        pieces: The pieces of the answer.
+        limit: The most characters of the text, and of a refusal.
+        said: The text of earlier attempts, which counts too.
+        report: Returns the notices of the stages before this one. They yield them before the finish, which they do not
+            get after a cut.
+
+    Yields:
+        The pieces, and after a cut a `Finish` with the reason `length`.
     """
     left: dict[type[Delta | Refusal], int] = {Delta: max(0, limit - len(said)), Refusal: limit}
     async with aclosing(pieces):

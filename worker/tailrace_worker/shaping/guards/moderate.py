@@ -1,4 +1,4 @@
-"""Lets nothing pass that a judge flags. The judge is asked while the text goes on."""
+"""Stops texts that a judge flags. The judge is asked while the answer goes on."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,21 +12,21 @@ from tailrace_worker.providers.base import Finish, Piece, Usage
 from tailrace_worker.shaping.guards.texts import Text
 
 NOT_MODERATED: Final = "not_moderated"
-"""The code of the notice that text was let through which nobody has judged."""
+"""The code of the notice that text was shown without a verdict."""
 
 _MAX_AHEAD: Final = 4
-"""How many stretches may wait for their verdict until reading from the provider waits, too."""
+"""How many stretches may wait for their verdicts before the provider is no longer read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is wrong with a text: nothing, where there are no categories."""
+    """The categories for which a text was flagged; empty if it was not."""
 
     categories: tuple[str, ...] = ()
 
 
 class ModerationFailed(Exception):
-    """There is no verdict; the message says why."""
+    """There is no verdict. The message says why."""
 
 
 Judge: TypeAlias = Callable[[str], Awaitable[Verdict]]
@@ -35,9 +35,10 @@ Judge: TypeAlias = Callable[[str], Awaitable[Verdict]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moderation:
-    """How answers are judged: a stretch of `every_chars` of each text at a time, each together with the one before it.
+    """How answers are judged: in stretches of `every_chars` characters, each together with the stretch before it.
 
-    Where a stretch begins does not depend on how the text comes; so neither does what is shown of one that is flagged.
+    The sizes of the pieces do not change where a stretch begins, and so do not change how much is shown of a text that
+    is flagged.
     """
 
     judge: Judge
@@ -49,16 +50,24 @@ class Moderation:
 async def moderate(
     pieces: AsyncGenerator[Piece, None], moderation: Moderation, *, said: str = ""
 ) -> AsyncGenerator[Piece, None]:
-    """Lets pieces through: what is text once it is judged, and what follows it then; or (`lenient`) at once.
+    """Pass text on once it is judged, and the pieces after it then. If the mode is `lenient`, pass all on at once.
 
-    The first stretch is judged together with what earlier attempts have `said` before it. Where the provider breaks
-    off, the text so far is judged before its error is raised: it is shown, and another attempt may go on from it.
+    If the provider breaks off, the text so far is judged before its error is raised, because that text is shown, and
+    another attempt may continue it.
+
+    Args:
+        pieces: The pieces of the answer.
+        moderation: How to judge.
+        said: The text of earlier attempts. Its end is judged together with the first stretch.
+
+    Yields:
+        The pieces that were let through.
 
     Raises:
-        ProviderError: A text is flagged; or (`closed`) there is no verdict on it.
+        ProviderError: A text is flagged, or it has no verdict and `on_failure` is `closed`.
     """
     judging = _Judging(moderation, said)
-    # No `yield` stands in a task group: a generator may be left from any task, and with any error.
+    # There is no `yield` inside a task group, because any task may close a generator, with any error.
     running = asyncio.create_task(judging.run(pieces))
     try:
         while (shown := await judging.shown.get()) is not None:
@@ -72,7 +81,7 @@ async def moderate(
 
 @dataclass(slots=True)
 class _Stretch:
-    """What has come of a text since the last stretch."""
+    """The part of a text that has arrived since the last stretch."""
 
     before: str = ""
     text: str = ""
@@ -81,7 +90,7 @@ class _Stretch:
 
 @dataclass(frozen=True, slots=True)
 class _Awaited:
-    """What is shown once there is a verdict, and once all is shown that was awaited before."""
+    """The pieces that are shown once their verdict has arrived, and all pieces before them are shown."""
 
     held: list[Piece]
     verdict: asyncio.Task[Verdict | ModerationFailed] | None = None
@@ -92,7 +101,7 @@ class _Judging:
 
     def __init__(self, moderation: Moderation, said: str) -> None:
         self.shown = asyncio.Queue[Piece | Exception | None](1)
-        """The pieces that are let through; then what ended them, if that was not their end; then `None`."""
+        """The pieces that are let through; then the error, if one ended them, or else `None`."""
         self._moderation = moderation
         self._is_strict = moderation.mode == "strict"
         self._has_failed = False

@@ -1,4 +1,4 @@
-"""OpenAI's moderation endpoint, as a judge."""
+"""Judges texts by OpenAI's moderation endpoint."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +16,13 @@ _RETRIES: Final = 2
 
 @asynccontextmanager
 async def open_moderation() -> AsyncGenerator[Judge]:
-    """Opens the judge, with the key and the base URL that the SDK finds; without a key no text has a verdict."""
+    """Open the judge, with the key and the address that the SDK finds in the environment.
+
+    If the SDK finds no key, the judge raises `ModerationFailed` for each text.
+
+    Yields:
+        The judge.
+    """
     async with DefaultAioHttpClient(event_hooks={"response": [stay_there]}) as http_client:
         try:
             client = AsyncOpenAI(http_client=http_client)
@@ -34,23 +40,30 @@ def _failing(reason: str) -> Judge:
 
 
 class OpenAIModeration:
-    """Judges texts through the SDK, which here does its own retries: no job is tried again for want of a verdict."""
+    """Judges texts through the SDK. The SDK retries by itself, because a missing verdict does not retry the job."""
 
     def __init__(self, client: AsyncOpenAI, *, model: str = _MODEL) -> None:
         self._moderations = client.with_options(timeout=_TIMEOUT_SECONDS, max_retries=_RETRIES).moderations
         self._model = model
 
     async def judge(self, text: str) -> Verdict:
-        """Raises `ModerationFailed`."""
+        """Judge a text.
+
+        Args:
+            text: The text.
+
+        Raises:
+            ModerationFailed: There is no verdict.
+        """
         try:
             response = await self._moderations.create(model=self._model, input=text)
             is_judged = bool(response.results) and all(result.flagged in {True, False} for result in response.results)
             flagged = [result.categories.to_dict() for result in response.results if result.flagged]
         except Exception as error:
-            # What an SDK says of an error may hold a part of the key; its kind holds none.
+            # The message of the SDK's error may contain a part of the key; the name of its class does not.
             raise ModerationFailed(f"OpenAI's moderation endpoint failed ({type(error).__name__}).") from error
         if not is_judged:
-            # The SDK takes any JSON for an answer: what does not say that a text is fine is no such verdict.
+            # The SDK accepts any JSON as an answer. Only an answer that says so means that the text is not flagged.
             raise ModerationFailed("OpenAI's moderation endpoint gave no verdict.")
         names = {name for categories in flagged for name, is_flagged in categories.items() if is_flagged}
         return Verdict(categories=tuple(sorted(names)) or (("unnamed",) if flagged else ()))

@@ -21,12 +21,12 @@ COMMON_REGIONS: Final = (
     *("AU", "BR", "CA", "CH", "CN", "DE", "ES", "FR", "GB", "IL"),
     *("IN", "IT", "JP", "KR", "MX", "NL", "PL", "PT", "SE", "US"),
 )
-"""The regions whose national numbers are found unless a guard names others."""
+"""The regions whose national numbers are found if a guard names no others."""
 
 _GAP: Final = rf"[{SPACE}()./{HYPHEN}]{{0,3}}"
 _EXTENSION: Final = rf"(?i:[{SPACE}]?(?:[#x]|,?[{SPACE}]?ext(?:\.|ension)?|;ext=)[{SPACE}]?[0-9]{{1,6}})"
 CANDIDATE: Final = rf"(?:\b|\B\+|\B\(\+?)[0-9](?:{_GAP}[0-9]){{6,16}}{_EXTENSION}?\b"
-"""In RE2's syntax."""
+"""What may be a telephone number, in RE2's syntax."""
 
 _TIMESTAMP: Final = re.compile(
     rb"(?:19|20)\d\d([-./])\d\d?\1\d\d?(?!\d)"  # 2026-01-15, whatever follows it
@@ -43,21 +43,21 @@ _OTHER: Final = re.compile(
 _LETTERS: Final = re.compile(rb"[A-Za-z#;,]")
 _ISBN: Final = re.compile(rb"97[89]\d{10}")
 _FEWEST_BARE_DIGITS: Final = 10
-"""A shorter number without anything between its digits is hardly ever a telephone number."""
-# Parts of a price, a percentage, a path or a longer number.
+"""The fewest digits of a telephone number that has nothing between its digits."""
+# Next to one of these, a candidate is part of a price, a percentage, a path or a longer number.
 _NOT_BEFORE: Final = frozenset("-./\u2010\u2011$€£¥₩#")
 _NOT_AFTER: Final = frozenset("-/\u2010\u2011%€£¥")
 
 
 _DIGIT: Final = re.compile(rb"[0-9]")
 _LAST_DIGIT: Final = re.compile(rb"(?<=[0-9])[0-9](?![0-9A-Za-z_])")
-"""A digit with which a number may end: what ends with a single digit is a list, or an ISBN."""
+"""A digit with which a number may end. If a single digit is at the end, it is a list or an ISBN."""
 _NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _NOTHING: Final = r"[^\x{0}-\x{10FFFF}]"
 
 
 class _Set(Protocol):
-    """Expressions of RE2 that look at a text together."""
+    """Expressions of RE2 that search a text together."""
 
     def Add(self, pattern: str) -> int: ...  # noqa: N802
     def Compile(self) -> None: ...  # noqa: N802
@@ -77,14 +77,18 @@ _compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyrig
 
 
 class NumberingPlans:
-    """Tells which candidates are telephone numbers: with a country code, or as dialled within some regions.
+    """Decides which candidates are telephone numbers, with a country code or as dialled within some regions.
 
-    phonenumbers decides. It takes 30 microseconds or more for each candidate and region, and most candidates are not
-    telephone numbers: expressions over the digits sort out beforehand most of what it would reject.
+    The library phonenumbers decides. It takes 30 us or more for each candidate and region, and most candidates are not
+    telephone numbers. So expressions over the digits first remove most of those that it would reject.
     """
 
     def __init__(self, regions: Iterable[str]) -> None:
-        """Regions without a numbering plan are allowed, and add nothing."""
+        """Compile the expressions of the regions.
+
+        Args:
+            regions: The codes of the regions. A region without a numbering plan adds nothing.
+        """
         plans = {region: metadata for region in regions if (metadata := PhoneMetadata.metadata_for_region(region))}
         self._regions = tuple(plans)
         self._bare = [_BareNumbers(plan) for plan in plans.values()]
@@ -92,7 +96,16 @@ class NumberingPlans:
         self._dialled = _set_of(forms)
 
     def reach(self, text: bytes, start: int, end: int) -> int:
-        """Return the last position where a number at the start of a candidate can end, or `start` if there is none."""
+        """Return the last position at which a number at the start of a candidate can end.
+
+        Args:
+            text: The text, with one character before and after the candidate.
+            start: Where the candidate begins.
+            end: Where it ends.
+
+        Returns:
+            The position; `start` if no number begins there.
+        """
         if character_before(text, start) in _NOT_BEFORE:
             return start
         number, digits = _parts(text[start:end])
@@ -110,7 +123,13 @@ class NumberingPlans:
         return start + [digit.end() for digit in _DIGIT.finditer(number)][most - 1] if most else start
 
     def accept(self, text: bytes, start: int, end: int) -> bool:
-        """Whether a candidate is a number with a country code, or one that is dialled in one of the regions."""
+        """Return whether a candidate is a number with a country code, or one that is dialled in one of the regions.
+
+        Args:
+            text: The text, with one character before and after the candidate.
+            start: Where the candidate begins.
+            end: Where it ends.
+        """
         if character_after(text, end) in _NOT_AFTER or character_before(text, start) in _NOT_BEFORE:
             return False
         candidate = text[start:end].decode()
@@ -118,7 +137,7 @@ class NumberingPlans:
             return _is_number(f"+{candidate[2:]}", None, Leniency.VALID)
         number, digits = _parts(text[start:end])
         if b"+" in number:
-            # A number with a country code and gaps is meant as a telephone number, even if it is not assigned.
+            # A number with a country code and gaps counts as a telephone number, even if it is not assigned.
             is_spaced = number != b"+" + digits
             return _is_number(candidate, None, Leniency.POSSIBLE if is_spaced else Leniency.VALID)
         return not _counts_other(number, digits) and any(
@@ -136,13 +155,13 @@ class NumberingPlans:
 
 
 def _parts(candidate: bytes) -> tuple[bytes, bytes]:
-    """Return the number without its extension, and the digits of that."""
+    """Return a candidate without its extension, and the digits of that."""
     number = _LETTERS.split(candidate, maxsplit=1)[0]
     return number, number.translate(None, _NO_DIGITS)
 
 
 def _counts_other(number: bytes, digits: bytes) -> bool:
-    """Whether these are the digits of something else."""
+    """Return whether a number is something else, such as a date, an address or an ISBN."""
     return bool(
         (number == digits and len(digits) < _FEWEST_BARE_DIGITS)
         or _OTHER.fullmatch(number)
@@ -152,10 +171,10 @@ def _counts_other(number: bytes, digits: bytes) -> bool:
 
 
 class _BareNumbers:
-    """The numbers of a plan that are written without the national prefix."""
+    """Checks whether the numbers of a plan are complete without the national prefix."""
 
     def __init__(self, plan: PhoneMetadata) -> None:
-        # phonenumbers formats the numbers of all regions with one country code alike.
+        # phonenumbers formats the numbers of all regions that share a country code in the same way.
         main = PhoneMetadata.metadata_for_region(region_code_for_country_code(plan.country_code or 0)) or plan
         self._need_prefix = [_needs_prefix(form) for form in main.number_format]
         self._formats = _set_of(
@@ -164,7 +183,7 @@ class _BareNumbers:
         self._prefix = re.compile((main.national_prefix_for_parsing or "(?!)").encode())
 
     def are_dialled(self, digits: bytes) -> bool:
-        """Whether the format of these digits needs no national prefix, or they have it."""
+        """Return whether the digits have the national prefix, or their format needs none."""
         matched = set(self._formats.Match(digits) or ())
         needed = next((need for i, need in enumerate(self._need_prefix) if {2 * i, 2 * i + 1} <= matched), False)
         return not needed or bool(self._prefix.match(digits))
@@ -189,7 +208,7 @@ def _leading(form: NumberFormat) -> str:
 
 
 def _needs_prefix(form: NumberFormat) -> bool:
-    """Whether phonenumbers takes numbers of this format only with the national prefix."""
+    """Return whether phonenumbers accepts numbers of this format only with the national prefix."""
     return (
         form.national_prefix_formatting_rule not in {None, "", "\\1", "(\\1)"}
         and not form.national_prefix_optional_when_formatting
@@ -197,7 +216,7 @@ def _needs_prefix(form: NumberFormat) -> bool:
 
 
 def _most_digits(digits: bytes, start: int) -> int:
-    """Return how many digits a valid number whose country code begins at `start` can have, or 0."""
+    """Return how many digits a valid number can have whose country code begins at `start`; 0 if there is none."""
     for length in (1, 2, 3):
         code = int(digits[start : start + length] or b"0")
         if code in COUNTRY_CODE_TO_REGION_CODE:
@@ -208,13 +227,13 @@ def _most_digits(digits: bytes, start: int) -> int:
 
 @lru_cache(maxsize=512)
 def _abroad(country_code: int) -> _Compiled:
-    """Return an expression that matches what follows a country code in all valid numbers, and in some others."""
+    """Return an expression that matches the digits after a country code in all valid numbers, and in some others."""
     plans = [
         PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
         for region in COUNTRY_CODE_TO_REGION_CODE[country_code]
     ]
     return _longest(
-        # With such a rule, the digits parsed as the prefix may be a part of the number.
+        # If there is a transform rule, the digits of the prefix may be part of the number.
         "[0-9]+"
         if plan.national_prefix_transform_rule
         else f"(?:{plan.national_prefix_for_parsing or ''})?(?:{plan.general_desc.national_number_pattern})"

@@ -1,4 +1,4 @@
-"""Replaces what must not be shown."""
+"""Replaces the matches of the guard `redact`."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
@@ -12,15 +12,22 @@ from tailrace_worker.shaping.guards.search import Passage, Rules, Search
 from tailrace_worker.shaping.guards.texts import watched
 
 REDACTED: Final = "redacted"
-"""The code of the notice that tells how many matches of a kind were replaced."""
+"""The code of the notice about how many matches of a kind were replaced."""
 
 
 def redact(
     pieces: AsyncGenerator[Piece, None], rules: Rules, *, said: str = "", counts: Counter[str] | None = None
 ) -> AsyncGenerator[Piece, None]:
-    """Replaces every match in a text, and tells before the finish how many there were of each kind.
+    """Replace every match in the texts, and yield before the finish how many there were of each kind.
 
-    `counts` has what is not told yet, for who stops the stage before its finish.
+    Args:
+        pieces: The pieces of the answer.
+        rules: The rules of the guard.
+        said: The text of earlier attempts, which was searched before.
+        counts: Gets the counts that are not in a notice yet, for a stage that ends the answer before its finish.
+
+    Returns:
+        The redacted pieces, and notices.
     """
     if counts is None:
         counts = Counter()
@@ -36,14 +43,18 @@ async def _told(pieces: AsyncGenerator[Piece, None], counts: Counter[str]) -> As
                         yield notice
                 yield piece
         except ProviderError:
-            # What came before the error is shown, and stands where another attempt goes on from it.
+            # The text before the error is shown, and stays if another attempt continues it.
             for notice in notices(counts):
                 yield notice
             raise
 
 
 def notices(counts: Counter[str]) -> list[Notice]:
-    """What readers are told, once: each kind, and how many of it were replaced."""
+    """Return a notice for each kind with the number of its replaced matches, and clear the counts.
+
+    Args:
+        counts: How many matches of each kind were replaced.
+    """
     told = [Notice(code=REDACTED, message=f"{kind}: {count}") for kind, count in counts.items()]
     counts.clear()
     return told
@@ -59,11 +70,15 @@ class Redaction:
         self._counts = counts
 
     def feed(self, text: str) -> Iterator[str]:
-        """Gives what is known to be the beginning of no match."""
+        """Yield the text that cannot be part of a match any more, with its matches replaced.
+
+        Args:
+            text: The next part of the text.
+        """
         return self._shown(self._search.feed(text))
 
     def end(self) -> Iterator[str]:
-        """Gives the rest."""
+        """Yield the rest of the text."""
         return self._shown(self._search.end())
 
     def _shown(self, passages: Iterator[Passage]) -> Iterator[str]:

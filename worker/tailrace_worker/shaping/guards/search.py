@@ -1,4 +1,4 @@
-"""Finds what rules look for in a text that comes in parts, just as if it had come at once."""
+"""Finds the matches of rules in a text that arrives in parts, exactly as in the whole text."""
 
 import re
 import time
@@ -15,48 +15,48 @@ from tailrace.request.patterns import unfolded_chars
 from tailrace_worker.shaping.guards.beginnings import Form, Unsupported, alternatives, taken_apart
 
 MAX_MATCH_BYTES: Final = 8_192
-"""What is longer is no match, so that no more than this is ever held back. Private keys of RSA with 8,192 bits fit."""
+"""The longest match, so that no more than this is ever held back. RSA private keys of 8,192 bits fit."""
 
 KNOWN_NEXT: Final = r"(?:\b|\B)"
-"""Holds everywhere, but a match that ends with it waits for the character after it."""
+"""An assertion that always holds, but makes a match wait for the character after it."""
 
 _CONTEXT_BYTES: Final = 4
-"""How much stays of what was let go, for the assertions that look back: one character."""
+"""How much of the text that was passed on is kept, for assertions that look back: one character."""
 _PART_CHARS: Final = 4_096
 _MAX_MEMORY_BYTES: Final = 16 * 1024 * 1024
-"""The limit for one compiled expression. One that fills twice as much takes seconds to compile."""
+"""The limit for one compiled expression. An expression that takes twice as much takes seconds to compile."""
 _LEAST_MEMORY_BYTES: Final = 262_144
 _MEMORY_BYTES_PER_CHAR: Final = 512
-"""What an expression of a request may fill for each of its characters, with its repetitions written out. So a request
-has one limit for all of its expressions, because it has one for its characters."""
+"""The memory that a request's expression may take for each of its characters, with its repetitions written out. As a
+request has a limit to its characters, this limits the memory of all its expressions together."""
 # A program caches states for all of its rules together. With too many rules, the states exceed its memory, and each
-# piece takes 100 times as long. But each program takes two microseconds for a piece.
+# piece takes 100 times as long. But each further program takes 2 us per piece.
 _PROGRAM_CHARS: Final = 16_000
 _SHORT_PROGRAM_CHARS: Final = 24_000
 _SEARCH_SECONDS: Final = 1.0
 _SEARCH_SECONDS_PER_BYTE: Final = 20e-6
-"""What built-in kinds take of dense numbers; with 1,000 words of a request's own it is a hundredth."""
+"""The time that the built-in kinds take for dense numbers. 1,000 words of a request take a hundredth of it."""
 _SHORT_BYTES: Final = 24
-"""How long a piece is as a rule, with what is held back before it."""
+"""The usual length of a piece with the text that is held back before it."""
 
 
 class Rule(NamedTuple):
-    """One thing to look for."""
+    """One thing to search for."""
 
     kind: str
     patterns: Sequence[str]
-    """In RE2's syntax. Of those that match at a place the one named first counts."""
+    """The patterns, in RE2's syntax. If several match at a position, the first one counts."""
     accepts: Callable[[bytes, int, int], bool] = lambda _text, _start, _end: True
-    """Checks a match: the text from a start to an end, and one character before and after it. If it rejects a match, a
-    shorter one at the same start is tried. A check of the character after the match needs patterns that end with an
-    assertion, such as `KNOWN_NEXT`."""
+    """Checks a match, given the text, the match's start and its end. It may look at one character before and after the
+    match. If it rejects a match, a shorter one at the same start is tried. If it looks at the character after the
+    match, the patterns have to end with an assertion, such as `KNOWN_NEXT`."""
     reach: Callable[[bytes, int, int], int] = lambda _text, _start, end: end
-    """Returns where the longest acceptable match in an unchecked one can end: a position up to the end, or the start if
-    there is none. It saves trying one end after another."""
+    """Returns the last position at which an acceptable match can end, given the text, a match's start and its end; the
+    start if there is none. It saves trying one end after another."""
     lead: re.Pattern[bytes] = re.compile(b"")
-    """The beginning of a match that is not hidden, such as the name of a secret."""
+    """The beginning of a match that stays visible, such as the name of a secret."""
     is_requests: bool = False
-    """Whether the patterns are a request's: nobody knows what they do to RE2."""
+    """True if the patterns are a request's own, so that it is not known how long RE2 takes for them."""
 
     def hidden_from(self, text: bytes, start: int, end: int) -> int:
         """Return where the hidden part of a match begins."""
@@ -65,11 +65,11 @@ class Rule(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """A part of the text in which nothing was found, or a match."""
+    """A match, or a part of the text without one."""
 
     text: str
     kind: str | None
-    """What was found."""
+    """The kind of the match; `None` for text without one."""
 
 
 class _Match(Protocol):
@@ -80,7 +80,7 @@ class _Match(Protocol):
 
 
 class _Compiled(Protocol):
-    """An expression of RE2. Positions in text are bytes; what stands around them is seen by its assertions."""
+    """An expression of RE2. Positions are in bytes. Its assertions see the text around the searched part."""
 
     @property
     def programsize(self) -> int: ...
@@ -93,9 +93,9 @@ _RefusedByRE2 = cast("type[Exception]", re2.error)  # pyright: ignore[reportUnkn
 
 
 class SearchBudget:
-    """How long the guards of one request may search, in time of the processor: a second, and more with the text.
+    """How much processor time the guards of one request may use for searching: 1 s, and 20 us for each byte of text.
 
-    How long RE2 takes cannot be told from a pattern. Once the states of a program have filled its memory, it may go
+    A pattern does not show how long RE2 takes for it. Once the states of a program have filled its memory, it may go
     through all instructions for each byte, and again for each piece, as far back as a match may have begun.
     """
 
@@ -103,11 +103,22 @@ class SearchBudget:
         self._left_seconds = _SEARCH_SECONDS
 
     def extend(self, text_bytes: int) -> None:
-        """More text has come."""
+        """Add the time for more text.
+
+        Args:
+            text_bytes: The length of the text.
+        """
         self._left_seconds += text_bytes * _SEARCH_SECONDS_PER_BYTE
 
     def spend(self, seconds: float) -> None:
-        """A search took so long. Raises `InvalidRequest` if that is too long."""
+        """Count the time of a search.
+
+        Args:
+            seconds: How long it took.
+
+        Raises:
+            InvalidRequest: The budget is used up.
+        """
         self._left_seconds -= seconds
         if self._left_seconds < 0:
             raise InvalidRequest(
@@ -116,18 +127,25 @@ class SearchBudget:
 
 
 class Rules:
-    """Rules that look at a text together. The match that begins first counts, then that of the rule named first."""
+    """Rules that search a text together. The first match counts; if several begin there, that of the first rule."""
 
     budget: SearchBudget | None = None
-    """Of the request, if a look at a text may take milliseconds."""
+    """The budget of the request, if one search may take milliseconds."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        """Raises `InvalidRequest` for a pattern that cannot be used."""
+        """Compile the rules.
+
+        Args:
+            rules: The rules, in order of precedence.
+
+        Raises:
+            InvalidRequest: A pattern cannot be used.
+        """
         rules = tuple(rules)
         forms = [_form(rule) for rule in rules]
         short = [_form(rule, _SHORT_BYTES) for rule in rules]
         own = [rule.is_requests for rule in rules]
-        # The largest first, so that a pattern that is too large for RE2 is rejected early.
+        # The largest programs are compiled first, so that a pattern that is too large for RE2 is rejected early.
         self._begun = _begun(forms, own, _PROGRAM_CHARS)
         self._short_begun = _begun(short, own, _SHORT_PROGRAM_CHARS)
         groups = _together([(f"({form.whole})", each) for form, each in zip(forms, own, strict=True)], _PROGRAM_CHARS)
@@ -142,16 +160,21 @@ class Rules:
         programs = [program for rule, program in self._rules if rule.is_requests]
         programs += [program for program, is_requests in self._begun if is_requests]
         self.own_instructions = sum(program.programsize for program in programs)
-        """How large the programs of the request's own words and patterns are."""
+        """The size of the programs of the request's own words and patterns, in RE2's instructions."""
 
     def within(self, budget: SearchBudget | None) -> Self:
-        """The same for a request that has this budget."""
+        """Return the same rules with the budget of a request."""
         rules = copy(self)
         rules.budget = budget
         return rules
 
     def open_from(self, text: bytes, start: int) -> int:
-        """Return the first position from `start` on where more text could make a match, or change one."""
+        """Return the first position at which more text could make a match, or change one.
+
+        Args:
+            text: The text so far.
+            start: Where to begin, in bytes.
+        """
         start = max(start, len(text) - MAX_MATCH_BYTES)
         place = len(text)
         for program, _ in self._short_begun if place - start <= _SHORT_BYTES else self._begun:
@@ -163,16 +186,20 @@ class Rules:
         return place
 
     def find(self, text: bytes, start: int, stop: int, spent: Callable[[], None]) -> tuple[int, int, str] | None:
-        """The first match that begins before `stop`: start, end and kind. Empty ones do not count.
+        """Return the start, end and kind of the first match. Empty matches do not count.
 
-        `spent` is called each time when RE2 was, for a match that was none.
+        Args:
+            text: The text so far.
+            start: Where to begin, in bytes.
+            stop: The match has to begin before this position.
+            spent: Called after each search whose match was rejected.
         """
         if start >= stop:
             return None
         firsts = [_first(group, text, start) for group in self._any]
         while (first := min(firsts))[0] < stop:
             start, index, end = first
-            # The rules before the one that has matched do not match here.
+            # The rules before the one that matched do not match at this position.
             for rule, compiled in self._rules[index:]:
                 if end := _end(text, start, rule, compiled, end):
                     return rule.hidden_from(text, start, end), end, rule.kind
@@ -185,17 +212,26 @@ class Rules:
 
 
 class Search:
-    """Searches one text. What may be the beginning of a match is held until that is known."""
+    """Searches one text. It holds back what may be the beginning of a match until more text decides."""
 
     def __init__(self, rules: Rules, said: str = "") -> None:
-        """`said` stands before the text, and was looked at."""
+        """Start a text.
+
+        Args:
+            rules: The rules.
+            said: The text before it, which was searched before.
+        """
         self._rules = rules
         self._text = said[-1:].encode(errors="surrogatepass")
         self._start = len(self._text)
         self._since = 0.0
 
     def feed(self, text: str) -> Iterator[Passage]:
-        """More of the text has come; what is known now of the text so far."""
+        """Take the next part of the text, and yield the passages that more text cannot change.
+
+        Args:
+            text: The next part.
+        """
         for place in range(0, len(text), _PART_CHARS):
             part = text[place : place + _PART_CHARS].encode(errors="surrogatepass")
             if self._rules.budget is not None:
@@ -204,7 +240,7 @@ class Search:
             yield from self._known(is_whole=False)
 
     def end(self) -> Iterator[Passage]:
-        """Nothing more comes; the rest."""
+        """Yield the rest of the passages, because the text has ended."""
         yield from self._known(is_whole=True)
 
     def _known(self, *, is_whole: bool) -> Iterator[Passage]:
@@ -240,16 +276,16 @@ def _form(rule: Rule, longest: int | None = None) -> Form:
 
 
 def _begun(forms: Iterable[Form], own: Iterable[bool], most_chars: int) -> list[tuple[_Compiled, bool]]:
-    # The shortest first: any word may begin an e-mail address, and then the others need not be searched for.
+    # The shortest come first: any word may begin an e-mail address, and then the others need not be searched.
     shortest = sorted(zip((form.begun for form in forms), own, strict=True), key=lambda each: (each[1], len(each[0])))
     groups = _together(shortest, most_chars)
     return [(_compiled(f"(?:{'|'.join(group)})\\z", is_requests=each), each) for group, each in groups]
 
 
 def _together(patterns: Iterable[tuple[str, bool]], most_chars: int) -> list[tuple[list[str], bool]]:
-    """Group patterns, each group with at most so many characters, or with one pattern that has more.
+    """Group patterns. A group has at most `most_chars` characters, or only one pattern.
 
-    A request's own stand in groups of their own: the others are the same for all requests.
+    A request's own patterns are in separate groups, because the other groups are the same for all requests.
     """
     groups: list[tuple[list[str], bool]] = []
     chars = most_chars
@@ -270,7 +306,7 @@ def _first(group: tuple[_Compiled, int], text: bytes, start: int) -> tuple[int, 
 
 
 def _end(text: bytes, start: int, rule: Rule, compiled: _Compiled, end: int) -> int:
-    """Return where the longest accepted match ends, or 0. `end` is where the rule's first match ends, 0 if unknown."""
+    """Return where the longest accepted match ends, or 0. `end` is the end of the rule's first match; 0 if unknown."""
     stop = min(len(text), start + MAX_MATCH_BYTES)
     if not start < end <= stop:
         end = _match_end(compiled, text, start, stop)

@@ -1,4 +1,4 @@
-"""The three texts of an answer, each watched for itself: what is said, what is thought, what is declined."""
+"""Watches the three texts of an answer separately: the text itself, the reasoning and the refusal."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -14,34 +14,45 @@ from tailrace_worker.providers.base import Piece, Usage
 Text: TypeAlias = Delta | Reasoning | Refusal
 
 TURN_CHARS: Final = 512
-"""How many characters are searched in one turn. A guard with all kinds takes up to 20 microseconds a character of dense
-numbers, and less than one of prose."""
+"""How many characters are searched in one turn of the event loop. A guard with all kinds takes up to 20 us per
+character of dense numbers, and less than 1 us per character of prose."""
 
 
 class Watch(Protocol):
-    """Watches one text as it comes, and tells what of it is shown. Either method may end the job by raising."""
+    """Watches one text as it arrives, and decides what is shown of it. Both methods may raise, which ends the job."""
 
     @property
     def has_altered(self) -> bool:
-        """Whether what is shown is no longer what came."""
+        """True once the shown text differs from the text that arrived."""
         ...
 
     @property
     def is_slow(self) -> bool:
-        """Whether a look may take so long that it is to be taken beside the loop: see `looked`."""
+        """True if a search may take so long that it has to run in a thread (see `looked`)."""
         ...
 
     def feed(self, text: str) -> Iterator[str]:
-        """More has come; what can be shown now."""
+        """Take the next part of the text, and yield what can be shown now.
+
+        Args:
+            text: The next part.
+        """
         ...
 
     def end(self) -> Iterator[str]:
-        """The text is over; what else is shown of it."""
+        """End the text, and yield the rest that is shown of it."""
         ...
 
 
 async def in_turns(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
-    """Cuts large pieces of text, such as a whole answer, so that other tasks can run after each part."""
+    """Cut large pieces of text, such as a whole answer, so that other tasks can run after each part.
+
+    Args:
+        pieces: The pieces of the answer.
+
+    Yields:
+        The same pieces, with large texts in parts.
+    """
     async with aclosing(pieces):
         async for piece in pieces:
             if isinstance(piece, Delta | Reasoning | Refusal) and len(piece.text) > TURN_CHARS:
@@ -55,14 +66,22 @@ async def in_turns(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece,
 
 
 async def looked(watch: Watch, shown: Iterator[str]) -> Iterator[str]:
-    """What a watch shows, when it was asked for; a slow one looks in a thread, where RE2 holds nobody up."""
+    """Return what a watch shows. A slow watch searches in a thread, so that RE2 does not hold up the event loop.
+
+    Args:
+        watch: The watch.
+        shown: The iterator of its `feed` or `end`, which searches as it is read.
+
+    Returns:
+        The texts. The iterator may raise what the watch raises.
+    """
     if not watch.is_slow:
         return shown
     texts: list[str] = []
     try:
         await search_beside_the_loop(texts.extend, shown)
     except ProviderError as error:
-        # What stands before it is shown.
+        # The text before the match is shown.
         return _shown_until(texts, error)
     return iter(texts)
 
@@ -75,11 +94,18 @@ def _shown_until(texts: list[str], error: ProviderError) -> Iterator[str]:
 async def watched(
     pieces: AsyncGenerator[Piece, None], watch: Callable[[], Watch], *, first: Watch | None = None
 ) -> AsyncGenerator[Piece, None]:
-    """Watches each text with a watch of its own, up to a tool call or the end.
+    """Watch each text with its own watch, up to a tool call or the end.
 
-    `first` watches what is said first: it goes on from what earlier attempts have said. Usage and notices end no text,
-    because some providers send the usage with every chunk. If the provider breaks off, what was held back is not shown:
-    nobody knows what it would have become.
+    Usage and notices do not end a text, because some providers send usage with every event. If the provider breaks off,
+    the text that is held back is not shown, because it might have become a match.
+
+    Args:
+        pieces: The pieces of the answer.
+        watch: Makes a watch for each text.
+        first: The watch of the first text, which continues the text of earlier attempts.
+
+    Yields:
+        The pieces that are shown.
     """
     watches: dict[type[Text], Watch] = {Delta: first} if first else {}
     # A block of reasoning may be signed long after its text, with tool calls in between.
@@ -91,7 +117,8 @@ async def watched(
                     block = watches.pop(Reasoning, None) or watch()
                     for text in await looked(block, chain(block.feed(piece.text), block.end())):
                         yield Reasoning(text=text)
-                    # The provider would reject an altered block with its signature. Without one, the block is left out.
+                    # The provider would reject an altered block with its signature. Without one, a later request omits
+                    # the block.
                     if not (has_altered or block.has_altered):
                         yield Reasoning(text="", signature=signature)
                     has_altered = False

@@ -1,4 +1,4 @@
-"""A guard's own words, as a rule."""
+"""Makes the rules for a guard's own words."""
 
 import re
 import unicodedata
@@ -11,21 +11,25 @@ from tailrace_worker.shaping.guards.search import KNOWN_NEXT, Rule
 WORD: Final = "word"
 
 _RULE_CHARS: Final = 8_000
-"""How long the expressions of one rule are together, unless one word has more: letters with accents are written in
-several ways each, and RE2 would hold the interpreter for a quarter of a second to compile some words as one."""
+"""The most characters of all expressions of one rule, unless one word has more. Letters with accents can be written in
+several ways, so RE2 could hold the interpreter for 250 ms to compile some words in one rule."""
 
 _SAME: Final = {
-    # Any white space, a line end and non-breaking spaces too.
+    # Any white space, also the end of a line and non-breaking spaces.
     " ": rf"[\s{SPACE}]",
     **dict.fromkeys("'\u2019\u02bc", r"['\x{2019}\x{2BC}]"),
     **dict.fromkeys("-\u2010\u2011", f"[{HYPHEN}]"),
 }
-"""Characters that are written for each other."""
+"""Characters that stand for several, because people write one for the other."""
 
 
 def words_rules(words: Sequence[str]) -> Iterator[Rule]:
-    """The rules that find any of the words."""
-    # Of words that begin alike the longest counts; if it does not end in the text, the next one is tried.
+    """Yield the rules that find any of the words.
+
+    Args:
+        words: The words, at least one.
+    """
+    # If several words begin alike, the longest counts. If the text does not match it to its end, the next is tried.
     longest_first = sorted(words, key=len, reverse=True)
     together: list[str] = []
     chars = 0
@@ -39,7 +43,7 @@ def words_rules(words: Sequence[str]) -> Iterator[Rule]:
 
 
 def _bounded(word: str) -> str:
-    # RE2 knows word boundaries only for ASCII, but checks those before it begins a match.
+    # RE2 knows word boundaries only in ASCII, but checks those before it begins a match. `_is_whole` checks the others.
     letters = list(_letters(word))
     left = r"\b" if re.fullmatch(r"\w", letters[0], re.ASCII) else ""
     right = r"\b" if re.fullmatch(r"\w", letters[-1], re.ASCII) else KNOWN_NEXT
@@ -47,7 +51,7 @@ def _bounded(word: str) -> str:
 
 
 def _letters(word: str) -> Iterator[str]:
-    """Its characters, each with the marks that combine with it."""
+    """Yield the characters of a word, each with the marks that combine with it."""
     letter = ""
     for character in unicodedata.normalize("NFC", word):
         if letter and not unicodedata.combining(character):
@@ -58,7 +62,7 @@ def _letters(word: str) -> Iterator[str]:
 
 
 def _written(letter: str) -> str:
-    """A letter in all forms that mean the same: composed, decomposed, or with some of its marks composed."""
+    """Return an expression for a letter in all equal forms: composed, decomposed, or with some marks composed."""
     if letter in _SAME:
         return _SAME[letter]
     decomposed = unicodedata.normalize("NFD", letter)
@@ -68,7 +72,7 @@ def _written(letter: str) -> str:
         form = unicodedata.normalize("NFC", first + mark) + marks[:index] + marks[index + 1 :]
         if unicodedata.normalize("NFD", form) == decomposed:
             forms.add(form)
-    # The longest first, so that no letter is found without its marks.
+    # The longest forms come first, so that no letter is found without its marks.
     spelled = "|".join(map(re.escape, sorted(forms, key=lambda form: (-len(form), form))))
     return spelled if len(forms) == 1 else f"(?:{spelled})"
 
@@ -80,7 +84,7 @@ def _is_whole(text: bytes, start: int, end: int) -> bool:
 
 
 def _joins(character: str) -> bool:
-    """Whether a character forms one word with a neighbour that does so too."""
+    """Return whether a character forms one word with a neighbour that does so too."""
     return (
         character.isdigit()
         or character == "_"
