@@ -1,1 +1,1 @@
-"""Processes that belong to this one: several workers, a Valkey server, the services of the demo."""
+"""The child processes of a command: several workers, a Valkey server, the services of the demo."""

@@ -1,4 +1,4 @@
-"""What the API of Anthropic asks of a request, and how it says no."""
+"""The checks that Anthropic's API makes of a request, and its error responses."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,7 +20,7 @@ _KINDS: Final[Mapping[int, str]] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""The usual type of a status."""
+"""The usual error type of a status."""
 _MESSAGES: Final[Mapping[str, str]] = {
     "invalid_request_error": "Invalid value in the request.",
     "authentication_error": "invalid x-api-key",
@@ -36,8 +36,20 @@ _SERVER_ERROR: Final = "Internal server error"
 
 
 def admitted(kind: type[BodyT], headers: Mapping[str, str], body: Mapping[str, object] | None) -> BodyT:
-    """The body of a request that has a key and all that it needs. Raises `Refused`."""
-    # As the API reference has it, or as the SDK sends it (2.12).
+    """Check the key and the body of a request.
+
+    Args:
+        kind: The type of the body.
+        headers: The headers of the request.
+        body: The JSON object of the request; `None` if it has none.
+
+    Returns:
+        The validated body.
+
+    Raises:
+        Refused: The key or a field is missing or wrong.
+    """
+    # The key is in `x-api-key` by the API reference, or in `authorization`, as the SDK sends it (2.12).
     if not headers.get("x-api-key", "").strip() and not bearer_token(headers):
         raise Refused(401, "x-api-key header is required")
     if body is None:
@@ -50,14 +62,14 @@ def admitted(kind: type[BodyT], headers: Mapping[str, str], body: Mapping[str, o
 
 
 def refusal(refused: Refused, *, model_name: str, request_id: str) -> dict[str, Any]:
-    """The JSON of an error response."""
+    """Return the JSON of an error response."""
     default = "api_error" if refused.status >= 500 else "invalid_request_error"
     kind = refused.code or _KINDS.get(refused.status, default)
     return failure(kind, model_name=model_name, request_id=request_id, message=refused.message)
 
 
 def failure(kind: str, *, model_name: str, request_id: str, message: str | None = None) -> dict[str, Any]:
-    """An error as it is told with any status, and in mid-stream."""
+    """Return the JSON of an error, for a response or in the middle of a stream."""
     if message is None:
         message = _MESSAGES.get(kind, _SERVER_ERROR).format(model=model_name)
     return {

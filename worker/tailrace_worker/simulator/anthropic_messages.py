@@ -1,4 +1,4 @@
-"""Anthropic Messages on the wire."""
+"""The wire protocol of Anthropic Messages."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ _STOP_REASONS: Final[Mapping[str, str]] = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
-"""The finish reasons of tailrace that Anthropic has another word for."""
+"""The finish reasons of tailrace for which Anthropic has another word."""
 
 
 class _Tool(BaseModel):
@@ -94,14 +94,14 @@ class AnthropicMessages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found(Search):
-    """What a search brings, which is a block of its own here."""
+    """The result of a search, which is a separate block in this protocol."""
 
 
 _Content: TypeAlias = Reasoning | Search | _Found | Text | ToolCall | Unknown
 
 
 class Message:
-    """One answer: blocks of content, each with a beginning and an end."""
+    """One answer: blocks of content, each with an event for its beginning and one for its end."""
 
     def __init__(self, question: Question, script: Script, *, request_id: str) -> None:
         self._question = question
@@ -166,7 +166,7 @@ class Message:
 
 
 def _prefill(last: _Turn) -> str:
-    """The text with which a request has the answer begin."""
+    """Return the beginning of the answer that a request contains."""
     if last.role != "assistant":
         return ""
     content = last.content
@@ -177,7 +177,7 @@ def _prefill(last: _Turn) -> str:
 
 
 def _contents(script: Script) -> Iterator[_Content]:
-    """The blocks as this protocol has them: a search is two of them, and a refusal none."""
+    """Yield the blocks of this protocol: two for a search, and none for a refusal."""
     for block in script.blocks:
         if isinstance(block, Refusal):
             continue
@@ -187,7 +187,7 @@ def _contents(script: Script) -> Iterator[_Content]:
 
 
 def _block(content: _Content, *, begun: bool = False) -> dict[str, object]:
-    """A block of content, whole or as it begins: with nothing in it yet."""
+    """Return a block of content, whole or (`begun`) empty, as it begins."""
     match content:
         case Reasoning(passage=passage):
             thinking, signature = ("", "") if begun else (passage.text, content.signature)
@@ -215,7 +215,7 @@ def _block(content: _Content, *, begun: bool = False) -> dict[str, object]:
 
 
 def _told(index: int, content: _Content) -> Iterator[Told]:
-    """What comes between a block's beginning and its end."""
+    """Yield the events between the beginning and the end of a block."""
     match content:
         case Reasoning(passage=passage):
             yield _pieces(index, "thinking_delta", "thinking", passage)

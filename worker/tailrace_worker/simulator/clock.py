@@ -1,4 +1,4 @@
-"""The clock that all paced streams of a simulator share."""
+"""`Clock`: the timer that all paced streams of a simulator share."""
 
 import asyncio
 import heapq
@@ -10,10 +10,10 @@ Wake: TypeAlias = Callable[[], None]
 
 
 class Clock:
-    """Wakes many with one timer: all that are due in the same millisecond are woken together.
+    """Calls many functions from one timer. All functions that are due in the same millisecond are called together.
 
-    A timer and a task switch for every piece would cost more than the piece. Nobody is woken early; the precision is
-    that of the event loop, about a millisecond.
+    A timer and a task switch for each piece would cost more than the piece. No function is called early. The precision
+    is that of the event loop, about 1 ms.
     """
 
     __slots__ = ("_due", "_loop", "_slots", "_timer")
@@ -26,11 +26,16 @@ class Clock:
         self._timer: asyncio.TimerHandle | None = None
 
     def now_ms(self) -> float:
-        """The time of the event loop."""
+        """Return the time of the event loop in ms."""
         return round(self._loop.time() * 1000, 3)
 
     def at(self, due_ms: float, wake: Wake) -> None:
-        """Calls `wake` once. It must not raise: others wait behind it."""
+        """Call a function once, at a time.
+
+        Args:
+            due_ms: When to call it, by `now_ms`.
+            wake: The function. It must not raise, because others are called after it.
+        """
         slot_ms = math.ceil(due_ms)
         slot = self._slots.get(slot_ms)
         if slot is not None:
@@ -48,7 +53,7 @@ class Clock:
 
     def _ring(self) -> None:
         self._timer = None
-        # Read once: streams that catch up are woken until this time and no later, then the loop gets its turn.
+        # The time is read only once, so that streams that catch up are served up to this time, and then other tasks.
         now_ms = self.now_ms()
         while self._due and self._due[0] <= now_ms:
             for wake in self._slots.pop(heapq.heappop(self._due)):

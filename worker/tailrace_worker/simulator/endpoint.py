@@ -1,4 +1,4 @@
-"""One path of a provider's API: every request that comes to it is read, written down, and answered by its scenario."""
+"""`Endpoint`: one path of a provider's API. It records each request, and answers it by its scenario."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tailrace_worker.simulator.wire import CarriageReturns, Refused, Wire, new_i
 
 
 class Endpoint:
-    """Answers requests in the words of one wire."""
+    """Answers the requests of one wire protocol."""
 
     def __init__(self, wire: Wire, *, clock: Clock, journal: Journal) -> None:
         self._wire = wire
@@ -25,7 +25,11 @@ class Endpoint:
         self._journal = journal
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answers one request. Is cancelled when its client leaves."""
+        """Answer one request. aiohttp cancels this if the client disconnects.
+
+        Args:
+            request: The request.
+        """
         body = _parsed(await request.read())
         entry = self._journal.open(api=self._wire.name, model=_model(body))
         request_id = new_id("req_")
@@ -79,7 +83,14 @@ class Endpoint:
 
 
 def refusal(wire: Wire, refused: Refused, *, model: str, request_id: str) -> web.Response:
-    """The error response of a provider."""
+    """Return the error response of a provider.
+
+    Args:
+        wire: The wire protocol.
+        refused: The error.
+        model: The model string of the request, with its options.
+        request_id: The id of the request.
+    """
     headers = {wire.request_id_header: request_id}
     if refused.retry_after is not None:
         headers["retry-after"] = refused.retry_after

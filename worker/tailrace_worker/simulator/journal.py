@@ -1,4 +1,4 @@
-"""What the simulator saw: every request, and how its answer ended."""
+"""`Journal`: the requests that the simulator received, and how their answers ended."""
 
 import asyncio
 import time
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 Outcome: TypeAlias = Literal[
-    "open",  # the answer is on its way
-    "stalled",  # nothing more is sent, and the client still holds on
-    "complete",  # all was sent
-    "refused",  # answered with an error status
-    "failed",  # ended with the provider's error event
-    "cut",  # the connection was reset by us
-    "closed",  # the body was ended early by us
-    "client_closed",  # the client left before the end
-    "shut_down",  # the simulator ended first
+    "open",  # the answer is being sent
+    "stalled",  # nothing more is sent, and the client is still connected
+    "complete",  # the whole answer was sent
+    "refused",  # the answer was an error status
+    "failed",  # the answer ended with the provider's error event
+    "cut",  # the simulator reset the connection
+    "closed",  # the simulator ended the body early
+    "client_closed",  # the client disconnected before the end
+    "shut_down",  # the simulator stopped before the end
 ]
 
 _KEPT: Final = 100_000
@@ -24,13 +24,13 @@ _KEPT: Final = 100_000
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Entry:
-    """One request. Times are Unix milliseconds, and those of `time.monotonic()` for what is to be subtracted."""
+    """One request. Each time is given in Unix ms, and by `time.monotonic()` in ms for differences."""
 
     api: str
     model: str
-    """As the client wrote it, options included; empty where it could not be read."""
+    """The model string of the client, with its options; empty if the body could not be read."""
     attempt: int
-    """How many requests had this model string from this API so far, with this one."""
+    """The number of this request among those to this API with the same model string, from 1."""
     status: int = 200
     pieces_sent: int = 0
     outcome: Outcome = "open"
@@ -41,7 +41,7 @@ class Entry:
 
 
 class Journal:
-    """The entries of the last 100,000 requests, oldest first, and how often each model string was asked for."""
+    """The entries of the last 100,000 requests, oldest first, and the number of requests for each model string."""
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque(maxlen=_KEPT)
@@ -49,7 +49,15 @@ class Journal:
         self._changed = asyncio.Event()
 
     def open(self, *, api: str, model: str) -> Entry:
-        """Writes down a request that came in."""
+        """Record a request.
+
+        Args:
+            api: The name of the API.
+            model: The model string of the request.
+
+        Returns:
+            Its entry.
+        """
         self._attempts[api, model] += 1
         entry = Entry(api=api, model=model, attempt=self._attempts[api, model])
         self.entries.append(entry)
@@ -57,12 +65,17 @@ class Journal:
         return entry
 
     def stall(self, entry: Entry) -> None:
-        """Writes down that an answer fell silent for ever."""
+        """Record that nothing more of an answer will be sent."""
         entry.outcome = "stalled"
         self._notify()
 
     def close(self, entry: Entry, outcome: Outcome) -> None:
-        """Writes down how an answer ended. The first word stands: a reset of ours makes the client leave too."""
+        """Record how an answer ended. Only the first outcome counts: after a reset, the client disconnects too.
+
+        Args:
+            entry: The entry of the request.
+            outcome: How the answer ended.
+        """
         if entry.closed_at is not None:
             return
         entry.outcome = outcome
@@ -71,17 +84,24 @@ class Journal:
         self._notify()
 
     def shut_down(self) -> None:
-        """Closes what is open: the simulator ends."""
+        """Close all open entries, because the simulator stops."""
         for entry in self.entries:
             self.close(entry, "shut_down")
 
     def clear(self) -> None:
-        """Forgets all requests, and that any model was ever asked for."""
+        """Forget all requests, and begin to count the model strings again."""
         self.entries.clear()
         self._attempts.clear()
 
     async def until(self, condition: Callable[[Entry], bool]) -> Entry:
-        """Waits for an entry that meets a condition, which is asked whenever an entry opens or its outcome changes."""
+        """Wait for an entry that meets a condition.
+
+        Args:
+            condition: Called with each entry, whenever an entry is opened or gets another outcome.
+
+        Returns:
+            The first such entry.
+        """
         while True:
             for entry in self.entries:
                 if condition(entry):

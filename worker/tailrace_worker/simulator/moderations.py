@@ -1,4 +1,4 @@
-"""OpenAI's moderation endpoint."""
+"""The simulated moderation endpoint of OpenAI."""
 
 import asyncio
 import re
@@ -25,16 +25,16 @@ _FLAG: Final = re.compile(rf"\bflag:({'|'.join(sorted(_CATEGORIES, reverse=True)
 
 
 class Options(BaseModel):
-    """The options of a query string such as `flag=mill&status=503`, behind the model's `?` or in the header."""
+    """The options of a query string such as `flag=mill&status=503`, after the `?` of the model or in the header."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flag: str | None = None
-    """Text that holds this is flagged as violence, besides what says itself how it is flagged: `flag:self-harm`."""
+    """Text that contains this is flagged as violence. Text that contains `flag:CATEGORY` is always flagged so."""
     delay_ms: Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)] = 0
-    """Silence before the answer."""
+    """The delay before the answer."""
     status: Annotated[int, Field(ge=400, le=599)] | None = None
-    """Answer with this error in place of a verdict."""
+    """The status of an error to send instead of a verdict."""
 
 
 class _TextPart(BaseModel):
@@ -55,7 +55,7 @@ class _Body(Body):
 
     @property
     def texts(self) -> list[str]:
-        """One a result: strings have one each, parts have one together."""
+        """The texts of the results: one for each string, or one for all parts together."""
         if isinstance(self.input, str):
             return [self.input]
         strings = [each for each in self.input if isinstance(each, str)]
@@ -69,7 +69,11 @@ class Moderations:
         self._journal = journal
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answers one request. Is cancelled when its client leaves."""
+        """Answer one request. aiohttp cancels this if the client disconnects.
+
+        Args:
+            request: The request.
+        """
         entry = self._journal.open(api="openai-moderations", model="")
         headers = {openai_door.REQUEST_ID_HEADER: new_id("req_")}
         try:

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions on the wire."""
+"""The wire protocol of OpenAI Chat Completions."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ class OpenAIChat:
 
 
 class ChatCompletion:
-    """One answer: deltas, which know no borders but those between tool calls."""
+    """One answer: deltas. This protocol marks no boundaries except those between tool calls."""
 
     def __init__(self, question: Question, script: Script) -> None:
         self._question = question
@@ -151,7 +151,7 @@ class ChatCompletion:
         return "".join(block.passage.text for block in self._script.blocks if isinstance(block, kind))
 
     def _annotations(self) -> list[object]:
-        """Of the sources of the text, with the whole of it as the place where they are cited."""
+        """Return an annotation for each source of the text. Each one covers the whole text."""
         sources = [block.source for block in self._script.blocks if isinstance(block, Text) and block.source]
         end = len(self._said(Text)) if sources else 0
         return [

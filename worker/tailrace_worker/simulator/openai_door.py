@@ -1,4 +1,4 @@
-"""What both APIs of OpenAI ask of a request, and how they say no."""
+"""The checks that both APIs of OpenAI make of a request, and their error responses."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ _CODES: Final[Mapping[int, str]] = {
     404: "model_not_found",
     429: "rate_limit_exceeded",
 }
-"""The usual code of a status; errors of the server have none."""
+"""The usual error code of a status. Errors of the server have none."""
 _ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     "invalid_value": ("invalid_request_error", "Invalid value in the request."),
     "invalid_api_key": (
@@ -40,7 +40,7 @@ _ERRORS: Final[Mapping[str, tuple[str, str]]] = {
         "You exceeded your current quota, please check your plan and billing details.",
     ),
 }
-"""The type and the message of a code."""
+"""The type and the message of an error code."""
 _SERVER_ERROR: Final = "The server had an error while processing your request. Sorry about that!"
 _NO_KEY: Final = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
@@ -53,7 +53,19 @@ _NOT_JSON: Final = (
 
 
 def admitted(kind: type[BodyT], headers: Mapping[str, str], body: Mapping[str, object] | None) -> BodyT:
-    """The body of a request that has a key and all that it needs. Raises `Refused`."""
+    """Check the key and the body of a request.
+
+    Args:
+        kind: The type of the body.
+        headers: The headers of the request.
+        body: The JSON object of the request; `None` if it has none.
+
+    Returns:
+        The validated body.
+
+    Raises:
+        Refused: The key or a field is missing or wrong.
+    """
     if not bearer_token(headers):
         raise Refused(401, _NO_KEY)
     if body is None:
@@ -70,7 +82,7 @@ def admitted(kind: type[BodyT], headers: Mapping[str, str], body: Mapping[str, o
 
 
 def refusal(refused: Refused, *, model_name: str) -> dict[str, Any]:
-    """The JSON of an error response."""
+    """Return the JSON of an error response."""
     if refused.message is not None:
         error = {"message": refused.message, "type": "invalid_request_error", "code": refused.code}
     else:
@@ -80,6 +92,6 @@ def refusal(refused: Refused, *, model_name: str) -> dict[str, Any]:
 
 
 def failure(code: str | None, *, model_name: str) -> dict[str, Any]:
-    """An error as it is told with any status, and in mid-stream."""
+    """Return the JSON of an error, for a response or in the middle of a stream."""
     kind, message = _ERRORS.get(code or "", (code or "server_error", _SERVER_ERROR))
     return {"message": message.format(model=model_name), "type": kind, "param": None, "code": code}

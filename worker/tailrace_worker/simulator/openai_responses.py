@@ -1,4 +1,4 @@
-"""OpenAI Responses on the wire."""
+"""The wire protocol of OpenAI Responses."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ from tailrace_worker.simulator.wire import (
 )
 
 _COMPLETE: Final = ("stop", "tool_calls", "refusal")
-"""The finish reasons of tailrace that make no response incomplete."""
+"""The finish reasons of tailrace with which a response is not incomplete."""
 _ID_PREFIXES: Final[Mapping[type[Block], str]] = {
     Reasoning: "rs_",
     Search: "ws_",
@@ -82,7 +82,7 @@ class OpenAIResponses:
 
 
 class Response:
-    """One answer: items, whose events are numbered through, and all of them again at the end."""
+    """One answer: items, whose events are numbered, and then all items again at the end."""
 
     def __init__(self, question: Question, script: Script) -> None:
         self._question = question
@@ -121,7 +121,7 @@ class Response:
         return "completed" if self._script.finish in _COMPLETE else "incomplete"
 
     def _told(self, block: Block, **at: object) -> Iterator[Told]:
-        """What comes between an item's beginning and its end."""
+        """Yield the events between the beginning and the end of an item."""
         match block:
             case Reasoning(passage=passage):
                 at = {**at, "summary_index": 0}
@@ -162,14 +162,14 @@ class Response:
         return (b"%b%d}\n\n" % numbered for numbered in zip(pieces, self._sequence))  # noqa: B905
 
     def _item(self, block: Block, *, begun: bool = False) -> dict[str, object]:
-        """An item of the output, whole or as it begins: with nothing in it yet."""
+        """Return an item of the output, whole or (`begun`) empty, as it begins."""
         status = "in_progress" if begun else self._status
         item: dict[str, object] = {"id": _id(block)}
         match block:
             case Reasoning(passage=passage):
                 item |= {"type": "reasoning", "summary": [] if begun else [_summary(passage.text)]}
                 if self._question.include_encrypted_reasoning:
-                    # Each time another, as seen on the wire: what comes with the end of the item is what counts.
+                    # The real API sends two different values. Only the one at the end of the item counts.
                     item |= {"encrypted_content": block.signature[:8] if begun else block.signature}
             case Text() | Refusal():
                 content = [] if begun else [_part(block)]

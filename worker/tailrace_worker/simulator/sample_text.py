@@ -1,7 +1,7 @@
-"""What answers say if their scenario names no text: the same each time.
+"""The texts of answers whose scenario names no text. They are the same each time.
 
-`ANSWER` is a whole one. The endless text is made of numbered lines in which no word comes twice, so that a piece that
-is lost, doubled or swapped shows.
+`ANSWER` is a whole answer. The endless text has numbered lines, in which no word occurs twice, so that a lost, doubled
+or swapped piece shows.
 """
 
 import json
@@ -45,11 +45,11 @@ Nothing is lost when a reader goes home before the end.
 """A whole answer in Markdown, with a heading, a list, a table and code."""
 
 _PIECES_PER_LINE: Final = 1 + len(_LINES[0])
-"""The number of the line, then its words: as many in each line."""
+"""The number of the line, and then its words. Each line has the same number of words."""
 
 
 def piece(position: int) -> str:
-    """The piece of the text at a position, counted from 0."""
+    """Return the piece of the text at a position, from 0."""
     line, column = divmod(position, _PIECES_PER_LINE)
     if column:
         return f" {_LINES[line % len(_LINES)][column - 1]}"
@@ -57,27 +57,27 @@ def piece(position: int) -> str:
 
 
 def thought(position: int) -> str:
-    """The piece of the reasoning at a position, counted from 0: no piece of the text."""
+    """Return the piece of the reasoning at a position, from 0. It differs from all pieces of the text."""
     return f" Thought {position + 1}." if position else "Thought 1."
 
 
 def cut(text: str) -> tuple[str, ...]:
-    """A text in pieces of one word each, with the space before it; joined, they are the text again."""
+    """Return the pieces of a text: one word each, with the white space before it."""
     return tuple(re.findall(r"\s*\S+|\s+", text))
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Consecutive pieces of a text, made as they are asked for: there may be millions."""
+    """Consecutive pieces of a text. They are made when they are needed, because there may be millions."""
 
     piece: Callable[[int], str]
     encoded_piece: Callable[[int], bytes]
-    """The piece as a JSON string in UTF-8, quotes included."""
+    """Returns the piece at a position as a JSON string in UTF-8, with its quotes."""
     positions: range
 
     @classmethod
     def of(cls, words: tuple[str, ...], positions: range) -> Self:
-        """Some words, which begin anew when they have ended."""
+        """Return a passage of some words, which are repeated as often as needed."""
         encoded = tuple(map(_encoded, words))
         return cls(
             lambda position: words[position % len(words)],
@@ -90,26 +90,26 @@ class Passage:
 
     @property
     def text(self) -> str:
-        """The pieces, joined."""
+        """The joined pieces."""
         return "".join(map(self.piece, self.positions))
 
     def encoded(self) -> Iterator[bytes]:
-        """Each piece as a JSON string in UTF-8, quotes included: the same bytes each time, made once."""
+        """Return each piece as a JSON string in UTF-8, with its quotes. The bytes of a piece are made only once."""
         return map(self.encoded_piece, self.positions)
 
 
 def text(positions: range) -> Passage:
-    """A part of the endless text."""
+    """Return a part of the endless text."""
     return Passage(piece, _encoded_piece, positions)
 
 
 def reasoning(positions: range) -> Passage:
-    """A part of the endless reasoning."""
+    """Return a part of the endless reasoning."""
     return Passage(thought, _encoded_thought, positions)
 
 
 def arguments(number: int) -> Passage:
-    """The JSON object with which a tool is called, in fragments. It tells the number of the call."""
+    """Return the JSON arguments of a tool call, in fragments. They contain the number of the call."""
     words = " ".join(_LINES[number % len(_LINES)][:4])
     told = {"number": number, "words": words, "sign": "\N{SNOWMAN}"}
     fragments = cut(json.dumps(told, ensure_ascii=False))

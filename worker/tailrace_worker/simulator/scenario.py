@@ -1,4 +1,4 @@
-"""What one request is answered with: what is said, how fast, and what goes wrong."""
+"""`Scenario`: how one request is answered: with which text, how fast, and with which fault."""
 
 import math
 import sys
@@ -15,7 +15,7 @@ from tailrace_worker.simulator import sample_text
 from tailrace_worker.simulator.sample_text import Passage
 
 HEADER: Final = "x-tailrace-simulate"
-"""The request header that tells the scenario in place of the model's name."""
+"""The request header that may contain the scenario instead of the model string."""
 
 Fault: TypeAlias = Literal["cut", "close", "stall", "malformed", "error"]
 _FAULTS: Final[tuple[Fault, ...]] = ("cut", "close", "stall", "malformed", "error")
@@ -28,90 +28,98 @@ _Word = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")]
 
 
 class InvalidScenario(CallerError):
-    """A scenario has an option that does not exist, or a value that is out of its rule."""
+    """A scenario has an option that does not exist, or a value that is not allowed."""
 
 
 class Scenario(BaseModel):
     """The options of a query string such as `pieces=200&interval_ms=5`, each with its default.
 
-    At most one of the options that end in `_after` may be given. Each counts the pieces of all that is said, in the
-    order reasoning, text, arguments of tools; what it says happens when the next piece would have been due.
+    At most one of the options that end in `_after` may be given. Each counts all pieces, in the order reasoning, text,
+    arguments of tools. The fault happens when the next piece would have been due.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pieces: _Pieces = len(sample_text.cut(sample_text.ANSWER))
-    """How many pieces of text are sent. A given `text` ends, or begins anew, to make up this number. If neither is
-    given, a whole answer in Markdown is sent."""
+    """How many pieces of text are sent. A given `text` is cut or repeated to have this number. If neither is given, a
+    whole answer in Markdown is sent."""
     interval_ms: _Milliseconds = 20
-    """From one piece to the next; 0 is as fast as the client reads."""
+    """The time from one piece to the next; with 0, pieces are sent as fast as the client reads."""
     first_token_ms: _Milliseconds = 0
-    """Silence between the headers of the response and the first piece."""
+    """The delay between the headers of the response and the first piece."""
     text: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """What is sent, a word a piece; if it is not given and `pieces` is, numbered lines without an end."""
+    """The text, one word per piece. If only `pieces` is given, the text is endless numbered lines."""
     blocks: Annotated[int, Field(ge=1, le=128)] = 1
-    """Into how many content blocks (Responses: messages) the text is divided; Chat knows no such borders."""
+    """Into how many content blocks (Responses: messages) the text is divided. Chat has no such boundaries."""
     refusal: bool = False
-    """The text is the model's refusal. Messages has none: there it is a stop reason, and no content."""
+    """True if the text is the model's refusal. In Messages, a refusal is only a stop reason, without content."""
     reasoning: _Pieces = 0
     """How many pieces of reasoning come before the text."""
     search: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """The provider searches the web for this before the text, which then cites what it found."""
+    """The query of a web search that the provider makes before the text. The text then cites its result."""
     tools: _Few = 0
-    """How many tools are called at once after the text: those of the request in turn, else `tool_1` and so on."""
+    """How many tools are called after the text: those of the request in turn, or else `tool_1` and so on."""
     unknown: bool = False
-    """Between all that is said, say something that nobody has ever heard of."""
+    """True to send, before and after each block, events of types that no client knows."""
     finish: _Word | None = None
-    """Why the answer ends: a finish reason of tailrace, or any word of the provider's own. Follows if not given."""
+    """Why the answer ends: a finish reason of tailrace, or any word of the provider's own. If it is not given, it
+    follows from the answer."""
     cached_tokens: _Pieces = 0
-    """How many tokens of input, besides those of the request, are told to have come from the provider's cache."""
+    """How many input tokens, besides those of the request, the usage reports as read from the provider's cache."""
     reasoning_tokens: _Pieces | None = None
-    """How many tokens of output are told to be reasoning; where it is not given, a token a piece."""
+    """How many output tokens the usage reports as reasoning. If it is not given, one token per piece."""
     usage: Literal["after", "before", "with"] = "after"
-    """Where Chat tells the usage, if asked for it: after, before or with the chunk that has the finish reason."""
+    """Where Chat sends the usage, if it is requested: after, before or in the event with the finish reason."""
     split: Annotated[int, Field(ge=1)] | None = None
-    """Write the body in chunks of so many bytes, wherever that cuts."""
+    """Write the body in chunks of this many bytes, wherever they are cut."""
     crlf: bool = False
     """End lines with CR LF."""
     status: Annotated[int, Field(ge=400, le=599)] | None = None
-    """Answer with this error in place of an answer."""
+    """The status of an error to send instead of an answer."""
     times: Annotated[int, Field(ge=1)] | None = None
-    """What goes wrong does so for the first so many requests of the same model string; without this, for all."""
+    """How many requests with the same model string have the fault, from the first one on. If not given, all have it."""
     retry_after: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 1
-    """Seconds that the header of status 429 says."""
+    """The seconds in the header `retry-after` of a status of 429."""
     retry_after_date: bool = False
-    """That header says them as a date."""
+    """True if that header has a date instead of seconds."""
     error_code: _Word | None = None
-    """The code (Messages: the type) of the error that `status` or `error_after` sends, in place of the usual one."""
+    """The code (Messages: the type) of the error that `status` or `error_after` sends, instead of the usual one."""
     error_shape: Literal["nested", "flat", "failed"] = "nested"
-    """How Responses sends the error in mid-stream: an `error` event that holds the error, then `response.failed`, as
-    seen on the wire; an `error` event that is the error, as in its reference; or `response.failed` alone."""
+    """How Responses sends an error in the middle of a stream. `nested`: an `error` event that contains the error, and
+    then `response.failed`, as the real API does. `flat`: an `error` event that is the error, as in the API reference.
+    `failed`: only `response.failed`."""
     cut_after: _Position | None = None
-    """After so many pieces, reset the connection."""
+    """After this many pieces, reset the connection."""
     close_after: _Position | None = None
-    """After so many pieces, end the body in good order, without the protocol's last words."""
+    """After this many pieces, end the body correctly, but without the protocol's last events."""
     stall_after: _Position | None = None
-    """After so many pieces, say nothing more and keep the connection."""
+    """After this many pieces, send nothing more and keep the connection open."""
     malformed_after: _Position | None = None
-    """After so many pieces, send one whose JSON is cut in half, then go on."""
+    """After this many pieces, send one whose JSON is cut in half, and then go on."""
     error_after: _Position | None = None
-    """After so many pieces, send the provider's own error event and end the body."""
+    """After this many pieces, send the provider's own error event and end the body."""
 
     @classmethod
     def parse(cls, model: str) -> Self:
-        """Reads what a model's name says after its first `?`.
+        """Read the options in a model string.
+
+        Args:
+            model: The model string. The options are after its first `?`.
 
         Raises:
-            InvalidScenario: The message names each option at fault.
+            InvalidScenario: An option is wrong. The message names each one.
         """
         return cls.read(model.partition("?")[2])
 
     @classmethod
     def read(cls, options: str) -> Self:
-        """Reads a query string.
+        """Read the options in a query string.
+
+        Args:
+            options: The query string.
 
         Raises:
-            InvalidScenario: The message names each option at fault.
+            InvalidScenario: An option is wrong. The message names each one.
         """
         try:
             pairs = parse_qsl(options, keep_blank_values=True, strict_parsing=bool(options), errors="strict")
@@ -147,7 +155,7 @@ class Scenario(BaseModel):
 
     @cached_property
     def fault(self) -> tuple[Fault, int] | None:
-        """What goes wrong in mid-stream, and after how many pieces."""
+        """The fault in the middle of the stream, and after how many pieces it happens; `None` if there is none."""
         for fault in _FAULTS:
             position = self._position(fault)
             if position is not None:
@@ -155,7 +163,11 @@ class Scenario(BaseModel):
         return None
 
     def at(self, attempt: int) -> Self:
-        """What the request gets that is this one, counted from 1, with the same model string."""
+        """Return the scenario of one request: without its faults, if `times` requests have had them.
+
+        Args:
+            attempt: The number of the request among those with the same model string, from 1.
+        """
         if self.times is None or attempt <= self.times:
             return self
         wrong = {"status", *(f"{fault}_after" for fault in _FAULTS)}
@@ -168,25 +180,36 @@ class Scenario(BaseModel):
 
     @property
     def arguments(self) -> tuple[Passage, ...]:
-        """The arguments of each tool that is called: JSON in fragments."""
+        """The arguments of each tool call, as JSON in fragments."""
         return tuple(map(sample_text.arguments, range(1, self.tools + 1)))
 
     @property
     def reasoning_sent(self) -> str:
-        """The reasoning, as far as the fault."""
+        """The reasoning up to the fault."""
         return sample_text.reasoning(range(min(self.reasoning, self._last))).text
 
     @property
     def text_sent(self) -> str:
-        """The text of the answer, as far as the fault: what a client that reads it all has to hold in the end."""
+        """The text of the answer up to the fault. A client that reads all of the answer must have exactly this."""
         return self.passage(range(min(self.pieces, max(0, self._last - self.reasoning)))).text
 
     def passage(self, positions: range) -> Passage:
-        """Some pieces of the text, counted from 0."""
+        """Return some pieces of the text.
+
+        Args:
+            positions: The positions of the pieces, from 0.
+        """
         return Passage.of(sample_text.cut(self.text), positions) if self.text else sample_text.text(positions)
 
     def position_after(self, beginning: str) -> int:
-        """Where the text goes on after its beginning, if that ends where a piece does; else 0."""
+        """Return the position of the first piece after a beginning of the text.
+
+        Args:
+            beginning: The beginning.
+
+        Returns:
+            The position; 0 if `beginning` is not the beginning of the text, or does not end where a piece ends.
+        """
         piece = self.passage(range(self.pieces)).piece
         for position in range(self.pieces):
             if not beginning:
@@ -198,7 +221,7 @@ class Scenario(BaseModel):
 
     @property
     def retry_after_header(self) -> str:
-        """When to come back, as HTTP says it; a date has no fractions of a second, and is never too early."""
+        """The value of the header `retry-after`. A date has no fractions of a second, and so is rounded up."""
         if self.retry_after_date:
             return formatdate(math.ceil(time.time() + self.retry_after), usegmt=True)
         return f"{self.retry_after:g}"

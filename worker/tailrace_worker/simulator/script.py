@@ -1,4 +1,4 @@
-"""What one answer says, in the words of no protocol: blocks, which each protocol writes in its own way."""
+"""`Script`: the content of one answer, in blocks, which each protocol writes in its own way."""
 
 import secrets
 from base64 import b64encode
@@ -14,10 +14,10 @@ from tailrace_worker.simulator.scenario import Scenario
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a request asks for, in any of the protocols."""
+    """The parts of a request that all protocols share."""
 
     model: str
-    """As the client wrote it, options included."""
+    """The model string of the client, with its options."""
     stream: bool
     input_tokens: int
     tools: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What a search found, and a text cites."""
+    """The page that a search finds and a text cites."""
 
     title: str = "Mill race"
     url: str = "https://example.org/mill-race"
@@ -45,24 +45,24 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Block:
     key: str = field(default_factory=lambda: secrets.token_hex(12))
-    """Random; ids are made of it."""
+    """Random characters, of which ids are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasoning(_Block):
-    """Thoughts before the text."""
+    """The reasoning before the text."""
 
     passage: Passage
 
     @property
     def signature(self) -> str:
-        """What a later turn has to give back; told from the thoughts, so that a test knows it too."""
+        """The signature that a later turn has to send back. It follows from the text, so that a test knows it too."""
         return signature(self.passage.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search(_Block):
-    """A search of the web, by the provider itself."""
+    """A web search by the provider itself."""
 
     query: str
     source: Source = Source()
@@ -74,58 +74,63 @@ class Text(_Block):
 
     passage: Passage
     source: Source | None
-    """What it cites."""
+    """The page that the text cites; `None` if it cites none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal(_Block):
-    """A part of the text with which the model declines."""
+    """A part of the model's refusal."""
 
     passage: Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall(_Block):
-    """A call of a function of the client's."""
+    """A call of one of the client's functions."""
 
     name: str
     passage: Passage
-    """The arguments: JSON."""
+    """The arguments, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown(_Block):
-    """What a later version of a protocol may say."""
+    """A block of a type that only a later version of a protocol may have."""
 
 
 Block: TypeAlias = Reasoning | Search | Text | Refusal | ToolCall | Unknown
 Spoken: TypeAlias = Reasoning | Text | Refusal | ToolCall
-"""The blocks that are told in pieces."""
+"""The blocks that are sent in pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """One answer: its blocks, in order, and its last words."""
+    """One answer: its blocks in order, its finish reason and its token counts."""
 
     scenario: Scenario
     blocks: tuple[Block, ...]
     finish: str
-    """A finish reason of tailrace, or a word of the provider's own."""
+    """A finish reason of tailrace, or the provider's own word."""
     input_tokens: int
-    """Without those from the cache."""
+    """The input tokens, without those from the cache."""
     cached_tokens: int
     reasoning_tokens: int
     output_tokens: int
-    """With those of the reasoning."""
+    """The output tokens, with those of the reasoning."""
 
     @property
     def pieces(self) -> int:
-        """How many pieces all of it has."""
+        """How many pieces all blocks have."""
         return _count(self.blocks)
 
 
 def write(scenario: Scenario, question: Question) -> Script:
-    """Writes the answer of a scenario to a question: what it goes on with, where it was begun already."""
+    """Write the answer of a scenario to a question.
+
+    Args:
+        scenario: The scenario.
+        question: The question. If it has the beginning of the answer, the script is only the rest.
+    """
     begun = scenario.position_after(question.prefill)
     blocks = [*_before_text(scenario), *_text(scenario, begun), *_tools(scenario, question)]
     if begun:
@@ -146,7 +151,7 @@ def write(scenario: Scenario, question: Question) -> Script:
 
 
 def signature(thoughts: str) -> str:
-    """As opaque as a provider's."""
+    """Return the signature of a reasoning text, as opaque as a provider's."""
     return b64encode(sha256(thoughts.encode()).digest()).decode()
 
 

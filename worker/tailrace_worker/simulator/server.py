@@ -1,4 +1,4 @@
-"""The simulator itself: the HTTP server in front of the endpoints."""
+"""`Simulator`: the HTTP server with all simulated endpoints."""
 
 from dataclasses import asdict
 from types import TracebackType
@@ -23,23 +23,28 @@ _WIRES: Final[tuple[Wire, ...]] = (_OPENAI, OpenAIResponses(), _ANTHROPIC)
 
 
 class Simulator:
-    """Serves Chat Completions, Responses and Messages as their providers do, and what it saw at `/journal`.
+    """Serves Chat Completions, Responses and Messages as their providers do, and its journal at `/journal`.
 
-    What a request is answered with, its model's name says after `?`, or else the header `x-tailrace-simulate`:
-    `model="demo?pieces=200&interval_ms=5"`. The options are the fields of `Scenario`. Moderations, which flag what says
-    so itself (`flag:violence`), have `Options` of their own.
+    The model string of a request has the options of its answer after a `?`, as in
+    `model="demo?pieces=200&interval_ms=5"`, unless the header `x-tailrace-simulate` has them. The options are the
+    fields of `Scenario`. The moderation endpoint flags text that contains `flag:CATEGORY`, and has its own `Options`.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listens once entered. Port 0 stands for one that is free."""
+        """Set the address. The simulator listens inside its `async with` block.
+
+        Args:
+            host: The address to listen on.
+            port: The port, from 0 to 65535; 0 takes a free one.
+        """
         self._host = host
         self._port = port
 
     async def __aenter__(self) -> Self:
-        """Begins to listen.
+        """Begin to listen.
 
         Raises:
-            InfrastructureError: The port is in use, or the host is not one of this machine.
+            InfrastructureError: The port is in use, or the host is not an address of this machine.
         """
         self.journal = Journal()
         clock = Clock()
@@ -52,7 +57,7 @@ class Simulator:
         application.router.add_get("/journal", self._read_journal)
         application.router.add_delete("/journal", self._clear_journal)
         application.router.add_route("*", "/{path:.*}", _unknown)
-        # Cancelled when their client leaves, handlers notice it in the silence of a stall, too.
+        # aiohttp cancels a handler if its client disconnects, so a handler notices that even while it sends nothing.
         self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         try:
@@ -68,8 +73,8 @@ class Simulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Resets what is open and stops."""
-        # Before the handlers are cancelled, which would take it for their clients' leaving.
+        """Reset all open connections, and stop."""
+        # The journal is closed before the handlers are cancelled, which would record that their clients disconnected.
         self.journal.shut_down()
         for connection in self._runner.server.connections if self._runner.server else ():
             if connection.transport is not None:
@@ -78,7 +83,7 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL of the Anthropic SDK, and with `/v1` after it that of the OpenAI SDK."""
+        """The base URL for the Anthropic SDK. With `/v1` added, it is the base URL for the OpenAI SDK."""
         host, port, *_ = self._runner.addresses[0]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

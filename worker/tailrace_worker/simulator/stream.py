@@ -1,4 +1,4 @@
-"""One streamed answer on its way to one client."""
+"""`Stream`: sends one streamed answer to one client."""
 
 import asyncio
 import socket
@@ -16,18 +16,18 @@ from tailrace_worker.simulator.scenario import Scenario
 from tailrace_worker.simulator.wire import Answer
 
 _BURST: Final = 64
-"""How many pieces a stream without intervals sends before another gets its turn."""
+"""How many pieces a stream without intervals sends before other tasks have their turn."""
 _SETTLE_SECONDS: Final = 0.05
-"""A reset overtakes what is still on its way to the client: so long that gets to arrive."""
+"""The wait before a reset. A reset overtakes bytes that are on their way to the client, so these get time to arrive."""
 _RESET: Final = struct.pack("ii", 1, 0)
-"""As `SO_LINGER`: no time for what is still unsent, which makes the kernel send RST in place of FIN."""
+"""The value of `SO_LINGER` that drops unsent bytes at once, which makes the kernel send RST instead of FIN."""
 
 
 class Stream:
-    """Sends the events of an answer, each as one chunk of the body, past aiohttp straight to the transport.
+    """Sends the events of an answer directly to the transport, each as one chunk of the body.
 
-    aiohttp has sent the headers before, and sends the chunk that ends the body afterwards. A client that does not
-    read holds its stream up: no more than the transport's high-water mark (64 KiB) and one burst waits for it.
+    aiohttp sends the headers before that, and the chunk that ends the body afterwards. If a client does not read, its
+    stream stops: at most the transport's high-water mark (64 KiB) and one burst wait for it.
     """
 
     def __init__(
@@ -54,7 +54,10 @@ class Stream:
         self._closing = b""
 
     async def send(self) -> None:
-        """Sends all there is to send and writes the outcome into the journal, if the client stays."""
+        """Send the whole answer, or its part up to the fault, and record the outcome.
+
+        If the client disconnects, this is cancelled, and the caller records the outcome.
+        """
         await asyncio.sleep(self._scenario.first_token_ms / 1000)
         await self._write(next(self._events, b""))
         if self._scenario.split:
@@ -66,7 +69,7 @@ class Stream:
         await self._end()
 
     def _until_fault(self) -> Iterator[bytes]:
-        """What opens the answer, then each piece with what stands before it; keeps what stands behind the last."""
+        """Yield the opening events, then each piece with the events before it; keep the events after the last piece."""
         entry = self._entry
         kind, position = self._scenario.fault or (None, sys.maxsize)
         malformed, last = (position, sys.maxsize) if kind == "malformed" else (-1, position)
@@ -93,7 +96,7 @@ class Stream:
         self._closing = before
 
     async def _pace(self) -> None:
-        """Sends a piece an interval. The clock does it, so that a piece costs no task switch."""
+        """Send one piece per interval. The clock calls this, so that a piece costs no task switch."""
         clock, transport, protocol, events = self._clock, self._transport, self._protocol, self._events
         interval_ms = self._scenario.interval_ms
         sent = asyncio.get_running_loop().create_future()
@@ -101,7 +104,7 @@ class Stream:
 
         def step() -> None:
             nonlocal due_ms
-            # Cancelled as soon as the client is known to be gone; until then the transport may be closing already.
+            # `sent` is cancelled once aiohttp knows that the client is gone. The transport may be closing before that.
             if sent.done() or transport.is_closing():
                 return
             if protocol.writing_paused:
@@ -118,31 +121,31 @@ class Stream:
         await sent
 
     async def _rush(self) -> None:
-        """Sends as fast as the client reads."""
+        """Send as fast as the client reads."""
         while burst := b"".join(map(_chunk, islice(self._events, _BURST))):
             self._transport.write(burst)
             await self._writer.drain()
             await asyncio.sleep(0)
 
     async def _trickle(self) -> None:
-        """Sends a piece an interval, cut."""
+        """Send one piece per interval, cut into parts."""
         for events in self._events:
             await self._write(events)
             await self._writer.drain()
             await asyncio.sleep(self._scenario.interval_ms / 1000)
 
     async def _write(self, events: bytes) -> None:
-        """Writes what may have to be cut. It does not wait behind the last part."""
+        """Write events, cut into parts if the scenario asks for it. Do not wait after the last part."""
         for start in range(0, len(events), size := self._scenario.split or len(events) or 1):
             if start:
-                # In a turn of the loop of its own, a part goes out by itself.
+                # Each part is sent by itself only if it is written in its own turn of the event loop.
                 await asyncio.sleep(0)
                 await self._writer.drain()
             self._transport.write(_chunk(events[start : start + size]))
 
     async def _end(self) -> None:
         kind, position = self._scenario.fault or (None, 0)
-        # An answer that is a continuation may end before its fault.
+        # If the answer is only the rest of one, it may end before its fault.
         match kind if self._entry.pieces_sent == position else None:
             case "cut":
                 await asyncio.sleep(_SETTLE_SECONDS)
@@ -162,13 +165,13 @@ class Stream:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Ends a connection the hard way."""
+    """Reset a connection: the client gets RST instead of FIN."""
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
 
 
 def _chunk(events: bytes) -> bytes:
-    """Framed for `transfer-encoding: chunked`."""
+    """Return events framed as one chunk of `transfer-encoding: chunked`."""
     return b"%x\r\n%b\r\n" % (len(events), events)
 
 

@@ -1,4 +1,4 @@
-"""One answer that is not streamed: silence, then all of it."""
+"""Answers that are not streamed: first a delay, and then the whole answer."""
 
 import asyncio
 import json
@@ -14,10 +14,18 @@ from tailrace_worker.simulator.wire import Answer, Refused
 async def whole_response(
     request: web.Request, *, answer: Answer, scenario: Scenario, pieces: int, journal: Journal, entry: Entry
 ) -> web.Response:
-    """The response, when its last piece would have come, or what goes wrong, when that would have.
+    """Return the response at the time at which its last piece, or its fault, would be due in a stream.
+
+    Args:
+        request: The request.
+        answer: The answer.
+        scenario: The scenario of the request.
+        pieces: How many pieces the answer has.
+        journal: Records the outcome.
+        entry: The entry of the request.
 
     Raises:
-        Refused: The provider fails.
+        Refused: The scenario has an error.
     """
     kind, position = scenario.fault or (None, pieces)
     if position > pieces:

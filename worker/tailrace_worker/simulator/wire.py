@@ -1,4 +1,4 @@
-"""What an API of a provider has to say to be simulated."""
+"""The `Wire` protocol, which each simulated API implements, and what the implementations share."""
 
 import json
 import secrets
@@ -11,17 +11,17 @@ from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.script import Question, Script
 
 COMMENT: Final = b": keep-alive\n\n"
-"""What proxies send into a silence."""
+"""The comment that proxies send to keep a silent connection open."""
 
 PLACE: Final = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""Stands in an event where its piece will."""
+"""The place in an event at which its piece is inserted."""
 
 Told: TypeAlias = bytes | Iterator[bytes]
-"""Events that stand between the pieces, or those of some pieces, one each."""
+"""Events between pieces, as bytes, or an iterator over the events of some pieces."""
 
 
 class Refused(Exception):
-    """The request gets an error in place of an answer; without a message, what the provider says with that status."""
+    """The request gets an error instead of an answer. Without a message, it has the provider's usual one."""
 
     def __init__(
         self,
@@ -41,41 +41,49 @@ class Refused(Exception):
 
 
 class Answer(Protocol):
-    """One answer, in the words of one wire."""
+    """One answer, as one wire protocol writes it."""
 
     def events(self) -> Iterator[Told]:
-        """The body of a streamed response: server-sent events, each with the empty line that ends it.
+        """Yield the body of a streamed response: server-sent events, each with the empty line that ends it.
 
-        It is told as it is asked for, once: what comes late may repeat all that was said.
+        Each event is made when it is needed, and only once, because late events may repeat the whole answer.
         """
         ...
 
     def failure(self) -> bytes:
-        """The events with which the provider gives up in mid-stream, after what `events` has told so far."""
+        """Return the events with which the provider fails in the middle of a stream, after those yielded so far."""
         ...
 
     def whole(self) -> object:
-        """The JSON of a response that is not streamed."""
+        """Return the JSON of a response that is not streamed."""
         ...
 
 
 class Wire(Protocol):
-    """One API of a provider: it reads requests and writes answers as the provider does, and sends nothing itself."""
+    """One API of a provider. It reads requests and writes answers as the provider does, but sends nothing."""
 
     name: str
     path: str
     request_id_header: str
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
-        """Reads a request: its JSON object, or `None` where that was none. Raises `Refused`."""
+        """Read a request.
+
+        Args:
+            headers: The headers of the request.
+            body: Its JSON object; `None` if the body is not one.
+
+        Raises:
+            Refused: The provider would reject the request.
+        """
         ...
 
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:
-        """The JSON of an error response."""
+        """Return the JSON of an error response."""
         ...
 
     def answer(self, question: Question, script: Script, *, request_id: str) -> Answer:
-        """What the request is answered."""
+        """Return the answer to a request."""
         ...
 
 
@@ -97,7 +105,7 @@ class CarriageReturns:
 
 
 class Body(BaseModel):
-    """What every request body holds; fields that the simulator has no use for are passed over, as they are many."""
+    """The fields that all request bodies have. Fields that the simulator does not need are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -110,40 +118,50 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 
 def estimated_tokens(conversation: object) -> int:
-    """About four characters a token."""
+    """Return an estimate of a conversation's tokens: one for every four characters."""
     return 1 + len(json.dumps(conversation)) // 4
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """What `authorization: Bearer` says; empty where it says nothing."""
+    """Return the token of the header `authorization: Bearer`; empty if there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def first_fault(error: ValidationError) -> tuple[str, bool, str]:
-    """The field that a provider would name first, whether it is missing, and the rule that it breaks."""
+    """Return the field that a provider would name first, whether it is missing, and the rule that it breaks."""
     fault = error.errors(include_url=False)[0]
     return ".".join(map(str, fault["loc"])), fault["type"] == "missing", fault["msg"]
 
 
 def new_id(prefix: str) -> str:
-    """An id as providers write them: a prefix that tells what it is of, and enough randomness."""
+    """Return a new id in the form of providers' ids: the prefix of its kind, and random characters."""
     return f"{prefix}{secrets.token_hex(12)}"
 
 
 def server_sent_event(data: object, *, event: str | None = None) -> bytes:
-    """One event, in the compact JSON that providers write."""
+    """Return one server-sent event, with the compact JSON that providers write.
+
+    Args:
+        data: The data of the event.
+        event: Its name; `None` for an event without a name.
+    """
     name = f"event: {event}\n" if event else ""
     return f"{name}data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
 
 
 def piecewise(event: bytes, passage: Passage) -> Iterator[bytes]:
-    """An event, once for each piece of a passage, which takes `PLACE`."""
-    # From the right: a model's name may hold anything, and stands to the left of what is said.
+    """Return an event for each piece of a passage.
+
+    Args:
+        event: The event, with `PLACE` where the piece goes.
+        passage: The pieces.
+    """
+    # The search is from the right, because the model's name, which may contain anything, is left of `PLACE`.
     before, _, after = event.rpartition(f'"{PLACE}"'.encode())
     return (before + piece + after for piece in passage.encoded())
 
 
 def _returned(events: bytes) -> bytes:
-    # None stands in JSON, which escapes them.
+    # JSON contains no line ends, because it escapes them.
     return events.replace(b"\n", b"\r\n")
