@@ -1,1 +1,1 @@
-"""What runs beside the providers: the worker, its adapters, and the simulator."""
+"""The worker's side of tailrace: the worker, the adapters of the providers, and the simulator."""

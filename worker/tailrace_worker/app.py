@@ -1,4 +1,4 @@
-"""The worker process: everything that is opened is opened here, and closed when it is left."""
+"""The worker process. All resources are opened here, and closed at the end."""
 
 import asyncio
 import gc
@@ -31,18 +31,25 @@ _logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generations]:
-    """What the jobs of a worker share, with what runs beside them: one task each per worker.
+    """Open what the jobs of a worker share, and start the worker's background tasks.
+
+    Args:
+        settings: The settings of the worker.
+
+    Yields:
+        The `Generations` that runs the jobs.
 
     Raises:
         BrokerUnavailable: Redis cannot be reached.
-        BrokerRefused: Redis does not let us in.
+        BrokerRefused: Redis refuses the connection.
     """
     redis = open_redis(settings.redis_url)
     broker = Broker(redis)
     keys = Keys(settings.prefix)
     announcer = Announcer(broker, keys, keep_seconds=settings.keep_seconds)
     publisher = Publisher(redis, keys, settings, on_ended_again=announcer.add)
-    # What was read together goes out at once: two paces, each by itself, would make it wait twice.
+    # Pieces that were read together are sent at once. If reading and sending had separate intervals, they would wait
+    # twice.
     coalescer = Coalescer(interval_ms=settings.batch_ms, then=publisher.hurry)
     cancel_poll = CancelPoll(redis, keys, tick_seconds=settings.cancel_poll_ms / 1000)
     try:
@@ -72,10 +79,11 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
 
 
 def _settle_memory() -> None:
-    """Keeps the garbage collector from holding up the loop for tens of milliseconds; switches it on.
+    """Switch the garbage collector on, with thresholds at which it does not hold up the event loop for tens of ms.
 
-    The SDKs are hundreds of thousands of objects that stay. Of those that streams make, as many go as come, and nearly
-    all without it: by its own thresholds it would look through what is kept to be sent again several times a second.
+    The SDKs have hundreds of thousands of objects, which stay. The objects of streams are freed as fast as they are
+    made, nearly all without the collector. With its default thresholds, it would search the resend buffer several times
+    per second.
     """
     gc.collect()
     gc.freeze()
@@ -94,12 +102,15 @@ async def _check_redis(settings: WorkerSettings) -> None:
 
 
 async def run_worker(settings: WorkerSettings) -> None:
-    """Runs jobs until SIGINT or SIGTERM; what still runs after the grace time is handed back.
+    """Run jobs until SIGINT or SIGTERM. Jobs that still run after the grace time are handed back.
+
+    Args:
+        settings: The settings of the worker.
 
     Raises:
-        InvalidSettings: There is no provider that could be called; the message names the variables.
+        InvalidSettings: No provider can be called. The message names the variables to set.
         BrokerUnavailable: Redis cannot be reached at the start.
-        BrokerRefused: Redis does not let us in, or not do what a worker has to.
+        BrokerRefused: Redis refuses the connection, or commands that a worker needs.
     """
     check_providers(settings.providers)
     await _check_redis(settings)

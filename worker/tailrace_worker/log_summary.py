@@ -1,19 +1,19 @@
-"""`Tally`: many of a kind in one line of the log."""
+"""`Tally`: logs many events of one kind in one line."""
 
 import asyncio
 import logging
 
 
 class Tally:
-    """Counts what comes in a burst, and logs it once, a second after the first of them."""
+    """Counts the events of a burst, and logs their number once, 1 s after the first of them."""
 
     def __init__(self, logger: logging.Logger, message: str, *, seconds: float = 1.0) -> None:
-        """Count nothing yet.
+        """Start without events.
 
         Args:
             logger: Where to log.
-            message: Has a `%d` for their number.
-            seconds: How long after the first of them the line is logged.
+            message: The line, with a `%d` for the number of events.
+            seconds: How long after the first event the line is logged.
         """
         self.seconds = seconds
         self._logger = logger
@@ -21,7 +21,11 @@ class Tally:
         self._count = 0
 
     def add(self, count: int = 1) -> None:
-        """So many more."""
+        """Count more events.
+
+        Args:
+            count: How many; 0 counts none.
+        """
         if count and not self._count:
             asyncio.get_running_loop().call_later(self.seconds, self._tell)
         self._count += count

@@ -1,4 +1,4 @@
-"""Threads beside the loop, for what takes long of a request: other jobs go on meanwhile."""
+"""Threads for the slow parts of a request, so that the event loop can run other jobs meanwhile."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,22 +8,41 @@ from typing import Final, ParamSpec, TypeVar
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
-# Python hands its lock over every 5 ms, and to anybody who waits for it: the loop would wait for each of several.
+# Python passes its lock on every 5 ms, to any thread that waits for it. With several threads, the event loop would wait
+# for each of them, so there is only one.
 _thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="beside")
-# RE2 holds no lock while it searches: the system divides the processor among searches, so that a slow one delays no
-# other, and none of them what is compiled or read.
+# RE2 does not hold Python's lock while it searches, so several threads can share the processor. A slow search delays
+# neither other searches nor the functions of the first thread.
 _searchers: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="search")
 
 
 async def beside_the_loop(
     do: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs
 ) -> _Result:
-    """Calls a function in the one thread that all jobs of a process share, one after another."""
+    """Call a function in the one thread that all jobs of a process share, one call after another.
+
+    Args:
+        do: The function.
+        args: Its positional arguments.
+        kwargs: Its named arguments.
+
+    Returns:
+        The function's result.
+    """
     return await asyncio.wrap_future(_thread.submit(do, *args, **kwargs))
 
 
 async def search_beside_the_loop(
     search: Callable[_Parameters, _Result], *args: _Parameters.args, **kwargs: _Parameters.kwargs
 ) -> _Result:
-    """Calls a function that searches, in one of the few threads for that."""
+    """Call a function that searches by RE2, in one of the threads for searches.
+
+    Args:
+        search: The function.
+        args: Its positional arguments.
+        kwargs: Its named arguments.
+
+    Returns:
+        The function's result.
+    """
     return await asyncio.wrap_future(_searchers.submit(search, *args, **kwargs))

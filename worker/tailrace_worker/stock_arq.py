@@ -1,12 +1,12 @@
-"""What a service's own `arq.Worker` needs to run generation jobs beside its own functions, on a queue of its own.
+"""Runs generation jobs in a service's own `arq.Worker`, on a separate queue, beside the service's own functions.
 
     class WorkerSettings:
         functions = [stock_arq.generate]
         on_startup = stock_arq.on_startup
         ...
 
-Such a worker scans and recovers as arq does: slowly. This module is an entry point: it reads the settings when it is
-imported, and arq's limits are set above ours, so that ours end a job with an ending.
+Such a worker finds and recovers jobs as slowly as arq does. This module is an entry point, so it reads the settings
+when it is imported. arq's limits are above those of the settings, which end a job with an ending.
 """
 
 import asyncio
@@ -28,22 +28,29 @@ from tailrace_worker.settings import WorkerSettings
 _SETTINGS: Final = WorkerSettings.read()
 
 generate: Final[Function] = arq_function(_SETTINGS)
-"""For `functions`."""
+"""The function for arq's `functions`."""
 job_serializer: Final[Callable[[dict[str, Any]], bytes]] = to_json
 
 
 def job_deserializer(body: bytes) -> dict[str, Any]:
-    """How bodies are read. arq logs the beginnings of arguments, but not those of `generate`."""
+    """Read a job's body from JSON. The arguments of `generate` are wrapped, so that arq does not log them.
+
+    Args:
+        body: The body.
+    """
     read: dict[str, Any] = json.loads(body)
     return sealed(read) if read["f"] == generate.name else read
 
 
 async def on_startup(ctx: dict[Any, Any]) -> None:
-    """Opens what the jobs share.
+    """Open what the jobs share. arq calls this.
+
+    Args:
+        ctx: arq's context.
 
     Raises:
         BrokerUnavailable: Redis cannot be reached.
-        BrokerRefused: Redis does not let us in.
+        BrokerRefused: Redis refuses the connection.
     """
     pool: ArqRedis = ctx["redis"]
     queue = pool.default_queue_name.removeprefix(Keys(_SETTINGS.prefix).queue(""))
@@ -52,13 +59,17 @@ async def on_startup(ctx: dict[Any, Any]) -> None:
 
 
 async def on_shutdown(ctx: dict[Any, Any]) -> None:
-    """Closes it. arq calls this too where it could not start."""
+    """Close what the jobs share. arq calls this, also if the worker could not start.
+
+    Args:
+        ctx: arq's context.
+    """
     if shared := ctx.get("tailrace"):
         await shared.close()
 
 
 class _Shared:
-    """`open_generations`, entered and left in one task: arq calls startup and shutdown from different ones."""
+    """Enters and leaves `open_generations` in one task, because arq calls startup and shutdown in different tasks."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
@@ -86,6 +97,6 @@ class _Shared:
             await self._closing.wait()
 
     def _on_end(self, _: object) -> None:
-        # What runs beside the jobs ends unasked by a defect alone: the worker ends with it, as our own does.
+        # The background tasks end early only after a defect. Then the worker has to end too, as `tailrace worker` does.
         if not self._closing.is_set():
             signal.raise_signal(signal.SIGTERM)

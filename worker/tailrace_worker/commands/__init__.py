@@ -1,1 +1,1 @@
-"""The verbs that the worker's side adds to the `tailrace` command."""
+"""The verbs that the worker's package adds to the `tailrace` command."""

@@ -1,4 +1,4 @@
-"""`tailrace demo`: the whole way of the data, on this terminal, in ten seconds."""
+"""`tailrace demo`: shows the whole way of the data on this terminal, in ten seconds."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ SUMMARY = "show two answers stream side by side, and a third one stop when it is
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where Redis is; the rest is in the environment."""
+    """Add the options of the verb: the URL of Redis. All else is in the environment."""
     add_redis_url(parser)
     parser.epilog = (
         "Without a URL a Valkey server is started and ended with the demo. OPENAI_API_KEY\n"
@@ -21,8 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when all has been shown, and 143 after SIGTERM."""
-    from tailrace_worker.demo.play import play  # noqa: PLC0415  # Not for who only asks for --help.
+    """Run the demo.
+
+    Args:
+        arguments: The parsed options.
+
+    Returns:
+        The exit code: 0 after the whole demo, 143 after SIGTERM.
+    """
+    from tailrace_worker.demo.play import play  # noqa: PLC0415  # Not needed for --help.
     from tailrace_worker.demo.screen import open_screen  # noqa: PLC0415
 
     try:

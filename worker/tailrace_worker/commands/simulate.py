@@ -1,4 +1,4 @@
-"""`tailrace simulate`: the providers' wire protocols, served on this machine."""
+"""`tailrace simulate`: serves the providers' wire protocols on this machine."""
 
 import argparse
 import asyncio
@@ -54,19 +54,25 @@ example: %(prog)s --port 4080
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the verb."""
+    """Add the options of the verb."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=4080, help="0 takes a free one (default: %(default)s)")
     parser.epilog = _EPILOG
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        arguments: The parsed options.
+
+    Returns:
+        The exit code: 0.
 
     Raises:
-        InfrastructureError: It cannot listen there.
+        InfrastructureError: The simulator cannot listen on the address.
     """
-    import uvloop  # noqa: PLC0415  # Not for who only asks for --help.
+    import uvloop  # noqa: PLC0415  # Not needed for --help.
 
     from tailrace_worker.simulator import Simulator  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`tailrace worker`: runs jobs until it is told to stop."""
+"""`tailrace worker`: runs jobs until a signal stops it."""
 
 import argparse
 import asyncio
@@ -10,11 +10,11 @@ from typing import Final
 SUMMARY = "run generation jobs from the queue"
 
 _ENDING_SECONDS: Final = 15.0
-"""How long a worker may take to hand back and to close, once its grace time is over."""
+"""How long a worker may take to hand its jobs back and to close after its grace time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options, each of which but `--processes` stands for a variable of the environment."""
+    """Add the options of the verb. Each one except `--processes` replaces a variable of the environment."""
     parser.add_argument("--redis-url", metavar="URL", help="where Redis is (TAILRACE_REDIS_URL)")
     parser.add_argument(
         "--queues",
@@ -44,8 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 after SIGINT or SIGTERM."""
-    from tailrace_worker.settings import WorkerSettings  # noqa: PLC0415  # Not for who only asks for --help.
+    """Run one worker, or several processes of it.
+
+    Args:
+        arguments: The parsed options.
+
+    Returns:
+        The exit code: 0 after SIGINT or SIGTERM.
+    """
+    from tailrace_worker.settings import WorkerSettings  # noqa: PLC0415  # Not needed for --help.
 
     settings = WorkerSettings.read(
         redis_url=arguments.redis_url,
@@ -66,17 +73,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return asyncio.run(supervisor.run())
 
-    # The SDKs take up to a second each to import, and only who runs jobs needs them.
+    # Each SDK takes up to 1 s to import, and only a process that runs jobs needs them.
     import uvloop  # noqa: PLC0415
 
     from tailrace_worker.app import run_worker  # noqa: PLC0415
 
-    # arq logs the arguments of a job, and httpx2 the URLs: prompts and models stay out of the log.
+    # arq logs the arguments of a job, and httpx2 the URLs, but prompts and models must not be in the log.
     for chatty in ("arq", "httpx2", "openai", "anthropic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # It warns of every call that is tried again, and says neither which nor why: we do.
+    # stamina logs a warning for each retry, but neither the call nor the error, which the worker logs itself.
     logging.getLogger("stamina").setLevel(logging.ERROR)
-    # What is loaded until it runs jobs stays: to look through that for garbage takes a fifth of the start.
+    # All that is loaded before the first job stays. To search it for garbage takes a fifth of the start.
     gc.disable()
     try:
         uvloop.run(run_worker(settings))
@@ -86,9 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    """The command of one process: this one's, but for their number."""
+    """Return the command of one process: that of this process, without the number of processes."""
     options = {name: value for name, value in vars(arguments).items() if name not in {"verb", "processes"}}
-    # -P: what lies in the directory that the user happens to be in is not ours to import.
+    # With -P, Python does not import modules from the user's current directory.
     return [
         *(sys.executable, "-P", "-m", "tailrace.cli", "worker"),
         *(f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None),
