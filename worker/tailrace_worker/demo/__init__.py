@@ -1,1 +1,1 @@
-"""The demo: what a newcomer sees first."""
+"""The demo, which a newcomer sees first."""

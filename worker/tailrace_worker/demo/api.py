@@ -1,4 +1,4 @@
-"""The two APIs that the demo shows, real where the environment has a key, else simulated."""
+"""The two APIs that the demo shows. An API is real if the environment has its key, and otherwise simulated."""
 
 import os
 from dataclasses import dataclass
@@ -11,36 +11,40 @@ from tailrace.request.messages import UserMessage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """A provider, and what it is asked."""
+    """A provider, and the question that the demo asks it."""
 
     provider: Literal["openai", "anthropic"]
     title: str
     key_variable: str
     url_variable: str
     path: str
-    """What its SDK expects at the end of a base URL."""
+    """The path that its SDK expects at the end of a base URL."""
     model: str
-    """A cheap one, for a real key."""
+    """A cheap model, which is called if there is a real key."""
     question: str
     simulated_answer: str
     simulated_interval_ms: int
 
     @property
     def is_real(self) -> bool:
-        """Whether the environment has a key."""
+        """True if the environment has a key."""
         return bool(os.environ.get(self.key_variable, "").strip())
 
     @property
     def model_title(self) -> str:
-        """What to call the model before people."""
+        """The name of the model on the screen."""
         return self.model if self.is_real else "simulated"
 
     def pointed_at(self, simulator_url: str) -> dict[str, str]:
-        """The environment in which its SDK calls the simulator."""
+        """Return the environment variables with which its SDK calls the simulator.
+
+        Args:
+            simulator_url: The base URL of the simulator.
+        """
         return {self.key_variable: "simulated", self.url_variable: f"{simulator_url}{self.path}"}
 
     def short_request(self) -> GenerationRequest:
-        """A few sentences, in a few seconds."""
+        """Return a request for a few sentences, which takes a few seconds."""
         return self._request(
             f"{self.question} Answer in three sentences, in plain text.",
             text=self.simulated_answer,
@@ -48,7 +52,7 @@ class Api:
         )
 
     def long_request(self) -> GenerationRequest:
-        """More than anyone would wait for."""
+        """Return a request for more text than anyone would wait for."""
         return self._request("Count from one to one thousand, in words.", pieces=5_000, interval_ms=25)
 
     def _request(self, prompt: str, **scenario: str | int) -> GenerationRequest:

@@ -1,4 +1,4 @@
-"""A job of the demo, and what a screen has to be able to show of it."""
+"""A job of the demo, and the protocol of the screens that show it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ from tailrace.events import Cancelled, Completed, Delta, Event, Failed, Queued, 
 
 
 class DemoJob:
-    """One job, as far as it has come."""
+    """The state of one job: its answer so far, and its status in words."""
 
     def __init__(self, label: str, model: str) -> None:
         self.label = label
@@ -18,7 +18,11 @@ class DemoJob:
         self.status = "enqueued"
 
     def add(self, event: Event) -> None:
-        """Adds an event, in the order of the stream."""
+        """Add the next event of the job's stream.
+
+        Args:
+            event: The event.
+        """
         self.answer.add(event)
         match event:
             case Queued():
@@ -41,18 +45,25 @@ Update: TypeAlias = Callable[[DemoJob], None]
 
 
 class Screen(Protocol):
-    """Where the demo is shown."""
+    """Shows the demo."""
 
     def heading(self, text: str) -> None:
-        """Begins a part."""
+        """Begin a part with a heading."""
         ...
 
     def fact(self, label: str, text: str) -> None:
-        """Says one thing, on one line."""
+        """Show one fact on one line."""
         ...
 
     def jobs(self, *jobs: DemoJob) -> AbstractContextManager[Update]:
-        """Shows jobs side by side, each as it is whenever it is updated."""
+        """Show jobs side by side while the block runs.
+
+        Args:
+            jobs: The jobs.
+
+        Returns:
+            A context manager whose value is a function that shows a job's new state.
+        """
         ...
 
 

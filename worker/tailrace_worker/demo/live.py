@@ -1,4 +1,4 @@
-"""The demo on a terminal: panels that grow."""
+"""The screen of the demo on a terminal, with panels that grow."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _MIN_LINES = 5
 _STYLES: Final = {"completed": "green", "failed": "red", "cancelled": "yellow"}
 _SIDE_BY_SIDE_COLUMNS = 70
 _FRAME = 4
-"""What a panel takes off the width of its text, and adds up with its title and status."""
+"""The columns of a panel that its text cannot use: two borders, and the space inside them."""
 
 
 class LiveScreen:
@@ -27,17 +27,17 @@ class LiveScreen:
         self._console = Console(highlight=False)
 
     def heading(self, text: str) -> None:
-        """Begins a part."""
+        """Begin a part with a heading."""
         self._console.print(Text(f"\n{text}", style="bold"))
 
     def fact(self, label: str, text: str) -> None:
-        """Says one thing, on one line."""
+        """Show one fact on one line."""
         self._console.print(Text.assemble((f"{label:>{_LABEL_LENGTH}}  ", "cyan"), text), soft_wrap=True)
 
     @contextmanager
     def jobs(self, *jobs: DemoJob) -> Generator[Update]:
-        """Shows jobs side by side, or one below the other where the terminal is narrow."""
-        # No refreshing by itself: that would read the answers from another thread.
+        """Show jobs side by side, or one below the other if the terminal is narrow."""
+        # There is no automatic refresh, because it would read the answers from another thread.
         with Live(self._panels(jobs), console=self._console, auto_refresh=False) as live:
             yield lambda _: live.update(self._panels(jobs), refresh=True)
 

@@ -1,4 +1,4 @@
-"""What the demo plays: two jobs side by side, then one that is cancelled."""
+"""Plays the demo: two jobs side by side, and then a job that is cancelled."""
 
 import asyncio
 import signal
@@ -18,20 +18,24 @@ _SECONDS_TO_HEAR_OF_A_DEATH = 0.5
 
 
 class JobFailed(TailraceError):
-    """A job of the demo came to another ending than it should."""
+    """A job of the demo did not have the expected ending."""
 
 
 async def play(screen: Screen, redis_url: str | None) -> None:
-    """Plays the demo, once.
+    """Play the demo once.
+
+    Args:
+        screen: Shows the demo.
+        redis_url: The URL of Redis; `None` for that of the environment, or else a new Valkey server.
 
     Raises:
-        JobFailed: A provider refused, say.
-        InvalidSettings: The URL or a variable of the environment breaks its rule.
-        InfrastructureError: Redis cannot be reached, or a process of the demo's has ended.
+        JobFailed: A job failed, for example because a provider rejected its request.
+        InvalidSettings: The URL or a variable of the environment is not valid.
+        InfrastructureError: Redis cannot be reached, or a process of the demo has ended.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101
-    # Not the death that SIGTERM is by default: the terminal wants its cursor back.
+    # SIGTERM cancels the task instead of killing the process, so that the terminal gets its cursor back.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     screen.heading("Starting what a deployment of tailrace has, as processes on this machine:")
     async with open_stage(screen, redis_url) as stage:
@@ -83,7 +87,7 @@ async def _play_cancel(screen: Screen, stage: Stage) -> None:
 
 
 async def _cancel(job: Job) -> float:
-    """Returns when it was called."""
+    """Cancel the job after a moment, and return when `cancel` was called."""
     await asyncio.sleep(_SECONDS_BEFORE_CANCEL)
     called_at = time.perf_counter()
     await job.cancel("the demo shows how")
@@ -92,6 +96,6 @@ async def _cancel(job: Job) -> float:
 
 async def _check(shown: DemoJob) -> None:
     if isinstance(shown.answer.ending, Failed):
-        # A simulator that died fails its jobs before its own death is heard of; that is what to tell of then.
+        # If the simulator died, its jobs fail a moment before its death is reported, and only the death should be.
         await asyncio.sleep(_SECONDS_TO_HEAR_OF_A_DEATH)
         raise JobFailed(f"the job of {shown.label} failed, {shown.answer.ending.code}: {shown.answer.ending.message}")

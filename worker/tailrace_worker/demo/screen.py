@@ -1,4 +1,4 @@
-"""What the demo shows, as plain lines; `live` shows the same on a terminal."""
+"""The screen of the demo as plain lines. `live` has the one for a terminal."""
 
 import os
 import sys
@@ -13,19 +13,19 @@ _LABEL_LENGTH = 9
 
 
 class PlainScreen:
-    """Plain lines, for a pipe, a file, or a machine without rich: of jobs, each line once it is complete."""
+    """Shows plain lines, for a pipe, a file, or a machine without rich. A job's line is shown once it is complete."""
 
     def heading(self, text: str) -> None:
-        """Begins a part."""
+        """Begin a part with a heading."""
         _write(f"\n{text}\n")
 
     def fact(self, label: str, text: str) -> None:
-        """Says one thing, on one line."""
+        """Show one fact on one line."""
         _write(f"{label:{_LABEL_LENGTH}} | {text}\n")
 
     @contextmanager
     def jobs(self, *jobs: DemoJob) -> Generator[Update]:
-        """Shows jobs side by side."""
+        """Show jobs, whose lines alternate as they become complete."""
         shown = dict.fromkeys(jobs, 0)
 
         def update(job: DemoJob) -> None:
@@ -40,7 +40,7 @@ class PlainScreen:
 
 
 def open_screen() -> Screen:
-    """The live one, where there is rich, and a terminal that can move its cursor."""
+    """Return the live screen if rich is installed and the terminal can move its cursor; otherwise plain lines."""
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and find_spec("rich") is not None:
         from tailrace_worker.demo.live import LiveScreen  # noqa: PLC0415
 
@@ -49,7 +49,7 @@ def open_screen() -> Screen:
 
 
 def _lines(text: str, *, is_whole: bool) -> Generator[str]:
-    """The text as lines that are not too long; what may still grow is left out."""
+    """Yield the text as lines of limited length. A last line that may still grow is left out."""
     while text:
         length = text.find("\n", 0, _LINE_LENGTH) + 1
         if not length and len(text) > _LINE_LENGTH:

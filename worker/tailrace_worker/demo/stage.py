@@ -1,4 +1,4 @@
-"""What the demo stands on: a Redis, the providers or what stands in for them, and one worker."""
+"""The processes of the demo: Redis, a simulator for providers without a key, and one worker."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _WORKER_READY = re.compile(r"worker (\S+) runs jobs")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where the jobs go, and where they can be seen."""
+    """The client, the settings and the queue of the demo."""
 
     tailrace: Tailrace
     settings: Settings
@@ -31,11 +31,19 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[Stage]:
-    """Starts what the environment does not provide, each as a process of its own, and ends it all at the exit.
+    """Start the processes that the environment does not provide, and end them at the exit.
+
+    Args:
+        screen: Shows what was started.
+        redis_url: The URL of Redis; `None` for that of the environment, or else a new Valkey server.
+
+    Yields:
+        The stage for the jobs.
 
     Raises:
-        InvalidSettings: `redis_url` or a variable of the environment breaks its rule.
-        InfrastructureError: Redis cannot be reached, or a process did not start; raised into the block: one has ended.
+        InvalidSettings: `redis_url` or a variable of the environment is not valid.
+        InfrastructureError: Redis cannot be reached, or a process did not start. If a process ends early, this error is
+            raised inside the block.
     """
     async with Interruptible() as interruptible, AsyncExitStack() as stack:
         redis_url = redis_url or os.environ.get("TAILRACE_REDIS_URL")
@@ -46,7 +54,7 @@ async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[St
         settings = Settings.read(redis_url=redis_url)
         tailrace = await stack.enter_async_context(Tailrace.connect(**settings.model_dump()))
         screen.fact("redis", f"{without_password(redis_url)}, {what}")
-        # A queue of our own: a worker of somebody else's must not get these jobs, nor ours theirs.
+        # The demo has its own queue: other workers must not get its jobs, and its worker must not get theirs.
         queue = f"demo-{secrets.token_hex(3)}"
         env = {**os.environ, "TAILRACE_REDIS_URL": redis_url, "TAILRACE_GRACE_SECONDS": "0"}
         simulated = [api for api in APIS if not api.is_real]
@@ -63,7 +71,7 @@ async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[St
             screen.fact("simulator", f"{simulator.said}, speaks as {names} do (process {simulator.pid})")
             for api in simulated:
                 env |= api.pointed_at(simulator.said)
-            # What is on this machine is not to be asked of a proxy.
+            # A call to the simulator on this machine must not go through a proxy.
             for variable in ("NO_PROXY", "no_proxy"):
                 env[variable] = ",".join(filter(None, (env.get(variable), "127.0.0.1")))
         worker = await stack.enter_async_context(
