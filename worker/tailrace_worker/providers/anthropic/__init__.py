@@ -1,1 +1,1 @@
-"""Anthropic's Messages."""
+"""The adapter of Anthropic's Messages."""

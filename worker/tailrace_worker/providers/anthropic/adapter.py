@@ -1,4 +1,4 @@
-"""Anthropic's Messages."""
+"""`AnthropicMessages`: the provider for Anthropic's Messages."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from typing import Final, cast
@@ -36,10 +36,10 @@ _COUNTS: Final[Places] = {
     "reasoning_tokens": [("output_tokens_details", "thinking_tokens")],
 }
 _COUNTS_AT_BEGINNING: Final[Places] = {field: paths for field, paths in _COUNTS.items() if field != "output_tokens"}
-"""The output tokens of `message_start` are left out: they count the first piece at most."""
+"""The counts of `message_start`, without the output tokens, which count only the first piece."""
 
 _MAX_ASKED: Final = 4_096
-"""How many characters are kept of the input of a provider's own tool, to find the query in it."""
+"""How many characters of the input of a provider's own tool are kept, to find the query in it."""
 
 
 class AnthropicMessages:
@@ -54,9 +54,9 @@ class AnthropicMessages:
         self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
-        """Makes one call, as `Provider` says."""
-        # The provider pauses only for tools that it runs itself, which are in `extra`. With guards nothing is recorded,
-        # because the record would hold what they have not seen.
+        """Make one call, as `Provider` describes it."""
+        # The provider pauses only for tools that it runs itself, which are in `extra`. With guards, the turn is not
+        # recorded, because it would contain text that the guards have not checked.
         may_pause = bool(request.extra.keys() & {"tools", "mcp_servers"}) and not request.guards
         return self._endpoint.call(body(request), _Answer(self._endpoint.skipped, Turn() if may_pause else None))
 
@@ -69,7 +69,7 @@ class AnthropicMessages:
 
 class _Answer:
     def __init__(self, skipped: Skipped, turn: Turn | None = None) -> None:
-        """`turn` records the answer, so that a later request can return it unchanged if the provider pauses it."""
+        """Begin an answer. `turn` records it, so that a later request can send it back unchanged if it is paused."""
         self.is_whole = False
         self.is_over = False
         self.finished = False
@@ -120,7 +120,7 @@ class _Answer:
             yield from self._end_block(block)
         yield from self._calls.end()
         if reason != "refusal" and self._calls.are_complete:
-            # Some servers say `end_turn` for a turn that calls tools.
+            # Some servers send `end_turn` for a turn that calls tools.
             reason = "tool_calls"
         if self._turn and word == "pause_turn" and (signature := self._turn.signature()):
             yield Reasoning(text="", signature=signature)
@@ -220,7 +220,7 @@ class _Answer:
         return ()
 
     def _end_thought(self, block: Block) -> Iterator[Piece]:
-        """Yield what is left of a block's thinking, and the signature that gives it back."""
+        """Yield the rest of a block's thinking, and the signature with which it can be sent back."""
         thinking, signature = block.thinking, block.signature
         block.thinking, block.signature = None, ""
         if thinking and (half := thinking.end()):
@@ -233,14 +233,14 @@ class _Answer:
             yield from self._end_block(block)
 
     def _end_block(self, block: Block) -> Iterator[Piece]:
-        """End a block, and yield what is left of it."""
+        """End a block, and yield the rest of it."""
         self._blocks.end(block)
         yield from self._end_thought(block)
         if half := block.text.end():
             yield text_delta(half)
         match block.said:
             case wire.ToolUse(input=given) if given and block.call and block.call.arguments.is_blank:
-                # The input came with the block, not in fragments.
+                # The input arrived with the block, not in fragments.
                 yield from block.call.fragment(given)
             case wire.ServerToolUse(name=name, input=given):
                 yield server_tool(name, given or _parsed(block.asked))

@@ -11,18 +11,18 @@ from tailrace_worker.providers.fragments import Fragments
 from tailrace_worker.providers.tool_calls import Call
 
 MAX_OPEN_BLOCKS: Final = 1_024
-"""How many blocks may be open at once. One is usual; llama.cpp ends all blocks at the end of the answer."""
+"""How many blocks may be open at the same time. Usually one is, but llama.cpp ends all blocks at the answer's end."""
 
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """One block, as far as it has been received."""
+    """One block, as far as it has arrived."""
 
     number: int
     place: int | None
-    """The index that the server gives it."""
+    """The index of the block from the server."""
     said: Struct | None = None
-    """The block as it began, if this version knows its type."""
+    """The block as it began; `None` if this version does not know its type."""
     text: Fragments = field(default_factory=Fragments)
     thinking: Fragments | None = None
     """Thinking that has no signature yet."""
@@ -34,15 +34,15 @@ class Block:
 
     @property
     def takes_input(self) -> bool:
-        """Whether the block is a tool call."""
+        """True if the block is a tool call."""
         return self.call is not None or isinstance(self.said, wire.ServerToolUse)
 
 
 class Blocks:
     """The open blocks of one message.
 
-    Anthropic ends each block before it begins the next one. Other servers open several blocks at once, give all of them
-    the same index, omit the index, or give the fragments another index than their block.
+    Anthropic ends each block before it begins the next one. Other servers open several blocks at the same time, give
+    all of them the same index, omit the index, or give the fragments another index than their block.
     """
 
     def __init__(self) -> None:
@@ -71,22 +71,22 @@ class Blocks:
         return block
 
     def at(self, place: object) -> Block | None:
-        """Return the open block at an index, if any."""
+        """Return the open block at an index, or `None`."""
         return self._open.get(_key(place))
 
     def growing(self, place: object) -> Block:
-        """Return the open block that a fragment belongs to; begin one if there is none."""
+        """Return the open block to which a fragment belongs, or begin one if there is none."""
         return self._open.get(place if isinstance(place, int) else None) or self.last or self.begin(place)
 
     def asking(self, place: object) -> Block:
-        """Return the block that a fragment of a tool's input belongs to."""
+        """Return the block to which a fragment of a tool's input belongs."""
         if (block := self.at(place)) and block.takes_input:
             return block
         # A server that gives every fragment the same index may also end the block before its fragments arrive.
         return self._latest if self._latest and self._latest.takes_input else self.growing(place)
 
     def calling(self, call_id: object) -> Block | None:
-        """Return the open block of the tool call with this id."""
+        """Return the open block of the tool call with this id, or `None`."""
         return next((block for block in self if call_id and block.call and block.call.call_id == call_id), None)
 
     def end(self, block: Block) -> None:

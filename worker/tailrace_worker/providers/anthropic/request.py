@@ -1,4 +1,4 @@
-"""A request as Anthropic's Messages takes it."""
+"""Writes a request for Anthropic's Messages."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,15 @@ from tailrace_worker.providers.http.call import Body, with_extra
 from tailrace_worker.providers.turns import answered_calls, fitting_id, in_order
 
 DEFAULT_MAX_TOKENS: Final = 4_096
-"""Messages requires a limit; this is the one for requests that give none."""
+"""The limit of output tokens for requests without one, because Messages requires a limit."""
 
-# What is stored in place of a signature if a block has none. Signatures are base64, so none of them has a colon.
+# These are stored instead of a signature. Signatures are base64, so none of them has a colon.
 REDACTED: Final = "redacted_thinking:"
 """The prefix of the data of an encrypted block of thinking."""
 UNSIGNED: Final = "thinking:"
-"""Marks a block of thinking that ended without a signature: Kimi, DeepSeek and GLM want those back too."""
+"""The mark of a block of thinking that ended without a signature. Kimi, DeepSeek and GLM expect those back too."""
 PAUSED: Final = "turn:"
-"""The prefix of the blocks, as JSON, of a turn that the provider paused: it continues only from the same blocks."""
+"""The prefix of the blocks, as JSON, of a turn that the provider paused. It continues only from the same blocks."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _THINKING: Final = frozenset({"thinking", "redacted_thinking"})
@@ -39,7 +39,13 @@ _decode_blocks: Final = msgspec.json.Decoder(list[_Block]).decode
 
 
 def body(request: GenerationRequest) -> Body:
-    """The request's body; `extra` comes last. System messages go first, wherever they stood."""
+    """Return the body of a request. The members of `extra` replace others.
+
+    System messages are sent first, wherever they are among the messages.
+
+    Args:
+        request: The generation request.
+    """
     said: Body = {
         "model": request.model,
         "messages": _turns(request.messages),
@@ -85,7 +91,7 @@ def _tool(tool: Tool) -> Body:
 
 
 def _turns(messages: Sequence[Message]) -> list[Body]:
-    """Merge the messages of one turn: Messages wants the results of all tools in one message, before anything else."""
+    """Merge the messages of each turn, because Messages expects the results of all tools first, in one message."""
     turns: list[Body] = []
     spoken = [each for each in zip(messages, answered_calls(messages), strict=True) if each[0]["role"] != "system"]
     for role, together in groupby(spoken, lambda each: "assistant" if each[0]["role"] == "assistant" else "user"):

@@ -1,4 +1,4 @@
-"""`Turn`: records an answer of Messages block by block; a provider that paused it continues only from all of it."""
+"""`Turn`: records an answer of Messages, because a provider that paused it continues only from all of its blocks."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ _GROWING: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_js
 
 
 class Turn:
-    """Records the blocks of one turn, including what readers do not get, such as the results of a provider's own tools.
+    """The recorded blocks of one turn, also those that readers do not get, such as results of the provider's tools.
 
     https://docs.anthropic.com/en/api/handling-stop-reasons
     """
@@ -31,7 +31,12 @@ class Turn:
             self._blocks.append(_Block(dict(members(block))))
 
     def add(self, number: int, delta: object) -> None:
-        """Record a delta of the block with this number, counted from 0 in the order in which blocks began."""
+        """Record a delta of a block.
+
+        Args:
+            number: The number of the block, from 0, in the order in which blocks began.
+            delta: The delta.
+        """
         if self._has_room(delta) and number < len(self._blocks):
             self._blocks[number].add(members(delta))
 

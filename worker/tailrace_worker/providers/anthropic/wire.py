@@ -1,6 +1,6 @@
-"""The events and objects of Anthropic's Messages, with the fields that a job carries.
+"""The events and objects of Anthropic's Messages, with the fields that a job needs.
 
-A field is `Any` if no value of it fails the answer, or if its type is decided later.
+A field is `Any` if no value of it may fail the answer, or if its type is decided later.
 """
 
 from typing import Any, Final
@@ -35,7 +35,7 @@ class ServerToolUse(Struct, tag="server_tool_use"):
 
 
 class McpToolUse(ServerToolUse, tag="mcp_tool_use"):
-    """The same, for a tool of an MCP server."""
+    """A call of a tool of an MCP server, which the provider answers too."""
 
 
 BLOCKS: Final = Vocabulary(

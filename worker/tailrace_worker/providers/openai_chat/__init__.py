@@ -1,1 +1,1 @@
-"""OpenAI's Chat Completions, and the servers that speak it."""
+"""The adapter of OpenAI's Chat Completions, and of servers that speak the same protocol."""

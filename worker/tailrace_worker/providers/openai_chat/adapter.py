@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions, and whatever else speaks that protocol: vLLM, Ollama, llama.cpp, gateways."""
+"""OpenAI's Chat Completions, also of other servers that speak the protocol: vLLM, Ollama, llama.cpp, gateways."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -60,10 +60,11 @@ class OpenAIChat:
 
         Args:
             client: The SDK's client.
-            failures: Describes what goes wrong.
-            coalescer: Batches the wake-ups of the tasks that read answers.
-            limit: The field's name for the maximum of output tokens.
-            is_openais: Whether the server is OpenAI's own.
+            failures: Makes the provider's errors.
+            coalescer: Decides when the tasks that read answers are woken.
+            limit: The name of the field for the most output tokens.
+            is_openais: True if the server is OpenAI's own.
+            limits: The limits to answers; `None` for the defaults.
         """
         self._client = client
         self._limit = limit
@@ -71,7 +72,7 @@ class OpenAIChat:
         self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
-        """Makes one call, as `Provider` says."""
+        """Make one call, as `Provider` describes it."""
         past_calls = sum(
             len(message.get("tool_calls", ())) for message in request.messages if message["role"] == "assistant"
         )
@@ -87,13 +88,13 @@ class OpenAIChat:
 
 class _Answer:
     def __init__(self, skipped: Skipped, past_calls: int = 0) -> None:
-        """`past_calls` is the number of tool calls in earlier turns."""
+        """Begin an answer. `past_calls` is the number of tool calls in earlier turns."""
         self.is_whole = False
         self.is_over = False
         self.finished = False
         self._skipped = skipped
         self._finish: str | None = None
-        """The last finish reason that the provider gave."""
+        """The last finish reason that the provider sent."""
         self._text = Fragments()
         self._thinking = Fragments()
         self._refusal = Fragments()
@@ -112,7 +113,7 @@ class _Answer:
         return pieces
 
     def done(self) -> None:
-        # A gateway may also say `[DONE]` after an answer that broke off; a call that was cut shows that.
+        # A gateway may also send `[DONE]` after an answer that broke off. A call whose arguments were cut shows that.
         are_cut = self._calls and not self._calls.are_complete
         self.is_whole = self.is_whole or (self._has_content and not are_cut)
         self.is_over = True
@@ -237,12 +238,12 @@ class _Answer:
 
 
 def _is_content(name: bytes) -> bool:
-    """Whether an event with this name is a part of the answer. OpenAI gives its events no name."""
+    """Return whether an event with this name is part of the answer. OpenAI's events have no names."""
     return name in {b"", b"message", b"data", b"delta", b"chunk", b"completion"} or name.startswith(b"chat.completion")
 
 
 def _is_complaint(said: Mapping[str, Any]) -> bool:
-    """Whether an event is an error in the form of FastAPI, of Cloudflare, or of a gateway that always sends a code."""
+    """Return whether an event is an error of FastAPI, of Cloudflare, or of a gateway that always sends a code."""
     names = said.keys()
     has_words = not names.isdisjoint({"message", "msg"})
     return not names.isdisjoint({"detail", "errors"}) or (has_words and said.get("code") not in (None, 200, "200"))

@@ -12,7 +12,7 @@ from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, value
 
 _EMPTY: Final = "{}"
 _NONE: Final = "null"
-"""What some servers send if there are no arguments."""
+"""The arguments that some servers send for a call without arguments."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,16 +22,16 @@ class _Repeat:
     call: Call
     arguments: str
     is_elsewhere: bool
-    """Whether the fragments have another index than the call."""
+    """True if the fragments have another index than the call."""
     is_named: bool = False
     length: int = 0
 
     def fits(self, call_id: str | None, name: str | None) -> bool:
-        """Whether a fragment with this id and name may belong to the same call."""
+        """Return whether a fragment with this id and name may belong to the same call."""
         return call_id in {None, self.call.call_id} and name in {None, self.call.name}
 
     def goes_on(self, name: str | None, text: str) -> bool:
-        """Take a fragment; return `False` if it does not repeat the call."""
+        """Take a fragment, and return whether it repeats the call so far."""
         self.is_named = self.is_named or name is not None
         if self.length == len(self.arguments):
             self.length = 0
@@ -42,7 +42,7 @@ class _Repeat:
         return True
 
     def is_other(self, text: str) -> bool:
-        """Whether the fragments are another call with the same name; otherwise they continue the first one."""
+        """Return whether the fragments are another call with the same name. If not, they continue the first one."""
         return self.is_elsewhere or (self.is_named and text.lstrip().startswith(("{", "[")))
 
 
@@ -50,8 +50,8 @@ class ChatCalls:
     """The calls of one answer.
 
     OpenAI gives each call an index, and an id and a name in its first fragment. Other servers omit the index or the id,
-    give all calls the same index or one call two, repeat the name or send a new id with every fragment, number the
-    fragments instead of the calls, or send a complete call again.
+    give all calls the same index or one call two indices, repeat the name or send a new id with every fragment, number
+    the fragments instead of the calls, or send a complete call again.
     """
 
     def __init__(self, calls: ToolCalls, given_back: GivenBack) -> None:
@@ -62,16 +62,23 @@ class ChatCalls:
         self._places: dict[int, Call] = {}
         """The latest call at each index."""
         self._shared: dict[int, str] = {}
-        """By index: an id that an earlier call has too, and keeps."""
+        """By index: an id that an earlier call has already, and keeps."""
         self._repeats: dict[int, _Repeat] = {}
-        """By index: a complete call that seems to be repeated there."""
+        """By index: a complete call that seems to be repeated at this index."""
         self._empty: set[int] = set()
-        """The calls whose arguments are `{}` so far. It is held back: gateways to Bedrock begin arguments with it."""
+        """The calls whose arguments are `{}` so far. The `{}` is held back, because gateways to Bedrock send it before
+        the arguments."""
         self._spoiled: set[int] = set()
-        """The calls whose arguments went on after they were complete: looking for repeats would take too long."""
+        """The calls whose arguments went on after they were complete. The search for repeats of them would take too
+        long."""
 
     def fragment(self, number: int | None, said: wire.ToolCall) -> Iterator[ToolCall]:
-        """Take a fragment; `number` is its position in the chunk, or `None` if it is the only one there."""
+        """Take a fragment, and yield what is new of it.
+
+        Args:
+            number: The position of the fragment in its event; `None` if it is the only one there.
+            said: The fragment.
+        """
         call_id, name, text = _told(said)
         index = _index(said.index)
         place = index if index is not None else self._place if number is None else number
@@ -115,7 +122,11 @@ class ChatCalls:
         yield from _merged(call.named(call_id, name), call.fragment(self._held(call, text)))
 
     def whole(self, said: Sequence[wire.ToolCall]) -> Iterator[ToolCall]:
-        """Take the calls of a whole message, which may have come in fragments before."""
+        """Take the calls of a whole message, and yield what earlier fragments did not have.
+
+        Args:
+            said: The calls.
+        """
         streamed = list(self._calls)
         for each in said:
             call_id, name, text = _told(each)
@@ -145,7 +156,7 @@ class ChatCalls:
         return call.is_json and (is_complete or call.index in self._empty)
 
     def _held(self, call: Call, text: str) -> str:
-        """Return what can be passed on now: `{}` may be all of the arguments, or precede them by mistake."""
+        """Return the text that can be passed on now. `{}` may be the arguments, or come before them by mistake."""
         if not (call.is_json and call.arguments.is_blank):
             return text
         said = text.strip()
@@ -204,14 +215,14 @@ def _name(said: str | None) -> str | None:
 
 
 def _same(streamed: Sequence[Call], call_id: str | None, name: str | None) -> Call | None:
-    """Return the streamed call that a whole message repeats: by its id, else the first one with its name."""
+    """Return the streamed call that a whole message repeats: the one with the id, or else the first with the name."""
     if call_id and (call := next((call for call in streamed if call.call_id == call_id), None)):
         return call
     return next((call for call in streamed if not (name and call.name) or call.name == name), None)
 
 
 def _without_repeat(call: Call, text: str) -> str:
-    """Return what a fragment adds to a call that continues at another index, where the server may start it again."""
+    """Return what a fragment adds to a call that continues at another index. The server may send it again there."""
     whole = Arguments()
     whole.add(text)
     return text.removeprefix(str(call.arguments)) if whole.is_complete else text

@@ -1,8 +1,8 @@
-"""The reasoning and the signatures that servers of Chat Completions want back with an assistant turn.
+"""The reasoning and the signatures that servers of Chat Completions expect back with an assistant turn.
 
-OpenAI itself has none of these. Gemini signs its calls and its text in `extra_content`, LiteLLM passes such a signature
-on in `provider_specific_fields`, DeepSeek and Kimi reject a turn with tool calls but without its `reasoning_content`,
-and OpenRouter wants its `reasoning_details` back unchanged.
+OpenAI itself has none of these. Gemini signs its calls and its text in `extra_content`. LiteLLM passes such a signature
+on in `provider_specific_fields`. DeepSeek and Kimi reject a turn that has tool calls but no `reasoning_content`.
+OpenRouter expects its `reasoning_details` back unchanged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ MAX_BYTES: Final = 1024 * 1024
 
 _PREFIX: Final = "chat:"
 _DETAIL_BYTES: Final = 256
-"""How much memory each of `reasoning_details` takes at least."""
+"""The memory that each of the `reasoning_details` takes at least."""
 _JOINED: Final = frozenset({"text", "summary", "data"})
-"""The members of `reasoning_details` whose fragments are joined; of any other member the latest value counts."""
+"""The members of `reasoning_details` whose fragments are joined. Of any other member, the last value counts."""
 
 _Member: TypeAlias = Literal["reasoning_content", "reasoning"]
 
@@ -34,7 +34,7 @@ class _CallSignature(Struct, omit_defaults=True):
 
 
 class _Signature(Struct, omit_defaults=True):
-    """What goes back besides the text of the block."""
+    """The data that is sent back in addition to the text of a block."""
 
     members: list[_Member] = []
     """The members of the message that held the text."""
@@ -48,7 +48,7 @@ _decode: Final = msgspec.json.Decoder(_Signature).decode
 
 
 class GivenBack:
-    """Collects reasoning and signatures from the deltas of an answer, or from its whole message."""
+    """A collector of reasoning and signatures, from the deltas of an answer or from its whole message."""
 
     def __init__(self) -> None:
         self._members: set[_Member] = set()
@@ -58,8 +58,13 @@ class GivenBack:
         self._left = MAX_BYTES
 
     def see(self, message: wire.Message, *, is_whole: bool = False) -> None:
-        """Takes a delta, or the whole message, which may repeat the deltas."""
-        # In its thinking mode, DeepSeek wants the member back even if it was empty.
+        """Take a delta, or the whole message, which may repeat the deltas.
+
+        Args:
+            message: The delta or the message.
+            is_whole: True if it is the whole message.
+        """
+        # In its thinking mode, DeepSeek expects the member back even if it was empty.
         if message.reasoning_content is not None:
             self._members.add("reasoning_content")
         if message.reasoning:
@@ -70,7 +75,13 @@ class GivenBack:
             self._extra_content = message.extra_content
 
     def call(self, number: int, extra_content: object, provider_specific_fields: object = None) -> None:
-        """Takes the other members of a call's fragment; `number` is the `index` of the call's events."""
+        """Take the other members of a call's fragment.
+
+        Args:
+            number: The `index` of the call's events.
+            extra_content: The member of this name.
+            provider_specific_fields: The member of this name.
+        """
         if not (extra_content or provider_specific_fields) or self._left < 0:
             return
         before = self._calls.get(number, _CallSignature())
@@ -82,7 +93,7 @@ class GivenBack:
             self._spend(len(encoded(call)))
 
     def signature(self) -> str | None:
-        """Return the signature of the answer's reasoning; `None` if it is empty, or exceeds `MAX_BYTES`."""
+        """Return the signature of the answer's reasoning; `None` if it is empty, or larger than `MAX_BYTES`."""
         signature = _Signature(
             members=sorted(self._members),
             reasoning_details=self._details.joined(),
@@ -102,7 +113,14 @@ class GivenBack:
 
 
 def members_of(blocks: Iterable[PastReasoning]) -> tuple[Body, Mapping[int, Body]]:
-    """Return what gives reasoning back: members of the assistant message, and, by call index, members of its calls."""
+    """Return the members that send reasoning back.
+
+    Args:
+        blocks: The blocks of reasoning of an earlier turn.
+
+    Returns:
+        Members of the assistant message, and, by the index of a call, members of its calls.
+    """
     message: Body = {}
     calls: dict[int, Body] = {}
     for block in blocks:
@@ -129,7 +147,7 @@ def _read(signature: str) -> _Signature | None:
 
 
 def _is_thought(extra_content: object) -> bool:
-    """Whether Gemini marks a delta as thinking with it. Such a mark does not apply to the whole message."""
+    """Return whether this is Gemini's mark of a delta as thinking, which does not apply to the whole message."""
     if not isinstance(extra_content, dict):
         return False
     vendors = cast("Mapping[str, object]", extra_content).values()
@@ -143,23 +161,23 @@ class _Detail:
 
     def __init__(self, message: int) -> None:
         self.message = message
-        """The number of the delta that began it."""
+        """The number of the delta in which it began."""
         self._fields: dict[str, object] = {}
         self._texts: dict[str, list[str]] = {}
-        """Joined once, at the end: joining at each fragment would take quadratic time."""
+        """The fragments of each text. They are joined only at the end, because that takes linear time."""
 
     def has_id(self, detail_id: object) -> bool:
-        """Whether a fragment with this id can belong to it."""
+        """Return whether a fragment with this id can belong to the detail."""
         known = self._fields.get("id")
         return known is None or detail_id is None or known == detail_id
 
     def add(self, fragment: Mapping[str, object]) -> int:
-        """Adds a fragment, and returns by how much the detail has grown."""
+        """Add a fragment, and return by how many characters the detail has grown."""
         grown = 0
         for name, value in fragment.items():
             if name in _JOINED and isinstance(value, str):
                 texts = self._texts.setdefault(name, [])
-                # Encrypted data that is repeated is not a further part.
+                # If encrypted data is repeated, it is not a further part.
                 if name != "data" or texts != [value]:
                     texts.append(value)
                     grown += len(value)
@@ -184,7 +202,7 @@ class _Details:
         return len(self._details)
 
     def add(self, fragments: object) -> int:
-        """Adds the details of a delta, and returns by how much all details have grown."""
+        """Add the details of a delta, and return by how much all details have grown."""
         self._message += 1
         told = cast("list[object]", fragments) if isinstance(fragments, list) else []
         return sum(self._add(cast("dict[str, object]", each)) for each in told if isinstance(each, dict))
@@ -207,5 +225,5 @@ class _Details:
         return _DETAIL_BYTES + detail.add(fragment)
 
     def _goes_on(self, detail: _Detail) -> bool:
-        """Whether a fragment without index and id continues a detail: it was the last one of an earlier delta."""
+        """Return whether a fragment without index and id continues a detail, the last one of an earlier delta."""
         return detail is self._details[-1] and detail.message < self._message

@@ -1,4 +1,4 @@
-"""A request as OpenAI's Chat Completions takes it."""
+"""Writes a request for OpenAI's Chat Completions."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,16 @@ from tailrace_worker.providers.openai_chat.reasoning import members_of
 from tailrace_worker.providers.turns import answered_calls, fitting_id, sent_calls
 
 _OPENAI_ID: Final = re.compile(".{1,40}", re.DOTALL)
-"""LiteLLM's ids for Gemini's calls are longer, because they hold a signature."""
+"""The ids that OpenAI accepts. LiteLLM's ids for Gemini's calls are longer, because they contain a signature."""
 
 
 def body(request: GenerationRequest, *, limit: str, is_openais: bool) -> Body:
-    """The request's body; `extra` comes last.
+    """Return the body of a request. The members of `extra` replace others.
 
     Args:
         request: The generation request.
-        limit: The field's name for the maximum of output tokens.
-        is_openais: Whether the server is OpenAI's own, which rejects unknown members of a message and gets no reasoning
+        limit: The name of the field for the most output tokens.
+        is_openais: True if the server is OpenAI's own, which rejects unknown members of a message and gets no reasoning
             back.
     """
     said: Body = {
@@ -67,7 +67,7 @@ def _turns(messages: Sequence[Message], *, is_openais: bool) -> Iterator[Body]:
 
 
 def _said(message: AssistantMessage, answered: AbstractSet[str], *, is_openais: bool) -> Body | None:
-    """The turn; `None` if there is nothing in it but reasoning."""
+    """Return an assistant turn; `None` if it has only reasoning."""
     given, of_calls = members_of(() if is_openais else message.get("reasoning", ()))
     said: Body = {"role": "assistant", "content": message.get("content") or None, **given}
     if calls := sent_calls(message, answered):

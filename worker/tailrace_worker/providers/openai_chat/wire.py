@@ -1,6 +1,6 @@
-"""The objects of OpenAI's Chat Completions, with the fields that a job carries.
+"""The objects of OpenAI's Chat Completions, with the fields that a job needs.
 
-A field is `Any` if no value of it fails the answer. "Not OpenAI's" marks the fields of other servers.
+A field is `Any` if no value of it may fail the answer. "Not OpenAI's" marks the fields of other servers.
 """
 
 from typing import Any, Final
@@ -50,7 +50,7 @@ class Message(Struct, gc=False):
     """Not OpenAI's: Gemini's signature of a text."""
 
     def calls(self) -> list[ToolCall]:
-        """Return the calls, in whichever form they came."""
+        """Return the calls, in whichever form the server sent them."""
         said = self.tool_calls
         if isinstance(said, dict):
             is_one = not _CALLS_OWN.isdisjoint(said)
@@ -74,7 +74,7 @@ class Choice(Struct, gc=False):
 
 
 class Completion(Struct, gc=False):
-    """A chunk of a stream, or a whole completion."""
+    """An event of a stream, or a whole completion."""
 
     choices: list[Choice] | None = None
     usage: Any = None

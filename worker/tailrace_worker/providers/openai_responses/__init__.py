@@ -1,1 +1,1 @@
-"""OpenAI's Responses, and the servers that speak it."""
+"""The adapter of OpenAI's Responses, and of servers that speak the same protocol."""

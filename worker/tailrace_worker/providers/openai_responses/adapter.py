@@ -1,4 +1,4 @@
-"""OpenAI's Responses, and whatever else speaks that protocol."""
+"""OpenAI's Responses, also of other servers that speak the protocol."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -47,7 +47,7 @@ class OpenAIResponses:
         self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
-        """Makes one call, as `Provider` says."""
+        """Make one call, as `Provider` describes it."""
         return self._endpoint.call(body(request), _Answer(self._endpoint.skipped))
 
     async def _post(self, body: Body) -> httpx2.Response:
@@ -73,8 +73,8 @@ class _Answer:
 
     def whole(self, body: bytes) -> Iterator[Piece]:
         response = wire.decode_response(body)
-        # The status may be missing, or a word of the server's own: a response with output counts as completed, unless
-        # it is queued or in progress.
+        # The status may be missing, or be a word that only this server uses. A response with output counts as
+        # completed, unless it is queued or in progress.
         status = as_text(response.status)
         yield from self._last("completed" if response.output and status not in _NOT_YET else status, response)
 
@@ -142,7 +142,7 @@ _NOT_YET: Final = frozenset({"queued", "in_progress"})
 
 
 def _number_of(data: bytes) -> object:
-    """The number of an event that is skipped, which need not be JSON."""
+    """Return the number of an event that is skipped; `None` if it has none, or is not JSON."""
     with suppress(ValueError):
         return wire.decode_numbered(data).sequence_number
     return None

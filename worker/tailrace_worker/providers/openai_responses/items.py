@@ -1,4 +1,4 @@
-"""`Items`: finds the item that an event belongs to, whatever indices and ids the server gives its items."""
+"""`Items`: finds the item to which an event belongs, whatever indices and ids the server gives its items."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from tailrace_worker.providers.openai_responses.reasoning import Part
 from tailrace_worker.providers.tool_calls import Call
 
 MAX_OPEN_ITEMS: Final = 1_024
-"""How many items may be open at once. One is usual."""
+"""How many items may be open at the same time. Usually one is."""
 _MAX_ITEMS: Final = 65_536
 
 TextKind: TypeAlias = Literal["text", "refusal", "summary", "content"]
@@ -19,7 +19,7 @@ TextKind: TypeAlias = Literal["text", "refusal", "summary", "content"]
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One item, as far as it has been received."""
+    """One item, as far as it has arrived."""
 
     kind: str = ""
     """Its `type`."""
@@ -27,19 +27,19 @@ class Item:
     item_id: str | None = None
     """The index and the id that the server gave it first."""
     texts: dict[tuple[TextKind, int], Fragments] = field(default_factory=dict[tuple[TextKind, int], Fragments])
-    """Its texts, by their kind and the number of their part."""
+    """The texts, by their kind and the number of their part."""
     call: Call | None = None
     last_thought: Part | None = None
-    """The part of its reasoning that was passed on last."""
+    """The part of the reasoning that was passed on last."""
     begun: Mapping[str, Any] | None = None
     """The item as the server announced it; `None` if it was not announced."""
     is_done: bool = False
-    """Whether the whole item was received."""
+    """True once the whole item has arrived."""
     repeats: "Item | None" = None
-    """An earlier item with the same id, whose text this one may only repeat: transformers ends a message twice."""
+    """An earlier item with the same id, whose text this one may repeat. Transformers ends a message twice."""
 
     def can_be(self, kind: str, call_id: object = None) -> bool:
-        """Whether it may be an item of this type and, if it is a call, with this id of a call."""
+        """Return whether the item may have this type and, if it is a call, this id of a call."""
         is_kind = not (kind and self.kind) or kind == self.kind
         return is_kind and not (call_id and self.call and self.call.call_id and self.call.call_id != call_id)
 
@@ -50,7 +50,7 @@ class Item:
         return text
 
     def told(self, kind: TextKind) -> str:
-        """Return the text of all parts of a kind, as far as it was passed on."""
+        """Return the text of all parts of a kind that was passed on."""
         return "".join(str(text) for (each, _), text in sorted(self.texts.items()) if each == kind)
 
     def told_chars(self, kind: TextKind) -> int:
@@ -60,22 +60,31 @@ class Item:
     def rest_of_part(self, kind: TextKind, number: int, whole: str) -> str:
         """Take the whole text of a part, and return what the fragments did not have.
 
+        Args:
+            kind: The kind of the text.
+            number: The number of the part.
+            whole: The whole text.
+
         Raises:
-            Differs: It is another text.
+            Differs: The fragments are not its beginning.
         """
         text = self.text(kind, number)
         if self._is_repeated(kind, whole):
             return ""
         if len(self.texts) > 1 and len(text) < len(whole) == self.told_chars(kind) and self.told(kind) == whole:
-            # The fragments number the parts differently, or number themselves.
+            # The server numbers the parts differently in the fragments, or numbers the fragments.
             return ""
         return text.rest(whole)
 
     def rest(self, kind: TextKind, whole: str) -> str:
         """Take the whole text of all parts of a kind, and return what the fragments did not have.
 
+        Args:
+            kind: The kind of the text.
+            whole: The whole text.
+
         Raises:
-            Differs: It is another text.
+            Differs: The fragments are not its beginning.
         """
         if not whole or self._is_repeated(kind, whole):
             return ""
@@ -93,7 +102,7 @@ class Item:
 
     @property
     def is_told(self) -> bool:
-        """Whether any of its text or arguments was passed on."""
+        """True if any of its text or arguments was passed on."""
         return any(self.texts.values()) or (self.call is not None and not self.call.arguments.is_blank)
 
 
@@ -101,8 +110,8 @@ class Items:
     """The items of one response, in the order in which they begin.
 
     OpenAI gives an item one index and one id. Other servers omit one or both, give several items the same index or the
-    same id, or give an item a new id in each event. So an event belongs to the item that its index and its id agree on,
-    else to the item with its id, else to the item with its index. An item of another type does not count.
+    same id, or give an item a new id in each event. So an event belongs to the item that has both its index and its id,
+    or else to the item with its id, or else to the item with its index. Items of another type do not count.
     """
 
     def __init__(self) -> None:
@@ -131,10 +140,15 @@ class Items:
         return self._known_by(index, item_id, item, kind)
 
     def of(self, index: object, item_id: object, kind: str = "") -> Item:
-        """Return the item that an event belongs to; begin one if no known item fits.
+        """Return the item to which an event belongs, or begin one if no known item fits.
+
+        Args:
+            index: The index of the event.
+            item_id: The id of the item in the event.
+            kind: The type of the item; empty if the event does not show it.
 
         Raises:
-            ValueError: There are too many.
+            ValueError: There are too many items.
         """
         item = self._found(index, item_id, kind)
         if item is None:
@@ -144,12 +158,12 @@ class Items:
         return item
 
     def growing(self, index: object, item_id: object, kind: str) -> Item:
-        """Return the item that a fragment belongs to; an item that has ended is not continued."""
+        """Return the item to which a fragment belongs. If that item has ended, begin another one."""
         item = self.of(index, item_id, kind)
         return self.begin(kind, index, item_id) if item.is_done else item
 
     def added(self, index: object, said: Mapping[str, Any]) -> Item:
-        """Return the item that is announced: a new one, unless an earlier event was about the same item."""
+        """Return an item that is announced: a new one, unless an earlier event was about the same item."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
         named = self._by_id.get(item_id) if isinstance(item_id, str) else None
         if named is not None and not named.can_be(kind, call_id):
@@ -166,11 +180,11 @@ class Items:
         return self._known_by(index, item_id, item, kind)
 
     def ended(self, index: object, said: Mapping[str, Any]) -> Item:
-        """Return the item that comes as a whole."""
+        """Return the item that an event sends as a whole."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
         item = self._found(index, item_id, kind) or self._continued(index, item_id, kind)
         if item is not None and not item.can_be(kind, call_id):
-            # The server may have changed the id of the call; then the id of the item tells.
+            # The server may have changed the id of the call. Then the id of the item decides.
             is_same = item.item_id == item_id and not item.is_done
             item = self._of_call(call_id) or (item if is_same else None)
         if item and item.is_done and not (item_id and item.item_id == item_id):
@@ -178,18 +192,18 @@ class Items:
         return self._known_by(index, item_id, item or self.begin(kind), kind)
 
     def called(self, item: Item, call_id: str) -> None:
-        """Note the id of the call that an item is."""
+        """Note the id of the call in an item."""
         if call_id:
             self._by_call[call_id] = item
 
     def close(self, item: Item) -> None:
-        """Note that the whole item was received."""
+        """Note that the whole item has arrived."""
         if not item.is_done:
             item.is_done = True
             self._open -= 1
 
     def matched(self, output: Sequence[object]) -> Iterator[tuple[Item | None, object]]:
-        """Yield each output of a whole response, with the item that it repeats: by its id, else by its order."""
+        """Yield each output of a whole response with the item that it repeats, by its id or else by its order."""
         things = [(members(thing), thing) for thing in output]
         known = [self._repeated(said) for said, _ in things]
         taken = set(known)

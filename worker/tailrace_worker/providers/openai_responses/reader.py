@@ -1,4 +1,4 @@
-"""`ItemReader`: makes pieces of the items of a response, which come in fragments, as a whole, or both."""
+"""`ItemReader`: turns the items of a response into pieces. Items arrive in fragments, as a whole, or both."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
@@ -14,7 +14,7 @@ from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, serve
 from tailrace_worker.providers.vocabulary import Skipped, kind_of
 
 _MAX_PARTS: Final = 1_024
-"""How many parts of an item are distinguished."""
+"""How many parts of an item are told apart. Later ones count as the last."""
 _ITEM_KINDS: Final[Mapping[TextKind, str]] = {
     "text": "message",
     "refusal": "message",
@@ -24,21 +24,21 @@ _ITEM_KINDS: Final[Mapping[TextKind, str]] = {
 
 
 class ItemReader:
-    """Reads the items of one response, and yields each text and each argument once.
+    """A reader of one response's items, which yields each text and each argument once.
 
     Every method that takes a whole text, item or response raises `Differs` if it contradicts the fragments.
     """
 
     def __init__(self, skipped: Skipped) -> None:
         self.refused = False
-        """Whether there was a refusal."""
+        """True once there was a refusal."""
         self.calls = ToolCalls()
         self._skipped = skipped
         self._items = Items()
 
     @property
     def is_complete(self) -> bool:
-        """Whether there are items, and no call among them was cut."""
+        """True if there are items, and the arguments of no call among them were cut."""
         items = list(self._items)
         return bool(items) and all(each.is_done or not each.call or each.call.arguments.is_complete for each in items)
 
@@ -119,7 +119,7 @@ class ItemReader:
                 yield from self._only_begun(item, item.begun)
 
     def end(self) -> Iterator[Piece]:
-        """Yield what is left once nothing more comes."""
+        """Yield the last pieces after the response has ended."""
         for item in self._items:
             for (kind, number), text in item.texts.items():
                 if half := text.end():
@@ -127,7 +127,7 @@ class ItemReader:
         yield from self.calls.end()
 
     def _only_begun(self, item: Item, said: Mapping[str, Any]) -> Iterator[Piece]:
-        """Yield an item that was announced and then not mentioned: the announcement may be the whole item."""
+        """Yield an item that was announced and then not mentioned, because the announcement may be the whole item."""
         match wire.ITEMS.known(said, self._skipped):
             case wire.Message() | wire.FunctionCall() | wire.CustomToolCall():
                 yield from self._done(item, said)
@@ -218,7 +218,7 @@ class ItemReader:
 
 
 def _place(event: wire.OfItem) -> tuple[TextKind, int]:
-    """Return the kind of the text that an event is about, and the number of its part."""
+    """Return the kind of an event's text, and the number of its part."""
     match event:
         case wire.SummaryDelta(summary_index=number) | wire.SummaryDone(summary_index=number):
             return "summary", _number(number)

@@ -1,4 +1,4 @@
-"""A block of reasoning of Responses: what readers get of it, and how a later request gives it back."""
+"""Blocks of reasoning of Responses: their text for readers, and their form in a later request."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
@@ -11,41 +11,43 @@ from tailrace_worker.providers.http.call import Body
 from tailrace_worker.providers.openai_responses import wire
 
 GAP: Final = "\n\n"
-"""Between the parts of a block, which is one text to readers."""
+"""The text between two parts of a block, which is one text for readers."""
 
 
 class Part(NamedTuple):
-    """Which part of a block."""
+    """The kind and the number of a part of a block."""
 
     kind: Literal["summary", "content"]
     number: int
 
 
 class _Signature(Struct, omit_defaults=True):
-    """What the text of a block does not say of it."""
+    """The data of a block that its text does not contain."""
 
     id: str | None = None
     encrypted_content: str | None = None
     summary: list[int] = []
-    """The lengths of the parts that sum the reasoning up,"""
+    """The lengths of the parts of the summary."""
     content: list[int] = []
-    """and of those that are the reasoning itself."""
+    """The lengths of the parts of the reasoning itself."""
     content_first: bool = False
-    """Whether the text has the reasoning before its summary."""
+    """True if the text has the reasoning before its summary."""
 
 
 _decode: Final = msgspec.json.Decoder(_Signature).decode
 
 
 def text_of(item: wire.Reasoning) -> str:
-    """The text of a block, as a stream joins it."""
+    """Return the text of a block, as a stream joins it."""
     return _joined(part.text for part in (*(item.summary or ()), *(item.content or ())))
 
 
 def signature_of(item: wire.Reasoning, last: Part | None) -> str | None:
-    """What has to be given back with the text; `None` where there is nothing to know the block by.
+    """Return the signature that is sent back with the text; `None` if the block has no id and no encrypted content.
 
-    `last` is the part that a stream ended the text with.
+    Args:
+        item: The block.
+        last: The last part in the stream; `None` if there was none.
     """
     if not item.id and not item.encrypted_content:
         return None
@@ -60,7 +62,7 @@ def signature_of(item: wire.Reasoning, last: Part | None) -> str | None:
 
 
 def item_of(block: PastReasoning) -> Body | None:
-    """The item that the block was; `None` for one that has no signature, or another provider's."""
+    """Return the item of a block; `None` if the block has no signature, or another provider's."""
     try:
         signature = _decode(block.get("signature", ""))
     except msgspec.DecodeError:
@@ -77,7 +79,7 @@ def item_of(block: PastReasoning) -> Body | None:
 
 
 def _parts(text: str, signature: _Signature) -> tuple[Sequence[str], Sequence[str]]:
-    """The parts that the text was joined from; one where somebody has changed it since."""
+    """Return the parts of a text, or only one part if the text was changed after it was joined."""
     reverse = signature.content_first
     before, after = (signature.content, signature.summary) if reverse else (signature.summary, signature.content)
     parts: list[str] = []
@@ -92,5 +94,5 @@ def _parts(text: str, signature: _Signature) -> tuple[Sequence[str], Sequence[st
 
 
 def _joined(parts: Iterable[str]) -> str:
-    # A stream never comes to a part without text, and joins nothing to it.
+    # A part without text is never in a stream, so it gets no gap.
     return GAP.join(filter(None, parts))

@@ -1,4 +1,4 @@
-"""A request as OpenAI's Responses takes it."""
+"""Writes a request for OpenAI's Responses."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -13,9 +13,12 @@ from tailrace_worker.providers.turns import answered_calls, in_order
 
 
 def body(request: GenerationRequest) -> Body:
-    """The request's body; `extra` comes last.
+    """Return the body of a request. The members of `extra` replace others.
 
-    Encrypted reasoning is not asked for: models that do not reason refuse the whole request then.
+    The body does not ask for encrypted reasoning, because models that do not reason would reject the whole request.
+
+    Args:
+        request: The generation request.
     """
     # OpenAI finds reasoning by its id only if the response was stored.
     is_stored = request.extra.get("store") is not False

@@ -1,6 +1,6 @@
-"""The events and objects of OpenAI's Responses, with the fields that a job carries.
+"""The events and objects of OpenAI's Responses, with the fields that a job needs.
 
-A field is `Any` if no value of it fails the answer, or if its type is decided later.
+A field is `Any` if no value of it may fail the answer, or if its type is decided later.
 """
 
 from typing import Any, Final
@@ -18,7 +18,7 @@ class Numbered(Struct):
 
 
 class OfItem(Numbered):
-    """An event about one item. Some servers give no index, some give the item a new id in each event."""
+    """An event about one item. Some servers send no index, and some send a new id of the item in each event."""
 
     output_index: Any = None
     item_id: Any = None
@@ -95,7 +95,7 @@ class ItemDone(Numbered, tag="response.output_item.done"):
 
 
 class Response(Struct, frozen=True):
-    """A whole response; at the end of a stream it says how the stream ended."""
+    """A whole response. The one in the last event of a stream says how the stream ended."""
 
     status: Any = None
     output: Any = None
@@ -123,7 +123,7 @@ class Failed(Numbered, tag="response.failed"):
 
 
 class Error(Numbered, tag="error"):
-    """Seen with an `error` object, and documented with the fields of the error beside the type."""
+    """An error. The real API sends an object `error`; the API reference has the fields of the error beside the type."""
 
     error: Any = None
     code: Any = None
@@ -146,7 +146,7 @@ class OutputText(Struct, tag="output_text"):
 
 
 class PlainText(OutputText, tag="text"):
-    """The same, with the name that it has in Chat Completions."""
+    """A text under the name that it has in Chat Completions."""
 
 
 class OutputRefusal(Struct, tag="refusal"):
@@ -157,7 +157,7 @@ PARTS: Final = Vocabulary(OutputText, PlainText, OutputRefusal, silent="reasonin
 
 
 class Item(Struct, kw_only=True):
-    """What every item has."""
+    """The field that every item has."""
 
     id: Any = None
 
