@@ -81,7 +81,7 @@ class GenerationTimings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generations:
-    """Runs the jobs of a worker, and holds what they share."""
+    """The runner of a worker's jobs, with all that they share."""
 
     broker: Broker
     keys: Keys

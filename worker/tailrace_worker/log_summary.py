@@ -5,7 +5,7 @@ import logging
 
 
 class Tally:
-    """Counts the events of a burst, and logs their number once, 1 s after the first of them."""
+    """A counter for bursts of events, which logs their number once, 1 s after the first of them."""
 
     def __init__(self, logger: logging.Logger, message: str, *, seconds: float = 1.0) -> None:
         """Start without events.

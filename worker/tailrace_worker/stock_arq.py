@@ -69,7 +69,7 @@ async def on_shutdown(ctx: dict[Any, Any]) -> None:
 
 
 class _Shared:
-    """Enters and leaves `open_generations` in one task, because arq calls startup and shutdown in different tasks."""
+    """A task that enters and leaves `open_generations`. arq calls startup and shutdown in different tasks."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings

@@ -28,7 +28,7 @@ request may have tens of thousands."""
 
 
 class Sink(Protocol):
-    """Takes pieces, and says when it can take no more."""
+    """A taker of pieces, which says when it can take no more."""
 
     @property
     def is_full(self) -> bool:
@@ -96,7 +96,7 @@ class Begun(NamedTuple):
 
 
 class Calls:
-    """Calls the providers for all jobs of a worker."""
+    """The calls to the providers, for all jobs of a worker."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ class CancelRequested(Exception):
 
 
 class CancelPoll:
-    """Reads the cancel keys of all watched jobs by one `MGET` per tick. If no job is watched, it sends nothing."""
+    """The poll of all watched jobs' cancel keys, by one `MGET` per tick. If no job is watched, it sends nothing."""
 
     def __init__(self, redis: Redis, keys: Keys, *, tick_seconds: float) -> None:
         self._wire = Wire(redis)

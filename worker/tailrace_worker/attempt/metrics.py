@@ -28,8 +28,10 @@ class Measured(TypedDict):
 
 @dataclass(slots=True)
 class Meter:
-    """Measures one attempt. It adds the elapsed time to the server's time of `started`, and so does not depend on the
-    worker's clock."""
+    """The measurements of one attempt.
+
+    Times are the server's time of `started` plus the elapsed time, and so do not depend on the worker's clock.
+    """
 
     began: Began
     _began: float = field(default_factory=time.monotonic)

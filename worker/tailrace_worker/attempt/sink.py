@@ -11,7 +11,7 @@ from tailrace_worker.publishing.stream_writer import StreamWriter
 
 
 class Relay:
-    """Hands the pieces of one attempt to the stream's writer, and keeps those that belong in the ending."""
+    """The sink of one attempt, which hands pieces to the stream's writer, and keeps those that belong in the ending."""
 
     def __init__(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> None:
         """Connect the parts of one attempt.

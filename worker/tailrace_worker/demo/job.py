@@ -45,7 +45,7 @@ Update: TypeAlias = Callable[[DemoJob], None]
 
 
 class Screen(Protocol):
-    """Shows the demo."""
+    """The place where the demo is shown."""
 
     def heading(self, text: str) -> None:
         """Begin a part with a heading."""

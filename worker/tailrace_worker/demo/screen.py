@@ -13,7 +13,7 @@ _LABEL_LENGTH = 9
 
 
 class PlainScreen:
-    """Shows plain lines, for a pipe, a file, or a machine without rich. A job's line is shown once it is complete."""
+    """A `Screen` of plain lines, for a pipe, a file, or a machine without rich. A job's line is shown once complete."""
 
     def heading(self, text: str) -> None:
         """Begin a part with a heading."""

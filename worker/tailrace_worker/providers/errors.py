@@ -90,7 +90,7 @@ class Finishing(Protocol):
 
 
 class Failures:
-    """Makes the errors of one provider, with its name and with advice about what an operator can change.
+    """The maker of one provider's errors, with its name and with advice about what an operator can change.
 
     No error's text contains a key or the value of a header.
     """

@@ -19,7 +19,7 @@ _MAX_KIND_LENGTH: Final = 100
 
 
 class Skipped:
-    """Counts the objects that a provider sends and this version does not know, by kind. Each new kind is logged."""
+    """The counts, by kind, of objects that a provider sends and this version does not know. A new kind is logged."""
 
     def __init__(self, provider: str, redacted: Callable[[str], str]) -> None:
         self._provider = provider
@@ -42,7 +42,7 @@ class Skipped:
 
 
 class Vocabulary:
-    """Decodes objects by their `type`."""
+    """A decoder of objects by their `type`."""
 
     def __init__(self, *kinds: type[Struct], silent: str = "") -> None:
         """Set the known types.

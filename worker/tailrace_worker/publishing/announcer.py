@@ -14,7 +14,7 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class Announcer:
-    """Closes jobs again if the publisher had to send their endings again.
+    """The task that closes jobs again if the publisher had to send their endings again.
 
     If Redis has lost the time in which a job was enqueued, run and released, the job is in no queue, so no other worker
     finds its ending and announces it. If such a job is claimed again, its ending is announced twice.

@@ -4,7 +4,7 @@ import asyncio
 
 
 class ByteBudget:
-    """Counts the bytes in use. An attempt that reads from a provider waits for `room` while the budget is full.
+    """A count of the bytes in use. An attempt that reads from a provider waits for `room` while the budget is full.
 
     `spend` never refuses bytes: a piece that was read from a provider is never dropped.
     """

@@ -14,7 +14,7 @@ _INFO: Final = packed("INFO", "server", "replication")
 
 
 class Link:
-    """Sends commands and reads replies. It remembers when Redis replied last, and which history its data has."""
+    """The publisher's connection. It remembers when Redis last replied, and which history its data has."""
 
     def __init__(self, redis: Redis) -> None:
         self.wire = Wire(redis)

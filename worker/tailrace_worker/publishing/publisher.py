@@ -49,7 +49,7 @@ class PublisherLimits:
 
 
 class Publisher:
-    """Sends the appends of all writers together: at once after a pause, otherwise at most once every `batch_ms`."""
+    """The sender of all writers' appends. It sends at once after a pause, otherwise at most once every `batch_ms`."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ _NOT_A_STREAM: Final = "WRONGTYPE"
 
 
 class Reconciliation:
-    """Compares the entries that writers have sent with the ends of their streams."""
+    """A comparison of the entries that writers have sent with the ends of their streams."""
 
     def __init__(self, link: Link, keys: Keys, *, life_seconds: float) -> None:
         """Prepare the comparison.

@@ -8,7 +8,7 @@ from tailrace_worker.publishing.stream_writer import Entry
 
 
 class ResendBuffer:
-    """Keeps the entries that landed a short time ago, for all writers and in the order in which they landed."""
+    """The entries that landed a short time ago, of all writers and in the order in which they landed."""
 
     def __init__(self, *, keep_seconds: float, max_bytes: int) -> None:
         """Start empty.

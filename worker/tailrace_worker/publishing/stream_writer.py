@@ -52,7 +52,7 @@ class Entry(Struct, eq=False, gc=False):
 
 
 class Sender(Protocol):
-    """Sends the entries of all writers of a worker."""
+    """The sender of the entries of all writers of a worker."""
 
     def ring(self, writer: "StreamWriter", *, urgent: bool) -> None:
         """Note that a writer with nothing to send has an entry now.
@@ -78,7 +78,7 @@ class Sender(Protocol):
 
 
 class StreamWriter:
-    """Writes one attempt to its job's stream, from the event after `started` on. `Publisher.open` makes it."""
+    """The writer of one attempt's events, after its `started`, to its job's stream. `Publisher.open` makes it."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class ClaimingLimits:
 
 
 class Claimer:
-    """Claims jobs for one worker, and waits for the rings of new jobs, on its own connection to Redis."""
+    """The claims of one worker, and its wait for the rings of new jobs, on a separate connection to Redis."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ class _Left:
 
 
 class Eligibility:
-    """Checks claimed jobs, and puts a job back in its place if this worker cannot call its provider.
+    """The check of claimed jobs: a job goes back to its place if this worker cannot call its provider.
 
     No attempt is counted. This worker passes the job over as long as another living worker serves the provider. After
     that it runs the job itself: a fallback may answer, and otherwise the job has to fail.

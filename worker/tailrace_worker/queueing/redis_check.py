@@ -44,7 +44,7 @@ class RedisUnfit(BrokerRefused):
 
 
 class RedisCheck:
-    """Checks Redis for one worker, again and again, because rights may be revoked while a connection is open."""
+    """The repeated check of Redis for one worker. Rights may be revoked while a connection is open."""
 
     def __init__(
         self, redis: Redis, keys: Keys, queues: Sequence[str], *, limits: RedisCheckLimits | None = None

@@ -66,7 +66,7 @@ class _Tag:
 
 
 class _Scanner:
-    """Reads a text piece by piece. Only the possible beginning of a token is read a second time."""
+    """A reader of one text, piece by piece. Only the possible beginning of a token is read a second time."""
 
     def __init__(self) -> None:
         self._found: list[Box] = []

@@ -41,7 +41,7 @@ async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch")
 
 
 class Watch:
-    """Cancels the wait for a piece once a deadline has passed, and raises an error that names the deadline.
+    """The deadlines of one call. Once one has passed, the wait for a piece ends with an error that names the deadline.
 
     The task that reads the pieces enters the watch in a `with` block. If another task reads on, it enters the watch
     again. One timer serves all pieces: when it fires, it checks whether a deadline has passed, and is set again. Only a

@@ -10,7 +10,7 @@ Wake: TypeAlias = Callable[[], None]
 
 
 class Clock:
-    """Calls many functions from one timer. All functions that are due in the same millisecond are called together.
+    """One timer for many functions. All functions that are due in the same millisecond are called together.
 
     A timer and a task switch for each piece would cost more than the piece. No function is called early. The precision
     is that of the event loop, about 1 ms.

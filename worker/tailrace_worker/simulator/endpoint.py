@@ -17,7 +17,7 @@ from tailrace_worker.simulator.wire import CarriageReturns, Refused, Wire, new_i
 
 
 class Endpoint:
-    """Answers the requests of one wire protocol."""
+    """The handler of the requests of one wire protocol."""
 
     def __init__(self, wire: Wire, *, clock: Clock, journal: Journal) -> None:
         self._wire = wire

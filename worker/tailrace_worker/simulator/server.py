@@ -23,11 +23,12 @@ _WIRES: Final[tuple[Wire, ...]] = (_OPENAI, OpenAIResponses(), _ANTHROPIC)
 
 
 class Simulator:
-    """Serves Chat Completions, Responses and Messages as their providers do, and its journal at `/journal`.
+    """A server for Chat Completions, Responses and Messages, as their providers serve them, with a journal.
 
     The model string of a request has the options of its answer after a `?`, as in
     `model="demo?pieces=200&interval_ms=5"`, unless the header `x-tailrace-simulate` has them. The options are the
     fields of `Scenario`. The moderation endpoint flags text that contains `flag:CATEGORY`, and has its own `Options`.
+    `/journal` shows the requests.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:

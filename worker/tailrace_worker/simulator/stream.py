@@ -24,7 +24,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Stream:
-    """Sends the events of an answer directly to the transport, each as one chunk of the body.
+    """The sending of one answer's events directly to the transport, each as one chunk of the body.
 
     aiohttp sends the headers before that, and the chunk that ends the body afterwards. If a client does not read, its
     stream stops: at most the transport's high-water mark (64 KiB) and one burst wait for it.

@@ -12,11 +12,11 @@ _MAX_WAITING_BYTES: Final = 131_072
 
 
 class Tap:
-    """Takes the chunks that aiohttp feeds to its reader. The reader takes longer to store and return a chunk than it
-    takes to parse it.
+    """A reader of one answer, which gets the chunks in place of aiohttp's own reader.
 
-    A tap takes the place of the one future that a reader resolves when there is data. Chunks that arrived before an
-    error are read before the error is raised.
+    aiohttp's reader needs more time to store and return a chunk than the worker needs to parse it. A tap takes the
+    place of the one future that aiohttp's reader resolves when there is data. Chunks that arrived before an error are
+    read before the error is raised.
     """
 
     __slots__ = (

@@ -40,7 +40,7 @@ class NoEventStream(ValueError):
 
 
 class Answer(Protocol):
-    """Decodes one answer by the provider's protocol."""
+    """A decoder of one answer, by the provider's protocol."""
 
     is_whole: bool
     """True once the provider has said that the answer is complete. It may still send more."""
@@ -76,7 +76,7 @@ class Answer(Protocol):
 
 
 class Endpoint:
-    """Makes the calls of an adapter, and raises their failures as `ProviderError`."""
+    """The endpoint that an adapter calls. Each failure is raised as a `ProviderError`."""
 
     def __init__(
         self, failures: Failures, post: Post, coalescer: Coalescer, *, limits: AnswerLimits | None = None

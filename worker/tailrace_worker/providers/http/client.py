@@ -16,7 +16,7 @@ _MAX_OTHER_BYTES: Final = 65_536
 
 
 class Resending(httpx2.AsyncClient):
-    """Sends a request a second time if the server closes the connection at once instead of answering."""
+    """An HTTP client that sends a request a second time if the server at once closes the connection."""
 
     def __init__(self, *, closed_seconds: float, **options: Any) -> None:
         """Make the client.

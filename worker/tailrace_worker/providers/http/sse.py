@@ -28,7 +28,7 @@ _made: Final[Callable[[tuple[bytes, bytes]], ServerSentEvent]] = partial(tuple._
 
 
 class EventStreamDecoder:
-    """Decodes one stream, whose chunks may be cut anywhere, in time linear in its bytes.
+    """A decoder of one stream, whose chunks may be cut anywhere, in time linear in its bytes.
 
     A browser drops a last event that no blank line ended; here `end` returns it. `id` and `retry` are skipped, because
     no client can reconnect to a generation.

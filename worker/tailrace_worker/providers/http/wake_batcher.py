@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Coalescer:
-    """Wakes waiting tasks: at once after a pause, otherwise together and at most once every `interval_ms`.
+    """A batcher of wake-ups. After a pause it wakes a task at once, otherwise tasks together, every `interval_ms`.
 
     A task that is woken alone takes twice as long, because the CPU's caches have nothing that it needs.
     """

@@ -79,7 +79,7 @@ def alternatives(forms: Iterable[Form]) -> Form:
 
 
 class _Parser:
-    """Reads an expression once, and builds its forms on the way."""
+    """A parser that reads an expression once, and builds its forms on the way."""
 
     def __init__(self, pattern: str, longest: int | None) -> None:
         self._tokens = _tokens(pattern)

@@ -23,7 +23,7 @@ def block(pieces: AsyncGenerator[Piece, None], rules: Rules, *, said: str = "") 
 
 
 class Blockade:
-    """Watches one text. The iterators of `feed` and `end` yield the text before a match, and then raise
+    """The watch of one text. The iterators of `feed` and `end` yield the text before a match, and then raise
     `ProviderError`."""
 
     has_altered = False

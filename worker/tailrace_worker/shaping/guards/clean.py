@@ -34,7 +34,7 @@ def cleaned(text: str) -> str:
 
 
 class Cleaner:
-    """Cleans one text."""
+    """The watch that cleans one text."""
 
     is_slow = False
 

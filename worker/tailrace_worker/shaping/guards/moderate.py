@@ -97,7 +97,7 @@ class _Awaited:
 
 
 class _Judging:
-    """Judges one answer."""
+    """The judging of one answer."""
 
     def __init__(self, moderation: Moderation, said: str) -> None:
         self.shown = asyncio.Queue[Piece | Exception | None](1)

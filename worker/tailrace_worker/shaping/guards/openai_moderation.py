@@ -40,7 +40,7 @@ def _failing(reason: str) -> Judge:
 
 
 class OpenAIModeration:
-    """Judges texts through the SDK. The SDK retries by itself, because a missing verdict does not retry the job."""
+    """A judge of texts through the SDK. The SDK retries by itself, because a job is not retried without a verdict."""
 
     def __init__(self, client: AsyncOpenAI, *, model: str = _MODEL) -> None:
         self._moderations = client.with_options(timeout=_TIMEOUT_SECONDS, max_retries=_RETRIES).moderations

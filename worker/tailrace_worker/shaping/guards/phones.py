@@ -77,7 +77,7 @@ _compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyrig
 
 
 class NumberingPlans:
-    """Decides which candidates are telephone numbers, with a country code or as dialled within some regions.
+    """The telephone numbers that are found: with a country code, or as dialled within some regions.
 
     The library phonenumbers decides. It takes 30 us or more for each candidate and region, and most candidates are not
     telephone numbers. So expressions over the digits first remove most of those that it would reject.
@@ -171,7 +171,7 @@ def _counts_other(number: bytes, digits: bytes) -> bool:
 
 
 class _BareNumbers:
-    """Checks whether the numbers of a plan are complete without the national prefix."""
+    """The numbers of a plan that are complete without the national prefix."""
 
     def __init__(self, plan: PhoneMetadata) -> None:
         # phonenumbers formats the numbers of all regions that share a country code in the same way.

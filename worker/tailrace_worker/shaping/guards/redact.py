@@ -61,7 +61,7 @@ def notices(counts: Counter[str]) -> list[Notice]:
 
 
 class Redaction:
-    """Redacts one text, and counts what it replaces."""
+    """The watch that redacts one text, and counts the replaced matches."""
 
     def __init__(self, rules: Rules, counts: Counter[str], said: str = "") -> None:
         self.has_altered = False

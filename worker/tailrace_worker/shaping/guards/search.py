@@ -212,7 +212,7 @@ class Rules:
 
 
 class Search:
-    """Searches one text. It holds back what may be the beginning of a match until more text decides."""
+    """The search of one text. It holds back what may be the beginning of a match until more text decides."""
 
     def __init__(self, rules: Rules, said: str = "") -> None:
         """Start a text.

@@ -19,7 +19,7 @@ character of dense numbers, and less than 1 us per character of prose."""
 
 
 class Watch(Protocol):
-    """Watches one text as it arrives, and decides what is shown of it. Both methods may raise, which ends the job."""
+    """A watch of one text, which decides what is shown as it arrives. `feed` and `end` may raise to end the job."""
 
     @property
     def has_altered(self) -> bool:
