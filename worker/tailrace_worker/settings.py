@@ -1,4 +1,4 @@
-"""What an operator can set for a worker, read once, at its start."""
+"""The settings of a worker, which are read once, at its start."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from tailrace.request.limits import Timeouts
 from tailrace.settings import YEAR_SECONDS, Settings
 
 HEADER_VALUE_PATTERN: Final = r"^[!-~]([ -~\t]*[!-~])?$"
-"""Printable ASCII, with no blank at either end."""
+"""Printable ASCII, without white space at either end."""
 
 QueueName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
@@ -56,11 +56,11 @@ _TRANSPORTS_OWN: Final = frozenset(
         *("content-length", "content-type", "content-encoding", "accept-encoding", "expect"),
     }
 )
-"""Headers that say how the message goes over the wire. Another value would break it, not change what is asked."""
+"""Headers that describe how a message is sent. Another value would break the message, and not change the request."""
 
 
 def _headers(headers: Any) -> Any:
-    """Checks the names before pydantic names any: what is no name of a header may be a secret in the wrong place."""
+    """Check the names before pydantic can quote one: a wrong name may be a secret in the wrong place."""
     if not isinstance(headers, Mapping):
         return headers
     headers = cast("Mapping[object, object]", headers)
@@ -75,27 +75,27 @@ def _headers(headers: Any) -> Any:
 
 
 Variable: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
-"""The name of an environment variable: in capitals, so that a secret by mistake is none."""
+"""The name of an environment variable. It has to be in capitals, so that a secret is not taken for a name."""
 HeaderValue: TypeAlias = Annotated[str, StringConstraints(pattern=HEADER_VALUE_PATTERN, max_length=8_192)]
 
 
 class ProviderEntry(BaseModel):
-    """A server that speaks one of the APIs, as a provider of its own."""
+    """A server that speaks one of the APIs, as a separate provider."""
 
-    # What is refused may be a key in the wrong place.
+    # Errors do not quote the input, because it may be a key in the wrong place.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: ApiKind
-    """Which API it speaks."""
+    """The API that the server speaks."""
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/\S*)?$"), AfterValidator(_with_port)]
-    """Where it is, as the SDK takes it: for the two of OpenAI with the `/v1`, for Anthropic's without."""
+    """The address, as the SDK expects it: with `/v1` for OpenAI's two APIs, without it for Anthropic's."""
     key_variable: Variable | None = None
-    """The environment variable that holds its key. Without one, no `Authorization` is sent, unless it is among the
+    """The environment variable that has the key. If there is none, no `Authorization` is sent, unless it is among the
     headers."""
     headers: Annotated[Mapping[str, HeaderValue], BeforeValidator(_headers)] = Field(default={}, repr=False)
-    """Headers of every request. They replace those of the SDK."""
+    """Headers for each request. They replace those of the SDK."""
     header_variables: Annotated[Mapping[str, Variable], BeforeValidator(_headers)] = Field(default={})
-    """Headers whose values are secret: the environment variables that hold them."""
+    """Headers with secret values: for each, the environment variable that has its value."""
 
     @model_validator(mode="after")
     def _names_each_header_once(self) -> Self:
@@ -117,16 +117,16 @@ def _read_json(value: Any) -> Any:
 
 def _of_their_kind(entries: Mapping[str, ProviderEntry]) -> Mapping[str, ProviderEntry]:
     for name, entry in entries.items():
-        # Requests are checked by what the API of that name can do.
+        # A request is checked by what the API with the provider's name can do.
         if name in API_KINDS and entry.kind != name:
             raise PydanticCustomError("kind", "An entry called {name} has to be of that kind", {"name": name})
     return entries
 
 
 class WorkerSettings(Settings):
-    """The settings of both sides, and the worker's own: fields are read from `TAILRACE_` and their name in capitals.
+    """The settings of both sides, and those of the worker. A field is read from `TAILRACE_` and its name in capitals.
 
-    Providers read their SDK's own variables: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `ANTHROPIC_API_KEY`,
+    Providers read the variables of their SDKs: `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `ANTHROPIC_API_KEY`,
     `ANTHROPIC_BASE_URL`.
     """
 
@@ -135,44 +135,46 @@ class WorkerSettings(Settings):
     queues: Annotated[
         tuple[QueueName, ...], BeforeValidator(_split), AfterValidator(_each_once), Field(min_length=1)
     ] = ("default",)
-    """The queues whose jobs this worker runs, with commas between them: those of the first go before all others."""
+    """The queues whose jobs the worker runs, with commas between them, the most urgent one first."""
     max_jobs: int = Field(default=100, ge=1, le=10_000)
-    """How many jobs it runs at a time."""
+    """How many jobs the worker runs at the same time."""
     lease_seconds: float = Field(default=5, ge=1, le=300)
-    """How long a job stays claimed by a worker that does not renew its lease: renewed three times in that time."""
+    """How long a claim holds if its worker does not renew the lease. A worker renews it three times in this time."""
     grace_seconds: float = Field(default=30, ge=0, le=YEAR_SECONDS)
-    """How long running jobs may take to finish after SIGTERM, before they are handed back."""
+    """How long running jobs may take to finish after SIGTERM before they are handed back."""
     provider_tries: int = Field(default=4, ge=1, le=100)
-    """How often a provider is called before its first word until a job fails, or turns to a fallback."""
+    """How many calls a provider gets for an answer that has not begun, before the job fails or turns to a fallback."""
     first_token_seconds: float = Field(default=300, gt=0, le=YEAR_SECONDS)
-    """How long a provider may say nothing of the answer after it was called."""
+    """How long a provider may take from the call to the first piece of the answer."""
     idle_seconds: float = Field(default=120, gt=0, le=YEAR_SECONDS)
-    """How long it may send nothing at all in mid-answer."""
+    """How long a provider may send nothing at all in the middle of an answer."""
     cancel_poll_ms: int = Field(default=30, ge=1, le=1_000)
-    """How often the cancel keys of all running jobs are read, in one command."""
+    """How often the worker reads the cancel keys of all its running jobs, by one command."""
     batch_ms: int = Field(default=8, ge=0, le=1_000)
-    """The shortest time between two batches: of what has come from the providers and is read, and of appends. The first
-    text of a job does not wait for it."""
+    """The shortest time between two batches of appends, and between two times at which chunks of several answers are
+    read. The first text of a job does not wait for it."""
     max_answer_bytes: int = Field(default=8_388_608, ge=1_024)
-    """How much one job may say, over all attempts that a worker makes of it, before it fails with `too_long`."""
+    """How long an answer may be, over all attempts that one worker makes at the job. A longer one fails with
+    `too_long`."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
-    """How much memory may be taken by what waits to be appended; beyond it, reading from the providers waits."""
+    """How much memory may be taken by entries that wait to be appended. While they take more, the worker does not read
+    from the providers."""
     resend_seconds: float = Field(default=15, ge=0, le=YEAR_SECONDS)
-    """How long appended entries are kept, to be sent again should a restarted Redis have lost them: those of two
-    seconds with `everysec`, and of more with a slow disk or a replica that lags."""
+    """How long appended entries are kept, to be sent again if Redis loses them in a restart. With `everysec` Redis may
+    lose the entries of 2 s, and more if its disk is slow or a replica lags."""
     max_resend_bytes: int = Field(default=67_108_864, ge=0)
-    """How much memory they may take."""
+    """How much memory the kept entries may take. If they take more, the oldest are dropped."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
-    """How much is told on stderr."""
+    """The lowest level that is logged to stderr."""
     providers: Annotated[
         Mapping[ProviderName, ProviderEntry], BeforeValidator(_read_json), AfterValidator(_of_their_kind)
     ] = Field(default={})
-    """Providers by names of their own, as JSON: `{"local": {"kind": "openai", "base_url": "http://localhost:8000/v1"}}`.
-    An entry that has the name of an API is used in its place."""
+    """More providers by name, as JSON: `{"local": {"kind": "openai", "base_url": "http://localhost:8000/v1"}}`.
+    An entry with the name of an API replaces the provider of that API."""
 
     @property
     def timeouts(self) -> Timeouts:
-        """How patient this worker is at most."""
+        """The longest timeouts that a request may have on this worker."""
         return Timeouts(
             first_token_seconds=self.first_token_seconds,
             idle_seconds=self.idle_seconds,
