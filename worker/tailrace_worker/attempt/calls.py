@@ -23,12 +23,12 @@ _logger = logging.getLogger(__name__)
 
 _UNFIT: Final = frozenset({FailureCode.INVALID_REQUEST, FailureCode.PROVIDER_NOT_CONFIGURED})
 _MAX_PARTS_AT_ONCE: Final = 500
-"""How many messages, and parts of them, are written on the event loop. An adapter takes 5 to 10 us for each, and a
-request may have tens of thousands."""
+"""How many messages, and parts of them, are written on the event loop. An adapter takes 5 to 10 microseconds for each,
+and a request may have tens of thousands."""
 
 
 class Sink(Protocol):
-    """A taker of pieces, which says when it can take no more."""
+    """A consumer of pieces, which may be full for a while."""
 
     @property
     def is_full(self) -> bool:

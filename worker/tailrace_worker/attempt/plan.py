@@ -12,12 +12,12 @@ from tailrace.request.messages import AssistantMessage
 from tailrace_worker.providers.base import Content
 
 FALLBACK: Final = "fallback"
-"""The code of the notice that a fallback goes on with the answer."""
+"""The code of the notice that a fallback is called."""
 
 DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_TIMEOUT, FailureCode.TOTAL_TIMEOUT})
 """Errors after which a call is not retried, because a retry would make the job wait even longer."""
 _FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED, FailureCode.TOO_LONG}
-"""Errors that end a job of whose answer readers have a part, whatever the request's `on_interrupt` says."""
+"""Errors that end a job even if a part of its answer was written, whatever the request's `on_interrupt` is."""
 _SOON_SECONDS: Final = 60.0
 """The longest rate limit of a target that is called again after the fallbacks."""
 

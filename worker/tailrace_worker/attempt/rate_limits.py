@@ -10,8 +10,8 @@ from tailrace.errors import InfrastructureError
 from tailrace.protocol.keys import Keys
 
 MAX_WAIT_SECONDS: Final = 60.0
-"""The longest rate limit for which a job waits. For a longer one the call fails, so that a fallback, or whoever reads
-the ending, can do better."""
+"""The longest rate limit for which a job waits. For a longer one the call fails, so that a fallback can answer, or the
+service can decide what to do."""
 _SPREAD: Final = 0.25
 """The largest random part of a wait, as a part of the wait, so that waiting jobs do not all call at the same time."""
 

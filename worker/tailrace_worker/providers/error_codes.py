@@ -14,7 +14,7 @@ _OWN_WORDS: Final[Mapping[str, FailureCode]] = {
     "model_not_found": FailureCode.MODEL_NOT_FOUND,
     "overloaded_error": FailureCode.PROVIDER_OVERLOADED,
 }
-"""Terms that are more precise than the status that they come with. Google sends its term with 400, Groq with 498 and
+"""Terms that are more precise than the status of their error. Google sends its term with 400, Groq with 498 and
 Moonshot with 429; the others are OpenAI's and Anthropic's."""
 
 _QUOTA_WORDS: Final = frozenset(

@@ -251,8 +251,10 @@ def _status(reason: Exception) -> int:
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
-    """Return the provider's id of the request, from OpenAI's header or Anthropic's; `None` if it does not look like an
-    id, because it is logged."""
+    """Return the provider's id of the request, from OpenAI's header or Anthropic's.
+
+    As the id is logged, a value that does not look like one is replaced by `None`.
+    """
     said = headers.get("x-request-id") or headers.get("request-id") or ""
     return said if _REQUEST_ID.fullmatch(said) else None
 

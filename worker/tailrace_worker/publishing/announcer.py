@@ -16,8 +16,8 @@ _RETRY_SECONDS: Final = 1.0
 class Announcer:
     """The task that closes jobs again if the publisher had to send their endings again.
 
-    If Redis has lost the time in which a job was enqueued, run and released, the job is in no queue, so no other worker
-    finds its ending and announces it. If such a job is claimed again, its ending is announced twice.
+    If Redis has lost all that happened from a job's enqueue to its release, the job is in no queue, and no other worker
+    finds its ending and announces it. If a job is claimed once more, its ending is announced twice.
     """
 
     def __init__(self, broker: Broker, keys: Keys, *, keep_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The fields of an entry as they are sent to Redis, and how long events are cut into several entries."""
+"""The fields of an entry as they are sent to Redis, and the division of a long event into several entries."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence

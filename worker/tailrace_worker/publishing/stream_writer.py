@@ -63,7 +63,7 @@ class Sender(Protocol):
         """
 
     def release(self, writer: "StreamWriter") -> None:
-        """Note that a writer is closed, or needs one entry less.
+        """Note that a writer may be done: it is closed, or one of its entries was dropped.
 
         Args:
             writer: The writer.

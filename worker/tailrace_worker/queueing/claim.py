@@ -36,7 +36,8 @@ class Claim:
     def watch(self, on_lost: Callable[[ClaimLost], None]) -> None:
         """Call `on_lost` if the claim is lost.
 
-        A claim that is lost before this call needs no callback: the begin script lets only one worker start an attempt.
+        If the claim is lost before this call, no callback is needed: the begin script lets only one worker start the
+        attempt.
 
         Args:
             on_lost: A callback that takes the reason.

@@ -38,7 +38,7 @@ class ClaimingLimits:
 
 
 class Claimer:
-    """The claims of one worker, and its wait for the rings of new jobs, on a separate connection to Redis."""
+    """The part of a worker that claims jobs and waits for the rings of new ones, on a separate connection to Redis."""
 
     def __init__(
         self,

@@ -132,7 +132,7 @@ def read_claimed(reply: Any, queues: Sequence[str], token: str) -> Claimed:
                 score=float(due),
             )
             for job_id, index, due, reason, attempt, body in claims
-            # No stream can have another name. The job stays in the queue, so that whoever put it there can find it.
+            # A stream's name can only be ASCII. Any other job stays in the queue, so that its producer can find it.
             if job_id.isascii()
         ],
         None if next_due < 0 else next_due / 1000,

@@ -6,8 +6,8 @@ from typing import Final
 from tailrace.broker.client import ms
 
 _STALL: Final = 0.6
-"""The part of a lease for which Redis may be silent before it counts as an outage. A lease is renewed three times per
-lease, so a healthy worker's lease has at least two thirds left: it outlasts this silence, with time for a renewal."""
+"""The part of a lease for which Redis may be silent before it counts as an outage. As a lease is renewed three times
+in its length, a healthy worker's lease has two thirds left. It outlasts this silence, with time for a renewal."""
 
 
 class Standing:

@@ -36,8 +36,9 @@ def safe_cut(text: str) -> int:
 
 
 def likely_cut(text: str) -> int:
-    """Return where to cut a text if nothing follows for now: its end, unless the last character often has marks after
-    it; then as `safe_cut`.
+    """Return where to cut a text if nothing follows for now.
+
+    That is the end of the text, unless its last character often has marks after it. Then it is as `safe_cut` returns.
 
     Args:
         text: The text so far.

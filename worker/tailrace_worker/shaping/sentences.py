@@ -17,7 +17,7 @@ _MARK: Final = r"\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SM}"
 
 _LINE_ENDS: Final = r"[^\S\n]*+\n"
 _NEXT_WORD: Final = rf"\s++[{_BEFORE_WORD}]*+(?P<next>[^\s{_BEFORE_WORD}{_NARROW}{_WIDE}\p{{Ll}}])"
-"""The next word. If it begins with a small letter, the sentence goes on. If a stop follows, it is an ellipsis with
+"""The beginning of the next word. Before a small letter the sentence goes on, and a stop is part of an ellipsis with
 spaces."""
 
 _END: Final = regex.compile(

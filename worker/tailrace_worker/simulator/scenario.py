@@ -1,4 +1,4 @@
-"""`Scenario`: how one request is answered: with which text, how fast, and with which fault."""
+"""`Scenario`: the answer to one request, with its text, its speed and its fault."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""`Script`: the content of one answer, in blocks, which each protocol writes in its own way."""
+"""`Script`: the content of one answer, in blocks. Each protocol writes the blocks in its own way."""
 
 import secrets
 from base64 import b64encode

@@ -7,7 +7,7 @@ from collections.abc import Callable
 class Coalescer:
     """A batcher of wake-ups. After a pause it wakes a task at once, otherwise tasks together, every `interval_ms`.
 
-    A task that is woken alone takes twice as long, because the CPU's caches have nothing that it needs.
+    A task that is woken by itself takes twice as long, because the CPU's caches have nothing that it needs.
     """
 
     def __init__(self, *, interval_ms: float, then: Callable[[], None] | None = None) -> None:

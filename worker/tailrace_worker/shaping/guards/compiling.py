@@ -14,7 +14,7 @@ RulesOf: TypeAlias = Callable[[Redact | Block], Rules]
 """Returns the compiled rules of a guard."""
 
 _LARGE_INSTRUCTIONS: Final = 800
-"""With more instructions, one search may take milliseconds: for a thousand, RE2 takes up to 5 us per byte."""
+"""With more instructions, one search may take milliseconds. For a thousand, RE2 takes up to 5 microseconds per byte."""
 _MAX_KEPT: Final = 32
 _MAX_KEPT_INSTRUCTIONS: Final = 200_000
 _kept: Final[OrderedDict[Sought, Rules]] = OrderedDict()

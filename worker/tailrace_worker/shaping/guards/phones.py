@@ -79,8 +79,9 @@ _compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyrig
 class NumberingPlans:
     """The telephone numbers that are found: with a country code, or as dialled within some regions.
 
-    The library phonenumbers decides. It takes 30 us or more for each candidate and region, and most candidates are not
-    telephone numbers. So expressions over the digits first remove most of those that it would reject.
+    The library phonenumbers decides. It takes 30 microseconds or more for each candidate and region, and most
+    candidates are not telephone numbers. So expressions over the digits first remove most of those that it would
+    reject.
     """
 
     def __init__(self, regions: Iterable[str]) -> None:

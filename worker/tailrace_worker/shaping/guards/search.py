@@ -30,7 +30,7 @@ _MEMORY_BYTES_PER_CHAR: Final = 512
 """The memory that a request's expression may take for each of its characters, with its repetitions written out. As a
 request has a limit to its characters, this limits the memory of all its expressions together."""
 # A program caches states for all of its rules together. With too many rules, the states exceed its memory, and each
-# piece takes 100 times as long. But each further program takes 2 us per piece.
+# piece takes 100 times as long. But each further program takes 2 microseconds per piece.
 _PROGRAM_CHARS: Final = 16_000
 _SHORT_PROGRAM_CHARS: Final = 24_000
 _SEARCH_SECONDS: Final = 1.0
@@ -93,7 +93,7 @@ _RefusedByRE2 = cast("type[Exception]", re2.error)  # pyright: ignore[reportUnkn
 
 
 class SearchBudget:
-    """How much processor time the guards of one request may use for searching: 1 s, and 20 us for each byte of text.
+    """The processor time for the searches of one request's guards: 1 s, and 20 microseconds per byte of text.
 
     A pattern does not show how long RE2 takes for it. Once the states of a program have filled its memory, it may go
     through all instructions for each byte, and again for each piece, as far back as a match may have begun.

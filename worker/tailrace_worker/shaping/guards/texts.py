@@ -14,8 +14,8 @@ from tailrace_worker.providers.base import Piece, Usage
 Text: TypeAlias = Delta | Reasoning | Refusal
 
 TURN_CHARS: Final = 512
-"""How many characters are searched in one turn of the event loop. A guard with all kinds takes up to 20 us per
-character of dense numbers, and less than 1 us per character of prose."""
+"""How many characters are searched in one turn of the event loop. A guard with all kinds takes up to 20 microseconds
+per character of dense numbers, and less than 1 microsecond per character of prose."""
 
 
 class Watch(Protocol):

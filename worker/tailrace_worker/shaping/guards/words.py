@@ -20,7 +20,7 @@ _SAME: Final = {
     **dict.fromkeys("'\u2019\u02bc", r"['\x{2019}\x{2BC}]"),
     **dict.fromkeys("-\u2010\u2011", f"[{HYPHEN}]"),
 }
-"""Characters that stand for several, because people write one for the other."""
+"""Characters that people write for one another, each with an expression that matches all of them."""
 
 
 def words_rules(words: Sequence[str]) -> Iterator[Rule]:
