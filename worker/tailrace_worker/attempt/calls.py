@@ -106,6 +106,14 @@ class Calls:
         *,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
+        """Share the providers among jobs.
+
+        Args:
+            providers: The providers by name.
+            throttle: The rate limits that all workers share.
+            settings: The settings of the worker.
+            retry_policy: The waits between calls; `None` for the defaults.
+        """
         self._providers = providers
         self._throttle = throttle
         self._settings = settings

@@ -25,6 +25,13 @@ class CancelPoll:
     """The poll of all watched jobs' cancel keys, by one `MGET` per tick. If no job is watched, it sends nothing."""
 
     def __init__(self, redis: Redis, keys: Keys, *, tick_seconds: float) -> None:
+        """Start without jobs.
+
+        Args:
+            redis: The client whose connection settings are used.
+            keys: The keys of the jobs' side.
+            tick_seconds: The time between two polls.
+        """
         self._wire = Wire(redis)
         self._keys = keys
         self._tick_seconds = tick_seconds

@@ -21,6 +21,13 @@ class Announcer:
     """
 
     def __init__(self, broker: Broker, keys: Keys, *, keep_seconds: float) -> None:
+        """Start without endings.
+
+        Args:
+            broker: The commands' connection to Redis.
+            keys: The keys of Redis.
+            keep_seconds: How long the keys of a job live after its ending.
+        """
         self._broker = broker
         self._keys = keys
         self._keep_seconds = keep_seconds

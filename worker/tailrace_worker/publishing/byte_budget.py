@@ -10,6 +10,11 @@ class ByteBudget:
     """
 
     def __init__(self, max_bytes: int) -> None:
+        """Start with no bytes in use.
+
+        Args:
+            max_bytes: At this many bytes in use, the budget is full.
+        """
         self.used_bytes = 0
         self.is_full = False
         """True while at least `max_bytes` are in use."""

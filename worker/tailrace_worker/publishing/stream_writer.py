@@ -89,6 +89,16 @@ class StreamWriter:
         began: Began,
         on_lost: Callable[[StreamLost], None],
     ) -> None:
+        """Continue after the `started` event, which the begin script has appended.
+
+        Args:
+            sender: Sends the entries.
+            budget: Counts the memory of the waiting entries.
+            keys: The keys of the jobs' side.
+            job_id: The job's id.
+            began: What the begin script returned.
+            on_lost: Called when the attempt can no longer write to the stream, with the reason.
+        """
         started = began.started
         self.job_id = job_id
         self.attempt = started.attempt

@@ -49,6 +49,15 @@ class Claimer:
         *,
         limits: ClaimingLimits,
     ) -> None:
+        """Prepare the claims. The first one connects.
+
+        Args:
+            generations: What the jobs of the worker share: its name, its settings and its keys.
+            redis: The client whose connection settings are used.
+            leases: The leases of the worker.
+            redis_check: The check to repeat after each new connection.
+            limits: The timings and limits.
+        """
         self._worker = generations.worker
         self._settings = generations.settings
         self._keys = generations.keys

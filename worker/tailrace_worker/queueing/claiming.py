@@ -53,6 +53,15 @@ class StreamWorker(Worker):
         *,
         limits: ClaimingLimits | None = None,
     ) -> None:
+        """Prepare the worker. `async_run` starts it.
+
+        Args:
+            generations: The runner of the jobs.
+            function: The function that arq calls, from `arq_function`.
+            redis: The client for arq and for claims.
+            leases: The leases of the worker.
+            limits: The timings and limits of claims; `None` for the defaults.
+        """
         settings = generations.settings
         limits = limits or ClaimingLimits()
         pool: Any = redis.connection_pool

@@ -49,6 +49,14 @@ class RedisCheck:
     def __init__(
         self, redis: Redis, keys: Keys, queues: Sequence[str], *, limits: RedisCheckLimits | None = None
     ) -> None:
+        """Prepare the check. It has passed until `review` fails.
+
+        Args:
+            redis: The client whose connection settings are used.
+            keys: The keys of Redis.
+            queues: The names of the worker's queues.
+            limits: The intervals and the oldest version; `None` for the defaults.
+        """
         self._wire = Wire(redis)
         self._uses = list(redis_uses(keys, queues, new_job_id()))
         self._bell, self._bells = keys.bell(new_job_id()), f"&{keys.bell('*')}"

@@ -18,6 +18,11 @@ class Standing:
     """
 
     def __init__(self, *, lease_seconds: float) -> None:
+        """Start before the first connection.
+
+        Args:
+            lease_seconds: The length of a lease.
+        """
         self._lease_seconds = lease_seconds
         self._stall_seconds = lease_seconds * _STALL
         self._since = 0.0
