@@ -1,4 +1,4 @@
-"""Folds the events of a job into the answer so far."""
+"""`Answer`: what a job has said so far, joined from its events."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,41 +26,54 @@ from tailrace.timing import Timing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The tokens that the provider counted, as far as it said so; see the endings for how it counts."""
+    """The tokens as the provider counted them; `None` for each count that it did not report."""
 
     input_tokens: int | None
+    """Tokens of the messages. OpenAI's count includes cached tokens, Anthropic's does not."""
     output_tokens: int | None
+    """Tokens of the answer, including those of the reasoning."""
     cached_input_tokens: int | None
+    """Tokens that the provider read from its cache, at a lower price."""
     cache_write_input_tokens: int | None
+    """Tokens that the provider wrote to its cache for later requests, at a higher price."""
     reasoning_tokens: int | None
+    """Tokens of the reasoning."""
 
 
 def _among(calls: list[PastToolCall | None], block: PastReasoning) -> PastReasoning:
-    """Return the block with an `after_calls` that does not count the calls that are left out (`None`)."""
+    """Return the block with an `after_calls` that does not count the calls that the message omits (`None`)."""
     after_calls = block.get("after_calls", 0)
     left = sum(call is not None for call in calls[:after_calls])
     return block if left == after_calls else {**block, "after_calls": left}
 
 
 class Answer:
-    """What a job has said so far. `add` each event once, in the order of the tail."""
+    """The answer of a job so far. `add` each event once, in the order of the tail.
+
+    Args:
+        settings: The settings with the thresholds of `timing`; by default they come from the environment.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """The settings, by default the environment's, have the thresholds of `timing`."""
         self._settings = settings
         self._said = AttemptContent()
         self.attempt: int = 0
-        """The attempt that is speaking; 0 while none has begun."""
+        """The number of the attempt whose answer this is; 0 before the first one."""
         self.cursor: EntryId = BEGINNING
-        """The last event that was added."""
+        """The id of the last event that was added."""
         self.ending: Ending | None = None
+        """The ending of the job; `None` before it."""
         self.cancel_requested_at: int | None = None
-        """When the job was asked to stop, in Unix ms of the Redis server, where who asked has noted it."""
+        """When the job was first asked to stop, by the Redis server's clock, in Unix ms; `None` if not known here."""
 
     def add(self, event: "Event | Snapshot") -> None:
-        """Adds an event. A new attempt makes void what earlier ones said, unless it continues them.
+        """Add the next event.
 
-        A snapshot stands in place of all that was added before.
+        A `Started` discards what earlier attempts said, unless it `continues` them. A `Snapshot` replaces everything
+        that was added before.
+
+        Args:
+            event: The next event of the tail.
         """
         self.cursor = event.id
         match event:
@@ -83,19 +96,19 @@ class Answer:
             case _:
                 if self.attempt < event.id.attempt:
                     if self.attempt:
-                        # Its `started` is missing, and nobody knows whether it continued.
+                        # The `started` of the attempt is missing, so it is unknown whether the attempt continued.
                         self._said = AttemptContent(complete=False)
                     self.attempt = event.id.attempt
                 self._said.add(event)
 
     @property
     def text(self) -> str:
-        """The text of the answer."""
+        """The text of the answer so far."""
         return str(self._said.text)
 
     @property
     def reasoning(self) -> str:
-        """The text of the model's thinking."""
+        """The text of the model's reasoning."""
         return str(self._said.reasoning)
 
     @property
@@ -105,15 +118,15 @@ class Answer:
 
     @property
     def tool_calls(self) -> list[CalledTool]:
-        """The tool calls, in the order of their index."""
+        """The tool calls so far, in the order of their index."""
         return [call for _, call in sorted(self._said.tool_calls.items())]
 
     @property
     def message(self) -> AssistantMessage:
-        """The answer as a message for the request of the next turn, with the tool calls, and with the reasoning and the
-        signatures that the provider may want back.
+        """The answer as a message for the request of the next turn.
 
-        A call without a name or an id is left out, because no result can refer to it.
+        It has the tool calls, and the reasoning with the signatures that the provider may require. A call without a
+        name or an id is omitted, because no result can refer to it.
         """
         message = AssistantMessage(role="assistant", content=self.text or self.refusal)
         calls = [
@@ -135,12 +148,12 @@ class Answer:
 
     @property
     def notices(self) -> list[Notice]:
-        """What a person should know."""
+        """The notices so far, for the person who reads the answer."""
         return self._said.notices
 
     @property
     def complete(self) -> bool:
-        """Whether, as far as it has come, nothing of what was said is missing: there was no gap in it."""
+        """True if nothing is missing from the answer so far: Redis lost none of its entries."""
         return self._said.complete
 
     @property
@@ -150,7 +163,7 @@ class Answer:
 
     @property
     def timing(self) -> Timing | None:
-        """How long it took, and whether that is good; `None` before the ending."""
+        """How long the answer took, with a verdict; `None` before the ending."""
         if self.ending is None:
             return None
         self._settings = self._settings or Settings.read()
@@ -158,17 +171,17 @@ class Answer:
 
     @property
     def input_tokens(self) -> int | None:
-        """What the provider counted, as far as it said so."""
+        """The input tokens that the provider counted; `None` before the ending, or if it did not report them."""
         return self.ending.input_tokens if self.ending else None
 
     @property
     def output_tokens(self) -> int | None:
-        """What the provider counted, as far as it said so."""
+        """The output tokens that the provider counted; `None` before the ending, or if it did not report them."""
         return self.ending.output_tokens if self.ending else None
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider counted; `None` before the ending."""
+        """The tokens that the provider counted; `None` before the ending."""
         ending = self.ending
         if ending is None:
             return None
@@ -183,10 +196,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The answer so far, in place of the events that it was folded of. A reader makes it, no stream holds it."""
+    """The answer so far, in place of the events from which it was joined. A reader makes it; no stream holds one."""
 
     type: ClassVar[Literal["snapshot"]] = "snapshot"
     id: EntryId
-    """The cursor to go on from after it."""
+    """The cursor from which to go on: the id of the last event in the answer."""
     answer: Answer
-    """Its holder's own: events may be added."""
+    """The answer so far. It belongs to the caller, who may add the events that follow."""

@@ -1,4 +1,4 @@
-"""`Tailrace`: what a service holds to enqueue jobs and to find them again."""
+"""`Tailrace`: the client with which a service enqueues jobs and finds them again."""
 
 import re
 from collections.abc import AsyncGenerator, Collection, Iterable
@@ -26,10 +26,18 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
 class Tailrace:
-    """A connection to the Redis that the workers share. It may be used by any number of tasks of one event loop.
+    """A client of the Redis server that the workers use. Any number of tasks of one event loop may share it.
 
-    `Tailrace.connect(url)` opens connections of its own, and closes them when left. `Tailrace(redis)` uses a client of
-    the caller's, who closes it.
+    `Tailrace.connect(url)` opens connections of its own and closes them at the end of `async with`. `Tailrace(redis)`
+    uses a Redis client of the caller, and the caller closes that client.
+
+    Args:
+        redis: A Redis client that was made with `decode_responses=False` and `protocol=2`.
+        settings: The settings of the client; by default they come from the environment.
+
+    Raises:
+        InvalidSettings: The Redis client was made with other options, or a variable of the environment has a value that
+            is not allowed.
     """
 
     def __init__(self, redis: Redis, *, settings: Settings | None = None) -> None:
@@ -46,13 +54,14 @@ class Tailrace:
         Args:
             redis_url: Where Redis is: `redis://`, `rediss://` (TLS) or `unix://`. By default `TAILRACE_REDIS_URL`, else
                 `redis://localhost:6379/0`.
-            **settings: Fields of `Settings`, with their units and ranges. What is not given comes from the environment.
+            **settings: Fields of `Settings`, in the units and ranges that are documented there. Fields that are not
+                given come from the environment.
 
         Returns:
             A client that is not connected yet: `async with` connects it, and closes its connections at the end.
 
         Raises:
-            InvalidSettings: A value breaks its rule, or the URL is none.
+            InvalidSettings: A value is not allowed, a field does not exist, or the URL is malformed.
         """
         read = Settings.read(redis_url=redis_url, **settings)
         tailrace = cls(open_redis(read.redis_url), settings=read)
@@ -60,7 +69,15 @@ class Tailrace:
         return tailrace
 
     async def __aenter__(self) -> Self:
-        """Raises `BrokerUnavailable` or `BrokerRefused` where Redis cannot be used."""
+        """Check that Redis can be used.
+
+        Returns:
+            The client itself.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached, or takes no commands now.
+            BrokerRefused: Redis rejected the user or the password, or the user lacks a permission.
+        """
         try:
             await self._broker.greet(self._settings.redis_url)
         except BaseException:
@@ -77,7 +94,7 @@ class Tailrace:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends all tails, and closes the connections that `connect` opened."""
+        """End all tails, and close the connections that `connect` opened."""
         await self._reader.aclose()
         if self._owns_redis:
             await self._broker.aclose()
@@ -93,29 +110,42 @@ class Tailrace:
         expires_in_seconds: float | None = None,
         durable: bool | None = None,
     ) -> Job:
-        """Hands a request to the workers, and returns at once.
+        """Enqueue a job for the workers, and return without waiting for it.
 
-        A crash of Redis may lose what it acknowledged in its last moments, with `appendfsync everysec` up to two
-        seconds. A `durable` job (default: the settings' `durable`) is on a disk or a replica when this returns, which
-        takes up to a second with `everysec`.
+        A crash of Redis may lose writes that it acknowledged shortly before: up to two seconds of them with
+        `appendfsync everysec`. A `durable` job is on a disk or a replica when this returns, which takes up to one
+        second longer with `everysec`.
 
-        With an `idempotency_key` that its tenant used before it returns the first job and starts nothing. The job is
-        due after `defer_seconds`; one that then waits for more than `expires_in_seconds` (default: the settings'
-        `expires_in_seconds`) fails with `expired_in_queue`.
+        Args:
+            request: The generation to run.
+            tenant: On whose behalf the job runs: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
+            queue: The queue in which the job waits, a name of the same form.
+            idempotency_key: A name for this request, not empty. If the tenant used it before, the first job under it
+                is returned, and no other is enqueued.
+            defer_seconds: The delay in seconds until the job is due, 0 to 31,536,000 (a year).
+            expires_in_seconds: How long in seconds the job may wait from the time at which it is due, 0 to 31,536,000;
+                after that it fails with `expired_in_queue`. By default the settings' `expires_in_seconds`.
+            durable: True to wait until the job is on a disk or a replica. By default the settings' `durable`.
+
+        Returns:
+            The job: a new one, or the first one under `idempotency_key`.
 
         Raises:
-            InvalidRequest: The tenant or the queue is no name, or a time is out of its range.
-            RequestTooLarge: The request is over the limit of the settings.
-            IdempotencyConflict: The key was used for another request.
-            QueueFull: `max_queued` jobs wait already; nothing of this one is left behind.
-            BrokerUnavailable: Redis cannot be reached; the job may have been enqueued all the same.
-            BrokerRefused: Redis is out of memory, say; the job will not run. Or it is to be durable, and Redis has
-                neither an append-only file nor a replica.
-            NotDurable: The job was enqueued, and is not on a disk or a replica yet, or was lost before it was.
+            InvalidRequest: The tenant or the queue is not a name, the idempotency key is empty, or a time is out of
+                range.
+            RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
+            IdempotencyConflict: The tenant used the key before, for another request.
+            QueueFull: `max_queued` jobs wait already; the job was not enqueued.
+            BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
+            BrokerRefused: Redis refused, for example because it is out of memory; the job will not run. Or the job is
+                to be durable, and Redis has neither an append-only file nor a replica.
+            NotDurable: The job was enqueued, but was not on a disk or a replica in time, or was lost before it was.
         """
         job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
         if idempotency_key == "":
-            raise InvalidRequest("idempotency_key: an empty key would make all jobs one; leave it out for none.")
+            raise InvalidRequest(
+                "idempotency_key: '' is empty, so all jobs would share it. Give a key for this request, or omit it."
+            )
         if idempotency_key is None:
             job_id = await enqueue(self._broker, self._keys, job)
         else:
@@ -133,15 +163,30 @@ class Tailrace:
         expires_in_seconds: float | None = None,
         durable: bool | None = None,
     ) -> list[Job]:
-        """Hands many requests to the workers in one round trip, and returns their jobs in the same order.
+        """Enqueue many jobs in one round trip.
 
-        A thousand small ones are a good measure: all requests are in memory at once, and within the reply's 10 s.
+        Pass about a thousand small requests at a time: all of them are in memory at once, and Redis has 10 s to reply.
+
+        Args:
+            requests: The generations to run, one job each.
+            tenant: On whose behalf the jobs run: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
+            queue: The queue in which the jobs wait, a name of the same form.
+            defer_seconds: The delay in seconds until the jobs are due, 0 to 31,536,000 (a year).
+            expires_in_seconds: How long in seconds a job may wait from the time at which it is due, 0 to 31,536,000.
+                By default the settings' `expires_in_seconds`.
+            durable: True to wait until the jobs are on a disk or a replica. By default the settings' `durable`.
+
+        Returns:
+            The jobs, in the order of the requests.
 
         Raises:
-            InvalidRequest, RequestTooLarge: As `enqueue` does, of any one of them, before anything is written.
-            QueueFull: All of them together are more than `max_queued` lets wait; nothing of any is left behind.
-            BrokerUnavailable, BrokerRefused: Some of the jobs may have been enqueued all the same.
-            NotDurable: As `enqueue` does.
+            InvalidRequest: The tenant or the queue is not a name, or a time is out of range; nothing was written.
+            RequestTooLarge: The JSON of a request is larger than the settings' `max_request_bytes`; nothing was
+                written.
+            QueueFull: With these jobs more than `max_queued` would wait; none of them was enqueued.
+            BrokerUnavailable: Redis cannot be reached; some of the jobs may have been enqueued nevertheless.
+            BrokerRefused: Redis refused; some of the jobs may have been enqueued nevertheless.
+            NotDurable: The jobs were enqueued, but not all were on a disk or a replica in time, or some were lost.
         """
         jobs = {
             new_job_id(): self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
@@ -163,22 +208,40 @@ class Tailrace:
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
     ) -> AsyncGenerator[tuple[int, Event], None]:
-        """Runs requests side by side, and yields their events as they come, each with the index of its request.
+        """Run requests side by side, and yield their events as they arrive.
 
-        At most `max_concurrent` of the jobs wait or run at a time; the next is enqueued as the ending of one is read.
-        A job that fails yields `failed` as any other ending, and the others go on. Leaving the loop early cancels the
-        jobs that still run, within 5 s, or lets them run on (`cancel_on_leave=False`); those that had no turn are
-        never enqueued. Leave it through `contextlib.aclosing`: a bare `break` closes a generator only afterwards.
+        The next job is enqueued when the ending of one is read. A job that fails yields its `failed` event, and the
+        other jobs go on. Jobs that are not enqueued yet when the loop is left are never enqueued. Wrap the generator
+        in `contextlib.aclosing`: after a bare `break`, Python closes it at some later time.
+
+        Args:
+            requests: The generations to run, one job each.
+            max_concurrent: How many of the jobs wait or run at a time, 1 or more.
+            cancel_on_leave: True to cancel the jobs that still run when the loop is left, which is tried for up to 5 s;
+                False to let them run.
+            tenant: On whose behalf the jobs run: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
+            queue: The queue in which the jobs wait, a name of the same form.
+            defer_seconds: The delay in seconds from the enqueue of a job until it is due, 0 to 31,536,000 (a year).
+            expires_in_seconds: How long in seconds a job may wait from the time at which it is due, 0 to 31,536,000.
+                By default the settings' `expires_in_seconds`.
+
+        Yields:
+            Each event, with the index of its request in `requests`, from 0.
 
         Raises:
-            InvalidRequest, RequestTooLarge: As `enqueue` does, of any one of them, before the first is enqueued.
-            QueueFull: The queue has no room for those whose turn it is.
-            JobNotFound: A job was deleted, or expired before its ending was read; raised when the others have ended.
-            BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`.
-            BrokerRefused: Redis is out of memory, say.
+            InvalidRequest: `max_concurrent` is below 1, the tenant or the queue is not a name, or a time is out of
+                range; no job was enqueued.
+            RequestTooLarge: The JSON of a request is larger than the settings' `max_request_bytes`; no job was
+                enqueued.
+            QueueFull: The queue has no room for the next jobs.
+            JobNotFound: A job was deleted, or expired before its ending was read; raised after the other jobs ended.
+            BrokerUnavailable: Redis was unavailable for the settings' `reconnect_seconds`.
+            BrokerRefused: Redis refused, for example because it is out of memory.
         """
         if max_concurrent < 1:
-            raise InvalidRequest(f"max_concurrent: {max_concurrent!r} is not 1 or more.")
+            raise InvalidRequest(
+                f"max_concurrent: {max_concurrent!r} is below 1. Give the number of jobs that may run at a time."
+            )
         jobs = [self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds) for request in requests]
         return parallel(
             *(self._broker, self._reader, self._settings, jobs),
@@ -187,24 +250,52 @@ class Tailrace:
         )
 
     def job(self, job_id: str) -> Job:
-        """A handle from an id, without a round trip. Raises `InvalidJobId`."""
+        """Make a handle from a job id, without a round trip.
+
+        Args:
+            job_id: The id of a job: 16 to 64 characters of `A-Z a-z 0-9 _ -`.
+
+        Returns:
+            The handle. Its methods raise `JobNotFound` if there is no such job.
+
+        Raises:
+            InvalidJobId: The text is not of the form of a job id.
+        """
         return Job(job_id, self._broker, self._reader, self._settings)
 
     async def fleet(self) -> Fleet:
-        """The queues, with how many jobs wait and run, and the workers that live."""
+        """Count the jobs in each queue, and list the workers that are alive.
+
+        Returns:
+            The queues, with how many jobs wait and run in each, and the workers that sent a heartbeat lately.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused to answer.
+        """
         return await read_fleet(self._broker, self._keys)
 
     def endings(self, group: str, *, redeliver_seconds: float = 60) -> AsyncGenerator[JobEnding, None]:
-        """Yields the jobs that ended, each at least once to one of all readers of the group, in any process.
+        """Yield the jobs that ended, each at least once to one reader of the group, in whatever process.
 
-        Asking for the next one acknowledges the last. One that is not acknowledged within `redeliver_seconds` is
-        given to another reader. A new group begins with the oldest ending that is kept: the last 100,000, for a week.
+        To ask for the next ending acknowledges the one before it. A new group begins with the oldest ending that is
+        kept: Redis keeps the last 100,000, for a week after the newest.
 
-        The answer can be read for the settings' `keep_seconds` after its ending: what a group lags behind by more than
-        that has its `outcome` left. `XINFO GROUPS` on the stream `PREFIX:endings` tells each group's `lag`.
+        The answer of a job can be read for the settings' `keep_seconds` after its ending. If a group lags by more than
+        that, only the `outcome` is left of a job. `XINFO GROUPS` on the stream `PREFIX:endings` shows each group's
+        `lag`.
+
+        Args:
+            group: The name of the consumer group. Readers of one group share the endings among them.
+            redeliver_seconds: After how many seconds an ending that was not acknowledged is given to another reader,
+                above 0.
+
+        Yields:
+            The endings, the oldest first.
 
         Raises:
-            BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`.
+            BrokerUnavailable: Redis was unavailable for the settings' `reconnect_seconds`.
+            BrokerRefused: Redis refused to read the endings.
         """
         return read_endings(self._broker, self._settings, group, redeliver_seconds=redeliver_seconds)
 
@@ -234,11 +325,11 @@ class Tailrace:
 
 def _checked_name(field: str, name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{field}: {name!r} is not a name of 1 to 64 characters of A-Z a-z 0-9 _ . -")
+        raise InvalidRequest(f"{field}: {name!r} is not a name. Use 1 to 64 characters of A-Z a-z 0-9 _ . -")
     return name
 
 
 def _checked_seconds(field: str, seconds: float) -> float:
     if not 0 <= seconds <= 31_536_000:
-        raise InvalidRequest(f"{field}: {seconds!r} is not between 0 and a year.")
+        raise InvalidRequest(f"{field}: {seconds!r} is out of range. Give 0 to 31,536,000 seconds (a year).")
     return seconds

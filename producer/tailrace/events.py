@@ -1,4 +1,4 @@
-"""What a stream says: the events of a job, from `queued` to its ending."""
+"""The events of a job, from `queued` to the ending."""
 
 import dataclasses
 import hashlib
@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 from tailrace.cursor import BEGINNING, EntryId
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
+"""Why a provider stopped: at its own end or a stop sequence, at the token limit, to have tools called, because of its
+content filter, or because the model declined."""
 
 
 def _opaque(name: str) -> str:
@@ -22,16 +24,16 @@ def _opaque(name: str) -> str:
 class _Event:
     type: ClassVar[str]
     id: EntryId = BEGINNING
-    """The cursor to go on from after this event: `str(event.id)`. Set by whoever reads it."""
+    """The cursor from which to go on after this event, set by the reader. `str(event.id)` is its text."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event in its public form, for clients of a service: `event_json_schema()` describes it.
 
-        Fields have their names in Python, and fields that are `None` are left out. Entry ids are strings. The `worker`
-        of a `started` is an opaque id, so that no client learns the name of a host.
+        Fields have their Python names, and fields that are `None` are omitted. Entry ids are strings. The `worker` of a
+        `started` is an opaque id, so that clients do not learn the names of hosts.
 
         Returns:
-            A new dict of values that JSON knows, `type` first, then `id`.
+            A new dict of values that JSON can hold, `type` first, then `id`.
         """
         public: dict[str, Any] = {"type": self.type}
         for field in dataclasses.fields(self):
@@ -41,7 +43,11 @@ class _Event:
         return public
 
     def to_json(self) -> str:
-        """Return what `to_dict` does as JSON: one line, in ASCII."""
+        """Return the public form of the event as JSON.
+
+        Returns:
+            The dict of `to_dict` as one line of ASCII.
+        """
         return json.dumps(self.to_dict())
 
 
@@ -55,20 +61,20 @@ class Queued(_Event):
 
     type: ClassVar[Literal["queued"]] = "queued"
     at: int
-    """The time of the Redis server, in Unix milliseconds."""
+    """When the job was enqueued, by the Redis server's clock, in Unix milliseconds."""
     queue: str
     """The queue in which the job waits for a worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(_Event):
-    """An attempt begins. What earlier attempts said is void, unless `continues`."""
+    """An attempt began. Discard what earlier attempts said, unless `continues` is true."""
 
     type: ClassVar[Literal["started"]] = "started"
     at: int
-    """The time of the Redis server, in Unix milliseconds."""
+    """When the attempt began, by the Redis server's clock, in Unix milliseconds."""
     attempt: int
-    """The number of the attempt: from 1 on, with gaps, each higher than the last."""
+    """The number of the attempt, 1 or more. Each is higher than the one before; numbers may be skipped."""
     provider: str
     """The provider that the attempt calls first, by its name in the request."""
     model: str
@@ -76,11 +82,11 @@ class Started(_Event):
     worker: str = dataclasses.field(metadata={"public": _opaque})
     """The process that runs the attempt, as `host:pid`; in `to_dict` an opaque id, the same for the same process."""
     token: str | None = None
-    """Tells this start from another one of the same number, should Redis have lost either."""
+    """A random name for this start, so that two starts with one number differ if Redis has lost one of them."""
     reason: str | None = None
-    """Why there is another attempt, from the second one on."""
+    """Why there is another attempt: `worker_lost`, `worker_shutdown` or `retry`; not set for the first attempt."""
     continues: bool = False
-    """Whether the answer of the attempt before goes on; otherwise it is void."""
+    """True if this attempt continues the answer of the attempt before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +100,13 @@ class Delta(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reasoning(_Event):
-    """Text of the model's thinking, or the signature that closes a block of it."""
+    """Text of the model's reasoning, or the signature that closes a block of it."""
 
     type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: str
-    """The next piece of the thinking."""
+    """The next piece of the reasoning."""
     signature: str | None = None
-    """What a later turn has to give back, as it came, together with the text of the block."""
+    """The provider's signature of the block. A later request must return it unchanged, with the text of the block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,140 +120,142 @@ class Refusal(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall(_Event):
-    """A fragment of a tool call: `arguments` are to be joined per `index`."""
+    """A fragment of a tool call. Join the `arguments` of all fragments with the same `index`."""
 
     type: ClassVar[Literal["tool_call"]] = "tool_call"
     index: int
-    """Which call of the answer it belongs to, from 0 on."""
+    """The position of the call in the answer, from 0."""
     call_id: str | None = dataclasses.field(default=None, metadata={"wire": "id"})
-    """The provider's id of the call, to which the result refers; in the first fragment of a call."""
+    """The provider's id of the call, to which the tool's result refers; set in the first fragment of a call."""
     name: str | None = None
-    """The name of the tool; in the first fragment of a call."""
+    """The name of the tool; set in the first fragment of a call."""
     arguments: str = ""
-    """The next piece of the arguments, which are JSON."""
+    """The next piece of the arguments. Joined, they are JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box(_Event):
-    """A bounding box found in the text, with the range of characters in which it stands."""
+    """A bounding box that was found in the text of the answer."""
 
     type: ClassVar[Literal["box"]] = "box"
     x1: float
-    """The left edge."""
+    """The left edge, in units of `scale`."""
     y1: float
-    """The upper edge."""
+    """The upper edge, in units of `scale`."""
     x2: float
-    """The right edge."""
+    """The right edge, in units of `scale`."""
     y2: float
-    """The lower edge."""
+    """The lower edge, in units of `scale`."""
     label: str | None = None
-    """What the model says is in it."""
+    """The model's name for what is in the box."""
     start: int
-    """How many characters of the answer's text come before it."""
+    """The offset of the box's first character in the answer's text, in characters from 0."""
     end: int
-    """How many characters of the answer's text come before what follows it."""
+    """The offset after the box's last character in the answer's text, in characters."""
     scale: int | None = None
-    """The number for the full width or height of the image: `x1 / scale * width` is in pixels.
+    """The coordinate that means the full width or height of the image: `x1 / scale * width` is in pixels.
 
-    It is 1 for fractions, and 999, 1000 or 1024 for models with such a notation. `None` means that the numbers are
-    pixels, or that the text does not tell: Qwen writes `bbox_2d` either way.
+    It is 1 for fractions, and 999, 1000 or 1024 for models with such a notation. `None` means that the coordinates are
+    pixels, or that the text does not say: Qwen writes `bbox_2d` in both ways.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(_Event):
-    """Something a person should know."""
+    """Something that the person who reads the answer should know, for example that a guard changed it."""
 
     type: ClassVar[Literal["notice"]] = "notice"
     code: str
-    """What it is about, such as `redacted`."""
+    """The kind of notice, such as `redacted` or `fallback`."""
     message: str
-    """The same in words."""
+    """What happened, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ending(_Event):
     at: int
-    """The time of the Redis server, in Unix milliseconds."""
+    """When the job ended, by the Redis server's clock, in Unix milliseconds."""
     input_tokens: int | None = None
-    """Tokens are as the provider counts them: those of OpenAI contain the cached ones, those of Anthropic do not."""
+    """Tokens of the messages, as the provider counts them: OpenAI includes cached tokens, Anthropic does not."""
     output_tokens: int | None = None
-    """With those of the reasoning."""
+    """Tokens of the answer, including those of the reasoning."""
     cached_input_tokens: int | None = None
     """Tokens that the provider read from its cache, at a lower price."""
     cache_write_input_tokens: int | None = None
     """Tokens that the provider wrote to its cache for later requests, at a higher price."""
     reasoning_tokens: int | None = None
-    """Tokens of the model's thinking."""
+    """Tokens of the model's reasoning."""
     queued_ms: int | None = None
-    """From enqueue to the beginning of the attempt that ended."""
+    """The time from the enqueue to the beginning of the attempt that ended, in ms."""
     ttft_ms: int | None = None
-    """From the provider call to its first token."""
+    """The time from the call of the provider to its first token, in ms."""
     duration_ms: int | None = None
-    """From the beginning of the attempt to its ending."""
+    """The time from the beginning of the attempt to its ending, in ms."""
     tokens_per_second: float | None = None
-    """Output tokens over the time from the first token to the ending."""
+    """The output tokens divided by the time from the first token to the ending."""
     provider: str | None = None
-    """The provider that answered, or was called last: with a fallback not the one that the request names first."""
+    """The provider that answered, or was called last. After a fallback it is not the one of the request."""
     model: str | None = None
     """The model that answered, or was called last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed(_Ending):
-    """The ending of a job whose provider said all it had to say."""
+    """The ending of a job whose provider finished the answer."""
 
     type: ClassVar[Literal["completed"]] = "completed"
     finish_reason: FinishReason
     """Why the provider stopped."""
     provider_finish_reason: str | None = None
-    """The provider's own word for it."""
+    """The provider's own word for the finish reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(_Ending):
-    """The ending of a job that could not be completed; `code` is one of `errors.FailureCode`."""
+    """The ending of a job that could not be completed."""
 
     type: ClassVar[Literal["failed"]] = "failed"
     code: str
-    """Why it failed: one of `FailureCode`."""
+    """Why the job failed: one of `FailureCode`."""
     message: str
-    """The same in words, for a person."""
+    """Why the job failed, in words for a person."""
     retryable: bool = False
-    """Whether the same request may succeed when it is enqueued again."""
+    """True if the same request may succeed when it is enqueued again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(_Ending):
-    """The ending of a job that somebody stopped."""
+    """The ending of a job that was cancelled."""
 
     type: ClassVar[Literal["cancelled"]] = "cancelled"
     reason: str = ""
-    """What was given to `cancel`."""
+    """The reason that was given to `cancel`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap(_Event):
-    """Entries are missing here: a Redis that failed over has lost them. A reader says so, no stream holds it.
+    """A place in the stream at which Redis lost entries, for example in a failover. A reader reports it; no stream
+    holds one.
 
-    Its `id` stands right before the entry that comes next, so who goes on from there is not told of it again.
+    Its `id` is the position directly before the next entry, so a tail that goes on from there does not report the gap
+    again.
     """
 
     type: ClassVar[Literal["gap"]] = "gap"
     after: EntryId
-    """The last entry before those that are missing."""
+    """The id of the last entry before the gap."""
     before: EntryId
-    """The first entry behind them, which comes next."""
+    """The id of the first entry after the gap: the next event."""
 
 
 Ending: TypeAlias = Completed | Failed | Cancelled
 StreamEvent: TypeAlias = (
     Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Notice | Completed | Failed | Cancelled
 )
-"""What an entry of a stream can be."""
+"""The events that the entries of a stream hold."""
 Event: TypeAlias = StreamEvent | Gap
-"""What a tail tells."""
+"""The events that a tail yields."""
 
 EndingType: TypeAlias = Literal["completed", "failed", "cancelled"]
 ENDINGS: Final[Mapping[str, EndingType]] = {each: each for each in typing.get_args(EndingType)}
-"""The types after which nothing follows."""
+"""The types of endings by their names. A stream ends with one of them."""

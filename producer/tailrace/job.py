@@ -1,4 +1,4 @@
-"""`Job`: the handle of a job, which anyone who holds its id can make."""
+"""`Job`: the handle of a job. Anyone who holds the id of a job can make one."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -31,63 +31,90 @@ from tailrace.timing import Timing
 
 
 class JobState(StrEnum):
-    """How far a job is, read off the last entry of its stream."""
+    """The state of a job, as the last entry of its stream shows it."""
 
     QUEUED = "queued"
+    """The job waits for a worker, or for the time at which it is due."""
     RUNNING = "running"
+    """An attempt has started."""
     COMPLETED = "completed"
+    """The stream ends with `completed`."""
     FAILED = "failed"
+    """The stream ends with `failed`."""
     CANCELLED = "cancelled"
+    """The stream ends with `cancelled`."""
 
 
-_TOLD = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
+_STATUS_FIELDS = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
+"""The fields of the record that a status shows."""
 _MS_DIGITS = 14
-"""Of the years up to 5138."""
-_TELLING = frozenset(JobState) - {JobState.RUNNING}
+"""The most digits of a time in Unix ms: enough up to the year 5138."""
+_STATES_OF_EVENTS = frozenset(JobState) - {JobState.RUNNING}
+"""The states that have the name of a type of event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
-    """A job, at one moment."""
+    """The status of a job at one moment."""
 
     job_id: str
+    """The id of the job."""
     state: JobState
+    """How far the job is."""
     tenant: str
+    """On whose behalf the job runs."""
     queue: str
+    """The queue in which the job was enqueued."""
     provider: str
-    """The one that answered, once the job has ended; the one that the attempt began with, while it runs."""
+    """The provider that answered, if the job has ended; the provider that the attempt called first, while it runs;
+    before that the provider of the request."""
     model: str
+    """The model of that provider."""
     queued_at: int
-    """Unix ms."""
+    """The time of the enqueue by the Redis server's clock, in Unix milliseconds; 0 if it is not known."""
     cursor: EntryId
-    """The last entry of the stream."""
+    """The id of the last entry of the stream."""
     regenerated_from: str | None = None
-    """The job whose request this one asks again."""
+    """The id of the job whose request this job runs again."""
     regenerated_as: tuple[str, ...] = ()
-    """The jobs that ask this one's request again, oldest first."""
+    """The ids of the jobs that run the request of this job again, oldest first."""
     timing: Timing | None = None
-    """How long it took, and whether that is good; `None` before the ending."""
+    """How long the job took, with a verdict; `None` before the ending."""
     code: str | None = None
-    """Why it failed: one of `FailureCode`."""
+    """Why the job failed: one of `FailureCode`; `None` unless it failed."""
     message: str | None = None
-    """The same in words."""
+    """Why the job failed, in words; `None` unless it failed."""
     attempt: int | None = None
-    """The attempt that runs."""
+    """The number of the attempt that runs; `None` unless one runs."""
     worker: str | None = None
-    """The worker that runs it: `host:pid`."""
+    """The worker that runs the attempt, as `host:pid`; `None` unless one runs."""
 
 
 class Job:
-    """A job, by its id. Making one asks nothing of Redis; handles may be shared and dropped freely."""
+    """The handle of a job.
+
+    To make a handle costs no round trip, and to drop one changes nothing. Services get handles from `Tailrace.job`,
+    `Tailrace.enqueue` and `Job.regenerate`.
+
+    Args:
+        job_id: The id of the job: 16 to 64 characters of `A-Z a-z 0-9 _ -`.
+        broker: The connections to Redis.
+        reader: The reader that all tails share.
+        settings: The settings of the client.
+
+    Raises:
+        InvalidJobId: The text is not of the form of a job id.
+    """
 
     def __init__(self, job_id: str, broker: Broker, reader: Reader, settings: Settings) -> None:
         self.id: str = checked_job_id(job_id)
+        """The id of the job. Whoever holds it may read and cancel the job."""
         self._broker = broker
         self._reader = reader
         self._settings = settings
         self._keys = Keys(settings.prefix)
         self._cancel_requested_at: int | None = None
-        """When this handle first asked for it, in Unix ms of the server."""
+        """When `cancel` of this handle was first called, by the Redis server's clock, in Unix ms."""
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
@@ -103,29 +130,49 @@ class Job:
     def tail(
         self, *, after: str | EntryId = BEGINNING, snapshot: bool = False
     ) -> AsyncGenerator[Event, None] | AsyncGenerator[Event | Snapshot, None]:
-        """Yields the events behind a cursor, first those of the past, until the ending; leaving it costs nothing.
+        """Read the job's stream from a cursor to the ending, and wait for events that are not there yet.
 
-        Any number of tails share two connections. One that is not read for a while is handed nothing more, slows
-        nobody, and reads on from the stream. A `gap` tells of entries that a Redis which failed over has lost.
+        To leave the loop early does not touch the job. All tails of a client share two connections. A tail whose
+        caller is slow delays no other tail: it reads the rest from the stream later.
 
-        With `snapshot` the first event is one `snapshot`, the answer so far, in place of the past. If the answer has
-        more than 4 MiB, the snapshot is its beginning, and the rest comes as events.
+        Args:
+            after: The cursor of the last event that was read, such as `1-17`; by default the beginning of the stream.
+            snapshot: True to begin with one `Snapshot`, the answer so far, in place of the events so far. If the answer
+                has more than 4 MiB, the snapshot is its beginning, and the rest follows as events. It excludes `after`.
+
+        Yields:
+            The events after the cursor in the order of the stream; the last one is the ending. A `Gap` reports entries
+            that Redis lost.
 
         Raises:
-            JobNotFound: There is no stream, or it went away before its ending.
-            InvalidCursor: `after` is not a cursor, or ahead of the stream.
-            InvalidRequest: `after` and `snapshot` were given: both say where to begin.
-            BrokerUnavailable: Redis was away for the settings' `reconnect_seconds`; its `cursor` is where to go on.
+            JobNotFound: The job has no stream, or its stream went away before the ending.
+            InvalidCursor: `after` is not of the form `ATTEMPT-SEQ`, or is ahead of the stream.
+            InvalidRequest: Both `after` and `snapshot` were given.
+            BrokerUnavailable: Redis was unavailable for the settings' `reconnect_seconds`; pass the `cursor` of the
+                error to `tail(after=...)` to go on.
+            BrokerRefused: Redis refused to read the stream.
         """
         cursor = EntryId.parse(after) if isinstance(after, str) else after
         if not snapshot:
             return tail(self._reader, self.id, cursor)
         if cursor != BEGINNING:
-            raise InvalidRequest(f"snapshot: it stands in place of the past, so after={str(cursor)!r} cannot be given.")
+            raise InvalidRequest(
+                f"snapshot: a snapshot begins with the stream, so after={str(cursor)!r} cannot be given too. Omit one of "
+                "the two."
+            )
         return tail_with_snapshot(self._reader, self.id, self._settings)
 
     async def answer(self) -> Answer:
-        """Waits for the ending, and folds all events into the answer. Raises as `tail` does."""
+        """Wait for the ending, and join all events into the answer.
+
+        Returns:
+            The whole answer. Its `ending` says whether the job completed, failed or was cancelled.
+
+        Raises:
+            JobNotFound: The job has no stream, or its stream went away before the ending.
+            BrokerUnavailable: Redis was unavailable for the settings' `reconnect_seconds`.
+            BrokerRefused: Redis refused to read the stream.
+        """
         answer = Answer(self._settings)
         async for event in self.tail():
             answer.add(event)
@@ -133,18 +180,24 @@ class Job:
         return answer
 
     async def cancel(self, reason: str = "") -> CancelOutcome:
-        """Stops the job: at once where it has not started, else within 100 ms by its worker.
+        """Stop the job: at once if no attempt has started, otherwise by its worker within 100 ms.
 
-        Returns what the call did; on a job that has ended it changes nothing.
+        Args:
+            reason: The `reason` of the `cancelled` event, for example who stopped the job.
+
+        Returns:
+            What the call did. A job that has ended stays as it is.
 
         Raises:
-            JobNotFound: There is no stream.
+            JobNotFound: The job has no stream.
+            BrokerUnavailable: Redis cannot be reached; the job may be cancelled nevertheless.
+            BrokerRefused: Redis refused.
         """
         done = await cancel(self._broker, self._keys, self.id, _utf8(reason), keep_seconds=self._settings.keep_seconds)
         if done.outcome is not CancelOutcome.ENDED and self._cancel_requested_at is None:
             self._cancel_requested_at = done.at
         if done.outcome is CancelOutcome.CANCELLED or await self._waits_after_its_ending(done):
-            # The announcement goes before the withdrawal: should we die in between, a worker finds the job and
+            # The announcement goes before the withdrawal: if this process dies in between, a worker finds the job and
             # announces its ending again.
             ended = JobEnding(job_id=self.id, tenant=done.tenant, ending=ENDINGS[done.ending])
             await close(self._broker, self._keys, ended, keep_seconds=self._settings.keep_seconds)
@@ -152,16 +205,16 @@ class Job:
         return done.outcome
 
     async def _waits_after_its_ending(self, done: Cancellation) -> bool:
-        """Whether an earlier canceller died half-way: the job is over, and a worker would find it when it is due."""
+        """True if the job has ended and still waits in its queue, because an earlier canceller died half-way."""
         if done.outcome is not CancelOutcome.ENDED:
             return False
         return await self._broker.call("ZSCORE", self._keys.queue(done.queue), self.id) is not None
 
     async def regenerate(self, **changes: Unpack[RequestChanges]) -> "Job":
-        """Enqueue the job's request again, with fields of it changed, for the same tenant in the same queue.
+        """Enqueue the job's request again, with some fields changed, for the same tenant in the same queue.
 
-        The job may still run. As with a fallback, `extra` goes along to no other provider. The two jobs name each
-        other in their statuses, each for as long as it is kept.
+        The job itself goes on if it still runs. If `provider` changes, the `extra` of the old request is dropped, as
+        with a fallback. The statuses of the two jobs name each other, for as long as each is kept.
 
         Args:
             **changes: Fields of `GenerationRequest`, as its constructor takes them.
@@ -170,18 +223,19 @@ class Job:
             The new job.
 
         Raises:
-            JobNotFound: The record is no more, and with it the request.
-            InvalidRequest: The request does not validate with the changes.
-            RequestTooLarge: It is over the limit of the settings.
-            QueueFull: `max_queued` jobs wait already; nothing of the new one is left behind.
-            BrokerUnavailable: Redis cannot be reached; the new job may have been enqueued all the same.
+            JobNotFound: The job has no record, and so no request.
+            InvalidRequest: The request is not valid with the changes.
+            RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
+            QueueFull: `max_queued` jobs wait already; the new job was not enqueued.
+            BrokerUnavailable: Redis cannot be reached; the new job may have been enqueued nevertheless.
+            BrokerRefused: Redis refused, for example because it is out of memory.
         """
         stored, tenant, queue_name = await self._broker.call(
             "HMGET", self._keys.record(self.id), "request", "tenant", "queue"
         )
         if stored is None:
             raise JobNotFound(
-                f"Job {self.id!r} has no record to be regenerated from: it expired, was deleted, or was never enqueued."
+                f"Job {self.id!r} has no record to regenerate from: it expired, was deleted, or was never enqueued."
             )
         new_job = NewJob.of(
             _changed(stored, changes),
@@ -196,10 +250,17 @@ class Job:
         return Job(job_id, self._broker, self._reader, self._settings)
 
     async def request(self) -> GenerationRequest:
-        """What it asks for.
+        """Read the request of the job.
+
+        Returns:
+            The request, as it was enqueued.
 
         Raises:
-            JobNotFound: The record is no more.
+            JobNotFound: The job has no record.
+            InvalidRequest: The stored request is not valid in this version.
+            NewerRequest: The stored request has fields or values that this version does not know.
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused to read the record.
         """
         stored = await self._broker.call("HGET", self._keys.record(self.id), "request")
         if stored is None:
@@ -207,21 +268,26 @@ class Job:
         return GenerationRequest.from_json(stored)
 
     async def status(self) -> JobStatus:
-        """What its stream and record say now.
+        """Read the state of the job from its stream and its record.
+
+        Returns:
+            The status at this moment.
 
         Raises:
-            JobNotFound: There is no stream.
+            JobNotFound: The job has no stream.
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused to read the stream or the record.
         """
         newest, record, regenerated_as = await self._broker.pipeline(
             ("XREVRANGE", self._keys.events(self.id), "+", "-", "COUNT", 1),
-            ("HMGET", self._keys.record(self.id), *_TOLD),
+            ("HMGET", self._keys.record(self.id), *_STATUS_FIELDS),
             ("LRANGE", self._keys.regenerated(self.id), 0, -1),
         )
         if not newest:
             raise no_stream(self.id)
         entry_id, fields = newest[0]
         event = decode(entry_id, fields)
-        state = JobState(event.type) if event and event.type in _TELLING else JobState.RUNNING
+        state = JobState(event.type) if event and event.type in _STATES_OF_EVENTS else JobState.RUNNING
         started = await self._started(entry_id) if state is JobState.RUNNING else None
         named = event if isinstance(event, Ending) else started
         failed = event if isinstance(event, Failed) else None
@@ -245,15 +311,17 @@ class Job:
         )
 
     async def delete(self) -> None:
-        """Removes everything of the job at once. A worker that runs it stops at its next append.
+        """Delete the stream, the record and all other keys of the job. A worker that runs it stops at its next append.
 
         Raises:
-            JobNotFound: There is nothing of it.
+            JobNotFound: The job has no keys.
+            BrokerUnavailable: Redis cannot be reached; the job may be deleted nevertheless.
+            BrokerRefused: Redis refused.
         """
         await queue.delete(self._broker, self._keys, self.id)
 
     async def _started(self, newest: bytes) -> Started | None:
-        """The beginning of the attempt of an entry, unless Redis has lost it."""
+        """Read the `started` of the attempt that an entry belongs to; `None` if Redis has lost it."""
         attempt = EntryId.decode(newest).attempt
         first = await self._broker.call("XRANGE", self._keys.events(self.id), attempt, attempt, "COUNT", 1)
         event = decode(*first[0]) if first else None
@@ -271,8 +339,8 @@ def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        # A body of stock arq can carry anything.
-        raise InvalidRequest("The job was enqueued with no request: there is nothing to ask again.")
+        # A stock arq client can enqueue anything as the request.
+        raise InvalidRequest("The job was enqueued without a request, so there is nothing to regenerate.")
     request = cast("dict[str, Any]", fields)
     if "provider" in changes and changes["provider"] != request.get("provider"):
         request.pop("extra", None)
@@ -283,10 +351,10 @@ def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
 
 
 def _unix_ms(digits: bytes) -> int:
-    """A time, or 0 where it is none."""
+    """Return a time in Unix ms, or 0 if the text is not one."""
     return int(digits) if digits.isdigit() and len(digits) <= _MS_DIGITS else 0
 
 
 def _utf8(reason: str) -> str:
-    """A lone surrogate, which has no UTF-8, becomes a question mark."""
+    """Replace lone surrogates by question marks, because UTF-8 cannot encode them."""
     return reason.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Many jobs side by side, a few at a time, read as one."""
+"""Run many jobs side by side, a few at a time, and read their events as one sequence."""
 
 import asyncio
 import logging
@@ -22,11 +22,12 @@ from tailrace.tailing.reader import Reader
 _logger = logging.getLogger(__name__)
 
 _LEAVE_SECONDS: Final = 5.0
+"""For how long to try to cancel the jobs that still run when the loop is left."""
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
-    """A job that waits for its turn, or has it."""
+class _Run:
+    """One job of the sequence, from the time before it is enqueued until its tail has ended."""
 
     index: int
     job: Job
@@ -34,8 +35,8 @@ class _Lane:
     tail: asyncio.Task[None] | None = None
 
 
-_News: TypeAlias = "asyncio.Queue[tuple[_Lane, list[Event] | Exception | None]]"
-"""What each job said, and at last what its tail ended with."""
+_Arrivals: TypeAlias = "asyncio.Queue[tuple[_Run, list[Event] | Exception | None]]"
+"""Batches of events of the running jobs. The last item of each job is the error of its tail, or `None`."""
 
 
 async def parallel(
@@ -53,46 +54,48 @@ async def parallel(
     Args:
         broker: The connections to Redis.
         reader: The reader that all tails share.
-        settings: The key prefix, and for how long Redis may be away.
-        jobs: The jobs, which are enqueued when their turn comes.
-        max_concurrent: How many of them wait or run at a time; 1 or more.
+        settings: The key prefix, and for how long Redis may be unavailable (`reconnect_seconds`).
+        jobs: The jobs. Each is enqueued only when fewer than `max_concurrent` run.
+        max_concurrent: How many of the jobs wait in the queue or run at a time, 1 or more.
         cancel_on_leave: True to cancel the jobs that still run when the loop is left.
-        leave_seconds: For how long to try to cancel them.
+        leave_seconds: For how many seconds to try to cancel them.
 
     Yields:
-        Each event as it comes, with the index of its job.
+        Each event as it arrives, with the index of its job, from 0.
 
     Raises:
-        QueueFull: The queue has no room for those whose turn it is.
-        JobNotFound: A stream went away before its ending; raised when the others have ended.
-        BrokerUnavailable: Redis was away for `reconnect_seconds`.
+        QueueFull: The queue has no room for the next jobs.
+        JobNotFound: A stream went away before its ending; raised after the other jobs ended.
+        BrokerUnavailable: Redis was unavailable for `reconnect_seconds`.
+        BrokerRefused: Redis refused to enqueue a job, or to read a stream.
     """
     keys = Keys(settings.prefix)
     waiting = deque(
-        _Lane(index, Job(new_job_id(), broker, reader, settings), new_job) for index, new_job in enumerate(jobs)
+        _Run(index, Job(new_job_id(), broker, reader, settings), new_job) for index, new_job in enumerate(jobs)
     )
-    running: set[_Lane] = set()
-    # A lane that finds it full waits, and its inbox fills: who does not read is held no more for, and slows nobody.
-    news: _News = asyncio.Queue(1)
+    running: set[_Run] = set()
+    # It holds one batch: while the caller is slow the tails wait here, their inboxes fill, and the reader stops
+    # reading for them. No other tail is delayed, and memory stays bounded.
+    arrivals: _Arrivals = asyncio.Queue(1)
     lost: JobNotFound | None = None
     try:
         while waiting or running:
-            turn = [waiting.popleft() for _ in range(min(len(waiting), max_concurrent - len(running)))]
-            if turn:
-                # Before they go in: who leaves while Redis has yet to reply cancels them as well.
-                running.update(turn)
-                await _enqueue(broker, keys, turn, limit_seconds=settings.reconnect_seconds)
-                for lane in turn:
-                    lane.tail = asyncio.create_task(_tail(reader, lane, news))
-            lane, said = await news.get()
-            if isinstance(said, list):
-                for event in said:
-                    yield lane.index, event
-            elif said is None or isinstance(said, JobNotFound):
-                running.remove(lane)
-                lost = lost or said
+            starting = [waiting.popleft() for _ in range(min(len(waiting), max_concurrent - len(running)))]
+            if starting:
+                # Before the enqueue: if the loop is left while Redis has not replied, these jobs are cancelled too.
+                running.update(starting)
+                await _enqueue(broker, keys, starting, limit_seconds=settings.reconnect_seconds)
+                for run in starting:
+                    run.tail = asyncio.create_task(_tail(reader, run, arrivals))
+            run, arrived = await arrivals.get()
+            if isinstance(arrived, list):
+                for event in arrived:
+                    yield run.index, event
+            elif arrived is None or isinstance(arrived, JobNotFound):
+                running.remove(run)
+                lost = lost or arrived
             else:
-                raise said
+                raise arrived
     finally:
         if running:
             await asyncio.shield(_leave(running, cancel_within=leave_seconds if cancel_on_leave else None))
@@ -100,43 +103,44 @@ async def parallel(
         raise lost
 
 
-async def _enqueue(broker: Broker, keys: Keys, lanes: Iterable[_Lane], *, limit_seconds: float) -> None:
-    """In one round trip. Where the reply is lost it is sent again, under the same ids."""
-    offered = {lane.job.id: lane.new_job for lane in lanes}
+async def _enqueue(broker: Broker, keys: Keys, runs: Iterable[_Run], *, limit_seconds: float) -> None:
+    """Enqueue the jobs in one round trip. If the reply is lost the same jobs are sent again, under the same ids."""
+    offered = {run.job.id: run.new_job for run in runs}
     await patiently(lambda: enqueue_many(broker, keys, offered), limit_seconds=limit_seconds)
 
 
-async def _tail(reader: Reader, lane: _Lane, news: _News) -> None:
+async def _tail(reader: Reader, run: _Run, arrivals: _Arrivals) -> None:
+    """Put the events of a job among the arrivals, and after the last of them how the tail ended."""
     end: Exception | None = None
     try:
-        async with reader.open(lane.job.id, BEGINNING) as inbox:
+        async with reader.open(run.job.id, BEGINNING) as inbox:
             while (events := await inbox.take()) is not None:
-                await news.put((lane, events))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the news is read
+                await arrivals.put((run, events))
+    except Exception as error:  # noqa: BLE001 - every error is raised to the caller, who reads the arrivals
         end = error
-    # Behind all that it said, and once nothing of the tail is left.
-    await news.put((lane, end))
+    # Only after the tail has left the reader: the next job is enqueued when this is read.
+    await arrivals.put((run, end))
 
 
-async def _leave(lanes: Iterable[_Lane], *, cancel_within: float | None) -> None:
-    """Stop reading, and cancel the jobs within so many seconds; `None` lets them run on."""
-    tails = [lane.tail for lane in lanes if lane.tail is not None]
+async def _leave(runs: Iterable[_Run], *, cancel_within: float | None) -> None:
+    """Stop the tails, and then try for so many seconds to cancel the jobs; `None` lets the jobs run."""
+    tails = [run.tail for run in runs if run.tail is not None]
     for tail in tails:
         tail.cancel()
     if tails:
         await asyncio.wait(tails)
     if cancel_within is not None:
-        await _cancel(deque(lane.job for lane in lanes), limit_seconds=cancel_within)
+        await _cancel(deque(run.job for run in runs), limit_seconds=cancel_within)
 
 
 async def _cancel(jobs: deque[Job], *, limit_seconds: float) -> None:
-    """Never raises: who leaves has a reason of their own, which an error of ours would hide."""
+    """Cancel jobs, and log what could not be cancelled: an error here would hide why the caller leaves the loop."""
     backoff = Backoff(first_seconds=FIRST_RETRY_SECONDS, last_seconds=LAST_RETRY_SECONDS)
     try:
         async with asyncio.timeout(limit_seconds):
             while jobs:
                 try:
-                    # One that was deleted, or never went in, needs no cancel.
+                    # A job that was deleted, or was never enqueued, needs no cancel.
                     with suppress(JobNotFound):
                         await jobs[0].cancel("its reader left")
                     jobs.popleft()

@@ -1,4 +1,4 @@
-"""What a service that uses tailrace can set, each from an argument or from the environment."""
+"""`Settings`: what a service that uses tailrace can set, by arguments or by variables of the environment."""
 
 import difflib
 import os
@@ -20,16 +20,16 @@ from tailrace.errors import InvalidSettings
 
 PREFIX_PATTERN = r"^[A-Za-z0-9_.:-]+$"
 YEAR_SECONDS = 31_536_000
-"""The longest of all times."""
+"""The longest time that a setting can have, in seconds: 365 days."""
 
 
 _RENAMED: Final = {"queue_limit_seconds": "expires_in_seconds"}
-"""Older names of fields: they go on working, and the variables of the environment still have them."""
+"""Former names of fields. They are still accepted, and the variables of the environment still have them."""
 _VARIABLE_NAMES: Final = {new: old for old, new in _RENAMED.items()}
 
 
 class SettingsFields(TypedDict, total=False):
-    """The fields of `Settings` but `redis_url`, as keyword arguments of `Tailrace.connect`."""
+    """The fields of `Settings` except `redis_url`, as keyword arguments of `Tailrace.connect`."""
 
     prefix: str
     max_request_bytes: int
@@ -38,7 +38,7 @@ class SettingsFields(TypedDict, total=False):
     durable: bool
     expires_in_seconds: float
     queue_limit_seconds: float
-    """The older name of `expires_in_seconds`."""
+    """The former name of `expires_in_seconds`."""
     total_seconds: float
     max_attempts: int
     reconnect_seconds: float
@@ -53,63 +53,70 @@ class SettingsFields(TypedDict, total=False):
 
 
 class Settings(BaseModel):
-    """The settings of the light side: `read` takes fields from `TAILRACE_` and their name in capitals."""
+    """The settings of producers and readers.
+
+    `read` takes each field from an argument, or from the variable `TAILRACE_` and the field's name in capitals, or from
+    its default.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, validate_default=True, extra="forbid")
 
     _unquoted: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose values may hold secrets, should an operator put them there."""
+    """Fields that may hold secrets: error messages do not quote their values."""
 
     redis_url: str = "redis://localhost:6379/0"
-    """Where Redis is: `redis://`, `rediss://` (TLS) or `unix://`."""
+    """The URL of Redis: `redis://`, `rediss://` (TLS) or `unix://`."""
     prefix: Annotated[str, StringConstraints(pattern=PREFIX_PATTERN, max_length=64)] = "tailrace"
-    """What every key begins with. All who share jobs share it."""
+    """The beginning of every key of tailrace in Redis. Producers, workers and readers that share jobs need the same
+    prefix."""
     max_request_bytes: int = Field(default=1_048_576, ge=1_024)
-    """The largest request, as JSON in UTF-8, that `enqueue` accepts."""
+    """The size of the largest request that `enqueue` accepts, in bytes of JSON in UTF-8."""
     keep_seconds: float = Field(default=3_600, ge=1, le=YEAR_SECONDS)
-    """How long a job stays readable after its ending."""
+    """How long a job can be read after its ending, in seconds."""
     max_queued: int = Field(default=0, ge=0)
-    """How many jobs may wait in a queue before `enqueue` raises `QueueFull`; 0: any number."""
+    """How many jobs may wait in a queue before `enqueue` raises `QueueFull`; 0 for no limit."""
     durable: bool = False
-    """Whether `enqueue` returns only once the job is in the append-only file on the disk, or on a replica."""
+    """True if `enqueue` returns only after the job is in the append-only file on the disk, or on a replica."""
     expires_in_seconds: float = Field(default=86_400, gt=0, le=YEAR_SECONDS)
-    """How long a job may wait to be run, from the time at which it is due, unless `enqueue` is given another time. The
-    variable is `TAILRACE_QUEUE_LIMIT_SECONDS`, and `queue_limit_seconds` is an older name of the field."""
+    """How long a job may wait for a worker, in seconds from the time at which it is due, unless `enqueue` is given
+    another time. The variable is `TAILRACE_QUEUE_LIMIT_SECONDS`, and `queue_limit_seconds` is a former name of the
+    field."""
     total_seconds: float = Field(default=600, gt=0, le=YEAR_SECONDS)
-    """How long one attempt may take."""
+    """How long one attempt may take, in seconds."""
     max_attempts: int = Field(default=3, ge=1, le=100)
-    """How many workers may be lost under a job before it fails."""
+    """How many workers may be lost while they run a job before the job fails."""
     reconnect_seconds: float = Field(default=30, ge=0, le=YEAR_SECONDS)
-    """How long a tail goes on trying to reach a Redis that is away before it raises `BrokerUnavailable`."""
+    """How long a tail tries to reach Redis again before it raises `BrokerUnavailable`, in seconds."""
     ttft_good_ms: float = Field(default=500, ge=0)
-    """Up to here the time to first token is `good`, then `warn`."""
+    """The longest time to first token that is `good`, in ms; above it is `warn`."""
     ttft_bad_ms: float = Field(default=1_000, ge=0)
-    """Above, it is `bad`."""
+    """The longest time to first token that is not `bad`, in ms; not below `ttft_good_ms`."""
     rate_good_tokens_per_second: float = Field(default=50, ge=0)
-    """From here on up the rate is `good`, below it `warn`."""
+    """The lowest rate that is `good`, in output tokens per second; below it is `warn`."""
     rate_bad_tokens_per_second: float = Field(default=20, ge=0)
-    """Below, it is `bad`."""
+    """The lowest rate that is not `bad`, in output tokens per second; not above `rate_good_tokens_per_second`."""
     duration_good_ms: float = Field(default=10_000, ge=0)
-    """Up to here the time of the whole answer is `good`, then `warn`."""
+    """The longest duration of an attempt that is `good`, in ms; above it is `warn`."""
     duration_bad_ms: float = Field(default=30_000, ge=0)
-    """Above, it is `bad`."""
+    """The longest duration of an attempt that is not `bad`, in ms; not below `duration_good_ms`."""
     cancel_good_ms: float = Field(default=100, ge=0)
-    """Up to here the time from the request to cancel to the ending is `good`, then `warn`."""
+    """The longest time from the request to cancel to the ending that is `good`, in ms; above it is `warn`."""
     cancel_bad_ms: float = Field(default=500, ge=0)
-    """Above, it is `bad`."""
+    """The longest time from the request to cancel to the ending that is not `bad`, in ms; not below
+    `cancel_good_ms`."""
 
     @classmethod
     def read(cls, **given: object) -> Self:
-        """Read settings from arguments, else from the environment, else take the defaults.
+        """Read each setting from the arguments, or from the environment, or take its default.
 
         Args:
-            **given: Fields by their names. `None` stands for: not given.
+            **given: Fields by their names. `None` means that the field is not given.
 
         Returns:
             Settings in which every field has a value.
 
         Raises:
-            InvalidSettings: A value breaks its field's rule; the message names the variable. Or there is no such field.
+            InvalidSettings: A value is not allowed, and the message names the variable; or there is no such field.
         """
         given = _renamed(given)
         if strangers := [name for name in given if name not in cls.model_fields]:
@@ -125,7 +132,7 @@ class Settings(BaseModel):
 
     @property
     def queue_limit_seconds(self) -> float:
-        """The older name of `expires_in_seconds`."""
+        """The former name of `expires_in_seconds`."""
         return self.expires_in_seconds
 
     @model_validator(mode="before")
@@ -149,12 +156,19 @@ class Settings(BaseModel):
 
     @property
     def running_seconds(self) -> float:
-        """How long a job's keys live from the beginning of an attempt, if nothing sets that anew."""
+        """How long the keys of a job live from the beginning of an attempt, in seconds, if no ending comes."""
         return self.max_attempts * self.total_seconds + self.keep_seconds
 
 
 def variable_of(field: str) -> str:
-    """Return the variable of the environment that a field of the settings is read from."""
+    """Return the name of the environment variable that a field of the settings is read from.
+
+    Args:
+        field: The name of the field, such as `keep_seconds`.
+
+    Returns:
+        The name of the variable, such as `TAILRACE_KEEP_SECONDS`.
+    """
     return f"TAILRACE_{_VARIABLE_NAMES.get(field, field).upper()}"
 
 

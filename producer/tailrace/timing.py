@@ -1,4 +1,4 @@
-"""How long an answer took, and whether that is good."""
+"""`Timing`: how long an answer took, with a verdict on each measure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,33 +9,46 @@ from tailrace.settings import Settings
 
 
 class Verdict(StrEnum):
-    """What a person who waits thinks of a measure."""
+    """How a measure compares with the two thresholds that the settings have for it."""
 
     GOOD = "good"
+    """At least as good as the threshold for `good`."""
     WARN = "warn"
+    """Between the two thresholds."""
     BAD = "bad"
+    """Worse than the threshold for `bad`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The measures of an ending; `None` where there was nothing to measure."""
+    """The measures of a job that ended; `None` for each measure that is not known."""
 
     queued_ms: int | None
-    """From enqueue to the beginning of the attempt that ended."""
+    """The time from the enqueue to the beginning of the attempt that ended, in ms."""
     ttft_ms: int | None
-    """From the provider call to its first token."""
+    """The time from the call of the provider to its first token, in ms."""
     duration_ms: int | None
-    """From the beginning of the attempt to its ending."""
+    """The time from the beginning of the attempt to its ending, in ms."""
     tokens_per_second: float | None
-    """Output tokens over the time from the first token to the ending."""
+    """The output tokens divided by the time from the first token to the ending."""
     cancel_ms: int | None
-    """From the request to cancel to the ending; the stream does not hold the one: known to who requested it."""
+    """The time from the request to cancel to the ending, in ms. Streams do not hold the time of the request, so only
+    the handle that requested the cancel knows it."""
     verdicts: dict[str, Verdict]
-    """By the name of the measure, for those that are known and have thresholds."""
+    """The verdicts by the names of the measures, for the measures that are known and have thresholds."""
 
     @classmethod
     def of(cls, ending: Ending, settings: Settings, *, cancel_requested_at: int | None = None) -> Self:
-        """Reads an ending. `cancel_requested_at` is in Unix ms of the Redis server, as `at` of the ending is."""
+        """Read the measures of an ending, and compare them with the thresholds of the settings.
+
+        Args:
+            ending: The ending of the job.
+            settings: The thresholds: `ttft_good_ms`, `ttft_bad_ms` and so on.
+            cancel_requested_at: When the job was asked to stop, by the Redis server's clock, in Unix ms.
+
+        Returns:
+            The measures, with a verdict for each that is known and has thresholds.
+        """
         cancel_ms = None
         if isinstance(ending, Cancelled) and cancel_requested_at is not None:
             cancel_ms = max(0, ending.at - cancel_requested_at)
@@ -66,5 +79,5 @@ def _of_time(value: float | None, good: float, bad: float) -> Verdict | None:
 
 
 def _of_rate(value: float | None, good: float, bad: float) -> Verdict | None:
-    # More is better: the scale of times, upside down.
+    # A higher rate is better and a shorter time is better: with the signs changed, the comparison is the same.
     return None if value is None else _of_time(-value, -good, -bad)

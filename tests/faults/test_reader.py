@@ -195,7 +195,7 @@ async def test_a_client_without_the_right_to_subscribe_still_reads(
 
 
 class Rotated(CredentialProvider):
-    """A password that its keeper changes."""
+    """A password that is changed while clients are connected."""
 
     password = "old"
 

@@ -100,7 +100,7 @@ async def test_what_stock_arq_carried_and_is_no_request_cannot_be_asked_again(
 
 async def test_a_job_whose_record_is_gone_cannot_be_asked_again(job: Job, broker: Broker, keys: Keys) -> None:
     await broker.call("PEXPIRE", keys.record(job.id), 0)
-    with pytest.raises(JobNotFound, match=rf"'{job.id}' has no record to be regenerated from: it expired"):
+    with pytest.raises(JobNotFound, match=rf"'{job.id}' has no record to regenerate from: it expired"):
         await job.regenerate()
 
 

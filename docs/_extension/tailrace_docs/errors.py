@@ -1,19 +1,8 @@
 """The page of errors: the tree of exceptions, and the codes of failed jobs."""
 
-from typing import Final
-
 import tailrace
 from tailrace import FailureCode, TailraceError
 from tailrace_docs.docstrings import attribute_docs, summary_of, table
-
-_PLAIN: Final = {
-    FailureCode.MODEL_NOT_FOUND: "The provider has no model of this name, or the key may not use it.",
-    FailureCode.PROVIDER_RATE_LIMITED: "The provider limits the rate of calls or tokens. Try again later.",
-    FailureCode.PROVIDER_QUOTA_EXCEEDED: "The account's balance or quota is used up. Another try does not help.",
-    FailureCode.PROVIDER_OVERLOADED: "The provider is overloaded. Try again later.",
-    FailureCode.TOTAL_TIMEOUT: "The generation took longer than `total_seconds`.",
-}
-"""For codes whose names say it all, so that the code says no more."""
 
 
 def tree_markdown() -> str:
@@ -24,7 +13,7 @@ def tree_markdown() -> str:
 def codes_markdown() -> str:
     """The codes of failed jobs."""
     docs = attribute_docs(FailureCode)
-    return table(("code", "meaning"), ((f"`{code}`", docs.get(code.name) or _PLAIN[code]) for code in FailureCode))
+    return table(("code", "meaning"), ((f"`{code}`", docs[code.name]) for code in FailureCode))
 
 
 def _branch(error: type[Exception], depth: int) -> list[str]:

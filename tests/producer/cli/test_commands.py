@@ -559,7 +559,7 @@ async def test_a_record_in_which_somebody_wrote_rubbish_ends_nothing_in_a_traceb
     assert await command("status", job=job) == 0
     assert capsys.readouterr().out == "queued, at 0-1 of its stream\n"
     assert await command("regenerate", job=job) == 2
-    assert "enqueued with no request" in capsys.readouterr().err
+    assert "enqueued without a request" in capsys.readouterr().err
     assert await command("cancel", job=job) == 0
     assert (await job.status()).state == "cancelled"
 
