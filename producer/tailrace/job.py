@@ -157,8 +157,8 @@ class Job:
             return tail(self._reader, self.id, cursor)
         if cursor != BEGINNING:
             raise InvalidRequest(
-                f"snapshot: a snapshot begins with the stream, so after={str(cursor)!r} cannot be given too. Omit one of "
-                "the two."
+                f"snapshot: a snapshot begins with the stream, so after={str(cursor)!r} cannot be given too. Omit "
+                "one of the two."
             )
         return tail_with_snapshot(self._reader, self.id, self._settings)
 

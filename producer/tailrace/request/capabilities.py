@@ -1,4 +1,4 @@
-"""What each kind of API takes, and what of its answers a job can carry; the rest is refused before it is enqueued."""
+"""What each kind of API accepts, and which parts of its answers a job can carry. The rest is refused at enqueue."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, cast, get_args
@@ -8,12 +8,12 @@ from tailrace.request.tools import Tool
 from tailrace.request.validation import Path, Problem
 
 ApiKind: TypeAlias = Literal["openai", "openai-responses", "anthropic"]
-"""OpenAI's Chat Completions, OpenAI's Responses, Anthropic's Messages. Each is the name of a provider, too."""
+"""OpenAI's Chat Completions, OpenAI's Responses, Anthropic's Messages. Each kind is also the name of a provider."""
 API_KINDS: Final[tuple[ApiKind, ...]] = get_args(ApiKind)
 
 
 class Asked(Protocol):
-    """A request, as far as the rules look at it."""
+    """The fields of a request that the rules read."""
 
     @property
     def messages(self) -> Sequence[Message]: ...
@@ -28,27 +28,44 @@ class Asked(Protocol):
 
 
 def builtin_kind(provider: object) -> ApiKind | None:
-    """The kind of a provider that needs no settings; `None` for one that only the workers' settings know."""
+    """Return the kind of a built-in provider; `None` for a provider that only the workers' settings define."""
     return next((kind for kind in API_KINDS if kind == provider), None)
 
 
 def unsupported(kind: ApiKind, request: Asked, *, provider: str) -> list[Problem]:
-    """What a provider of this kind, or tailrace with it, cannot do of a request. `provider` is its name in messages.
+    """Find what a provider of this kind, or tailrace with it, cannot do.
 
-    What means nothing to a provider, and changes nothing, is no problem: its adapter leaves it out.
+    A field that has no meaning for a provider, and changes nothing, is not a problem: its adapter omits the field.
+
+    Args:
+        kind: The kind of the provider's API.
+        request: The request.
+        provider: The name of the provider in messages.
+
+    Returns:
+        The problems, each with the path of its field.
     """
     return [*_FIELDS[kind](request, provider), *_in_extra(kind, request, provider)]
 
 
 def stranger(name: str, value: object, provider: object) -> str:
-    """Why a request has no field of this name, and what to use."""
+    """Say why a request has no field of this name, and what to use instead.
+
+    Args:
+        name: The name of the unknown field.
+        value: The value that was given for it.
+        provider: The request's provider, which may be invalid too.
+
+    Returns:
+        The reason, for a `Problem`.
+    """
     kind = builtin_kind(provider)
     if name in _FIELD_OF:
-        return f"is no field of a request: use {_FIELD_OF[name]}"
+        return f"is not a field of a request: use {_FIELD_OF[name]}"
     limit = _limits(kind or "openai").get(name)
     if limit and limit.is_over(value):
         return limit.tell(kind or "the provider")
-    return f"is no field of a request: what only {kind or 'the provider'} knows goes into `extra`"
+    return f"is not a field of a request: put fields that only {kind or 'the provider'} knows into `extra`"
 
 
 # The names in a provider's body, and the fields that tailrace writes them from.
@@ -82,7 +99,7 @@ _OWN: Final[Mapping[ApiKind, Mapping[str, str]]] = {
         "output_format": "`output_schema`",
     },
 }
-"""Never in `extra`."""
+"""Names that `extra` never has."""
 _TOOLS: Final = {"tools": "tools", "tool_choice": "tool_choice"}
 _SHARED: Final[Mapping[ApiKind, Mapping[str, str]]] = {
     "openai": {
@@ -94,9 +111,9 @@ _SHARED: Final[Mapping[ApiKind, Mapping[str, str]]] = {
     "openai-responses": {**_TOOLS, "text": "output_schema"},
     "anthropic": {**_TOOLS, "output_config": "output_schema"},
 }
-"""In `extra` where the request leaves the field alone: the provider knows forms that the field does not."""
+"""Names that `extra` may have only if the request does not set the field: the provider knows more forms of them."""
 _HOLDERS: Final = frozenset({"text", "output_config"})
-"""Hold other things beside the `format`, which alone a field tells."""
+"""Names whose value has other parts beside the `format`, and only the `format` is written from a field."""
 _FIELD_OF: Final[Mapping[str, str]] = {
     **{name: f"`{field}`" for name, field in _SHARED["openai"].items()},
     **{name: field for names in _OWN.values() for name, field in names.items()},
@@ -104,7 +121,7 @@ _FIELD_OF: Final[Mapping[str, str]] = {
 
 
 class _Limit(NamedTuple):
-    """A name of which tailrace lets no more through than it can carry."""
+    """A name in `extra` whose value tailrace limits to what a job can carry."""
 
     is_over: Callable[[Any], bool]
     why: str
@@ -139,12 +156,16 @@ def _leaves_format(value: object) -> bool:
     return isinstance(value, dict) and "format" not in value
 
 
-_AUDIO: Final = "audio of {provider} is more than a tailrace job carries: ask for text alone"
-_LOGPROBS: Final = "a tailrace stream has no place for {provider}'s log probabilities: leave it out"
-_SDK: Final = "is an option of the SDK: `extra` is what goes into the body that {provider} gets"
-_HEADER: Final = "{provider} takes it as a header, and `extra` goes into the body"
-_NO_STREAM_OPTIONS: Final = _Limit(_is_given, "tailrace sets {provider}'s itself, to have the tokens counted")
-_PREWARM: Final = _Limit(_entry("prewarm"), "{provider} only warms its cache then, and gives no answer")
+_AUDIO: Final = "a tailrace job cannot carry audio of {provider}: ask for text only"
+_LOGPROBS: Final = "a tailrace stream cannot carry {provider}'s log probabilities: omit it"
+_SDK: Final = "is an option of the SDK: `extra` holds fields of the body that is sent to {provider}"
+_HEADER: Final = "{provider} accepts it only as a header, and `extra` goes into the body: omit it"
+_NO_STREAM_OPTIONS: Final = _Limit(
+    _is_given, "tailrace sets it for {provider}, so that the tokens are counted: omit it"
+)
+_PREWARM: Final = _Limit(
+    _entry("prewarm"), "with `prewarm` {provider} only warms its cache and gives no answer: omit it"
+)
 
 _LIMITS: Final[Mapping[str, _Limit]] = {
     "n": _Limit(_is_not_one, "a tailrace job carries one answer of {provider}: enqueue one job per answer"),
@@ -163,16 +184,16 @@ _LIMITS_OF_KIND: Final[Mapping[ApiKind, Mapping[str, _Limit]]] = {
         "prompt_cache_options": _PREWARM,
     },
     "openai-responses": {
-        "stop": _Limit(_is_given, "{provider} has no stop sequences: leave it out"),
+        "stop": _Limit(_is_given, "{provider} has no stop sequences: omit it"),
         "stream_options": _NO_STREAM_OPTIONS,
         "prompt_cache_options": _PREWARM,
         "background": _Limit(
-            bool, "{provider} would go on with it when the job is cancelled: leave it out, a job waits for nobody"
+            bool, "{provider} would go on after the job is cancelled: omit it, jobs run in the background anyway"
         ),
         "include": _Limit(_holds(lambda included: included == "message.output_text.logprobs"), _LOGPROBS),
         "tools": _Limit(
             _holds(lambda tool: _entry("type")(tool) == "image_generation"),
-            "images of {provider} are more than a tailrace job carries: leave out `image_generation`",
+            "a tailrace job cannot carry images of {provider}: omit `image_generation`",
         ),
     },
     "anthropic": {
@@ -193,15 +214,17 @@ def _in_extra(kind: ApiKind, request: Asked, provider: str) -> Iterator[Problem]
         path = ("extra", name)
         shared = _SHARED[kind].get(name)
         if name in _OWN[kind]:
-            yield Problem(path, f"tailrace tells {provider} by a field of the request: use {_OWN[kind][name]}")
+            yield Problem(
+                path, f"tailrace writes it for {provider} from a field of the request: use {_OWN[kind][name]}"
+            )
         elif shared and getattr(request, shared) and not (name in _HOLDERS and _leaves_format(value)):
-            yield Problem(path, f"`{shared}` tells {provider} the same: leave out one of the two")
+            yield Problem(path, f"`{shared}` is sent to {provider} as the same field: omit one of the two")
         elif name in limits and limits[name].is_over(value):
             yield Problem(path, limits[name].tell(provider))
 
 
-# What a kind does not take of the request's own fields: by the parameters of openai 3.54 and anthropic 2.12, and where
-# those allow more than the API, as with white space to stop at, by its answers of 400.
+# What a kind does not accept in the request's own fields. The sources are the parameters of openai 3.54 and anthropic
+# 2.12. If those allow more than the API, as for stop sequences of white space, the source is its answers of 400.
 
 
 def _chat(request: Asked, provider: str) -> Iterator[Problem]:
@@ -212,27 +235,27 @@ def _chat(request: Asked, provider: str) -> Iterator[Problem]:
         for place, part in enumerate(content):
             path: Path = ("messages", index, "content", place)
             if part["type"] == "document" and "url" in part:
-                yield Problem((*path, "url"), f"{provider} fetches no documents: give its `data` and `media_type`")
+                yield Problem((*path, "url"), f"{provider} fetches no documents: give `data` and `media_type`")
             if part["type"] == "image" and message["role"] == "tool":
-                yield Problem(path, f"{provider} takes text alone from a tool: show the image in a message of the user")
+                yield Problem(path, f"{provider} accepts only text from a tool: send the image in a user message")
 
 
 def _responses(request: Asked, provider: str) -> Iterator[Problem]:
     if request.stop:
-        yield Problem(("stop",), f"{provider} has no stop sequences: leave it out")
+        yield Problem(("stop",), f"{provider} has no stop sequences: omit it")
 
 
 def _anthropic(request: Asked, provider: str) -> Iterator[Problem]:
     if request.temperature is not None and request.temperature > 1:
-        yield Problem(("temperature",), f"{provider} takes 0 to 1")
+        yield Problem(("temperature",), f"{provider} accepts 0 to 1")
     for index, stop in enumerate(request.stop):
         if stop.isspace():
-            yield Problem(("stop", index), f"{provider} takes none of white space alone")
+            yield Problem(("stop", index), f"{provider} accepts no stop sequence of only white space")
     for index, tool in enumerate(request.tools):
         if "parameters" in tool and tool["parameters"].get("type") != "object":
-            yield Problem(("tools", index, "parameters"), f"{provider} takes a schema of the type `object` alone")
+            yield Problem(("tools", index, "parameters"), f"{provider} accepts only a schema of the type `object`")
     if not any(message["role"] != "system" and says_something(message) for message in request.messages):
-        yield Problem(("messages",), f"{provider} needs one that is not of the role `system`")
+        yield Problem(("messages",), f"{provider} needs a message that is not of the role `system`")
 
 
 _FIELDS: Final[Mapping[ApiKind, Callable[[Asked, str], Iterator[Problem]]]] = {

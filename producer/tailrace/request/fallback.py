@@ -1,4 +1,4 @@
-"""Which model of which provider: the names of both, and where a job goes on."""
+"""The names of providers and models, and the fallbacks of a request."""
 
 from typing import Annotated, TypeAlias
 
@@ -8,17 +8,17 @@ from typing_extensions import TypedDict
 from tailrace.request.validation import CLOSED
 
 ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
-"""As requests name a provider, and `TAILRACE_PROVIDERS` one of its own."""
+"""The name of a provider: a built-in one, or one that the workers' `TAILRACE_PROVIDERS` defines."""
 
 ModelName: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-"""A model, by the provider's own name."""
+"""The name of a model, as the provider writes it: 1 to 256 characters."""
 
 
 @with_config(CLOSED)
 class Fallback(TypedDict):
-    """Where a job goes on when what was tried before it fails."""
+    """Another model that is called when the one before it fails."""
 
     provider: ProviderName
-    """As in the request."""
+    """The provider: a name as in the request's `provider`."""
     model: ModelName
-    """The model, by the provider's own name."""
+    """The model, as the provider writes its name."""

@@ -1,4 +1,4 @@
-"""What a job asks for, validated at the door: what is accepted here, a worker can run."""
+"""`GenerationRequest`: what a job asks for. Every request that is valid here can be run by a worker."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Unpack, cast
 
@@ -28,95 +28,109 @@ _Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 _UNKNOWN = frozenset({"extra_forbidden", "union_tag_invalid", "literal_error", "enum"})
-"""Pydantic's words for fields and values that are not on its lists."""
+"""Pydantic's error types for fields and values that are unknown."""
 
 
 class GenerationRequest(BaseModel):
-    """One generation: which model of which provider, and what it is told.
+    """One generation: a model, its provider, and the conversation.
 
-    What the provider or a fallback cannot do, and what of their answers a job cannot carry, is refused here for the
-    providers `openai`, `openai-responses` and `anthropic`, and by the worker for those that only its settings know.
+    A request is refused if the provider or a fallback cannot do what it asks, or if a job could not carry the answer.
+    For the providers `openai`, `openai-responses` and `anthropic` this is checked here, for providers that only the
+    workers' settings define by the worker.
 
     Args:
-        **fields: The fields below. Any sequence stands for a list, and a dict for a part. Messages and tools may be in
-            OpenAI's own form.
+        **fields: The fields below. A list may be given as any sequence, and a part as a dict. Messages and tools may be
+            in OpenAI's own form.
 
     Raises:
-        pydantic.ValidationError: A `ValueError` that names each field at fault.
+        pydantic.ValidationError: A field is not valid. It is a `ValueError` that names each such field.
     """
 
-    # A service logs what it did not expect, and prompts stay out of logs.
+    # Services log unexpected errors, and prompts must not get into logs.
     model_config: ClassVar[ConfigDict] = CLOSED | ConfigDict(
         frozen=True, allow_inf_nan=False, hide_input_in_errors=True
     )
 
     provider: ProviderName
-    """`openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name of the workers'
-    `TAILRACE_PROVIDERS`."""
+    """The provider: `openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name from
+    the workers' `TAILRACE_PROVIDERS`."""
     model: ModelName
-    """The model, by the provider's own name."""
+    """The model, as the provider writes its name."""
     messages: Conversation
     """The conversation so far, oldest first; use `answer.message` for the turns of the model. Messages in OpenAI's own
-    form are translated where they mean the same, and refused with what to write instead. Chat Completions takes
+    form are translated if they mean the same; otherwise the error says what to write. Chat Completions accepts
     documents only as data, and only text from tools; OpenAI's own server gets no reasoning back. Anthropic gets all
     system messages as one, before the others."""
     max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
-    """Where the provider stops (finish reason `length`), its thinking included. Anthropic needs one: 4,096 where this
-    is not given."""
+    """The number of tokens after which the provider stops (finish reason `length`), its reasoning included. Anthropic
+    requires one, so it gets 4,096 if this is not given."""
     temperature: float | None = Field(default=None, ge=0, le=2)
-    """How freely the model chooses its words: 0 to 2, with Anthropic to 1. Models that think may refuse it."""
+    """The sampling temperature, 0 to 2, with Anthropic 0 to 1. Models that reason may refuse it."""
     top_p: float | None = Field(default=None, gt=0, le=1)
-    """It chooses among the likeliest words alone that together have this probability: above 0, to 1."""
+    """The model samples only from the likeliest tokens with this total probability, above 0 and up to 1."""
     stop: Annotated[list[_Stop], Field(max_length=4)] = []
-    """Up to 4 texts at which the model stops (finish reason `stop`). Anthropic takes none of white space alone,
-    Responses takes none."""
+    """Up to 4 texts at which the model stops (finish reason `stop`). Anthropic accepts none of only white space, and
+    Responses accepts none."""
     tools: Tools = []
-    """Functions of the caller's that the model may call (finish reason `tool_calls`), also in OpenAI's own form."""
+    """Functions of the caller that the model may call (finish reason `tool_calls`), also in OpenAI's own form."""
     tool_choice: ToolChoice | None = None
-    """Whether it calls them: as it finds right (`auto`), at least one (`required`), this one (a name), or `none`.
-    Without it the provider's own default holds."""
+    """Which tools the model calls: its own choice (`auto`), at least one (`required`), this one (a name), or `none`. If
+    it is not given, the provider's default applies."""
     output_schema: OutputSchema | None = None
-    """The answer's text is JSON of this schema. Models that cannot do that refuse it."""
+    """The JSON schema of the answer's text. Models that cannot do that refuse the request."""
     stream: bool = True
-    """Off: one plain call, and the whole answer comes as one piece."""
+    """False for one plain call, whose answer arrives as one piece."""
     extra: JsonObject = {}
-    """What else goes into the body that the provider gets, untouched, such as `{"reasoning_effort": "low"}`. Names that
-    tailrace writes from the fields above are refused here; `tools`, `tool_choice`, and what holds the provider's own
-    form of the output (`response_format`, `text`, `output_config`) only where the field is set too. A fallback to
-    another provider goes without it."""
+    """More fields for the body that the provider gets, unchanged, such as `{"reasoning_effort": "low"}`. Names that
+    tailrace writes from the fields above are refused; `tools`, `tool_choice` and the provider's own form of the output
+    (`response_format`, `text`, `output_config`) are refused only if the field is set too. A fallback to another
+    provider does not get them."""
     on_interrupt: Literal["restart", "continue", "fail"] = "restart"
-    """What happens where an answer breaks off: it begins again in a new attempt (`restart`); it goes on from the text
-    so far where the provider can do that, else begins again (`continue`); or the job fails, and the text so far stays
-    readable (`fail`)."""
+    """What happens if an answer breaks off: a new attempt begins it again (`restart`); a new attempt continues the text
+    so far if the provider can do that, and begins again otherwise (`continue`); or the job fails, and the text so far
+    can be read (`fail`)."""
     fallbacks: Annotated[list[Fallback], Field(max_length=8)] = []
-    """Up to 8 other models to go on with, in this order, where the provider fails; a `notice` says so."""
+    """Up to 8 other models that are called in this order if the provider fails; a `notice` reports each."""
 
     timeouts: Timeouts | None = None
-    """When a silent provider is cut; it can tighten what the worker is set to, never loosen it."""
+    """How long the provider may be silent, and how long it may take. They can only shorten the worker's limits."""
     buffering: Buffering | None = None
-    """Text comes in larger pieces; without it, as the provider sends it."""
+    """Send text in larger pieces. If it is not given, pieces are sent as the provider sends them."""
     guards: Guards = []
-    """What must not be shown, in the order in which it is applied to the answer."""
+    """The guards of the answer, in the order in which they are applied."""
     input_guards: Guards = []
-    """The same for the messages, before the provider is called."""
+    """The guards of the messages, applied before the provider is called."""
     boxes: bool = False
-    """Bounding boxes in the text come as `box` events too."""
+    """True to send bounding boxes in the text as `box` events too."""
 
     if TYPE_CHECKING:
 
         def __init__(self, **fields: Unpack[RequestFields]) -> None: ...
 
     def falling_back(self, fallback: Fallback) -> Self:
-        """The request as it goes to a fallback: `extra` is of a provider's API, and goes along to no other."""
+        """Make the request that is sent to a fallback.
+
+        Args:
+            fallback: The provider and the model to call.
+
+        Returns:
+            A copy without fallbacks, and without `extra` if the provider is another one: its API has other fields.
+        """
         extra = self.extra if fallback["provider"] == self.provider else {}
         return self.model_copy(update={**fallback, "fallbacks": [], "extra": extra})
 
     def to_json(self, *, max_bytes: int) -> str:
-        """What is stored: only what differs from the defaults, so that a later version reads it the same way.
+        """Write the request as JSON, for its record.
+
+        Args:
+            max_bytes: The most bytes of JSON in UTF-8.
+
+        Returns:
+            JSON with the fields that differ from their defaults.
 
         Raises:
-            RequestTooLarge: It is longer than `max_bytes` in UTF-8.
-            InvalidRequest: It holds text that is not Unicode (a lone surrogate).
+            RequestTooLarge: The JSON is longer than `max_bytes`.
+            InvalidRequest: A text is not valid Unicode, because it has a lone surrogate.
         """
         try:
             encoded = self.model_dump_json(exclude_defaults=True)
@@ -125,18 +139,24 @@ class GenerationRequest(BaseModel):
             raise InvalidRequest(f"The request cannot be written as UTF-8: {error}.") from None
         if size > max_bytes:
             raise RequestTooLarge(
-                f"The request has {size:,} bytes as JSON and the limit is {max_bytes:,}: "
+                f"The request has {size:,} bytes as JSON, and the limit is {max_bytes:,}: "
                 "shorten the messages, or raise TAILRACE_MAX_REQUEST_BYTES."
             )
         return encoded
 
     @classmethod
     def from_json(cls, encoded: str | bytes) -> Self:
-        """Reads what `to_json` wrote.
+        """Read a request that `to_json` wrote.
+
+        Args:
+            encoded: The JSON.
+
+        Returns:
+            The request.
 
         Raises:
-            NewerRequest: It has fields, or words in them, that this version does not know.
-            InvalidRequest: It does not validate; the message names the fields.
+            NewerRequest: The request has fields or values that this version does not know.
+            InvalidRequest: The request is not valid; the message names the fields.
         """
         try:
             return cls.model_validate_json(encoded)
@@ -158,13 +178,13 @@ class GenerationRequest(BaseModel):
         return self
 
     def _of_tool_choice(self) -> list[Problem]:
-        # Tools in `extra` are of a form that only the provider knows.
+        # Only the provider knows the form of tools in `extra`.
         if self.tool_choice is None or "tools" in self.extra:
             return []
         if not self.tools:
-            return [Problem(("tool_choice",), "there are no `tools` to choose from")]
+            return [Problem(("tool_choice",), "there are no `tools` to choose from: give some, or omit it")]
         if not isinstance(self.tool_choice, str) and self.tool_choice["name"] not in {t["name"] for t in self.tools}:
-            return [Problem(("tool_choice", "name"), "none of `tools` is called so")]
+            return [Problem(("tool_choice", "name"), "no tool in `tools` has this name")]
         return []
 
     @model_validator(mode="wrap")

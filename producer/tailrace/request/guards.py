@@ -1,4 +1,4 @@
-"""What must not be shown: the rules that a request sets for its answer, and for its own messages."""
+"""Guards: the rules of a request for text that must not be shown, in its answer or in its own messages."""
 
 import re
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from tailrace.request.validation import CLOSED, Problem, refusal
 Kind: TypeAlias = Literal["email", "phone", "card", "iban", "ip", "secret"]
 """E-mail addresses; telephone numbers; payment cards, by issuer, length and check digit; IBANs, by country and check
 digits; addresses of IPv4 and IPv6; keys and tokens of known shapes, passwords in URLs, and random-looking values that
-are named as a key, a token or a password."""
+have the name of a key, a token or a password."""
 
 MAX_SOUGHT_CHARS: Final = 8_192
-"""How long the words and patterns of all guards of a request may be together; equal guards count once."""
+"""The most characters of the words and patterns of all guards of a request together; equal guards count once."""
 
 MAX_UNFOLDED_CHARS: Final = 10_000
-"""How long they may be together with the counted repetitions of the patterns and the forms of accented letters written
-out: a worker's RE2 holds its interpreter for 25 ms to compile one expression of that size."""
+"""The same with the counted repetitions of the patterns and the forms of accented letters written out: RE2 blocks a
+worker's interpreter for 25 ms to compile one expression of that size."""
 
 MAX_REGIONS: Final = 64
 """How many regions a guard may name."""
@@ -45,7 +45,7 @@ def _no_blank(word: str) -> str:
 
 def _assigned(region: str) -> str:
     if not _REGION.fullmatch(region):
-        raise refusal([Problem((), "is no region of ISO 3166: two capital letters, such as `GB`")])
+        raise refusal([Problem((), "is not a region of ISO 3166: give two capital letters, such as `GB`")])
     return region
 
 
@@ -56,18 +56,21 @@ _Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=
 
 @with_config(CLOSED)
 class MaxChars(TypedDict):
-    """The answer is cut after `limit` characters, and so is a refusal; reasoning is not counted. The provider is
-    stopped, and the finish reason is `length`. Messages that have more of them together are refused."""
+    """Cuts the answer after `limit` characters.
+
+    It counts the text and a refusal, not reasoning. The provider is stopped, and the finish reason is `length`. As an
+    input guard it refuses a request whose messages have more characters together.
+    """
 
     type: Literal["max_chars"]
     """The kind of guard."""
     limit: Annotated[int, Field(ge=1, lt=2**31)]
-    """How many characters, from 1 on."""
+    """The most characters, 1 or more."""
 
 
 @with_config(CLOSED)
 class Clean(TypedDict):
-    """Control characters but tabs and line ends, lone surrogates, and invisible overrides of the direction go."""
+    """Removes control characters except tabs and line ends, lone surrogates, and invisible direction overrides."""
 
     type: Literal["clean"]
     """The kind of guard."""
@@ -75,29 +78,29 @@ class Clean(TypedDict):
 
 class _Sought(TypedDict):
     kinds: NotRequired[Annotated[list[Kind], Field(min_length=1)]]
-    """What is found by its form: e-mail addresses; telephone numbers; payment cards, by issuer, length and check digit;
+    """The kinds of text to find: e-mail addresses; telephone numbers; payment cards, by issuer, length and check digit;
     IBANs, by country and check digits; addresses of IPv4 and IPv6; keys, tokens and passwords (`secret`)."""
     regions: NotRequired[Annotated[list[_RegionCode], Field(min_length=1, max_length=MAX_REGIONS)]]
-    """Whose national telephone numbers are found, as two capital letters of ISO 3166 (default: twenty common ones).
-    Numbers with a country code are found for every region."""
+    """The regions whose national telephone numbers are found, as two capital letters of ISO 3166 (default: 20 common
+    ones). Numbers with a country code are found for every region."""
     words: NotRequired[Annotated[list[_Word], Field(min_length=1, max_length=256)]]
-    """Found in upper and lower case, and as whole words: no letter, digit or _ goes on at their ends. Where letters
-    have no case (Arabic, Chinese, Thai …) they are found within others too. A space stands for any white space, line
-    ends too. Typographic and plain apostrophes and hyphens stand for each other, and so do the composed and decomposed
-    forms of accented letters."""
+    """The words to find, in upper and lower case, and only whole words: no letter, digit or _ may touch their ends. If
+    their letters have no case (Arabic, Chinese, Thai …) they are found inside other words too. A space matches any
+    white space, line ends too. Typographic and plain apostrophes and hyphens match each other, and so do the composed
+    and decomposed forms of accented letters."""
     patterns: NotRequired[Annotated[list[_Pattern], Field(min_length=1, max_length=64)]]
-    r"""Regular expressions in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax), without `\C` and `\Q`, and
-    with flags at the beginning, or in groups of their own: `(?i)mill`, `(?i:mill)race`. A match has at most 8,192 bytes
-    of UTF-8."""
+    r"""The regular expressions to find, in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax),
+    without `\C` and `\Q`, and with flags at the beginning, or in groups of their own: `(?i)mill`, `(?i:mill)race`. A
+    match has at most 8,192 bytes of UTF-8."""
 
 
 @with_config(CLOSED)
 class Redact(_Sought):
-    """Each match is replaced by `[email redacted]` and the like; the name before a secret stays. A `notice` for each
-    kind (also for `word` and `pattern`) has the count.
+    """Replaces each match by a mark such as `[email redacted]`; the name before a secret stays.
 
-    Matches do not overlap: the one that begins first counts, and of those that begin together that of `kinds`, then of
-    `words`, then of `patterns`. Arguments of tool calls are passed on as they are.
+    A `notice` for each kind, and for `word` and `pattern`, has the number of matches. Matches do not overlap: the one
+    that begins first counts. If several begin together, one of `kinds` counts before one of `words`, and that before
+    one of `patterns`. Arguments of tool calls are not changed.
     """
 
     type: Literal["redact"]
@@ -106,7 +109,7 @@ class Redact(_Sought):
 
 @with_config(CLOSED)
 class Block(_Sought):
-    """A match ends the job with `content_blocked`, and is not shown. What is looked for is as with `Redact`."""
+    """Ends the job with `content_blocked` at the first match, which is not shown. Matches are found as for `Redact`."""
 
     type: Literal["block"]
     """The kind of guard."""
@@ -114,18 +117,18 @@ class Block(_Sought):
 
 @with_config(CLOSED)
 class Moderate(TypedDict):
-    """Text that OpenAI's moderation endpoint flags ends the job with `content_blocked`."""
+    """Ends the job with `content_blocked` if OpenAI's moderation endpoint flags its text."""
 
     type: Literal["moderate"]
     """The kind of guard."""
     every_chars: NotRequired[Annotated[int, Field(ge=50, le=10_000)]]
-    """How much text is judged at a time (default 400), each time together with as much before it."""
+    """How many characters are judged at a time (default 400), together with as many before them."""
     mode: NotRequired[Literal["strict", "lenient"]]
-    """Text is held until it is judged (`strict`, default), or shown at once, and judged as it is shown, behind all
-    other guards (`lenient`)."""
+    """`strict` (default) holds text until it is judged. `lenient` shows text at once, and judges it then, after all
+    other guards."""
     on_failure: NotRequired[Literal["open", "closed"]]
-    """Where the endpoint itself fails, the answer goes on, with a `notice` (`open`), or ends with `content_blocked`
-    (`closed`, default)."""
+    """What happens if the endpoint fails: the answer goes on, with a `notice` (`open`), or the job ends with
+    `content_blocked` (`closed`, default)."""
 
 
 _Either = TypeVar("_Either", Redact, Block)
@@ -133,9 +136,9 @@ _Either = TypeVar("_Either", Redact, Block)
 
 def _seeks(guard: _Either) -> _Either:
     if not guard.keys() & {"kinds", "words", "patterns"}:
-        raise refusal([Problem((), "looks for nothing: give `kinds`, `words` or `patterns`")])
+        raise refusal([Problem((), "has nothing to find: give `kinds`, `words` or `patterns`")])
     if "regions" in guard and "phone" not in guard.get("kinds", []):
-        raise refusal([Problem((), "has `regions`, which only count for the kind `phone`")])
+        raise refusal([Problem((), "has `regions`, which apply only to the kind `phone`")])
     return guard
 
 
@@ -143,11 +146,11 @@ _Redact: TypeAlias = Annotated[Redact, AfterValidator(_seeks)]
 _Block: TypeAlias = Annotated[Block, AfterValidator(_seeks)]
 
 Guard: TypeAlias = MaxChars | Clean | Redact | Block | Moderate
-"""One rule."""
+"""One rule of a request."""
 
 
 def _linear(guards: list[Guard]) -> list[Guard]:
-    # What is too large is not compiled: the engine holds its caller's loop.
+    # Patterns that are too large are not compiled: that would block the event loop of the caller.
     if excess := excessive(guards):
         raise refusal([Problem((), excess)])
     patterns: dict[str, str] = {}
@@ -166,7 +169,14 @@ def _linear(guards: list[Guard]) -> list[Guard]:
 
 
 def excessive(guards: Iterable[Guard]) -> str:
-    """What is too large about guards of one request, or `""`."""
+    """Say which limit the guards of one request exceed.
+
+    Args:
+        guards: All guards of the request.
+
+    Returns:
+        The limit and the size, or `""` if the guards are within the limits.
+    """
     sought = {
         (tuple(guard.get("words", ())), tuple(guard.get("patterns", ())))
         for guard in guards
@@ -174,13 +184,13 @@ def excessive(guards: Iterable[Guard]) -> str:
     }
     chars = sum(len(text) for words, patterns in sought for text in (*words, *patterns))
     if chars > MAX_SOUGHT_CHARS:
-        return f"the words and patterns have {chars:,} characters, {MAX_SOUGHT_CHARS:,} are allowed for a request"
+        return f"the words and patterns have {chars:,} characters, and a request may have {MAX_SOUGHT_CHARS:,}"
     unfolded = sum(sum(map(spelled_chars, words)) + sum(map(unfolded_chars, patterns)) for words, patterns in sought)
     if unfolded > MAX_UNFOLDED_CHARS:
         return (
             f"the words and patterns have {unfolded:,} characters with repetitions written out, where a class of "
             f"Unicode counts as {CLASS_CHARS}, one of nearly all characters as {MOST_CHARS} and an accent as "
-            f"{MARKED_CHARS}: {MAX_UNFOLDED_CHARS:,} are allowed for a request"
+            f"{MARKED_CHARS}, and a request may have {MAX_UNFOLDED_CHARS:,}"
         )
     return ""
 
@@ -190,4 +200,4 @@ Guards: TypeAlias = Annotated[
     Field(max_length=16),
     AfterValidator(_linear),
 ]
-"""Rules, in the order in which they are applied: each gets what the one before it lets through."""
+"""The rules in the order in which they are applied: each gets the text that the one before it lets through."""

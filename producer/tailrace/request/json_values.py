@@ -1,4 +1,4 @@
-"""JSON that a request passes on as it is: JSON schemas, and `extra`."""
+"""JSON that a request passes on unchanged: JSON schemas, and `extra`."""
 
 import math
 from typing import Annotated, Any, Final, TypeAlias, cast
@@ -8,9 +8,9 @@ from pydantic import BeforeValidator
 from tailrace.request.validation import Path, Problem, refusal
 
 MAX_DEPTH: Final = 64
-"""How deep values may be nested. Readers of JSON give up somewhere above 100, Python's own with a `RecursionError`."""
+"""How deep values may be nested. JSON parsers fail somewhere above 100 levels, Python's with a `RecursionError`."""
 MAX_VALUES: Final = 100_000
-"""How many values there may be in one object, so that one which holds itself is not walked for ever."""
+"""How many values one object may have, so that the walk of an object that contains itself ends."""
 
 
 def _checked(value: object) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def _checked(value: object) -> dict[str, Any]:
 
 
 class _Copy:
-    """A copy that is JSON alone: what the caller changes later is not the request's."""
+    """Copies a value, and checks that it is JSON. Later changes by the caller then do not reach the request."""
 
     def __init__(self) -> None:
         self._left = MAX_VALUES
@@ -41,14 +41,18 @@ class _Copy:
                 return value
             case int() | float():
                 raise refusal(
-                    [Problem(path, "is no number that JSON readers agree on: it is to be finite, of 64 bits")]
+                    [
+                        Problem(
+                            path, "is not a number that all JSON parsers accept: it must be finite and fit into 64 bits"
+                        )
+                    ]
                 )
             case list() | tuple() | dict():
                 if len(path) >= MAX_DEPTH:
                     raise refusal([Problem(path[:1], f"is nested deeper than {MAX_DEPTH} levels")])
                 return self._inside(cast("list[object] | tuple[object] | dict[object, object]", value), path)
             case _:
-                raise refusal([Problem(path, f"is of the type {type(value).__name__}, which JSON does not know")])
+                raise refusal([Problem(path, f"is of the type {type(value).__name__}, which JSON does not have")])
 
     def _inside(self, values: list[object] | tuple[object] | dict[object, object], path: Path) -> Any:
         if not isinstance(values, dict):
@@ -56,19 +60,19 @@ class _Copy:
         copied: dict[str, Any] = {}
         for key, value in values.items():
             if not isinstance(key, str):
-                raise refusal([Problem(path, f"has a key of the type {type(key).__name__}, and JSON's are strings")])
+                raise refusal([Problem(path, f"has a key of the type {type(key).__name__}: keys in JSON are strings")])
             copied[_unicode(key, path)] = self.of(value, (*path, key))
         return copied
 
 
 def _unicode(text: str, path: Path) -> str:
-    # What cannot be written as UTF-8 becomes a question mark where pydantic writes a key.
+    # Pydantic would write a question mark in a key for what UTF-8 cannot encode.
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise refusal([Problem(path, "is no Unicode: it holds a lone surrogate")]) from None
+        raise refusal([Problem(path, "is not valid Unicode: it has a lone surrogate")]) from None
     return text
 
 
 JsonObject: TypeAlias = Annotated[dict[str, Any], BeforeValidator(_checked)]
-"""A JSON object of at most `MAX_VALUES` values, nested at most `MAX_DEPTH` levels deep, with finite numbers alone."""
+"""A JSON object of at most `MAX_VALUES` values, nested at most `MAX_DEPTH` levels deep, with finite numbers."""

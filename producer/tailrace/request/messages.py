@@ -1,4 +1,4 @@
-"""The conversation that a request carries: messages by role, and the parts of their content."""
+"""The conversation of a request: messages by role, and the parts of their content."""
 
 import string
 from typing import Annotated, Final, Literal, NotRequired, TypeAlias, TypeVar
@@ -20,18 +20,20 @@ _BASE64_LETTERS: Final = (string.ascii_letters + string.digits + "+/").encode()
 def _web_address(url: str) -> str:
     if not url.lower().startswith(("http://", "https://")):
         raise refusal(
-            [Problem((), "is no http:// or https:// URL; what you hold yourself goes into `data`, as base64")]
+            [Problem((), "is not an http:// or https:// URL: give content that you hold as `data`, in base64")]
         )
     return url
 
 
 def _base64(data: str) -> str:
     if data.startswith("data:"):
-        raise refusal([Problem((), "is a data URL: give what stands behind its comma")])
-    # To delete what is allowed takes a quarter of the time of decoding: a megabyte holds the worker's loop for 1.5 ms.
+        raise refusal([Problem((), "is a data URL: give only the base64 after its comma")])
+    # Deleting the allowed letters takes a quarter of the time of decoding: 1.5 ms of the worker's event loop for 1 MB.
     padding = data.encode().translate(None, _BASE64_LETTERS).decode()
     if padding not in {"", "=", "=="} or not data.endswith(padding) or len(data) % 4:
-        raise refusal([Problem((), "is no base64: A-Z a-z 0-9 + / on one line, filled up with = to a multiple of 4")])
+        raise refusal(
+            [Problem((), "is not base64: give A-Z a-z 0-9 + / on one line, padded with = to a multiple of 4")]
+        )
     return data
 
 
@@ -48,7 +50,7 @@ class Text(TypedDict):
     type: Literal["text"]
     """The kind of part."""
     text: _Words
-    """One character at least."""
+    """The text, of at least one character."""
 
 
 @with_config(CLOSED)
@@ -78,7 +80,7 @@ class Document(TypedDict):
     media_type: NotRequired[Literal["application/pdf"]]
     """The format of the `data`."""
     name: NotRequired[Annotated[str, StringConstraints(min_length=1, max_length=256)]]
-    """What the model is told that the file is called."""
+    """The name of the file, for the model: 1 to 256 characters."""
 
 
 _Source = TypeVar("_Source", Image, Document)
@@ -86,7 +88,7 @@ _Source = TypeVar("_Source", Image, Document)
 
 def _one_source(part: _Source) -> _Source:
     if ("url" in part) == ("data" in part) or ("data" in part) != ("media_type" in part):
-        raise refusal([Problem((), "takes either `url`, or `data` with its `media_type`")])
+        raise refusal([Problem((), "needs either `url`, or `data` with its `media_type`")])
     return part
 
 
@@ -111,10 +113,10 @@ _PARTS = Field(min_length=1)
 
 @with_config(CLOSED)
 class SystemMessage(TypedDict):
-    """What the model is told of its task. It may stand anywhere; where Anthropic has one place for it, all go there."""
+    """Instructions for the model. They may stand anywhere; Anthropic gets all of them as one, before the others."""
 
     role: Literal["system"]
-    """Who speaks."""
+    """The role of the author."""
     content: Annotated[
         Annotated[_Words, Tag("text")] | Annotated[list[Text], _PARTS, Tag("parts")],
         _TextOrParts,
@@ -127,7 +129,7 @@ class UserMessage(TypedDict):
     """A turn of the user."""
 
     role: Literal["user"]
-    """Who speaks."""
+    """The role of the author."""
     content: Annotated[
         Annotated[_Words, Tag("text")] | Annotated[list[_UserPart], _PARTS, Tag("parts")],
         _TextOrParts,
@@ -137,7 +139,7 @@ class UserMessage(TypedDict):
 
 @with_config(CLOSED)
 class PastToolCall(TypedDict):
-    """A call of a tool that the model has made in an earlier turn."""
+    """A call of a tool that the model made in an earlier turn."""
 
     id: _Id
     """The provider's id of the call, to which the result refers."""
@@ -145,24 +147,24 @@ class PastToolCall(TypedDict):
     """The name of the tool."""
     arguments: str
     """JSON, as the model wrote it; it may be empty if the tool takes no arguments. If it is not valid JSON, because the
-    answer was cut, it is sent inside an object (`{"INVALID_JSON": …}`) if a result follows; otherwise the call is left
-    out."""
+    answer was cut, it is sent inside an object (`{"INVALID_JSON": …}`) if a result follows; otherwise the call is
+    omitted."""
 
 
 @with_config(CLOSED)
 class PastReasoning(TypedDict):
-    """A block of the model's thinking in an earlier turn, to be given back as it came."""
+    """A block of the model's reasoning in an earlier turn, to be returned to the provider unchanged."""
 
     text: str
-    """The thinking, as it came; it may be empty."""
+    """The text of the reasoning, unchanged; it may be empty."""
     signature: NotRequired[str]
     """The `signature` of the `reasoning` event that closed the block: an opaque token. With it, a provider of the same
-    kind gets the block back unchanged, and also what it signed elsewhere in the turn, such as tool calls. A block
-    without one is left out."""
+    kind gets the block back unchanged, together with what else it signed in the turn, such as tool calls. A block
+    without one is omitted."""
     after_chars: NotRequired[_Count]
-    """How many characters of the `content` came before it."""
+    """How many characters of the `content` came before the block."""
     after_calls: NotRequired[_Count]
-    """How many of the `tool_calls` came before it."""
+    """How many of the `tool_calls` came before the block."""
 
 
 @with_config(CLOSED)
@@ -170,21 +172,21 @@ class AssistantMessage(TypedDict):
     """A turn of the model, with text, tool calls, reasoning, or all of these. An empty one is not sent."""
 
     role: Literal["assistant"]
-    """Who speaks."""
+    """The role of the author."""
     content: NotRequired[str]
     """The text of the answer."""
     tool_calls: NotRequired[list[PastToolCall]]
-    """The calls that the model made, each of which has its result in a later message of the role `tool`."""
+    """The calls that the model made. Each has its result in a later message of the role `tool`."""
     reasoning: NotRequired[list[PastReasoning]]
-    """The model's thinking, in the order in which it came."""
+    """The blocks of the model's reasoning, in their order."""
 
 
 @with_config(CLOSED)
 class ToolMessage(TypedDict):
-    """What a tool gave back, after the message that called it. Chat Completions takes text alone."""
+    """The result of a tool, after the message that called it. Chat Completions accepts only text."""
 
     role: Literal["tool"]
-    """Who speaks."""
+    """The role of the author."""
     tool_call_id: _Id
     """The `id` of the call, in a message of the role `assistant` before this one."""
     content: Annotated[
@@ -193,7 +195,7 @@ class ToolMessage(TypedDict):
     ]
     """Text, which may be empty, or parts: texts and images."""
     is_error: NotRequired[bool]
-    """The tool failed. OpenAI has no place for it: say it in the content too."""
+    """True if the tool failed. OpenAI has no field for it: say it in the content too."""
 
 
 Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessage
@@ -201,7 +203,7 @@ Message: TypeAlias = SystemMessage | UserMessage | AssistantMessage | ToolMessag
 
 
 def says_something(message: Message) -> bool:
-    """Whether a message has any content. An empty answer may be part of a conversation, but is not sent."""
+    """Return true if a message has content. An empty answer may be part of a conversation, but is not sent."""
     return message["role"] != "assistant" or any(
         (message.get("content"), message.get("tool_calls"), message.get("reasoning"))
     )
@@ -214,9 +216,11 @@ def _in_order(messages: list[Message]) -> list[Message]:
         if message["role"] == "assistant":
             called.update(call["id"] for call in message.get("tool_calls", ()))
         elif message["role"] == "tool" and message["tool_call_id"] not in called:
-            problems.append(Problem((index, "tool_call_id"), "no assistant message before it makes a call of this id"))
+            problems.append(
+                Problem((index, "tool_call_id"), "no assistant message before it has a tool call with this id")
+            )
     if not any(map(says_something, messages)):
-        problems.append(Problem((), "none of them says anything"))
+        problems.append(Problem((), "no message has content"))
     if problems:
         raise refusal(problems)
     return messages

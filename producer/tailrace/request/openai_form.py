@@ -1,8 +1,7 @@
 """OpenAI's own form of messages and tools, of Chat Completions and of Responses.
 
-What means the same in the form of a request is translated before it is validated; of the rest, what its author may
-take for the form of a request is refused with what to write instead. A problem in what was translated is told by the
-path in OpenAI's form: see `path_in`.
+A message or tool that means the same in a request is translated before the request is validated. Otherwise the error
+says what to write instead. Problems are reported by the path in OpenAI's form: see `path_in`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +11,12 @@ from tailrace.request.validation import Path, Problem, refusal
 
 _Fields: TypeAlias = dict[str, Any]
 
-_AUDIO: Final = "a tailrace job carries no audio: send text"
+_AUDIO: Final = "a tailrace job cannot carry audio: send text"
 _FILE_ID: Final = "a tailrace job cannot refer to a file that the provider stores: send its data or its URL"
-_DETAIL: Final = "an image has no `detail` here: leave it out"
+_DETAIL: Final = "images have no `detail` in tailrace: omit it"
 _IMAGE: Final = 'has no `image_url` with a `url`: write {"type": "image", "url": …}'
 _FILE: Final = 'has no `file` with `file_data`: write {"type": "document", "data": …, "media_type": "application/pdf"}'
-_NAME: Final = "this message has no `name`: say in the `content` who speaks"
+_NAME: Final = "messages have no `name` in tailrace: say in the `content` who speaks"
 _OBJECT: Final = "messages are dicts: pass the `model_dump()` of this object"
 _TOOL_TYPE: Final = "only `function` is supported: put other tools of the provider into `extra`, as its `tools`"
 _CHOICE_TYPE: Final = (
@@ -32,7 +31,7 @@ _ITEMS: Final[Mapping[object, str]] = {
     "reasoning": "this is an item of Responses: use `answer.message`, which contains the reasoning",
 }
 _OUTPUTS_ONLY: Final = frozenset({"annotations"})
-"""Fields of an answer of OpenAI's that no request has."""
+"""Fields that only answers of OpenAI have."""
 _NULLABLE: Final = frozenset({"content", "refusal", "tool_calls", "function_call", "audio", "name"})
 
 _WRITTEN: Final[Mapping[str | int, tuple[Path, ...]]] = {
@@ -49,12 +48,15 @@ _WRITTEN: Final[Mapping[str | int, tuple[Path, ...]]] = {
 
 
 def path_in(form: object, step: str | int, *, is_missing: bool) -> Path:
-    """Return where a field of a request stands in what its author wrote; `()` if OpenAI's form has no such place.
+    """Find a field of a request in what its author wrote in OpenAI's form.
 
     Args:
         form: What the author wrote in place of an object that has the field.
         step: The name of the field.
-        is_missing: Whether the author left the field out.
+        is_missing: True if the author omitted the field.
+
+    Returns:
+        The path of the field, or `()` if OpenAI's form has no place for it.
     """
     for path in _WRITTEN.get(step, ()):
         here: object = form
@@ -66,10 +68,16 @@ def path_in(form: object, step: str | int, *, is_missing: bool) -> Path:
 
 
 def message(value: object) -> object:
-    """Return a message that is in OpenAI's form in ours, and anything else as it came.
+    """Translate a message from OpenAI's form.
+
+    Args:
+        value: A message in OpenAI's form, or anything else.
+
+    Returns:
+        The message in the form of a request; anything else unchanged.
 
     Raises:
-        pydantic.ValidationError: It means something that a request cannot say.
+        pydantic.ValidationError: The message has content that a request cannot carry.
     """
     fields = _fields(value)
     if fields is None:
@@ -99,10 +107,16 @@ def message(value: object) -> object:
 
 
 def tool(value: object) -> object:
-    """Return a tool that is in OpenAI's form in ours, and anything else as it came.
+    """Translate a tool from OpenAI's form.
+
+    Args:
+        value: A tool in OpenAI's form, or anything else.
+
+    Returns:
+        The tool in the form of a request; anything else unchanged.
 
     Raises:
-        pydantic.ValidationError: It is no function.
+        pydantic.ValidationError: The tool is not a function.
     """
     fields = _fields(value)
     if fields is None or "type" not in fields:
@@ -113,10 +127,16 @@ def tool(value: object) -> object:
 
 
 def tool_choice(value: object) -> object:
-    """Return a choice that is in OpenAI's form in ours, and anything else as it came.
+    """Translate a tool choice from OpenAI's form.
+
+    Args:
+        value: A choice in OpenAI's form, or anything else.
+
+    Returns:
+        The choice in the form of a request; anything else unchanged.
 
     Raises:
-        pydantic.ValidationError: It chooses no function.
+        pydantic.ValidationError: The choice is not a function.
     """
     fields = _fields(value)
     if fields is None or "type" not in fields:
@@ -151,7 +171,7 @@ def _assistant(fields: _Fields) -> _Fields:
 
 
 def _joined(content: Any) -> Any:
-    """The text of an answer that is given in parts. Anything else is as it came."""
+    """Join the text of an answer that is given in parts. Anything else is returned unchanged."""
     if not isinstance(content, list):
         return content
     texts: list[str] = []
@@ -175,7 +195,7 @@ def _calls(calls: list[object]) -> Iterator[object]:
 
 
 def _function(fields: _Fields) -> _Fields:
-    """What stands in `function`, or beside the `type`."""
+    """Return the fields inside `function`, or those beside the `type`."""
     function = fields.get("function")
     if isinstance(function, dict):
         return {**_without(fields, "type", "function"), **cast("_Fields", function)}
@@ -238,7 +258,7 @@ def _document(fields: _Fields, path: Path) -> _Fields:
 
 
 def _source(value: object, field: str) -> _Fields:
-    """A data URL by its `data` and `media_type`, and anything else by the field."""
+    """Return the `data` and `media_type` of a data URL, and anything else under the name of the field."""
     if isinstance(value, str) and value.startswith("data:"):
         head, _, data = value.partition(",")
         if head.endswith(";base64"):
@@ -255,5 +275,5 @@ def _without(fields: _Fields, *names: str) -> _Fields:
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
-    # A later version may know it: a request that is stored with it is not one that nobody can run.
+    # A later version may accept it: a stored request with it counts as newer, not as invalid.
     raise refusal([Problem(path, why)], kind="extra_forbidden")

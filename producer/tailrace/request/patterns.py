@@ -1,4 +1,4 @@
-"""Regular expressions that requests carry: how large they are, and whether they take linear time."""
+"""The regular expressions of requests: how large they are, and whether they run in linear time."""
 
 import re
 import unicodedata
@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 CLASS_CHARS: Final = 400
-"""What a class of Unicode, such as `\\p{L}`, counts as: RE2 compiles `\\p{L}` to 1,200 instructions."""
+"""The characters that a Unicode class such as `\\p{L}` counts as: RE2 compiles `\\p{L}` to 1,200 instructions."""
 MOST_CHARS: Final = 8
-"""What a class of nearly all characters counts as, such as `.`, `\\W` or `[^a]`: RE2 compiles it to 8 instructions."""
+"""The characters that a class of nearly all characters (`.`, `\\W`, `[^a]`) counts as: it is 8 instructions of RE2."""
 MARKED_CHARS: Final = 8
-"""What each mark of a word's letters counts as: such a letter is looked for in all its forms."""
+"""The characters that each accent of a word counts as: an accented letter is searched for in all its forms."""
 
 _PART: Final = re.compile(
     r"""
@@ -36,11 +36,18 @@ _ASCII_CLASSES: Final[Mapping[str, str]] = {
     "w": "[0-9A-Za-z_]",
     "W": "[^0-9A-Za-z_]",
 }
-"""What these mean to RE2. To the engine here they mean classes of Unicode, which take milliseconds to compile."""
+"""What these classes mean to RE2. Here they would mean Unicode classes, which take milliseconds to compile."""
 
 
 def unfolded_chars(pattern: str) -> int:
-    """How long an expression is with its counted repetitions written out. It need not be a valid one."""
+    """Count the characters of an expression with its counted repetitions written out.
+
+    Args:
+        pattern: The expression, which need not be valid.
+
+    Returns:
+        The number of characters, in which classes count as `CLASS_CHARS` or `MOST_CHARS` more.
+    """
     groups = [0]
     last = 0
     for part in _PART.finditer(pattern):
@@ -63,22 +70,36 @@ def unfolded_chars(pattern: str) -> int:
 
 
 def spelled_chars(word: str) -> int:
-    """How long a word is with the forms of its letters written out."""
+    """Count the characters of a word with the forms of its accented letters written out.
+
+    Args:
+        word: The word.
+
+    Returns:
+        The number of characters, in which each accent counts as `MARKED_CHARS` more.
+    """
     decomposed = unicodedata.normalize("NFD", word)
     return len(word) + MARKED_CHARS * sum(map(bool, map(unicodedata.combining, decomposed)))
 
 
 def fault_of(pattern: str) -> str:
-    """Why an expression is none that a guard can look for, or `""`."""
-    # The worker's engine is not installed here; pydantic's is as linear, and knows nearly the same syntax.
+    """Say why a guard cannot use an expression.
+
+    Args:
+        pattern: The expression.
+
+    Returns:
+        The reason, or `""` if the expression can be used.
+    """
+    # The worker's engine is not installed here. Pydantic's is linear as well, and has nearly the same syntax.
     written = re.sub(r"\\(.)", lambda escape: _ASCII_CLASSES.get(escape[1], escape[0]), pattern, flags=re.DOTALL)
     try:
         validator = SchemaValidator(core_schema.str_schema(pattern=written))
     except SchemaError as error:
         reason = str(error).strip().rpartition("\n")[2].removeprefix("error: ")
-        return f"is no regular expression that takes linear time: {reason}"
+        return f"is not a regular expression that runs in linear time: {reason}"
     try:
         validator.validate_python("")
     except ValidationError:
         return ""
-    return "matches where there is no text: it is to match one character at least"
+    return "matches empty text: it must match at least one character"

@@ -1,7 +1,7 @@
 """The fields of a `GenerationRequest` as keyword arguments: what its constructor and `Job.regenerate` take.
 
-Where a request holds a list, they take any sequence, and for a part of it a dict too, which is validated. Messages and
-tools may be in OpenAI's own form.
+A field that is a list in a request may be given as any sequence, and a part of a request as a dict, which is validated.
+Messages and tools may be in OpenAI's own form.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class RequestFields(_OptionalFields):
 
 
 class RequestChanges(_OptionalFields, total=False):
-    """Fields of a request that is there, each of them optional."""
+    """The fields to change in a stored request, each of them optional."""
 
     provider: str
     model: str

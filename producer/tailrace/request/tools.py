@@ -1,4 +1,4 @@
-"""What a model may call, and the form that it answers in."""
+"""The tools that a model may call, and the schema of its answer."""
 
 from typing import Annotated, Literal, NotRequired, TypeAlias
 
@@ -14,22 +14,22 @@ _Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,6
 
 @with_config(CLOSED)
 class Tool(TypedDict):
-    """A function of the caller's. What a provider runs itself, a web search say, goes into `extra` as its `tools`."""
+    """A function of the caller. Tools that the provider runs, such as a web search, go into `extra` as its `tools`."""
 
     name: _Name
-    """What the model calls it by: 1 to 64 letters, digits, `_` and `-`; each name once."""
+    """The name by which the model calls it: 1 to 64 letters, digits, `_` and `-`, unique among the tools."""
     description: NotRequired[str]
-    """What it does, and when to call it, for the model."""
+    """What the tool does and when to call it, for the model."""
     parameters: NotRequired[JsonObject]
-    """The JSON schema of the arguments, an object's; without it the function takes none."""
+    """The JSON schema of the arguments, which are an object; without it the function has no arguments."""
     strict: NotRequired[bool]
-    """The arguments are to keep to the schema, of which the provider may then take a part alone. Without it the
-    provider's own default holds."""
+    """True if the arguments must conform to the schema; the provider may then accept only a part of JSON Schema. If it
+    is not given, the provider's default applies."""
 
 
 @with_config(CLOSED)
 class ToolName(TypedDict):
-    """The one tool that the model has to call."""
+    """The one tool that the model must call."""
 
     name: _Name
     """The `name` of one of the `tools`."""
@@ -37,14 +37,14 @@ class ToolName(TypedDict):
 
 @with_config(CLOSED)
 class OutputSchema(TypedDict):
-    """The answer's text is to be JSON of this schema."""
+    """The JSON schema of the answer's text."""
 
     name: _Name
-    """What the model is told that it is called; Anthropic has no place for it."""
+    """The name of the schema, for the model; Anthropic does not use it."""
     schema: JsonObject
-    """The JSON schema, of which each provider takes a part."""
+    """The JSON schema. Each provider accepts a different part of JSON Schema."""
     strict: NotRequired[bool]
-    """Whether the answer has to keep to it (default), or should; Anthropic's always has to."""
+    """True (default) if the answer must conform, false if it should; with Anthropic it always must."""
 
 
 def _named_once(tools: list[Tool]) -> list[Tool]:
@@ -55,7 +55,7 @@ def _named_once(tools: list[Tool]) -> list[Tool]:
             again.append(index)
         seen.add(tool["name"])
     if again:
-        raise refusal(Problem((index, "name"), "another tool before it is called the same") for index in again)
+        raise refusal(Problem((index, "name"), "another tool in `tools` has this name") for index in again)
     return tools
 
 

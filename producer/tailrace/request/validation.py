@@ -1,4 +1,4 @@
-"""What is wrong with a request: by the path that its author wrote, and without the value, which may be a prompt."""
+"""Problems of requests: each has the path that the author wrote, and never the value, which may be a prompt."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -10,23 +10,23 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from tailrace.field_docs import describe_fields
 
 CLOSED: Final = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
-"""Of each part of a request: it takes no other fields, and its JSON schema has the docstrings of its fields."""
+"""For each part of a request: no other fields are allowed, and the JSON schema has the docstrings of the fields."""
 
 Path: TypeAlias = tuple[str | int, ...]
 
 
 class PathIn(Protocol):
-    """Where a field stands in a form that is translated before it is validated; `()` if it has no place there."""
+    """Finds a field in a form that is translated before it is validated; `()` if the form has no place for it."""
 
     def __call__(self, form: object, step: str | int, *, is_missing: bool) -> Path: ...
 
 
 MAX_PROBLEMS: Final = 100
-"""How many problems of a request are told: one with thousands would hold its reader, and fill the job's ending."""
+"""How many problems of a request are reported: thousands would block the reader, and fill the job's ending."""
 
 
 class Problem(NamedTuple):
-    """One field at fault, and what its author can do."""
+    """A field that is not valid, and what its author can do."""
 
     path: Path
     why: str
@@ -36,23 +36,46 @@ class Problem(NamedTuple):
 
 
 def refusal(problems: Iterable[Problem], *, kind: str = "refused") -> ValidationError:
-    """The error to raise from a validator: pydantic puts the path of the validator's own field before each path."""
+    """Make the error to raise from a validator.
+
+    Args:
+        problems: The problems. Pydantic puts the path of the validator's own field before the path of each.
+        kind: The type of the error's lines.
+
+    Returns:
+        The error.
+    """
     return _error(_line(kind, path, why) for path, why in problems)
 
 
 def retold(error: ValidationError, data: object, *, stranger: Callable[[str], str], path_in: PathIn) -> ValidationError:
-    """The same problems on the paths of `data`; `stranger` tells why there is no field of a name.
+    """Report the problems of an error by the paths that the author wrote.
 
     Pydantic puts the names of the members of its unions into the paths (`messages.0.user.content.parts.1.image.url`),
-    and the value that should have named one into the message. `path_in` tells where a field stands that was translated
-    before it was validated.
+    and the value that should have named a member into the message.
+
+    Args:
+        error: The error of pydantic.
+        data: What was validated.
+        stranger: Says why there is no field of a name.
+        path_in: Finds a field that was translated before it was validated.
+
+    Returns:
+        A new error with the same problems.
     """
     lines = cast("list[dict[str, Any]]", error.errors())
     return _error(_retold(line, data, stranger, path_in) for line in lines)
 
 
 def described(error: ValidationError) -> str:
-    """The fields at fault, and their rules, on one line and without the values."""
+    """Describe an error on one line.
+
+    Args:
+        error: The error of pydantic.
+
+    Returns:
+        The paths of the fields and the rules that they break, without the values.
+    """
     return "; ".join(str(Problem(line["loc"], line["msg"])) for line in error.errors())
 
 
@@ -71,7 +94,7 @@ def _retold(line: dict[str, Any], data: object, stranger: Callable[[str], str], 
 
 
 def _path(loc: Path, data: object, path_in: PathIn, *, is_missing: bool) -> Path:
-    """Leaves out what is no key of the data, unless it is the key that is missing."""
+    """Omit the steps of a path that are not keys of the data, except for the key that is missing."""
     path: list[str | int] = []
     here = data
     for place, step in enumerate(loc, start=1):
@@ -92,7 +115,7 @@ def _has(here: object, step: str | int) -> bool:
 
 
 def _line(kind: Any, path: Path, why: str, value: object = None) -> InitErrorDetails:
-    # The text is no template of ours: what stands in braces in it must stay.
+    # The text is passed as an argument, because pydantic would replace braces in a template.
     error = PydanticCustomError(kind, "{why}", {"why": why})
     return InitErrorDetails(type=error, loc=path, input=value)
 

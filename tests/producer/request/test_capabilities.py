@@ -161,13 +161,13 @@ def test_tools_in_extra_can_be_chosen_from() -> None:
         (
             "openai",
             {"modalities": ["audio"]},
-            "audio of openai is more than a tailrace job carries: ask for text alone",
+            "a tailrace job cannot carry audio of openai: ask for text only",
         ),
-        ("openai", {"max_tokens": 9}, "is no field of a request: use `max_output_tokens`"),
-        ("openai", {"response_format": {}}, "is no field of a request: use `output_schema`"),
-        ("anthropic", {"system": "x"}, "is no field of a request: use `messages`, with the role `system`"),
-        ("openai", {"seed": 7}, "is no field of a request: what only openai knows goes into `extra`"),
-        (["no name"], {"seed": 7}, "is no field of a request: what only the provider knows goes into `extra`"),
+        ("openai", {"max_tokens": 9}, "is not a field of a request: use `max_output_tokens`"),
+        ("openai", {"response_format": {}}, "is not a field of a request: use `output_schema`"),
+        ("anthropic", {"system": "x"}, "is not a field of a request: use `messages`, with the role `system`"),
+        ("openai", {"seed": 7}, "is not a field of a request: put fields that only openai knows into `extra`"),
+        (["no name"], {"seed": 7}, "is not a field of a request: put fields that only the provider knows into `extra`"),
     ],
 )
 def test_a_keyword_of_an_sdk_is_told_where_it_belongs(provider: Any, given: dict[str, Any], why: str) -> None:
@@ -177,8 +177,8 @@ def test_a_keyword_of_an_sdk_is_told_where_it_belongs(provider: Any, given: dict
 def test_a_fallback_has_to_support_the_request_too() -> None:
     fallbacks = [{"provider": "anthropic", "model": "c"}, {"provider": "openai-responses", "model": "g"}]
     assert refused("openai", temperature=1.5, stop=["END"], fallbacks=fallbacks) == {
-        "temperature": "the fallback anthropic takes 0 to 1",
-        "stop": "the fallback openai-responses has no stop sequences: leave it out",
+        "temperature": "the fallback anthropic accepts 0 to 1",
+        "stop": "the fallback openai-responses has no stop sequences: omit it",
     }
 
 
@@ -198,7 +198,7 @@ def test_a_provider_that_only_the_workers_know_is_left_to_them() -> None:
     request = asking("local-1", temperature=1.5, stop=["\n"], extra={"n": 2})
     assert builtin_kind(request.provider) is None
     assert [str(problem) for problem in unsupported("anthropic", request, provider="local-1")] == [
-        "temperature: local-1 takes 0 to 1",
-        "stop.0: local-1 takes none of white space alone",
+        "temperature: local-1 accepts 0 to 1",
+        "stop.0: local-1 accepts no stop sequence of only white space",
         "extra.n: a tailrace job carries one answer of local-1: enqueue one job per answer",
     ]

@@ -147,10 +147,10 @@ def test_a_body_of_stock_arq_may_be_in_the_form_of_openai() -> None:
 
 UNSAYABLE: list[tuple[dict[str, Any], str]] = [
     ({"role": "function", "name": "f", "content": "x"}, "role: this role is obsolete: use `tool`"),
-    ({"role": "user", "name": "Bob", "content": "x"}, "name: this message has no `name`"),
-    ({"role": "developer", "name": "Bob", "content": "x"}, "name: this message has no `name`"),
-    ({"role": "assistant", "name": "Bob", "content": "x"}, "name: this message has no `name`"),
-    ({"role": "assistant", "audio": {"id": "a"}}, "audio: a tailrace job carries no audio"),
+    ({"role": "user", "name": "Bob", "content": "x"}, "name: messages have no `name`"),
+    ({"role": "developer", "name": "Bob", "content": "x"}, "name: messages have no `name`"),
+    ({"role": "assistant", "name": "Bob", "content": "x"}, "name: messages have no `name`"),
+    ({"role": "assistant", "audio": {"id": "a"}}, "audio: a tailrace job cannot carry audio"),
     ({"role": "assistant", "function_call": {"name": "f"}}, "function_call: this field is obsolete"),
     (
         {"role": "assistant", "tool_calls": [{"id": "1", "type": "custom", "custom": {}}]},
@@ -171,12 +171,12 @@ def test_a_message_that_cannot_be_said_is_refused_with_what_to_write(message: di
     ("part", "says"),
     [
         ({"type": "image_url"}, 'type: has no `image_url` with a `url`: write {"type": "image", "url": …}'),
-        ({"type": "image_url", "image_url": {"url": WEB, "detail": "high"}}, "image_url.detail: an image has no"),
-        ({"type": "input_image", "image_url": WEB, "detail": "low"}, "detail: an image has no `detail`"),
+        ({"type": "image_url", "image_url": {"url": WEB, "detail": "high"}}, "image_url.detail: images have no"),
+        ({"type": "input_image", "image_url": WEB, "detail": "low"}, "detail: images have no `detail`"),
         ({"type": "input_image", "file_id": "f"}, "file_id: a tailrace job cannot refer to a file"),
         ({"type": "file", "file": {"file_id": "f"}}, "file.file_id: a tailrace job cannot refer to a file"),
         ({"type": "file"}, "type: has no `file` with `file_data`"),
-        ({"type": "input_audio", "input_audio": {}}, "type: a tailrace job carries no audio"),
+        ({"type": "input_audio", "input_audio": {}}, "type: a tailrace job cannot carry audio"),
     ],
 )  # fmt: skip
 def test_a_part_that_cannot_be_said_is_refused_with_what_to_write(part: dict[str, Any], says: str) -> None:

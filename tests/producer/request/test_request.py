@@ -250,7 +250,7 @@ def test_the_schema_of_a_request_describes_every_field_of_every_part() -> None:
         if not value.get("description")
     ]
     assert undescribed == []
-    assert schema["properties"]["model"]["description"] == "The model, by the provider's own name."
+    assert schema["properties"]["model"]["description"] == "The model, as the provider writes its name."
     assert parts["Redact"]["properties"]["words"] == parts["Block"]["properties"]["words"]
 
 
@@ -300,7 +300,7 @@ def test_several_problems_are_told_on_one_line() -> None:
         GenerationRequest.model_validate({**GOOD, "extra": {"n": 2, "betas": []}})
     assert described(caught.value) == (
         "extra.n: a tailrace job carries one answer of anthropic: enqueue one job per answer; "
-        "extra.betas: anthropic takes it as a header, and `extra` goes into the body"
+        "extra.betas: anthropic accepts it only as a header, and `extra` goes into the body: omit it"
     )
 
 
