@@ -1,7 +1,7 @@
-"""How an attempt begins, and how a job that Redis has lost is made anew: scripts on the job's own keys.
+"""Begins attempts, and restores jobs that Redis has lost: scripts on the job's own keys.
 
-The id of an entry is the fence, so what decides about ids is decided in Redis, in one step: is there an ending, is the
-attempt above the last one, and which `SEQ` comes next.
+The id of an entry is the fence, so Redis decides about ids, in one step: does the stream have an ending, is the attempt
+above the last one, and which `SEQ` is next.
 """
 
 import secrets
@@ -18,36 +18,37 @@ from tailrace.protocol.keys import Keys
 from tailrace.protocol.scripts import Script
 
 _MAX_PASSED_OVER: Final = 2**24
-"""Among how many numbers the next attempt's is drawn in another history: two lost starts never have the same."""
+"""In another history the next attempt gets a random number from this many, so that no two lost starts share one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Began:
-    """The attempt is this worker's: `started` is the last entry of the stream."""
+    """The attempt began: its `started` is the last entry of the stream."""
 
     started: EntryId
+    """The id of `started`."""
     fields: tuple[bytes, ...]
-    """The fields of `started` as they were appended, to be sent again should Redis lose them."""
+    """The fields of `started` as they were appended, to be sent again if Redis loses them."""
     token: bytes
-    """Tells this start from another one of the same number, should Redis have lost either."""
+    """A random name for this start, so that two starts with one number differ if Redis has lost one of them."""
     record: tuple[bytes, ...]
-    """The fields of the job's record, to be written again should Redis lose the job."""
+    """The fields of the job's record, to be written again if Redis loses the job."""
     at: int
-    """The server's time of `started`, Unix ms."""
+    """When the attempt began, by the Redis server's clock, in Unix ms."""
 
     @property
     def tenant(self) -> str:
-        """Whose job it is."""
+        """On whose behalf the job runs."""
         return text(self._stored.get(b"tenant", b""))
 
     @property
     def request(self) -> bytes:
-        """What is asked, as JSON."""
+        """The request, as JSON."""
         return self._stored.get(b"request", b"")
 
     @property
     def queued_at(self) -> int:
-        """The server's time of the enqueue, Unix ms."""
+        """When the job was enqueued, by the Redis server's clock, in Unix ms."""
         queued_at = self._stored.get(b"queued_at", b"")
         return int(queued_at) if queued_at.isdigit() else self.at
 
@@ -58,9 +59,10 @@ class Began:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """The attempt is not above the last one's: arq's counter was lost."""
+    """The number of the attempt is not above the last one, because Redis lost arq's counter."""
 
     last_attempt: int
+    """The number of the last attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +70,28 @@ class Resumed:
     """How a worker goes on after an attempt of its own that broke off."""
 
     provider: str
+    """The provider to call."""
     model: str
+    """The model of that provider."""
     continues: bool
-    """Whether what was said so far stands."""
+    """True if the answer so far is continued."""
     last_seq: int
-    """The `SEQ` of its last entry. Behind less nothing goes on: a restarted Redis has lost what is missing."""
+    """The `SEQ` of the last entry of that attempt. If the stream ends below it, Redis has lost entries, and the answer
+    is not continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """The request that a job's body carries itself, as stock arq clients send it."""
+    """The request in the body of a job that a stock arq client enqueued."""
 
     request: str
+    """The request, as JSON."""
     provider: str
+    """The provider of the request."""
     model: str
+    """The model of the request."""
     queue: str
+    """The queue in which the job was enqueued."""
 
 
 async def begin(
@@ -99,10 +108,27 @@ async def begin(
     resumed: Resumed | None = None,
     carried: Carried | None = None,
 ) -> Began | Over | Behind | Gone:
-    """Begins an attempt, unless the job is over, gone, cancelled, too late, or further on already.
+    """Begin an attempt, unless the job has ended, expired, was cancelled or deleted, or has a higher attempt.
 
-    `reason` says why there is another attempt; where it is `worker_lost` for the `max_lost`th time, the job fails.
-    Only `carried` may create a stream that is not there.
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job_id: The job.
+        attempt: The number of the attempt, 1 or more.
+        worker: The worker that runs it, as `host:pid`.
+        reason: Why there is another attempt: `worker_lost`, `worker_shutdown` or `retry`.
+        max_lost: The job fails when `reason` is `worker_lost` for this many times.
+        life_seconds: How long the keys of the job live from now on, in seconds.
+        keep_seconds: How long the job is kept if this call ends it, in seconds.
+        resumed: How the worker goes on after its own attempt that broke off.
+        carried: The request of a stock arq client. Only with it a missing stream is created.
+
+    Returns:
+        `Began`; or `Over` if the job has ended now, `Behind` if the number is too low, `Gone` if there is no stream.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached; the attempt may have begun nevertheless.
+        BrokerRefused: Redis refused.
     """
     token = secrets.token_hex(8).encode()
     reply = await broker.call(
@@ -134,7 +160,14 @@ async def begin(
 
 
 def restore_command(keys: Keys, job_id: str, record: Sequence[bytes], *, life_seconds: float) -> Command:
-    """Make a job anew that Redis has lost whole: its record, and its stream up to `queued`, byte for byte."""
+    """Return the command that restores a job which Redis has lost: its record, and its stream up to `queued`.
+
+    Args:
+        keys: The keys under the prefix.
+        job_id: The job.
+        record: The fields of the record, names and values in turn, which are restored byte for byte.
+        life_seconds: How long the keys live, in seconds.
+    """
     stored = pairs(record)
     return Script.RESTORE.command(
         (keys.events(job_id), keys.record(job_id)),

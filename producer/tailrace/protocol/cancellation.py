@@ -1,4 +1,4 @@
-"""How a job is cancelled: a script on the job's own keys sets the cancel key, or appends the ending."""
+"""Cancels a job: a script on the job's own keys sets the cancel key, or appends the ending."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,30 +13,46 @@ class CancelOutcome(StrEnum):
     """What a call of `cancel` did."""
 
     CANCELLED = "cancelled"
-    """The job had not started; its ending is written."""
+    """No attempt had started; the ending was written."""
     REQUESTED = "requested"
-    """The job runs; its worker stops it at its next poll, and writes the ending."""
+    """The job runs; its worker stops it within 100 ms and writes the ending."""
     ENDED = "ended"
-    """The job was over already; nothing has changed."""
+    """The job had ended already; nothing changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
-    """What the job's side of a cancel found and did."""
+    """What the script found and did."""
 
     outcome: CancelOutcome
+    """What the call did."""
     ending: str
+    """The type of the ending, or `""` if the job runs."""
     tenant: str
+    """On whose behalf the job runs."""
     queue: str
+    """The queue in which the job was enqueued."""
     at: int
-    """The server's time of the request, Unix ms."""
+    """When cancel was requested, by the Redis server's clock, in Unix ms."""
 
 
 async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_seconds: float) -> Cancellation:
-    """Sets the cancel key and, where nothing has started, appends the ending.
+    """Set the cancel key and, if no attempt has started, append the ending.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job_id: The job.
+        reason: The reason of the `cancelled` event.
+        keep_seconds: How long the job is kept after an ending, in seconds.
+
+    Returns:
+        What the script found and did.
 
     Raises:
-        JobNotFound: There is no stream.
+        JobNotFound: The job has no stream.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
     """
     reply = await broker.call(*Script.CANCEL.command(keys.of_job(job_id), reason, ms(keep_seconds)))
     if reply[0] == b"gone":

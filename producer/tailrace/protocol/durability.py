@@ -1,4 +1,4 @@
-"""Waits until what Redis has acknowledged survives a crash of it."""
+"""Waits until jobs that Redis has acknowledged would survive a crash of Redis."""
 
 import time
 from collections.abc import Collection
@@ -15,20 +15,20 @@ _WAIT_SECONDS: Final = 5.0
 async def make_durable(
     broker: Broker, keys: Keys, queue: str, job_ids: Collection[str], *, wait_seconds: float = _WAIT_SECONDS
 ) -> None:
-    """Return once the jobs of a queue are in the append-only file on the disk, or on a replica.
+    """Wait until the jobs are in the append-only file on the disk, or on a replica.
 
-    Redis keeps to the file if it has one (`WAITAOF`), else to a replica (`WAIT`). With `appendfsync no` the kernel has
-    the last word, and it says nothing.
+    If Redis has an append-only file it is the file (`WAITAOF`), otherwise a replica (`WAIT`). With `appendfsync no` the
+    kernel decides when it writes to the disk, and Redis does not know.
 
     Args:
         broker: The connections to Redis.
         keys: The keys of the jobs.
         queue: The queue in which the jobs were enqueued.
         job_ids: The jobs.
-        wait_seconds: For how long to wait for the disk or the replica.
+        wait_seconds: For how long to wait for the disk or the replica, in seconds.
 
     Raises:
-        NotDurable: Neither has them within `wait_seconds`, or a restart or a failover has lost some of them meanwhile.
+        NotDurable: Neither has the jobs within `wait_seconds`, or a restart or a failover lost some of them.
         BrokerRefused: Redis has neither an append-only file nor a replica.
         BrokerUnavailable: Redis cannot be reached.
     """
@@ -39,19 +39,25 @@ async def make_durable(
     elif replication["connected_slaves"]:
         wait = ("WAIT", 1, ms(wait_seconds))
     else:
-        raise BrokerRefused("Redis has no append-only file and no replica: nothing that it holds survives a crash.")
-    # A connection waits for its own last write, which comes after all those that are to survive.
+        raise BrokerRefused(
+            "Redis has no append-only file and no replica, so no job can be durable: set `appendonly yes` in Redis, or "
+            "enqueue without `durable`."
+        )
+    # WAIT and WAITAOF wait for the last write of their own connection, so this write comes after those of the jobs.
     _, reply = await broker.pipeline(("ZADD", keys.queues, ms(time.time()), queue), wait)
     if not (reply[0] if isinstance(reply, list) else reply):
-        raise NotDurable(f"Redis has taken it, but did not write it to a disk or a replica within {wait_seconds:g} s.")
-    # Where the connection broke, another server may have replied, which never had the jobs: it has nothing to sync.
+        raise NotDurable(
+            f"Redis has the job, but did not write it to a disk or a replica within {wait_seconds:g} s. A crash of "
+            "Redis may lose it."
+        )
+    # If the connection broke, the reply may be of another server that never had the jobs and has nothing to sync.
     held = await broker.pipeline(
         *(command for job_id in job_ids for command in (("XLEN", keys.events(job_id)), ("EXISTS", arq_job(job_id))))
     )
-    # From the enqueue to the first attempt a job is its body too: without one nobody runs it.
+    # Until its first attempt a job also needs its arq body: without one no worker runs it.
     lost = sum(entries == 0 or (entries == 1 and not body) for entries, body in zip(held[::2], held[1::2], strict=True))
     if lost:
         raise NotDurable(
-            f"A restart or a failover of Redis has lost {lost} of {len(job_ids)} jobs before they were on a disk or a "
+            f"A restart or a failover of Redis lost {lost} of {len(job_ids)} jobs before they were on a disk or a "
             "replica: enqueue them again."
         )

@@ -1,4 +1,4 @@
-"""The endings of all jobs: one capped stream, for services that save answers which nobody tails."""
+"""The stream of all endings: one capped stream, for services that store answers without a tail."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,32 +11,43 @@ from tailrace.protocol.entries import decode, encode
 from tailrace.protocol.keys import Keys
 
 CAPACITY = 100_000
-"""About how many endings are kept (some 20 MB)."""
+"""How many endings are kept, approximately: about 20 MB."""
 KEEP_SECONDS = 7 * 86_400.0
-"""How long the endings are kept after the last one."""
+"""How long the endings are kept after the newest one, in seconds: a week."""
 
 _UNANNOUNCED: Final = frozenset({"type", "message", "reason"})
-"""Texts stay in the job's stream, and go with it: an announcement is kept for longer, and a deleted job has one too."""
+"""Fields that are only in the job's stream: announcements outlive the stream, and a deleted job has one too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnding:
-    """A job that ended, and how."""
+    """A job that ended, with its ending."""
 
     job_id: str
+    """The id of the job."""
     tenant: str
+    """On whose behalf the job ran."""
     ending: EndingType
+    """How the job ended: `completed`, `failed` or `cancelled`."""
     outcome: Ending | None = field(default=None, compare=False)
-    """The ending itself, with code, usage and timing. Once the job's stream has expired its `message` or `reason` is
-    empty. `None`: an older version has announced it."""
+    """The ending, with code, usage and timing. After the job's stream has expired, its `message` or `reason` is empty.
+    `None` if an older version announced the ending."""
     is_readable: bool = field(default=False, compare=False)
-    """Whether the answer could be read when this was handed over: for `keep_seconds` after the ending it can."""
+    """True if the answer could be read when this was yielded: it is kept for `keep_seconds` after the ending."""
 
 
 def announcement(keys: Keys, ended: JobEnding) -> tuple[Command, Command]:
-    """The commands that tell of an ending. They follow the ending and go before the release of the job.
+    """Return the commands that announce an ending. Send them after the ending and before the release of the job.
 
-    Whoever finds an ending on a job that was not released announces it again: what died in between loses nothing.
+    A process that finds an ending on a job that was not released announces it again, so a crash in between loses no
+    announcement.
+
+    Args:
+        keys: The keys under the prefix.
+        ended: The job and its ending.
+
+    Returns:
+        The commands, both to be sent.
     """
     fields = ["job", ended.job_id, "tenant", ended.tenant, "ending", ended.ending]
     if ended.outcome is not None:
@@ -51,9 +62,17 @@ def announcement(keys: Keys, ended: JobEnding) -> tuple[Command, Command]:
 
 
 async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: float) -> None:
-    """What follows an ending, in one round trip: the time to keep begins, and the ending is announced.
+    """Announce the ending of a job, and let the keys of the job expire, in one round trip.
 
-    Without an `outcome` it is read from the stream first.
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        ended: The job and its ending. Without an `outcome`, the ending is read from the stream first.
+        keep_seconds: How long the job stays readable, in seconds.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
     """
     if ended.outcome is None:
         newest = await broker.call(*newest_entry(keys, ended.job_id))
@@ -64,22 +83,42 @@ async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: f
         *announcement(keys, ended),
     )
     if idempotency is not None:
-        # It goes a little before the job: a key that outlived it would start the job again, under its old id.
+        # It expires 1 s before the job: a key that outlived its job would start the job again, under its old id.
         await broker.call("PEXPIRE", idempotency, max(1, ms(keep_seconds) - 1_000))
 
 
 def newest_entry(keys: Keys, job_id: str) -> Command:
-    """Return the command that reads the last entry of a job's stream."""
+    """Return the command that reads the last entry of a job's stream.
+
+    Args:
+        keys: The keys under the prefix.
+        job_id: The job.
+    """
     return ("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", 1)
 
 
 def read_outcome(newest: list[tuple[bytes, Mapping[bytes, bytes]]]) -> Ending | None:
-    """Return the ending of a job from the reply to `newest_entry`, if the last entry is one."""
+    """Decode the reply to `newest_entry`.
+
+    Args:
+        newest: The reply: at most one entry.
+
+    Returns:
+        The ending of the job; `None` if the last entry is not an ending.
+    """
     return decode_ending(newest[0][1], newest[0][0]) if newest else None
 
 
 def decode_ending(fields: Mapping[bytes, bytes], entry_id: bytes = b"0-0") -> Ending | None:
-    """Return the ending that an entry or an announcement holds, if any."""
+    """Decode an entry of a job's stream, or an announcement.
+
+    Args:
+        fields: The fields of the entry.
+        entry_id: The id of the entry.
+
+    Returns:
+        The ending; `None` if the entry is not an ending that this version can read.
+    """
     with suppress(ValueError):
         event = decode(entry_id, fields)
         if isinstance(event, Ending):

@@ -1,4 +1,4 @@
-"""Reads the endings of all jobs, by the readers of a group."""
+"""Reads the stream of all endings, by the readers of a consumer group."""
 
 import os
 import secrets
@@ -23,9 +23,9 @@ class EndingsLimits:
     """How long a reader of endings waits. The defaults suit every deployment; tests pass others."""
 
     block_seconds: float = 1.0
-    """For how long one read waits for an ending."""
+    """For how long one read waits for an ending, in seconds."""
     claim_seconds: float = 1.0
-    """How often a reader looks for endings that others were given and did not acknowledge."""
+    """How often a reader claims endings that other readers got and did not acknowledge, in seconds."""
 
 
 async def read_endings(
@@ -42,17 +42,17 @@ async def read_endings(
 
     Args:
         broker: The connections to Redis.
-        settings: The key prefix, and for how long Redis may be away.
+        settings: The key prefix, and for how long Redis may be unavailable (`reconnect_seconds`).
         group: The name of the group.
-        redeliver_seconds: An ending that was not acknowledged for so long goes to another reader.
+        redeliver_seconds: After how many seconds an ending that was not acknowledged goes to another reader.
         limits: How long the reader waits.
 
     Yields:
         The endings, in the order of their announcements unless one is delivered again.
 
     Raises:
-        BrokerUnavailable: Redis was away for `reconnect_seconds`.
-        BrokerRefused: Redis refused all writes for as long, or the user lacks a right.
+        BrokerUnavailable: Redis was unavailable for `reconnect_seconds`.
+        BrokerRefused: Redis refused all writes for as long, or the user lacks a permission.
     """
     member = _Member(broker, settings, group, redeliver_seconds=redeliver_seconds, limits=limits or EndingsLimits())
     await member.create_group()
@@ -78,7 +78,7 @@ _Entry: TypeAlias = tuple[bytes, Mapping[bytes, bytes] | None]
 
 
 class _Member:
-    """A reader among those of a group. It holds one ending at a time: what it has not come to is for the others."""
+    """One reader of a group. It holds one ending at a time, so that the other readers get the rest."""
 
     def __init__(
         self, broker: Broker, settings: Settings, group: str, *, redeliver_seconds: float, limits: EndingsLimits
@@ -93,11 +93,11 @@ class _Member:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._held: bytes | None = None
         self._acknowledgement: tuple[Command, ...] = ()
-        """It goes out with the next question."""
+        """Sent together with the next command."""
         self._claims_at = 0.0
 
     async def next(self) -> JobEnding | None:
-        """Waits for the next ending; `None` where nothing came in a while, or what came is none."""
+        """Wait for the next ending; return `None` after `block_seconds`, or for an entry that is not an ending."""
         entry = await self._claim() or await self._read()
         if entry is None:
             return None
@@ -105,7 +105,7 @@ class _Member:
         return await self._read_ending(fields) if fields is not None and b"job" in fields else None
 
     def acknowledge(self) -> None:
-        """What it holds is done with."""
+        """Note that the ending it holds has been processed."""
         if self._held is not None:
             self._acknowledgement = (("XACK", *self._group, self._held),)
             self._held = None
@@ -119,13 +119,13 @@ class _Member:
                 raise
 
     async def leave(self) -> None:
-        # What it was given and did not acknowledge stays under its name until another reader claims it.
+        # An ending that it did not acknowledge stays under its name until another reader claims it.
         pending = await self._broker.call("XPENDING", *self._group)
         if self._name.encode() not in {each["name"] for each in pending["consumers"]}:
             await self._broker.call("XGROUP", "DELCONSUMER", *self._group, self._name)
 
     async def _claim(self) -> _Entry | None:
-        """What another reader was given too long ago; readers that are gone are forgotten once they hold nothing."""
+        """Claim an ending that another reader did not acknowledge, and remove idle readers that hold none."""
         if time.monotonic() < self._claims_at:
             return None
         after = b"0-0"
@@ -169,7 +169,7 @@ class _Member:
         try:
             outcome = read_outcome(await self._ask(newest_entry(self._keys, job_id)))
         except BrokerRefused as error:
-            # Somebody else's key has the name of the stream: that is no reason to tell nobody anything any more.
+            # Another program's key has the name of the stream. The reader must still go on to the next ending.
             if "WRONGTYPE" not in str(error):
                 raise
             outcome = None

@@ -1,7 +1,7 @@
-"""How an event is written to an entry of a Redis stream, and read from one.
+"""Encodes events as entries of a Redis stream, and decodes them.
 
-An entry's fields are flat strings with `type` first. A field that is `None` is not written; types and fields that this
-version does not know are skipped when read, so that a newer worker never breaks an older reader.
+The fields of an entry are flat strings with `type` first. A field that is `None` is not written. Types and fields that
+this version does not know are skipped, so that a newer worker never breaks an older reader.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class _Field:
     wire: bytes
     read: Callable[[bytes], object]
     set: Callable[[object, object], None]
-    """Sets it on an event that is being made: frozen events are made by their slots, at a third of the cost."""
+    """Sets the field of a new event. Frozen events are made by way of their slots, at a third of the cost."""
     default: object
 
 
@@ -81,7 +81,14 @@ _CODECS_BY_BYTES: Final = {name.encode(): codec for name, codec in _CODECS.items
 
 
 def encode(event: StreamEvent) -> list[str]:
-    """The flat fields of an entry, `type` first, in the order of the class; whoever appends it gives the id."""
+    """Encode an event as the fields of an entry. The id is given by the caller that appends the entry.
+
+    Args:
+        event: The event.
+
+    Returns:
+        Names and values in turn, `type` first, then in the order of the class.
+    """
     fields = ["type", event.type]
     for field in _CODECS[event.type].fields:
         value = getattr(event, field.name)
@@ -92,16 +99,30 @@ def encode(event: StreamEvent) -> list[str]:
 
 
 def decode(entry_id: bytes, entry: Mapping[bytes, bytes]) -> StreamEvent | None:
-    """The event of an entry, or `None` for a type that this version does not know.
+    """Decode an entry.
+
+    Args:
+        entry_id: The id of the entry.
+        entry: The fields of the entry.
+
+    Returns:
+        The event, or `None` for a type that this version does not know.
 
     Raises:
-        ValueError: A known type lacks a field, or a field is not of its kind.
+        ValueError: The entry of a known type lacks a field, or a field has a value of another type.
     """
     codec = _CODECS_BY_BYTES.get(entry.get(b"type", b""))
     return None if codec is None else codec.decode(EntryId.decode(entry_id), entry)
 
 
 def pairs(flat: Iterable[bytes]) -> dict[bytes, bytes]:
-    """The fields of an entry as Redis sends them: names and values in turn."""
+    """Make a dict of the fields of an entry.
+
+    Args:
+        flat: Names and values in turn, as Redis sends them.
+
+    Returns:
+        Values by name.
+    """
     each = iter(flat)
     return dict(zip(each, each))  # noqa: B905 - with `strict` each entry takes a third longer

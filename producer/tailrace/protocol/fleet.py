@@ -1,4 +1,4 @@
-"""The queues and the workers at one moment, and how a worker says that it lives."""
+"""The queues and the workers at one moment, and the heartbeats of workers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,54 +10,71 @@ from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys
 from tailrace.protocol.scripts import Script
 
 _BEAT_LIFE_SECONDS: Final = 20.0
-"""How long a worker that says nothing more still counts as one."""
+"""How long a worker is listed after its last heartbeat, in seconds."""
 _FORGOTTEN_SECONDS: Final = 3_600.0
-"""How long its name is kept, by the clocks of other workers, which may differ; whether it lives is Redis's to tell."""
+"""How long its name is kept by other workers, whose clocks may differ. The expiry in Redis decides if it is alive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
-    """A queue that was enqueued into, or that a worker began to serve, within the last week."""
+    """A queue in which a job was enqueued, or that a worker began to serve, within the last week."""
 
     name: str
+    """The name of the queue."""
     due: int
-    """Jobs that wait for a worker."""
+    """How many jobs wait for a worker."""
     deferred: int
-    """Jobs that wait for their time."""
+    """How many jobs wait for the time at which they are due."""
     running: int
-    """Jobs that a worker holds, or held until it was lost."""
+    """How many jobs are claimed, including those of workers that were lost."""
     oldest_due_seconds: float | None
-    """For how long the job that waits longest has been due; `None` where none is."""
+    """How long the job that waits longest has been due, in seconds; `None` if no job is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """A worker that was heard of within the last 20 s."""
+    """A worker whose last heartbeat is less than 20 s old."""
 
     name: str
-    """Its host and process id: `host:pid`."""
+    """The host and the process id: `host:pid`."""
     queues: tuple[str, ...]
+    """The queues that it serves, in the order in which it claims from them."""
     running: int
-    """Jobs that it runs, of `max_jobs` at most."""
+    """How many jobs it runs."""
     max_jobs: int
+    """How many jobs it runs at most."""
     beat_age_seconds: float
-    """How long ago it said so, which it does every 5 s."""
+    """The age of its last heartbeat, in seconds. It sends one every 5 s."""
     providers: tuple[str, ...] | None = None
-    """The providers that it can call; `None` if it does not say, as workers of older versions do not."""
+    """The providers that it can call; `None` for a worker of an older version, which does not report them."""
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What is wrong with the others that it knows of: the variable that is not set, say."""
+    """Why it cannot call other providers that it knows, for example because a variable is not set, by provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """What there is to run, and who runs it; both by name."""
+    """The queues and the workers at one moment."""
 
     queues: tuple[QueueStatus, ...]
+    """The queues, ordered by name."""
     workers: tuple[WorkerStatus, ...]
+    """The workers, ordered by name."""
 
 
 async def read_fleet(broker: Broker, keys: Keys) -> Fleet:
-    """Reads it in two round trips."""
+    """Read the queues and the workers, in two round trips.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+
+    Returns:
+        The queues and the workers.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
     queues, workers = map(
         _names, await broker.pipeline(("ZRANGE", keys.queues, 0, -1), ("ZRANGE", keys.workers, 0, -1))
     )
@@ -71,7 +88,19 @@ async def read_fleet(broker: Broker, keys: Keys) -> Fleet:
 
 
 async def read_workers(broker: Broker, keys: Keys) -> tuple[WorkerStatus, ...]:
-    """Reads the workers only, by name."""
+    """Read the workers only.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+
+    Returns:
+        The workers, ordered by name.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
     workers = _names(await broker.call("ZRANGE", keys.workers, 0, -1))
     return _workers(workers, await broker.pipeline(*_read_beats(keys, workers)) if workers else [])
 
@@ -106,7 +135,7 @@ def _worker(name: str, said: bytes, left_ms: int) -> WorkerStatus:
         queues=tuple(fields["queues"]),
         running=fields["running"],
         max_jobs=fields["max_jobs"],
-        # Counted by Redis: the clock of the worker's machine may differ from ours.
+        # Computed from the expiry in Redis, because the clock of the worker's machine may differ.
         beat_age_seconds=(ms(_BEAT_LIFE_SECONDS) - left_ms) / 1000,
         providers=tuple(fields["providers"]) if "providers" in fields else None,
         problems=fields.get("problems", {}),
@@ -124,7 +153,18 @@ def beat_commands(
     providers: Sequence[str] | None = None,
     problems: Mapping[str, str] | None = None,
 ) -> tuple[Command, ...]:
-    """What a worker sends every 5 s; `at` is its own time, Unix ms."""
+    """Return the commands of one heartbeat, which a worker sends every 5 s.
+
+    Args:
+        keys: The keys under the prefix.
+        name: The worker, as `host:pid`.
+        queues: The queues that it serves.
+        running: How many jobs it runs.
+        max_jobs: How many jobs it runs at most.
+        at: The time by its own clock, in Unix ms.
+        providers: The providers that it can call.
+        problems: Why it cannot call others, by provider.
+    """
     said: dict[str, object] = {"queues": queues, "running": running, "max_jobs": max_jobs}
     if providers is not None:
         said |= {"providers": providers, "problems": dict(problems or {})}
@@ -137,7 +177,13 @@ def beat_commands(
 
 
 def serve_commands(keys: Keys, queues: Sequence[str], *, at: int) -> tuple[Command, ...]:
-    """What a worker sends as it begins: its queues are there before the first job, and without our `enqueue`."""
+    """Return the commands that register the queues of a worker at its start, before the first job of any client.
+
+    Args:
+        keys: The keys under the prefix.
+        queues: The queues that it serves.
+        at: The time by its own clock, in Unix ms.
+    """
     return (
         ("ZADD", keys.queues, *(part for queue in queues for part in (at, queue))),
         ("PEXPIRE", keys.queues, ms(QUEUES_LIFE_SECONDS)),
@@ -145,5 +191,10 @@ def serve_commands(keys: Keys, queues: Sequence[str], *, at: int) -> tuple[Comma
 
 
 def leave_commands(keys: Keys, name: str) -> tuple[Command, ...]:
-    """What a worker sends as it ends."""
+    """Return the commands that a worker sends at its end, so that it is no longer listed.
+
+    Args:
+        keys: The keys under the prefix.
+        name: The worker, as `host:pid`.
+    """
     return (("ZREM", keys.workers, name), ("UNLINK", keys.worker(name)))

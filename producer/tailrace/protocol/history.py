@@ -1,25 +1,32 @@
-"""The history of a Redis server's data, as scripts tell it apart: after a restart or a failover another one begins.
+"""The history of a Redis server's data: after a restart or a failover another history begins.
 
-Redis acknowledges writes before they are on a disk or a replica. A restart or a failover may therefore take back what
-was acknowledged in the last moments: claims, the `started` of an attempt, whole jobs. The data does not tell; but
-nothing can have been lost unless another history has begun. So three things are bound to the history:
+Redis acknowledges writes before they are on a disk or a replica. A restart or a failover may therefore lose writes that
+were acknowledged shortly before: claims, the `started` of an attempt, whole jobs. The data does not show it, but
+nothing can be lost unless another history has begun. Three things therefore depend on the history:
 
-- The queue's side knows since when its history lasts. For one lease from then on nothing is claimed that may have been
-  claimed before: workers that live assert their claims in that time (`claims.py`).
-- A job's record knows in which history the job was enqueued or last begun. The first start in another one takes a
-  number that no lost start can have had, so that an id never stands for two entries (`attempts.py`).
-- A worker that comes back to another history sends again what it holds, and makes a stream anew that it holds whole
-  (`publisher.py`).
+- The queue's side stores when its history began. For one lease from then on, no job is claimed that may have been
+  claimed before, so that healthy workers can assert their claims (`claims.py`).
+- A job's record stores the history in which the job was enqueued or last started. The first start in another history
+  gets a number that no lost start can have had, so that an id never means two entries (`attempts.py`).
+- A worker that reconnects to another history sends the entries in its resend buffer again, and creates a lost stream
+  again if it has all of its entries (`publisher.py`).
 """
 
 from typing import Final
 
 UNKNOWN: Final = "unknown"
-"""Without the right to call INFO, all data is of this one history."""
+"""The one history of all data if the user lacks the permission to call INFO."""
 
 
 def history_of(info: object) -> str:
-    """Return what the scripts call this history, from the reply to `INFO server replication`."""
+    """Read the name of the history, as the scripts build it.
+
+    Args:
+        info: The reply to `INFO server replication`; anything but bytes if Redis refused it.
+
+    Returns:
+        The name: the beginnings of the run id and of the replication id.
+    """
     if not isinstance(info, bytes):
         return UNKNOWN
     return f"{_field(info, b'run_id:')}:{_field(info, b'master_replid:')}"

@@ -1,4 +1,4 @@
-"""The end of a job: what its scripts reply when it is over or gone, and the ending of a job that nobody runs."""
+"""The end of a job: the replies of scripts when it is over or gone, and the ending of a job that no worker runs."""
 
 from dataclasses import dataclass
 
@@ -12,31 +12,37 @@ from tailrace.protocol.scripts import Script
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Over:
-    """There is an ending already: nothing is left but to release the job."""
+    """The job has an ending already, and only has to be released."""
 
     ending: EndingType
+    """How the job ended."""
     tenant: str
+    """On whose behalf the job ran."""
 
 
 class Gone:
-    """There is no stream: the job was deleted, or has expired."""
+    """The job has no stream: it was deleted, or has expired."""
 
 
 async def end_orphan(
     broker: Broker, keys: Keys, job_id: str, ending: Ending, *, keep_seconds: float, queue: str = ""
 ) -> Over | Gone:
-    """Give a job that nobody runs its ending, unless it has one: in an attempt far above the last.
+    """Append an ending to a job that no worker runs, unless it has one. Its id has an attempt far above the last.
 
     Args:
         broker: The connections to Redis.
         keys: The keys of the job.
         job_id: The job.
         ending: The ending to append.
-        keep_seconds: For how long the job is kept.
-        queue: The queue in which a stock arq client has put the job: a stream that is not there is then made.
+        keep_seconds: For how long the job is kept, in seconds.
+        queue: The queue in which a stock arq client enqueued the job. If it is given, a missing stream is created.
 
     Returns:
         The ending that the job has now, or `Gone` if it has no stream.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
     """
     reply = await broker.call(*Script.END.command(keys.of_job(job_id), ms(keep_seconds), queue, *encode(ending)))
     if reply[0] == b"gone":
@@ -45,5 +51,5 @@ async def end_orphan(
 
 
 def no_stream(job_id: str) -> JobNotFound:
-    """The error of every call that needs the job's stream."""
+    """Return the error of every call that needs the stream of a job without one."""
     return JobNotFound(f"Job {job_id!r} has no stream: it expired, was deleted, or was never enqueued.")

@@ -1,4 +1,4 @@
-"""Into the queue: the job's side first, then the queue's side, each all or nothing."""
+"""Enqueues, withdraws and deletes jobs: first the job's own keys, then those of the queue, each all or nothing."""
 
 import json
 import time
@@ -23,28 +23,35 @@ from tailrace.request.generation_request import GenerationRequest
 from tailrace.settings import Settings
 
 FUNCTION = "generate"
-"""The name of the workers' function."""
+"""The name of the workers' function in arq."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job as it goes in."""
+    """A job to be enqueued."""
 
     request: str
+    """The request, as JSON."""
     provider: str
+    """The provider of the request."""
     model: str
+    """The model of the request."""
     tenant: str
+    """On whose behalf the job runs."""
     queue: str
+    """The queue in which the job waits."""
     defer_seconds: float
+    """The delay until the job is due, in seconds."""
     expires_in_seconds: float
-    """How long it may wait, from the time at which it is due."""
+    """How long the job may wait from the time at which it is due, in seconds."""
     life_seconds: float
-    """How long its keys live."""
+    """How long its keys live, in seconds."""
     max_queued: int
+    """How many jobs may wait in the queue; 0 for no limit."""
     fallback_providers: tuple[str, ...] = ()
-    """The providers that may run it if `provider` cannot, in this order."""
+    """The providers of the request's fallbacks, in their order."""
     regenerated_from: str | None = None
-    """The job whose request it asks again."""
+    """The job whose request this job runs again."""
 
     @classmethod
     def of(
@@ -58,7 +65,24 @@ class NewJob:
         expires_in_seconds: float | None = None,
         regenerated_from: str | None = None,
     ) -> Self:
-        """By default it waits for as long as the settings say. Raises `RequestTooLarge`."""
+        """Prepare a job from its request.
+
+        Args:
+            request: The request.
+            settings: The limits, and the defaults.
+            tenant: On whose behalf the job runs.
+            queue: The queue in which the job waits.
+            defer_seconds: The delay until the job is due, in seconds.
+            expires_in_seconds: How long the job may wait from then on, in seconds; by default as the settings say.
+            regenerated_from: The job whose request this job runs again.
+
+        Returns:
+            The job, ready to be enqueued.
+
+        Raises:
+            RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
+            InvalidRequest: A text of the request is not valid Unicode.
+        """
         if expires_in_seconds is None:
             expires_in_seconds = settings.expires_in_seconds
         return cls(
@@ -77,10 +101,20 @@ class NewJob:
 
 
 async def enqueue(broker: Broker, keys: Keys, job: NewJob) -> str:
-    """Enqueues a job in one round trip, and returns its id.
+    """Enqueue a job, in one round trip.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job: The job.
+
+    Returns:
+        The id of the job.
 
     Raises:
-        QueueFull: As many jobs wait as may; nothing is left behind.
+        QueueFull: `max_queued` jobs wait already; the job was not enqueued.
+        BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
+        BrokerRefused: Redis refused.
     """
     job_id = new_job_id()
     await enqueue_many(broker, keys, {job_id: job})
@@ -88,31 +122,49 @@ async def enqueue(broker: Broker, keys: Keys, job: NewJob) -> str:
 
 
 async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -> None:
-    """Enqueues jobs of one queue, by their ids, in one round trip. It may be repeated, with the same ids.
+    """Enqueue jobs in one queue, in one round trip. The call may be repeated with the same ids.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        jobs: The jobs by their ids, at least one, all for the same queue.
 
     Raises:
-        QueueFull: There is no room for all of them; nothing of any is left behind.
+        QueueFull: The queue has no room for all jobs; none of them was enqueued.
+        BrokerUnavailable: Redis cannot be reached; some jobs may have been enqueued nevertheless.
+        BrokerRefused: Redis refused; some jobs may have been enqueued nevertheless.
     """
     job = next(iter(jobs.values()))
     *states, depth = await broker.pipeline(
         *(_job_side(keys, job_id, each) for job_id, each in jobs.items()),
         _queue_side(keys, jobs, job.queue, limit=job.max_queued),
     )
-    # What has begun went in before, and with it all of them: they are sent again, and wait no more.
+    # If one has begun, an earlier call enqueued all of them and this one is a repetition: nothing is to be undone.
     if depth is not None and b"begun" not in states:
         await broker.call("UNLINK", *(key for job_id in jobs for key in (keys.events(job_id), keys.record(job_id))))
         raise QueueFull(job.queue, depth=depth, limit=job.max_queued)
 
 
 async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str) -> str:
-    """Enqueues a job unless its tenant did so before under the same key, and returns the id of the first.
+    """Enqueue a job, unless its tenant has enqueued one under the same idempotency key.
 
-    The steps are those of `enqueue`, and each may be repeated: whoever comes with the key completes what a producer
-    that died half-way has left.
+    The steps are those of `enqueue`, and each may be repeated: if a producer died half-way, the next call with the key
+    completes its job.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job: The job.
+        idempotency_key: The key, not empty.
+
+    Returns:
+        The id of the first job under the key.
 
     Raises:
-        IdempotencyConflict: The first job under the key asks for something else.
-        QueueFull: As many jobs wait as may; nothing is left behind.
+        IdempotencyConflict: The first job under the key has another request.
+        QueueFull: `max_queued` jobs wait already; the job was not enqueued.
+        BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
+        BrokerRefused: Redis refused.
     """
     key = keys.idempotency(job.tenant, idempotency_key)
     admitted = await broker.call(
@@ -128,26 +180,44 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
             f"(job {job_id!r}): use a new key for a new request."
         )
     if state == b"queued":
-        # It was admitted: to refuse it now would take the job from others who came with the same key.
+        # No limit: the job was admitted above. To refuse it now would take it from other callers with the same key.
         await broker.call(*_queue_side(keys, {job_id: job}, job.queue, limit=0))
     return job_id
 
 
 async def withdraw(broker: Broker, keys: Keys, job_id: str, queue: str) -> None:
-    """Takes a job that is over out of its queue, where it still waits there."""
+    """Remove a job that has ended from its queue, if it still waits there.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job_id: The job.
+        queue: The queue in which it was enqueued.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
     await broker.transaction(
         ("ZREM", keys.queue(queue), job_id), ("DEL", arq_job(job_id), arq_retry(job_id), arq_result(job_id))
     )
 
 
 async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
-    """Removes everything of a job. A worker that runs it is stopped by its next append, or finds its claim gone.
+    """Delete all keys of a job. A worker that runs it stops at its next append, or when it finds its claim gone.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job_id: The job.
 
     Raises:
-        JobNotFound: There is nothing of it.
+        JobNotFound: The job has no keys.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
     """
     queue, idempotency = await broker.call("HMGET", keys.record(job_id), "queue", "idempotency")
-    # The stream goes before the queue's side: a job that is claimed in between finds nothing to begin.
+    # The stream is deleted before the queue's side: a worker that claims the job in between finds no stream and stops.
     removed, *_ = await broker.pipeline(
         ("UNLINK", *keys.of_job(job_id)),
         *((("UNLINK", idempotency),) if idempotency else ()),
@@ -188,9 +258,9 @@ def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: in
 
 
 def _body(job: NewJob, at: int) -> str:
-    """The job's body in arq, by arq's own names for try, function, arguments and time of enqueue.
+    """Return the job's body for arq, by arq's names for try, function, arguments and time of enqueue.
 
-    arq skips `providers`. A claim brings the body, so that a worker knows at once whether it can run the job.
+    arq ignores `providers`. A claim returns the body, so that the worker knows at once if it can run the job.
     """
     providers = list(dict.fromkeys((job.provider, *job.fallback_providers)))
     return json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": at, "providers": providers})

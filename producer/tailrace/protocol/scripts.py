@@ -25,9 +25,10 @@ Side: TypeAlias = Literal["job", "queue"]
 _MAX_RINGS: Final = 64
 _RING_LIFE_SECONDS: Final = 60.0
 _ATTEMPTS_SKIPPED: Final = 1_000
-"""How far above the last attempt a caller that does not run the job appends an ending: Redis may have lost starts."""
+"""How far above the last attempt an ending is appended by a caller that does not run the job: Redis may have lost
+starts."""
 _ATTEMPTS_SKIPPED_IN_ANOTHER_HISTORY: Final = 2**32
-"""The same after a restart or a failover of Redis: a lost start may have had a random number (`attempts.py`)."""
+"""The same after a restart or a failover of Redis: a lost start may have had a random number (see `attempts.py`)."""
 
 
 class Shared(NamedTuple):
@@ -72,7 +73,7 @@ class Script(Enum):
 
     @property
     def side(self) -> Side:
-        """Whose keys the script touches: those of one job, or those of the queue's side."""
+        """The side whose keys the script touches: those of one job, or those of the queues and of arq."""
         return cast("Side", self.file.partition("/")[0])
 
     @cached_property
@@ -84,15 +85,15 @@ class Script(Enum):
         """Return the command that runs the script.
 
         Args:
-            keys: What the script's file calls KEYS, all of the script's side.
-            arguments: What it calls ARGV.
+            keys: The KEYS of the script's file, all of the script's side.
+            arguments: The ARGV of the script's file.
         """
         return ("EVAL", self.source, len(keys), *keys, *self._shared_arguments, *arguments)
 
 
 @cache
 def _code(file: str) -> str:
-    """The Lua of a file, without the comment that the file begins with."""
+    """Read the Lua of a file, without the comment at its beginning."""
     # The import takes some milliseconds, and a service that only tails needs no script.
     from importlib.resources import files  # noqa: PLC0415
 
