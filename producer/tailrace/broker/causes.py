@@ -1,4 +1,4 @@
-"""Why Redis could not be used, in words that help and hold no password."""
+"""Explains why Redis could not be used, without showing a password."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ _OPEN_OPTIONS: Final = frozenset({"db", "protocol"})
 """Options of a URL that are shown with their values."""
 _HIDDEN_OPTIONS: Final = frozenset({"password", "username"})
 _INNER_COMMAND: Final = re.compile(r"to run the '([^']+)' command")
-"""In what Redis says of a command, or of one that a script runs."""
+"""Finds the command in what Redis says of a command, or of one that a script runs."""
 _OF_ONE: Final = re.compile(r"^(~arq:[a-z-]+:|~.*:(?:idempotency|throttle|worker):).*")
 _ON_KEYS: Final = frozenset({"DEL", "EXISTS", "MGET", "UNLINK"})
 _ON_CHANNELS: Final = frozenset({"PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"})
@@ -21,14 +21,14 @@ _ON_NOTHING: Final = frozenset({"CLIENT", "CONFIG", "HELLO", "INFO", "PING", "TI
 
 
 _CODE: Final = re.compile(r"(?:^|: -|because of: )([A-Z]{3,})\b")
-"""How an error reply begins, or what it quotes: of a command in a script of Redis 6, or in a transaction."""
+"""The code at the beginning of an error reply, or of the reply that it quotes from a script or a transaction."""
 _CODES: Final[Mapping[type[Exception], str]] = {
     exceptions.BusyLoadingError: "LOADING",
     exceptions.NoPermissionError: "NOPERM",
     exceptions.OutOfMemoryError: "OOM",
     exceptions.ReadOnlyError: "READONLY",
 }
-"""The codes that redis-py takes off the replies."""
+"""The codes that redis-py removes from the replies."""
 _REFUSED_WRITES: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
 
 
@@ -48,7 +48,14 @@ def refuses_writes(error: Exception) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown. What could be a part of a password is not, wherever it stands."""
+    """Return a URL for messages.
+
+    Args:
+        url: The URL, which may be malformed.
+
+    Returns:
+        The URL with `***` in place of everything that could be a part of a password.
+    """
     base, question_mark, query = url.partition("?")
     scheme, separator, rest = base.partition("://")
     credentials, at, place = rest.rpartition("@")
@@ -62,11 +69,18 @@ def without_password(url: str) -> str:
 
 
 def check_host(url: str) -> None:
-    """Raises `ValueError` where the host may be a part of a password, which every error would then tell."""
+    """Refuse a URL whose host may be a part of a password: error messages show the host.
+
+    Args:
+        url: The URL.
+
+    Raises:
+        ValueError: There is an `@` after the host.
+    """
     parts = urlsplit(url)
     options = (each for each in parts.query.split("&") if not each.startswith(("password=", "username=")))
     if parts.scheme != "unix" and any("@" in each for each in (parts.path, parts.fragment, *options)):
-        raise ValueError("an @ stands behind the host")
+        raise ValueError("there is an @ after the host")
 
 
 def _shown_option(option: str) -> str:
@@ -76,16 +90,30 @@ def _shown_option(option: str) -> str:
 
 
 def why_no_url(error: Exception) -> str:
-    """What is wrong with a URL. The error itself may quote a password: what stands before a stray `/` is its port."""
+    """Explain why a URL cannot be used.
+
+    Args:
+        error: The error of redis-py. Its own text may quote a password: before a stray `/` it would be the port.
+
+    Returns:
+        The reason, as a clause.
+    """
     if "schemes" in str(error):
-        return "it has to begin with redis://, rediss:// or unix://"
+        return "it must begin with redis://, rediss:// or unix://"
     if isinstance(error, ValueError) and "connection URL" not in str(error):
         return "its host or port cannot be read (in a user or password @ is written as %40, : as %3A and / as %2F)"
-    return "an option of it is unknown, or has no value that it can have"
+    return "one of its options is unknown, or has a value that is not allowed"
 
 
 def why_unreachable(error: BaseException) -> str:
-    """Why there is no connection, or no reply on it."""
+    """Explain why there is no connection, or no reply on it.
+
+    Args:
+        error: The error of redis-py or of the socket.
+
+    Returns:
+        The reason, as a clause.
+    """
     cause: BaseException | None = error
     while cause is not None:
         match cause:
@@ -101,16 +129,32 @@ def why_unreachable(error: BaseException) -> str:
 
 
 def greeting_hint(url: str, said: str) -> str:
-    """What may be wrong if the first connection to a URL fails."""
+    """Guess why the first connection to a URL failed.
+
+    Args:
+        url: The URL.
+        said: What the error says.
+
+    Returns:
+        A sentence with a space before it, or `""`.
+    """
     if url.startswith("rediss:") and "Timeout connecting" in said:
-        return " rediss:// asks for TLS: does the server speak it?"
+        return " rediss:// requires TLS: does the server support it?"
     if url.startswith("redis:") and ("closed" in said or "reset" in said):
-        return " Does the server want TLS (rediss://)?"
+        return " Does the server require TLS (rediss://)?"
     return ""
 
 
 def why_refused(error: BaseException, command: Sequence[Any] = ()) -> str:
-    """Why Redis refused a command; if a right is missing, which one."""
+    """Explain why Redis refused a command.
+
+    Args:
+        error: The error reply.
+        command: The command.
+
+    Returns:
+        The text of the reply; if a permission is missing, with the rules that the user's ACL needs.
+    """
     said = str(error)
     if not command or not (isinstance(error, exceptions.NoPermissionError) or "ACL failure" in said):
         return said
@@ -121,7 +165,7 @@ def why_refused(error: BaseException, command: Sequence[Any] = ()) -> str:
 
 
 def _touched(command: Sequence[Any]) -> list[str]:
-    """The keys of a command as `~KEY`, its channels as `&CHANNEL`."""
+    """Return the keys of a command as `~KEY`, and its channels as `&CHANNEL`."""
     name, *arguments = command
     if name in _ON_CHANNELS:
         return [f"&{_text(channel)}" for channel in (arguments[:1] if name == "PUBLISH" else arguments)]
@@ -130,7 +174,7 @@ def _touched(command: Sequence[Any]) -> list[str]:
     if name in _ON_KEYS:
         keys = arguments
     elif name == "EVAL":
-        # Scripts make the names of arq's keys themselves.
+        # Scripts build the names of arq's keys.
         keys = [*arguments[2 : 2 + int(arguments[1])], "arq:*"]
     elif name == "BLPOP":
         keys = arguments[:-1]
@@ -143,7 +187,7 @@ def _touched(command: Sequence[Any]) -> list[str]:
 
 
 def _pattern(touched: str) -> str:
-    """The ACL pattern for all keys of the kind: of any job, tenant or worker."""
+    """Return the ACL pattern for the keys of all jobs, tenants or workers."""
     pattern = re.sub(r"\{[^}]*\}", "*", touched)
     return _OF_ONE.sub(r"\1*", pattern)
 

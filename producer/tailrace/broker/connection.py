@@ -1,4 +1,4 @@
-"""Connections of redis-py that notice when they have died, and that leave a server which takes no commands."""
+"""Connections of redis-py that notice when they are dead, and that leave a server if it takes no commands."""
 
 import re
 import socket
@@ -19,40 +19,40 @@ from redis.asyncio.connection import (
 from tailrace.broker.liveness import Endpoint, LivenessLimits, Patience
 
 _PASSING: Final = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MASTERDOWN|READONLY|UNBLOCKED|TRYAGAIN|CLUSTERDOWN)\b")
-"""At the beginning of a reply, or where Redis 6 quotes what a command of a script was told."""
+"""At the beginning of a reply, or in the reply to a command of a script, as Redis 6 quotes it."""
 _DEMOTED: Final = re.compile(r"(?:^|: -)(?:READONLY|UNBLOCKED)\b")
 _BLOCKING: Final = frozenset({"BLPOP", "WAIT", "WAITAOF", "XREAD", "XREADGROUP"})
 _KEEPALIVE: Final = {
-    # Linux, Linux and macOS, both: 5 s of silence, then three questions 2 s apart.
+    # 5 s of silence (Linux and macOS have different names for it), then three probes 2 s apart.
     "TCP_KEEPIDLE": 5,
     "TCP_KEEPALIVE": 5,
     "TCP_KEEPINTVL": 2,
     "TCP_KEEPCNT": 3,
-    # How long what was sent may stay unacknowledged, in ms.
+    # How long sent bytes may stay unacknowledged, in ms.
     "TCP_USER_TIMEOUT": 10_000,
 }
 
 
 class NotNow(exceptions.ConnectionError):
-    """Redis loads its data, has become a replica, lost its primary or runs a long script: try again, and anew."""
+    """Redis loads its data, has become a replica, lost its primary or runs a long script: retry on a new connection."""
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error reply says that this server takes no commands now: another connection may find one that does."""
+    """Return true if an error reply says that the server takes no commands now, so that a new connection may help."""
     return isinstance(error, (NotNow, exceptions.ReadOnlyError, exceptions.BusyLoadingError)) or (
         isinstance(error, exceptions.ResponseError) and _PASSING.search(str(error)) is not None
     )
 
 
 def is_demotion(error: BaseException) -> bool:
-    """Whether an error reply says that this server is a primary no more."""
+    """Return true if an error reply says that the server is no longer a primary."""
     return isinstance(error, exceptions.ReadOnlyError) or (
         isinstance(error, exceptions.ResponseError) and _DEMOTED.search(str(error)) is not None
     )
 
 
 def block_seconds(command: Sequence[Any]) -> float:
-    """How long Redis may wait before it replies to a command."""
+    """Return for how many seconds a command may block; 0 for commands that do not block."""
     match command:
         case ("XREAD" | "XREADGROUP", *arguments) if "BLOCK" in arguments:
             return float(arguments[arguments.index("BLOCK") + 1]) / 1000
@@ -65,24 +65,24 @@ def block_seconds(command: Sequence[Any]) -> float:
 
 
 def keepalive_options() -> Mapping[str, Any]:
-    """What makes the kernel find out that the other side of a TCP connection is gone, as redis-py wants it."""
+    """Return the options of redis-py with which the kernel finds out that the other side of a connection is gone."""
     known = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
     return {"socket_keepalive": True, "socket_keepalive_options": known}
 
 
 def open_pool(url: str, *, liveness: LivenessLimits | None = None, **options: Any) -> ConnectionPool:
-    """Make a pool of such connections for a URL; nothing is connected yet.
+    """Make a pool of these connections, without connecting them.
 
     Args:
-        url: Where Redis is, and options of redis-py.
+        url: The URL of Redis, with options of redis-py.
         liveness: How long a connection may be silent.
-        options: Options of redis-py; those of the URL come first.
+        options: Options of redis-py; those of the URL take precedence.
 
     Returns:
         The pool.
 
     Raises:
-        ValueError: The URL is none.
+        ValueError: The URL is malformed.
     """
     read: dict[str, Any] = dict(parse_url(url))
     plain: type[AbstractConnection] = read.pop("connection_class", Connection)
@@ -95,13 +95,13 @@ def open_pool(url: str, *, liveness: LivenessLimits | None = None, **options: An
 
 
 def endpoint_of(pool: Any) -> Endpoint:
-    """The endpoint of a pool; that of a pool that was made by somebody else is known to its caller only."""
+    """Return the endpoint of a pool, or a new one if the pool was made by other code."""
     endpoint = pool.connection_kwargs.get("endpoint")
     return endpoint if isinstance(endpoint, Endpoint) else Endpoint(pool.make_connection)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
-    """Tells the connection of each chunk that has come: a long reply over a slow link is no silence."""
+    """Notifies the connection of each chunk, so that a long reply over a slow network does not count as silence."""
 
     def on_connect(self, connection: Any) -> None:
         self._hear = connection.patience.hear
@@ -114,7 +114,7 @@ class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
 
 
 class _Watched(AbstractConnection):
-    """Redis-py waits for a reply for as long as it takes, or by `asyncio.wait_for`, which swallows cancellations."""
+    """A connection with a reply timeout. That of redis-py uses `asyncio.wait_for`, which may swallow cancellations."""
 
     def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
         options.setdefault("parser_class", _Parser)
@@ -152,14 +152,14 @@ class _Watched(AbstractConnection):
             self.patience.end()
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        # What was sent may still be on its way.
+        # The command may still be on its way.
         self.patience.begin(sent_bytes=self._sent_bytes, block_seconds=self._block_seconds)
         try:
             return await cast("Any", super()).read_response(*args, **options)
         except exceptions.ResponseError as error:
             if not is_passing(error):
                 raise
-            # Redis-py would keep it: a server that was demoted would refuse for ever.
+            # Redis-py would keep the connection, and a demoted server would refuse every command.
             await self.disconnect(nowait=True)
             if is_demotion(error):
                 self._endpoint.leave(self._epoch)

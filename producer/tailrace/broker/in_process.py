@@ -1,4 +1,4 @@
-"""Connections that have no socket: fakeredis answers in the process, and hands its replies over as objects."""
+"""Connections without a socket: fakeredis answers in the process, and its replies are objects."""
 
 import asyncio
 from typing import Any, cast
@@ -7,7 +7,7 @@ from redis import exceptions
 
 
 class InProcessTransport(asyncio.Transport):
-    """Gives a connection of fakeredis the form of a socket's, by what redis-py's connections have in public."""
+    """Makes a connection of fakeredis look like a socket, by the public methods of redis-py's connections."""
 
     def __init__(self, connection: Any) -> None:
         super().__init__()
@@ -18,15 +18,15 @@ class InProcessTransport(asyncio.Transport):
         self._running.add_done_callback(self._end)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Who hears the replies."""
+        """Set the protocol that gets the replies."""
         self._protocol = cast("asyncio.Protocol", protocol)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Sends packed commands."""
+        """Send packed commands."""
         self._written.put_nowait(data)
 
     def abort(self) -> None:
-        """Sends and hears nothing more."""
+        """Stop sending and receiving."""
         self._running.cancel()
 
     async def _run(self) -> None:
@@ -35,7 +35,7 @@ class InProcessTransport(asyncio.Transport):
             both.create_task(self._hear())
 
     def _end(self, running: asyncio.Task[None]) -> None:
-        """Whatever it was, a defect of the fake too: who waits for a reply is told at once."""
+        """Report every failure, a defect of the fake too, at once to the task that waits for a reply."""
         if not running.cancelled() and self._protocol is not None:
             broken = cast("ExceptionGroup[Exception]", running.exception())
             self._protocol.connection_lost(broken.exceptions[0])
@@ -57,7 +57,7 @@ class InProcessTransport(asyncio.Transport):
 
 
 def _packed(reply: Any) -> bytes:
-    """A reply as it goes over the wire."""
+    """Encode a reply as it is sent over the wire."""
     match reply:
         case None:
             return b"$-1\r\n"

@@ -1,9 +1,8 @@
 """Finds out whether a silent connection to Redis is dead.
 
-A connection can die without a word: a NAT forgets it, a host loses power, a failover moves an address. Redis can also
-be silent for seconds while all is well: it forks, or runs a long script. A new connection tells one from the other.
-Redis answers in the order in which commands arrive, so if a new connection is answered and a silent one is not, the
-silent one is dead.
+A connection can die silently: a NAT drops it, a host loses power, a failover moves an address. A healthy Redis can also
+be silent for seconds: it forks, or runs a long script. A new connection shows the difference. Redis answers in the
+order in which commands arrive, so if a new connection is answered and a silent one is not, the silent one is dead.
 """
 
 import asyncio
@@ -23,19 +22,19 @@ class LivenessLimits:
     reply_timeout_seconds: float = 10.0
     """How long Redis may be silent on a connection while it owes a reply. No command blocks for longer."""
     suspect_seconds: float = 0.5
-    """After so long a silence a connection is suspected to be dead."""
+    """After this silence a connection is suspected to be dead."""
     suspect_again_seconds: float = 0.1
-    """The same for a connection that has not been heard since another one of its pool was found dead."""
+    """The same for a connection that has received nothing since another one of its pool was found dead."""
     slowest_bytes_per_second: int = 20_000
-    """A link that carries less than this is too slow to be used."""
+    """A network that carries less than this is too slow to be used."""
     probe_timeout_seconds: float = 2.0
-    """How long a new connection may take to be answered."""
+    """How long the probe of a new connection may take."""
     probe_interval_seconds: float = 0.2
-    """The pause between two probes of a server that has not answered."""
+    """The pause between two probes of a server that did not answer."""
 
 
 class Endpoint:
-    """What the connections of a pool find out together about the server that the URL leads to."""
+    """What the connections of a pool know together about the server behind the URL."""
 
     def __init__(self, make_connection: Callable[[], Any], limits: LivenessLimits | None = None) -> None:
         """Start without knowledge of the server.
@@ -46,25 +45,36 @@ class Endpoint:
         """
         self.limits: LivenessLimits = limits or LivenessLimits()
         self.epoch: int = 0
-        """A connection of an earlier epoch leads to a server that was demoted since, and is to be made anew."""
+        """A connection of an earlier epoch leads to a server that was demoted since, and must be replaced."""
         self.dead_at: float = 0.0
         """When a connection was last found dead (the loop's time): others may have died with it."""
         self._make_connection = make_connection
         self._asking: asyncio.Task[bool] | None = None
         self._knows_primary = False
         self._is_left = False
-        """Whether the server was demoted, and no primary has been found since."""
+        """True if the server was demoted, and no primary has been found since."""
 
     def leave(self, epoch: int) -> None:
-        """A connection of an epoch has found that its server takes no writes any more."""
+        """Begin another epoch, because a server no longer accepts writes.
+
+        Args:
+            epoch: The epoch of the connection that found it.
+        """
         if epoch == self.epoch:
             self.epoch += 1
             self._is_left = True
 
     def meet(self, epoch: int, *, is_primary: bool) -> bool:
-        """A connection of an epoch has been told the role of its server; returns whether it may stay.
+        """Note the role of a connection's server.
 
         Only a client that has never met a primary stays with a replica: its URL is that of a replica.
+
+        Args:
+            epoch: The epoch of the connection.
+            is_primary: True if the server is a primary.
+
+        Returns:
+            True if the connection may stay open.
         """
         if is_primary:
             self._knows_primary = True
@@ -78,10 +88,10 @@ class Endpoint:
         return not self._knows_primary
 
     async def answers(self) -> bool:
-        """True if Redis answers a new connection in time. All who ask at the same time share one connection."""
+        """Return true if Redis answers a new connection in time. Callers at the same time share one connection."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
-        # A caller that is cancelled takes the answer from nobody else.
+        # Shielded, so that a caller that is cancelled does not cancel the probe of the others.
         return await asyncio.shield(self._asking)
 
     async def _ask(self) -> bool:
@@ -99,7 +109,7 @@ class Endpoint:
 
 
 class Patience:
-    """Gives up a connection that is silent: soon if Redis answers a new one, else after the reply timeout."""
+    """Gives up a silent connection: soon if Redis answers a new one, otherwise after the reply timeout."""
 
     __slots__ = (
         "_doubting",
@@ -114,7 +124,12 @@ class Patience:
     )
 
     def __init__(self, endpoint: Endpoint, give_up: Callable[[Exception], None]) -> None:
-        """`give_up` has to end whatever waits for the connection."""
+        """Start with a connection that owes no reply.
+
+        Args:
+            endpoint: What the pool knows of the server, and the limits.
+            give_up: Ends everything that waits for the connection.
+        """
         self._endpoint = endpoint
         self._limits = endpoint.limits
         self._give_up = give_up
@@ -126,7 +141,12 @@ class Patience:
         self._doubting: asyncio.Task[None] | None = None
 
     def begin(self, *, sent_bytes: int = 0, block_seconds: float = 0) -> None:
-        """Redis owes a reply from now on, to so many bytes, or to a command that may block."""
+        """Note that Redis owes a reply from now on.
+
+        Args:
+            sent_bytes: How many bytes were sent, which may take a while on a slow network.
+            block_seconds: For how long the command may block, in seconds.
+        """
         if self._doubting is not None:
             self.end()
         loop = asyncio.get_running_loop()
@@ -142,11 +162,11 @@ class Patience:
             self._arm(loop)
 
     def hear(self) -> None:
-        """Something has come, perhaps only a part of a reply."""
+        """Note that bytes have arrived, perhaps only a part of a reply."""
         self._heard_at = asyncio.get_running_loop().time()
 
     def end(self) -> None:
-        """Redis owes nothing more."""
+        """Note that Redis owes no reply."""
         self._owes = False
         self._suspect_seconds = self._limits.suspect_seconds
         if self._doubting is not None:
@@ -154,7 +174,7 @@ class Patience:
             self._doubting = None
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        # It outlives the reply: one timer each half a second costs less than one for each reply.
+        # The timer outlives the reply: one timer each half second costs less than one for each reply.
         self._timer = loop.call_later(self._suspect_seconds - self._silent_seconds(loop), self._suspect)
 
     def _disarm(self) -> None:

@@ -1,7 +1,7 @@
-"""What is told of a Redis that is away: once when it goes, every 30 seconds, and once when it is back.
+"""Logs an outage of Redis: one line when it begins, one every 30 seconds, and one when it is over.
 
-All that a process does with Redis fails together, and again and again: a line for each would fill the log. A cause that
-has not been told in the same outage is told at once: who waits for a restart has to hear that a right is missing.
+During an outage everything that uses Redis fails again and again, and a line for each failure would fill the log. A new
+cause in the same outage is logged at once: an operator who waits for a restart must learn that a permission is missing.
 """
 
 import logging
@@ -25,10 +25,10 @@ _FORGOTTEN_SECONDS: Final = 5.0
 
 
 class Outage:
-    """What fails together while Redis is away, and what the log has said of it."""
+    """What fails together while Redis is unavailable, and what the log has said of it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with nothing failing.
+        """Start without failures.
 
         Args:
             clock: Returns the time in seconds, from any beginning.
@@ -39,13 +39,18 @@ class Outage:
         # Threads renew leases.
         self._lock = Lock()
         self._failing: WeakKeyDictionary[Dependent, float] = WeakKeyDictionary()
-        """When each has failed last."""
+        """When each one last failed."""
         self._since = self._told_at = 0.0
         self._told: set[str] = set()
-        """The causes that were told."""
+        """The causes that were logged in this outage."""
 
     def fail(self, dependent: "Dependent", error: Exception) -> None:
-        """Note a failure, and log it if it begins the outage, has a new cause, or the last line is long ago."""
+        """Note a failure, and log it if it begins the outage, has a new cause, or the last line is 30 s old.
+
+        Args:
+            dependent: What failed.
+            error: Why it failed.
+        """
         with self._lock:
             now, cause = self._clock(), _cause(error)
             if not self.has_begun:
@@ -60,55 +65,63 @@ class Outage:
             self._failing[dependent] = now
 
     def end(self, dependent: "Dependent") -> None:
-        """Note that something works again, and log the end of the outage if nothing else fails."""
+        """Note that something works again, and log the end of the outage if nothing else fails.
+
+        Args:
+            dependent: What works again.
+        """
         with self._lock:
             now = self._clock()
             self._failing.pop(dependent, None)
             for other, failed_at in list(self._failing.items()):
-                # It has had no reason to try again.
+                # It has not tried again since: it has nothing to do.
                 if now - failed_at > _FORGOTTEN_SECONDS:
                     del self._failing[other]
             if self.has_begun and not self._failing:
                 self.has_begun = False
-                _logger.warning("Redis does all again, after %.1f s", now - self._since)
+                _logger.warning("Redis works again, after %.1f s", now - self._since)
 
     def forget(self) -> None:
-        """Start again with nothing failing, and log nothing: a test begins without the failures of another."""
+        """Start again without failures, and log nothing, so that a test begins without the failures of another."""
         with self._lock:
             self._failing.clear()
             self.has_begun = False
 
 
 PROCESS_OUTAGE: Final = Outage()
-"""Shared by everything in this process: all of it usually needs the same Redis."""
+"""Shared by everything in this process, because all of it usually uses the same Redis."""
 
 
 class Dependent:
-    """Something that needs Redis, again and again."""
+    """An operation that uses Redis again and again."""
 
     def __init__(self, what: str, outage: Outage = PROCESS_OUTAGE) -> None:
-        """Start in working order.
+        """Start without a failure.
 
         Args:
             what: What does not happen without Redis, as a clause for the log.
-            outage: What fails together with it.
+            outage: The outage that it shares with others.
         """
         self.what = what
         self._outage = outage
 
     def fails(self, error: Exception) -> None:
-        """Note that it could not be done."""
+        """Note that the operation failed.
+
+        Args:
+            error: Why it failed.
+        """
         self._outage.fail(self, error)
 
     def works(self) -> None:
-        """Note that it was done."""
+        """Note that the operation succeeded."""
         # Called for every batch: a dependent that did not fail needs no lock.
         if self._outage.has_begun:
             self._outage.end(self)
 
 
 def _cause(error: BaseException) -> str:
-    """A name for why Redis could not be used, the same for all commands and connections that meet the cause."""
+    """Return a name for the cause of an error, the same for all commands and connections that meet the cause."""
     for each in _chain(error):
         match each:
             case ssl.SSLError() | socket.gaierror() | exceptions.AuthenticationError() | exceptions.InvalidResponse():

@@ -1,4 +1,4 @@
-"""One connection to Redis of its own: many commands go out in one write, their replies are read in order."""
+"""A dedicated connection to Redis: many commands are sent in one write, and their replies are read in order."""
 
 import asyncio
 import math
@@ -23,16 +23,16 @@ _error_of = cast("Callable[[str], Exception]", DefaultParser.parse_error)  # pyr
 
 
 def packed(*command: Argument) -> bytes:
-    """A command as it goes over the wire."""
+    """Encode a command as it is sent over the wire."""
     return _pack(command)
 
 
 _HELLO: Final = packed("HELLO", 2)
-"""Its reply tells the server's role, and no ACL forbids it."""
+"""Its reply has the server's role, and no ACL forbids it."""
 
 
 def bulk(part: bytes) -> bytes:
-    """One part of a command as it goes over the wire."""
+    """Encode one part of a command as it is sent over the wire."""
     return b"$%d\r\n%b\r\n" % (len(part), part)
 
 
@@ -41,7 +41,7 @@ class TooMuch(Exception):
 
 
 class Wire:
-    """A connection that is made on purpose: who sees it break may have to look around before sending more."""
+    """A connection that never reconnects by itself: after it breaks, its owner decides what to send again."""
 
     def __init__(self, redis: Redis) -> None:
         pool: Any = redis.connection_pool
@@ -60,17 +60,22 @@ class Wire:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it stands, as far as is known: an exchange that fails ends it."""
+        """True unless the connection is known to be broken. An exchange that fails ends it."""
         return self._link is not None and self._link.broken is None
 
     async def connect(self) -> None:
-        """Raises `BrokerUnavailable` or `BrokerRefused`."""
+        """Connect, after closing the connection before.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached, or takes no commands now.
+            BrokerRefused: Redis refused the connection.
+        """
         await self.disconnect()
         with our_errors():
-            # A server that is stopped accepts the connection, and greets nobody.
+            # The kernel of a stopped server accepts the connection, but the server does not answer.
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 await self._connection.connect()
-        # The greetings are redis-py's; from here on its streams, which cost more than a batch, are out of the way.
+        # Redis-py does the handshake. After it its streams are bypassed, because they cost more than a whole batch.
         writer: Any = self._connection._writer  # noqa: SLF001
         transport = getattr(writer, "transport", None) or InProcessTransport(self._connection)
         self._link = _Link(transport, self._endpoint)
@@ -79,24 +84,27 @@ class Wire:
     async def exchange(
         self, payload: bytes, replies: int, *, block_seconds: float = 0, max_bytes: float = math.inf
     ) -> list[Any]:
-        """Sends packed commands and reads their replies; an error that Redis replies with stands in its place.
+        """Send packed commands, and read their replies.
 
         Args:
-            payload: The packed commands.
-            replies: How many commands there are.
-            block_seconds: For how long the commands may block.
-            max_bytes: How many bytes the replies may have.
+            payload: The commands, packed.
+            replies: How many commands they are.
+            block_seconds: For how long the commands may block, in seconds.
+            max_bytes: How many bytes the replies may have together.
+
+        Returns:
+            One reply for each command; an error reply is in the list as an exception.
 
         Raises:
             TooMuch: The replies have more than `max_bytes`. The connection is closed, and the rest is not read.
-            BrokerUnavailable: The connection broke, or was silent for too long, or the server takes no commands now:
-                nothing is known of any command.
-            BrokerRefused: The server wants a password now.
+            BrokerUnavailable: The connection broke, or was silent for too long, or the server takes no commands now.
+                Any of the commands may have run.
+            BrokerRefused: The server requires a password now.
         """
         return await self._exchange(payload, replies, block_seconds, max_bytes)
 
     async def check_role(self) -> None:
-        """Leaves a server that is a primary no more: it may never hear of what is new. Asks once a second at most.
+        """Leave a server that is no longer a primary: it may never get new data. It is asked once a second at most.
 
         Raises:
             BrokerUnavailable: The server was demoted, or the connection broke.
@@ -107,14 +115,17 @@ class Wire:
         (hello,) = await self._exchange(_HELLO, 1)
         self._role_due = now + _ROLE_SECONDS
         if not isinstance(hello, list):
-            # Redis 5, or something that is not Redis all the way.
+            # Redis 5, or a server that is only partly compatible.
             return
         said = cast("Any", hello)
         with our_errors():
             self._connected().meet(dict(zip(said[::2], said[1::2], strict=False)).get(b"role"))
 
     async def send(self, payload: bytes) -> None:
-        """Sends packed commands whose replies are heard; where none comes in time, `hear` raises.
+        """Send packed commands whose replies `hear` returns. If no reply comes in time, `hear` raises.
+
+        Args:
+            payload: The commands, packed.
 
         Raises:
             BrokerUnavailable: The connection broke.
@@ -123,7 +134,10 @@ class Wire:
             self._connected().ask(payload)
 
     async def hear(self) -> list[Any]:
-        """What Redis says unasked: all that has come. Waits for the first without a limit; one reader at a time.
+        """Wait for messages of Redis, without a limit. Only one task may call it at a time.
+
+        Returns:
+            All messages and replies that have arrived, at least one.
 
         Raises:
             BrokerUnavailable: The connection broke.
@@ -132,7 +146,7 @@ class Wire:
             return await self._connected().replies(1)
 
     async def disconnect(self) -> None:
-        """Waits for nothing, and drops what Redis has not taken; `connect` makes it anew."""
+        """Close the connection at once, and drop unsent bytes. `connect` opens a new one."""
         link, self._link = self._link, None
         if link is not None:
             link.abort()
@@ -145,7 +159,7 @@ class Wire:
         try:
             return await link.exchange(payload, replies, block_seconds, max_bytes)
         except BaseException:
-            # Broken or cancelled in between: the replies that are still to come belong to nobody.
+            # Broken or cancelled: the replies that are still to come must not be taken for those of later commands.
             await self.disconnect()
             with our_errors():
                 raise
@@ -161,7 +175,7 @@ _NOTHING: Final = object()
 
 
 class _Link(asyncio.Protocol):
-    """Reads what Redis says as soon as it comes, and wakes who waits once there is enough of it."""
+    """Reads replies as soon as they arrive, and wakes the task that waits after enough of them have arrived."""
 
     def __init__(self, transport: asyncio.Transport, endpoint: Endpoint) -> None:
         self.broken: Exception | None = None
@@ -177,7 +191,7 @@ class _Link(asyncio.Protocol):
         self._wanted = 0
         self._room_bytes = math.inf
         self._owes = False
-        """Whether nothing has come since something was asked."""
+        """True if nothing has arrived since the last command."""
         self._waiter: asyncio.Future[None] | None = None
         transport.set_protocol(self)
 
@@ -205,35 +219,35 @@ class _Link(asyncio.Protocol):
         self._break(exceptions.ConnectionError(str(exc or "Redis closed the connection")))
 
     def send(self, payload: bytes) -> None:
-        """What Redis does not take at once waits in memory: who sends much waits for replies."""
+        """Send bytes. Those that Redis does not read at once stay in memory, so callers wait for replies."""
         if self._epoch != self._endpoint.epoch:
             self._break(NotNow("the server was demoted"))
         if self.broken is not None:
-            # The transport is closed: asyncio's takes what it never sends, and uvloop's raises what is no `OSError`.
+            # The transport is closed: asyncio's would accept bytes and drop them, uvloop's would raise no `OSError`.
             raise self.broken
         self._transport.write(payload)
 
     def ask(self, payload: bytes) -> None:
-        """Sends commands whose replies somebody hears, among whatever else is said."""
+        """Send commands whose replies are read together with other messages."""
         self.send(payload)
         if not self._owes:
             self._owes = True
             self._patience.begin(sent_bytes=len(payload))
 
     def meet(self, role: Any) -> None:
-        """The server has told its role. Raises `NotNow` if it was demoted."""
+        """Note the role of the server, and raise `NotNow` if it was demoted."""
         if not self._endpoint.meet(self._epoch, is_primary=role == b"master"):
             self._break(NotNow("the server was demoted"))
             raise NotNow("the server was demoted")
         self._epoch = self._endpoint.epoch
 
     def abort(self) -> None:
-        """Ends it at once: to close it would wait for a server that takes nothing, and so would who hears."""
+        """Close the connection at once. A normal close would wait for a server that reads nothing."""
         self._break(exceptions.ConnectionError("the connection was given up"))
         self._transport.abort()
 
     async def exchange(self, payload: bytes, count: int, block_seconds: float, max_bytes: float) -> list[Any]:
-        """Sends commands, and returns their replies."""
+        """Send commands, and return their replies."""
         self._room_bytes = max_bytes
         self._patience.begin(sent_bytes=len(payload), block_seconds=block_seconds)
         try:
@@ -243,7 +257,7 @@ class _Link(asyncio.Protocol):
             self._patience.end()
 
     async def replies(self, at_least: int) -> list[Any]:
-        """All that has come, once that is enough."""
+        """Wait for a number of replies, and return all that have arrived."""
         while len(self._heard) < at_least and self.broken is None:
             self._wanted = at_least
             self._waiter = self._loop.create_future()
@@ -256,7 +270,7 @@ class _Link(asyncio.Protocol):
     def _error(self, message: str) -> Exception:
         error = _error_of(message)
         if is_passing(error):
-            # A server that is loading, or has become a replica, answers nothing that one could go on with.
+            # A server that loads its data, or has become a replica, gives no usable reply.
             self.broken = NotNow(str(error))
             self.broken.__cause__ = error
             if is_demotion(error):

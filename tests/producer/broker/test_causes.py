@@ -75,10 +75,10 @@ def test_a_url_in_which_an_at_sign_is_in_its_place_is_taken(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("localhost:6379", "it has to begin with redis://, rediss:// or unix://"),
+        ("localhost:6379", "it must begin with redis://, rediss:// or unix://"),
         ("redis://localhost:port", "its host or port cannot be read"),
-        ("redis://localhost?no_such_option=1", "an option of it is unknown"),
-        ("redis://localhost?db=first", "an option of it is unknown, or has no value that it can have"),
+        ("redis://localhost?no_such_option=1", "one of its options is unknown"),
+        ("redis://localhost?db=first", "one of its options is unknown, or has a value that is not allowed"),
     ],
 )
 def test_what_is_wrong_with_a_url_is_told(url: str, why: str) -> None:
@@ -95,9 +95,9 @@ def test_a_reply_that_does_not_come_is_told() -> None:
 @pytest.mark.parametrize(
     ("url", "said", "hint"),
     [
-        ("rediss://localhost", " cannot be reached: Timeout connecting to server", "does the server speak it?"),
-        ("redis://localhost", " cannot be reached: Connection reset by peer", "Does the server want TLS"),
-        ("redis://localhost", " cannot be reached: Connection closed by server", "Does the server want TLS"),
+        ("rediss://localhost", " cannot be reached: Timeout connecting to server", "does the server support it?"),
+        ("redis://localhost", " cannot be reached: Connection reset by peer", "Does the server require TLS"),
+        ("redis://localhost", " cannot be reached: Connection closed by server", "Does the server require TLS"),
         ("redis://localhost", " cannot be reached: Timeout connecting to server", ""),
         ("rediss://localhost", " cannot be reached: Connection closed by server", ""),
     ],
@@ -140,9 +140,9 @@ async def test_the_cause_is_told_if_there_is_no_connection() -> None:
     assert "its host name is not known (DNS: " in await greeting("redis://nowhere.invalid/0")
     async with listening(tls=True) as port:
         assert "its TLS certificate is not trusted: " in await greeting(f"rediss://127.0.0.1:{port}")
-        assert "Does the server want TLS (rediss://)?" in await greeting(f"redis://127.0.0.1:{port}")
+        assert "Does the server require TLS (rediss://)?" in await greeting(f"redis://127.0.0.1:{port}")
     async with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
-        assert "what answers is not Redis" in await greeting(f"redis://127.0.0.1:{port}")
+        assert "the server that answers is not Redis" in await greeting(f"redis://127.0.0.1:{port}")
         assert "TLS failed: " in await greeting(f"rediss://127.0.0.1:{port}")
     async with listening(b"-LOADING Redis is loading the dataset in memory\r\n") as port:
         said = await greeting(f"redis://127.0.0.1:{port}")
@@ -156,7 +156,7 @@ async def test_the_cause_is_told_if_the_password_is_wrong_or_missing() -> None:
         url = server.url.replace("//", f"//ann:{SECRET}@")
         said = await greeting(url)
         assert said.startswith("Redis at redis://ann:***@")
-        assert "does not accept the user or password: invalid username-password pair" in said
+        assert "rejected the user or password: invalid username-password pair" in said
         broker = Broker(open_redis(server.url))
         await broker.call("CONFIG", "SET", "requirepass", SECRET)
         await broker.aclose()
