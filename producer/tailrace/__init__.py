@@ -1,6 +1,6 @@
 """LLM generations that outlive the web request: enqueue them, tail them from anywhere, cancel them.
 
-What is named here is loaded when it is first asked for: the import itself costs next to nothing.
+Each name is loaded at its first use, so that the import itself costs almost nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -14,7 +14,7 @@ _PIECES_AT_ONCE: Final = 1_000
 
 
 class _Text:
-    """A text that grows. It is joined when it is read: joining at each piece would take quadratic time."""
+    """A text that grows. It is joined when it is read, because joining at each piece would take quadratic time."""
 
     __slots__ = ("_joined", "_pieces")
 
@@ -37,35 +37,41 @@ class _Text:
 
 
 class CalledTool:
-    """A tool call, as far as its fragments have been received."""
+    """A tool call, joined from the fragments that have arrived."""
 
     __slots__ = ("_arguments", "call_id", "name")
 
     def __init__(self) -> None:
         self.call_id: str | None = None
+        """The provider's id of the call, to which the tool's result refers."""
         self.name: str | None = None
+        """The name of the tool."""
         self._arguments = _Text()
 
     def __repr__(self) -> str:
         return f"CalledTool(call_id={self.call_id!r}, name={self.name!r}, arguments={self.arguments!r})"
 
     def add(self, fragment: ToolCall) -> None:
-        """Adds the next fragment of this call."""
+        """Add the next fragment of this call.
+
+        Args:
+            fragment: The fragment, whose `index` is that of the call.
+        """
         self.call_id = fragment.call_id or self.call_id
         self.name = fragment.name or self.name
         self._arguments.add(fragment.arguments)
 
     @property
     def arguments(self) -> str:
-        """JSON, complete once the answer has ended."""
+        """The arguments so far, as JSON, which is complete after the answer has ended."""
         return str(self._arguments)
 
     @property
     def parsed_arguments(self) -> Any:
-        """The value of `arguments`: `{}` if there are none.
+        """The value of `arguments`, or `{}` if they are empty.
 
         Raises:
-            ValueError: They are not JSON, because they are not complete yet.
+            ValueError: The arguments are not JSON, for example because they are not complete yet.
         """
         try:
             return json.loads(self.arguments or "{}")
@@ -75,14 +81,14 @@ class CalledTool:
 
 @dataclass(slots=True)
 class AttemptContent:
-    """What one attempt said."""
+    """What one attempt has said so far."""
 
     text: _Text = field(default_factory=_Text)
     reasoning: _Text = field(default_factory=_Text)
     thoughts: list[PastReasoning] = field(default_factory=list[PastReasoning])
-    """The blocks of reasoning that are signed."""
+    """The signed blocks of reasoning."""
     unsigned: _Text = field(default_factory=_Text)
-    """The reasoning since the last of them."""
+    """The reasoning since the last signed block."""
     unsigned_after: tuple[int, int] | None = None
     """How many characters of the text and how many tool calls came before that reasoning."""
     refusal: _Text = field(default_factory=_Text)
@@ -92,7 +98,11 @@ class AttemptContent:
     complete: bool = True
 
     def add(self, piece: _Piece) -> None:
-        """Adds the next event of the attempt."""
+        """Add the next event of the attempt.
+
+        Args:
+            piece: The event, which is not a `started` or an ending.
+        """
         match piece:
             case Delta():
                 self.text.add(piece.text)
@@ -123,5 +133,5 @@ class AttemptContent:
             self.break_off_thought()
 
     def break_off_thought(self) -> None:
-        """Begin another block with what is thought from here on."""
+        """Begin another block with the reasoning that follows."""
         self.unsigned, self.unsigned_after = _Text(), None

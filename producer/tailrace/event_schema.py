@@ -1,4 +1,4 @@
-"""The JSON schema of what `to_dict` of an event returns, written from the dataclasses of the events."""
+"""The JSON schema of the public form of events, made from their dataclasses."""
 
 import dataclasses
 import inspect
@@ -69,7 +69,7 @@ def _may_be_none(hint: object) -> bool:
 
 def _value(hint: object) -> dict[str, Any]:
     if _may_be_none(hint):
-        # It is left out then.
+        # A field that is `None` is omitted from the public form.
         (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
     if typing.get_origin(hint) is typing.Literal:
         return {"type": "string", "enum": list(typing.get_args(hint))}

@@ -1,10 +1,17 @@
-"""Defects, as they may be logged: what an exception says may quote a prompt."""
+"""Tracebacks for the log without the messages of exceptions, because a message may quote a prompt."""
 
 import traceback
 
 
 def told_by_frames(error: BaseException) -> str:
-    """The kinds of an error and of what is behind it, and where they were raised, without their words."""
+    """Describe an error without its messages.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The classes and the stack frames of the error and of its causes.
+    """
     told: list[str] = []
     seen: set[int] = set()
     behind: BaseException | None = error

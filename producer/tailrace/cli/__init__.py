@@ -5,9 +5,16 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb. Returns what `app.run` does, or 130 when it was left by Ctrl-C."""
+    """Run one verb.
+
+    Args:
+        arguments: The arguments; by default those of the process.
+
+    Returns:
+        The exit code: that of `app.run`, or 130 after Ctrl-C.
+    """
     try:
-        # It takes a while, in which Ctrl-C may come.
+        # The import takes a while, and Ctrl-C may come during it.
         from tailrace.cli import app  # noqa: PLC0415
 
         return app.run(sys.argv[1:] if arguments is None else arguments)

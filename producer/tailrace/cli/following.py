@@ -1,4 +1,4 @@
-"""Following jobs to their endings, or until somebody leaves."""
+"""Follows jobs to their endings, or until the user leaves."""
 
 import asyncio
 import logging
@@ -17,13 +17,22 @@ from tailrace.cursor import BEGINNING
 async def follow(
     jobs: Sequence[Job], display: Display, *, after: EntryId = BEGINNING, redis_url: str | None = None
 ) -> int:
-    """Shows the events of jobs up to their endings. Returns 0 when all completed, else 1.
+    """Show the events of jobs up to their endings.
 
-    Who leaves, or loses Redis, is told how to read on: at `redis_url`, where one was given.
+    If the user leaves, or Redis stays unavailable, the command that reads on is printed.
+
+    Args:
+        jobs: The jobs, at least one.
+        display: Where the events are shown.
+        after: The cursor after which the events begin.
+        redis_url: The URL of Redis for the printed command, if the user gave one.
+
+    Returns:
+        The exit code: 0 if all jobs completed, otherwise 1.
 
     Raises:
-        BrokerUnavailable: Redis stays away.
-        TailraceError: The one job that was to be followed cannot be; of several the others are followed all the same.
+        BrokerUnavailable: Redis stays unavailable.
+        TailraceError: The only job cannot be followed. If there are several, the others are followed nevertheless.
     """
     following = _Following(jobs, display, after)
     try:
@@ -37,7 +46,7 @@ async def follow(
 
 @contextmanager
 def _warnings_said_by(display: Display) -> Generator[None]:
-    """What is logged of what is read: on stderr it would stand amid what is drawn."""
+    """Show warnings of the log on the display, because on stderr they would appear in the middle of the drawing."""
     logger, handler = logging.getLogger("tailrace"), _Sayer(display)
     logger.addHandler(handler)
     try:
@@ -61,12 +70,12 @@ class _Following:
         self._display = display
         self._cursors = {job.id: after for job in jobs}
         self.is_over = False
-        """Nothing follows; at most some of it has still to be shown."""
+        """True after the last event, when at most some output has still to be shown."""
 
     async def run(self) -> int:
         try:
             async with asyncio.TaskGroup() as tasks:
-                # The keys are taken before anything is drawn: after `bg` that halts us before we write.
+                # The keys are read before anything is drawn: after `bg` that stops the process before it writes.
                 beside = [tasks.create_task(self._offer())] if interrupt.can_ask() else []
                 beside.append(tasks.create_task(self._display.draw()))
                 tails = [tasks.create_task(self._tail(job)) for job in self._jobs]
@@ -75,12 +84,16 @@ class _Following:
                 for task in beside:
                     task.cancel()
         except BaseExceptionGroup as failures:
-            # The one that failed; the others were cancelled for it.
+            # The first is the cause; the other tasks were cancelled because of it.
             raise failures.exceptions[0] from None
         return 0 if all(tail.result() == JobState.COMPLETED for tail in tails) else 1
 
     def how_to_read_on(self, redis_url: str | None) -> str:
-        """The command that shows what comes next."""
+        """Return the sentence with the command that reads on.
+
+        Args:
+            redis_url: The URL of Redis, if the user gave one.
+        """
         goes_on, command = "The jobs go on.", ["tailrace", "tail"]
         if len(self._jobs) == 1:
             goes_on = "The job goes on."
@@ -92,11 +105,11 @@ class _Following:
         return f"{goes_on} To read on: {shlex.join([*command, *self._cursors])}"
 
     async def _tail(self, job: Job) -> str:
-        """Returns how the job ended."""
+        """Show a job, and return how it ended, or `""` if it cannot be followed."""
         try:
             return await self._show(job)
         except TailraceError as error:
-            # Who has lost Redis has lost it for all of them.
+            # If Redis is unavailable for one job, it is for all of them.
             if len(self._jobs) == 1 or isinstance(error, BrokerUnavailable):
                 raise
             self._display.say(str(error))
@@ -118,7 +131,7 @@ class _Following:
         what = "the job" if len(self._jobs) == 1 else f"all {len(self._jobs)} jobs"
         key = await interrupt.choice(what, self._display.ask)
         if key == interrupt.LEAVE:
-            # The handler from before the question is back: it ends all.
+            # The handler from before the question is installed again, and ends the command.
             signal.raise_signal(signal.SIGINT)
         else:
             for job in self._jobs:

@@ -10,20 +10,26 @@ _LONGEST_MARK: Final = 12
 
 
 def image_part(path_or_url: str) -> Image:
-    """A part of a message: a URL as it is, for the provider to fetch, and a file by its bytes.
+    """Make the part of a message for an image.
+
+    Args:
+        path_or_url: A URL, which the provider fetches, or the path of a file, which is read.
+
+    Returns:
+        The part, with the URL, or with the bytes of the file in base64.
 
     Raises:
-        InvalidRequest: The file cannot be read, or is no image that providers take.
+        InvalidRequest: The file cannot be read, or is not an image that providers accept.
     """
     if path_or_url.lower().startswith(("http://", "https://")):
         return {"type": "image", "url": path_or_url}
     try:
         with Path(path_or_url).open("rb") as file:
             mark = file.read(_LONGEST_MARK)
-            # Before the rest is read, of which there may be no end.
+            # Checked before the rest is read, because the file may be endless.
             media_type = _media_type(mark)
             if media_type is None:
-                raise InvalidRequest(f"--image: '{path_or_url}' is no PNG, JPEG, GIF or WebP image.")
+                raise InvalidRequest(f"--image: '{path_or_url}' is not a PNG, JPEG, GIF or WebP image.")
             data = mark + file.read()
     except OSError as error:
         raise InvalidRequest(f"--image: '{path_or_url}' cannot be read: {error.strerror}.") from None
@@ -31,7 +37,7 @@ def image_part(path_or_url: str) -> Image:
 
 
 def _media_type(mark: bytes) -> Literal["image/png", "image/jpeg", "image/gif", "image/webp"] | None:
-    """By the first bytes: the name of a file may say anything."""
+    """Recognize the format by the first bytes, because the name of a file may be wrong."""
     if mark.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if mark.startswith(b"\xff\xd8\xff"):

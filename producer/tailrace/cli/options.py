@@ -1,4 +1,4 @@
-"""The arguments that verbs share, and the job that they name."""
+"""The arguments that several verbs have, and the job that they name."""
 
 import argparse
 from collections.abc import AsyncGenerator, Iterable
@@ -8,26 +8,37 @@ from tailrace import Job, Tailrace
 
 
 def add_redis_url(parser: argparse.ArgumentParser) -> None:
-    """Every verb that talks to Redis takes its URL."""
+    """Add the URL of Redis, for every verb that uses Redis."""
     parser.add_argument("--redis-url", metavar="URL", help="where Redis is (TAILRACE_REDIS_URL)")
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
-    """Every verb that prints data prints it as JSON too."""
+    """Add `--json`, for every verb that prints data.
+
+    Args:
+        parser: The parser of the verb.
+        what: What is printed as JSON, for the help.
+    """
     parser.add_argument("--json", action="store_true", help=f"print {what}")
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
-    """The job, where a verb is about one."""
-    parser.add_argument("job", metavar="JOB", help="the id of the job; after '--' where it begins with '-'")
+    """Add the job, for verbs that need one."""
+    parser.add_argument("job", metavar="JOB", help="the id of the job; after '--' if it begins with '-'")
 
 
 @asynccontextmanager
 async def named_job(arguments: argparse.Namespace) -> AsyncGenerator[Job]:
-    """Connects to Redis, and gives the job that was named.
+    """Connect to Redis, and yield the job that the arguments name.
+
+    Args:
+        arguments: The parsed arguments of the verb.
+
+    Yields:
+        The job.
 
     Raises:
-        InvalidJobId: Before anything is connected.
+        InvalidJobId: The id is not one; Redis was not connected.
     """
     async with _connected(arguments, [arguments.job]) as (job,):
         yield job
@@ -35,7 +46,17 @@ async def named_job(arguments: argparse.Namespace) -> AsyncGenerator[Job]:
 
 @asynccontextmanager
 async def named_jobs(arguments: argparse.Namespace) -> AsyncGenerator[list[Job]]:
-    """The same where several may be named, each once."""
+    """Connect to Redis, and yield the jobs that the arguments name, each once.
+
+    Args:
+        arguments: The parsed arguments of the verb.
+
+    Yields:
+        The jobs, in the order of their first mention.
+
+    Raises:
+        InvalidJobId: An id is not one; Redis was not connected.
+    """
     async with _connected(arguments, arguments.jobs) as jobs:
         yield jobs
 

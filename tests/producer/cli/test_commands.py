@@ -438,7 +438,7 @@ async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: 
         verb = await process(*arguments, job.id, stdout=full.fileno())
     async with asyncio.timeout(20):
         _, err = await verb.communicate()
-    assert (verb.returncode, err) == (1, b"tailrace: What is printed gets nowhere: No space left on device.\n")
+    assert (verb.returncode, err) == (1, b"tailrace: The output cannot be written: No space left on device.\n")
 
 
 @pytest.mark.process

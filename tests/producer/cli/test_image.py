@@ -31,12 +31,12 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name_says(mark: bytes, media_
 def test_a_file_that_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(content)
-    with pytest.raises(InvalidRequest, match=r"image\.png' is no PNG, JPEG, GIF or WebP image"):
+    with pytest.raises(InvalidRequest, match=r"image\.png' is not a PNG, JPEG, GIF or WebP image"):
         image_part(str(path))
 
 
 def test_what_never_ends_is_refused_too() -> None:
-    with pytest.raises(InvalidRequest, match="is no PNG"):
+    with pytest.raises(InvalidRequest, match="is not a PNG"):
         image_part("/dev/zero")
 
 

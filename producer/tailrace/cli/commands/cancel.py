@@ -13,21 +13,21 @@ SUMMARY = "stop a job, whether it runs or not yet"
 _MEANING: Final = {
     CancelOutcome.CANCELLED: "it had not started, and never will",
     CancelOutcome.REQUESTED: "its worker stops it within 100 ms",
-    CancelOutcome.ENDED: "it was over already, nothing has changed",
+    CancelOutcome.ENDED: "it had ended already, nothing changed",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The job, and why."""
+    """Add the job and the reason."""
     add_job(parser)
-    parser.add_argument("--reason", metavar="TEXT", default="", help="what its ending shall say")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="the reason in the job's ending")
     add_json(parser, "the outcome as JSON: cancelled, requested or ended")
     add_redis_url(parser)
     parser.epilog = 'example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --reason "user pressed stop"'
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0, also where the job was over already."""
+    """Return 0, even if the job had ended already."""
     outcome = event_loop.run(_cancel(arguments))
     if arguments.json:
         print_json(job_id=arguments.job, outcome=outcome)

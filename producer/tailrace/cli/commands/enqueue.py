@@ -20,11 +20,11 @@ SUMMARY = "hand a prompt to the workers, and print the job's id"
 
 _NO_PROMPT: Final = "There is no prompt: give it as an argument, with --file, or on stdin."
 _OF_REQUEST: Final = ("provider", "model", "system", "max_output_tokens", "temperature")
-"""The options that make up a request, which `--request` reads whole."""
+"""The options that make up a request. With `--request` the file has all of it."""
 
 
 class _Suggested(tuple[str, ...]):
-    """Choices that a shell completes, and that exclude no other: workers may name providers of their own."""
+    """Choices that a shell completes. Other values are allowed too, because workers may define providers."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class _Suggested(tuple[str, ...]):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The request, and what becomes of the job."""
+    """Add the request and the options of the job."""
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; '-' or none: read from stdin")
     file = prompt.add_argument("--file", type=Path, help="read the prompt from a file in UTF-8")
@@ -58,14 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_Suggested(API_KINDS),
         help=f"whose model it is: {', '.join(API_KINDS)}, or a name of the workers' TAILRACE_PROVIDERS",
     )
-    parser.add_argument("--model", metavar="NAME", help="the model, by the provider's own name")
+    parser.add_argument("--model", metavar="NAME", help="the model, as the provider writes its name")
     parser.add_argument("--system", metavar="TEXT", help="a system message, before the prompt")
-    parser.add_argument("--max-output-tokens", metavar="N", type=int, help="where the provider stops")
+    parser.add_argument("--max-output-tokens", metavar="N", type=int, help="the most tokens of the answer")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2")
-    parser.add_argument("--tenant", default="default", help="on whose behalf (default: %(default)s)")
-    parser.add_argument("--queue", default="default", help="the workers' queue (default: %(default)s)")
-    parser.add_argument("--idempotency-key", metavar="KEY", help="the second job under a key of a tenant is the first")
-    parser.add_argument("--defer-seconds", metavar="S", type=float, default=0, help="when to start, from now on")
+    parser.add_argument("--tenant", default="default", help="on whose behalf the job runs (default: %(default)s)")
+    parser.add_argument("--queue", default="default", help="the queue of the workers (default: %(default)s)")
+    parser.add_argument(
+        "--idempotency-key", metavar="KEY", help="return the first job that the tenant enqueued under it"
+    )
+    parser.add_argument("--defer-seconds", metavar="S", type=float, default=0, help="start after so many seconds")
     parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
@@ -73,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when the job is enqueued; with `--wait` what `tailrace tail` returns."""
+    """Return 0 after the job is enqueued; with `--wait` the exit code of `tailrace tail`."""
     request = _of_arguments(arguments) if arguments.request is None else _of_file(arguments)
     return event_loop.run(_enqueue(arguments, request))
 
@@ -84,7 +86,7 @@ def _of_arguments(arguments: argparse.Namespace) -> GenerationRequest:
         raise InvalidRequest(f"{' and '.join(missing)}: required, unless --request gives the whole request.")
     prompt = _read_prompt(arguments)
     if not prompt:
-        raise InvalidRequest("The prompt is empty: say what the model is to answer.")
+        raise InvalidRequest("The prompt is empty: give the text that the model is to answer.")
     images = [image_part(image) for image in arguments.images]
     content = [*images, {"type": "text", "text": prompt}] if images else prompt
     system = [{"role": "system", "content": arguments.system}] if arguments.system else []
@@ -138,7 +140,7 @@ def _read_prompt(arguments: argparse.Namespace) -> str:
 
 
 def _read_stdin() -> str:
-    # Python has no stdin where it was closed.
+    # Python has no stdin if it was closed.
     if sys.stdin is None:
         raise InvalidRequest(_NO_PROMPT)
     return _read(sys.stdin.buffer)
@@ -154,7 +156,7 @@ def _read_file(path: Path, option: str) -> str:
 
 def _read(file: BinaryIO) -> str:
     limit = Settings.read().max_request_bytes
-    # No more than that: there may be no end of it.
+    # No more than the limit: the file may be endless.
     prompt = file.read(limit + 1)
     if len(prompt) > limit:
         raise RequestTooLarge(
@@ -165,5 +167,5 @@ def _read(file: BinaryIO) -> str:
         return prompt.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest(
-            f"The prompt is not UTF-8 at byte {error.start:,}: convert it, with iconv for one."
+            f"The prompt is not UTF-8 at byte {error.start:,}: convert it, for example with iconv."
         ) from None

@@ -1,4 +1,4 @@
-"""`tailrace regenerate`: asks again what a job asked."""
+"""`tailrace regenerate`: enqueues the request of a job again."""
 
 import argparse
 import sys
@@ -9,11 +9,11 @@ from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
 from tailrace.request.request_fields import RequestChanges
 
-SUMMARY = "make a new job of a job's request, and print its id"
+SUMMARY = "enqueue a job's request again, and print the new job's id"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The job, and what is to be different."""
+    """Add the job and the changes."""
     add_job(parser)
     parser.add_argument("--model", help="another model of the same provider")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2")
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when the new job is enqueued; with `--wait` what `tailrace tail` returns."""
+    """Return 0 after the new job is enqueued; with `--wait` the exit code of `tailrace tail`."""
     return event_loop.run(_regenerate(arguments))
 
 

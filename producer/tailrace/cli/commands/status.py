@@ -22,7 +22,7 @@ _MEASURES: Final = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The job, if it is about one."""
+    """Add the job, which is optional."""
     parser.add_argument(
         "job", metavar="JOB", nargs="?", help="the id of a job; without one, all queues and workers are told"
     )
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0, however far the job is."""
+    """Return 0, whatever the state of the job."""
     if arguments.job is None:
         fleet = event_loop.run(_fleet(arguments))
         if arguments.json:
@@ -65,7 +65,7 @@ def _show_status(status: JobStatus) -> None:
 
 def _told(status: JobStatus) -> Iterable[str]:
     yield f"{status.state}, at {status.cursor} of its stream"
-    # A record can be lost, where Redis evicts keys.
+    # The record can be lost if Redis evicts keys.
     if status.queued_at:
         queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
         yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"

@@ -14,8 +14,8 @@ SUMMARY = "show a job's answer as it grows, or several side by side"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The jobs, where to begin, and how to show them."""
-    parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' where it begins with '-'")
+    """Add the jobs, the cursor, and the form of the output."""
+    parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' if it begins with '-'")
     parser.add_argument("--after", metavar="ID", help="go on after this event of the one job, such as 1-17")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--raw", action="store_true", help="print the text as it came, on a terminal too")
@@ -32,15 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns 0 when all jobs completed, 1 when one failed or was cancelled."""
+    """Return 0 if all jobs completed, 1 if one failed or was cancelled."""
     if arguments.after is not None and len(arguments.jobs) > 1:
-        raise InvalidCursor("--after: a cursor is of one job, and several are given.")
+        raise InvalidCursor("--after: a cursor belongs to one job, and several are given: tail one job, or omit it.")
     after = BEGINNING if arguments.after is None else EntryId.parse(arguments.after)
     return event_loop.run(_run(arguments, after))
 
 
 async def follow(job: Job, arguments: argparse.Namespace) -> int:
-    """Shows the answer of a job that was just enqueued, as `json` asks for it. Returns what `run` does."""
+    """Show the answer of a job that was just enqueued.
+
+    Args:
+        job: The job.
+        arguments: The parsed arguments of the verb, with `json` and `redis_url`.
+
+    Returns:
+        The exit code, as that of `run`.
+    """
     display = open_display([job], as_json=arguments.json)
     return await following.follow([job], display, redis_url=arguments.redis_url)
 
@@ -54,6 +62,6 @@ async def _run(arguments: argparse.Namespace, after: EntryId) -> int:
 
 
 def _keep_bytes() -> None:
-    """What is no terminal gets UTF-8, whatever the locale says."""
+    """Print UTF-8 to files and pipes, whatever the locale says."""
     if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # pyright: ignore[reportUnknownMemberType]
