@@ -14,7 +14,7 @@ from tailrace.answer import Answer
 from tailrace.events import Completed, Failed
 from tailrace.protocol.keys import arq_retry
 from tailrace_worker.attempt.calls import Calls
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Provider
@@ -28,7 +28,7 @@ async def problems(
 ) -> list[str]:
     """Run a case as a job, and say what is not right with its answer."""
     async with _serving(case, monkeypatch) as (server, providers):
-        throttle = Throttle(generations.broker, generations.keys)
+        throttle = RateLimits(generations.broker, generations.keys)
         quick = RetryPolicy(first_wait_seconds=0.001, jitter_seconds=0.001)
         calls = Calls(providers, throttle, generations.settings, retry_policy=quick)
         real = replace(generations, calls=calls)

@@ -11,7 +11,7 @@ import pytest
 from tailrace import GenerationRequest, Job, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace_worker.attempt.calls import Calls
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.generation import Generations
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.streams import run_unclaimed
@@ -66,7 +66,7 @@ class OwnServer:
         """A worker that claims jobs."""
         async with self.open_generations(name, **changed) as generations:
             providers = {"openai": puppet or self.puppet}
-            calls = Calls(providers, Throttle(generations.broker, generations.keys), generations.settings)
+            calls = Calls(providers, RateLimits(generations.broker, generations.keys), generations.settings)
             own = replace(generations, calls=calls)
             async with running_worker(own):
                 yield own

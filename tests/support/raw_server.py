@@ -10,7 +10,7 @@ import pytest
 from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
 from tailrace_worker.providers.http.connection_limits import ConnectionLimits
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tests.support.wire_server import KEYS
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -49,7 +49,7 @@ class Peer:
 
 @asynccontextmanager
 async def raw_providers(
-    serve: Callable[[Peer], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, coalescer: Coalescer | None = None
+    serve: Callable[[Peer], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, wake_batcher: WakeBatcher | None = None
 ) -> AsyncGenerator[Mapping[str, Provider]]:
     """The adapters, pointed at a server that serves each connection so, and closes it then."""
 
@@ -74,7 +74,7 @@ async def raw_providers(
             monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
             monkeypatch.setenv(f"{owner.upper()}_BASE_URL", f"http://127.0.0.1:{port}")
         try:
-            async with open_providers({}, coalescer, connections=ConnectionLimits(warm_connections=0)) as providers:
+            async with open_providers({}, wake_batcher, connections=ConnectionLimits(warm_connections=0)) as providers:
                 yield providers
         finally:
             for task in serving:

@@ -15,7 +15,7 @@ from tailrace_worker.providers.anthropic.adapter import AnthropicMessages
 from tailrace_worker.providers.base import Alive, Piece, Provider
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.openai_chat.adapter import OpenAIChat
 from tailrace_worker.providers.openai_responses.adapter import OpenAIResponses
 
@@ -62,7 +62,7 @@ class Chunks(httpx2.AsyncByteStream):
 def adapter(kind: ApiKind, client: Client, *, limits: AnswerLimits | None = None) -> Provider:
     """The adapter of a kind, on such a client."""
     failures = Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL")
-    provider: Provider = ADAPTERS[kind](client, failures, Coalescer(interval_ms=0), limits=limits)
+    provider: Provider = ADAPTERS[kind](client, failures, WakeBatcher(interval_ms=0), limits=limits)
     return provider
 
 

@@ -14,7 +14,7 @@ from tailrace.events import Delta
 from tailrace.protocol.keys import Keys
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations, GenerationTimings
 from tailrace_worker.providers.base import Finish, Piece
@@ -135,7 +135,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
                 broker=broker,
                 keys=keys,
                 settings=read,
-                calls=Calls({"openai": puppet}, Throttle(broker, keys), read, retry_policy=retry_policy),
+                calls=Calls({"openai": puppet}, RateLimits(broker, keys), read, retry_policy=retry_policy),
                 judge=approve,
                 publisher=publisher,
                 cancel_poll=cancel_poll,

@@ -12,10 +12,10 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers import check_providers, open_providers
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.publishing.announcer import Announcer
 from tailrace_worker.publishing.publisher import Publisher
 from tailrace_worker.queueing.arq_function import arq_function
@@ -50,12 +50,12 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
     publisher = Publisher(redis, keys, settings, on_ended_again=announcer.add)
     # Pieces that were read together are sent at once. If reading and sending had separate intervals, they would wait
     # twice.
-    coalescer = Coalescer(interval_ms=settings.batch_ms, then=publisher.hurry)
+    wake_batcher = WakeBatcher(interval_ms=settings.batch_ms, then=publisher.hurry)
     cancel_poll = CancelPoll(redis, keys, tick_seconds=settings.cancel_poll_ms / 1000)
     try:
         await broker.greet(settings.redis_url)
         async with (
-            open_providers(settings.providers, coalescer) as providers,
+            open_providers(settings.providers, wake_batcher) as providers,
             open_judge() as judge,
             asyncio.TaskGroup() as beside,
         ):
@@ -65,7 +65,7 @@ async def open_generations(settings: WorkerSettings) -> AsyncGenerator[Generatio
                     broker=broker,
                     keys=keys,
                     settings=settings,
-                    calls=Calls(providers, Throttle(broker, keys), settings),
+                    calls=Calls(providers, RateLimits(broker, keys), settings),
                     judge=judge,
                     publisher=publisher,
                     cancel_poll=cancel_poll,

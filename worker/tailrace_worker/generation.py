@@ -19,7 +19,7 @@ from tailrace.protocol.job_end import Gone, Over, end_orphan
 from tailrace.protocol.keys import Keys, arq_retry
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll
-from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.attempt.run import AttemptRun, Interrupted
 from tailrace_worker.cancel_scope import AttemptLost, Interruptible
@@ -149,14 +149,14 @@ class Generations:
 
     async def _attempt(self, job_id: str, attempt: int, hold: Hold, carried: Carried | None) -> None:
         outcome: _Outcome | None = await self._begin(job_id, attempt, hold.reason, carried=carried)
-        course: Course | None = None
+        plan: Plan | None = None
         while isinstance(outcome, Began | Interrupted):
             if isinstance(outcome, Began):
-                outcome = await self._run(job_id, outcome, hold, course, is_carried=carried is not None)
+                outcome = await self._run(job_id, outcome, hold, plan, is_carried=carried is not None)
             else:
-                course = outcome.course
+                plan = outcome.plan
                 attempt = await hold.next_attempt()
-                outcome = await self._begin(job_id, attempt, outcome.reason, resumed=course.resumed)
+                outcome = await self._begin(job_id, attempt, outcome.reason, resumed=plan.resumed)
         match outcome:
             case JobEnding() as ended:
                 await self._close(ended)
@@ -165,8 +165,8 @@ class Generations:
                 await self._close(JobEnding(job_id=job_id, tenant=over.tenant, ending=over.ending))
             case Behind() as behind:
                 await self.broker.call("SET", arq_retry(job_id), behind.last_attempt, "EX", _TRIES_SECONDS)
-                raise PutBack(0 if course is None else self.settings.lease_seconds)
-            case Gone() if course is not None:
+                raise PutBack(0 if plan is None else self.settings.lease_seconds)
+            case Gone() if plan is not None:
                 # The stream was there a moment ago. If a restart or a failover of Redis lost it, it is back in a lease.
                 raise PutBack(self.settings.lease_seconds)
             case Gone():
@@ -198,7 +198,7 @@ class Generations:
         )
 
     async def _run(
-        self, job_id: str, began: Began, hold: Hold, course: Course | None, *, is_carried: bool
+        self, job_id: str, began: Began, hold: Hold, plan: Plan | None, *, is_carried: bool
     ) -> JobEnding | Interrupted | None:
         """Make one attempt. Return `None` if the job was lost to another worker or deleted."""
         interruptible = Interruptible()
@@ -214,7 +214,7 @@ class Generations:
                 judge=self.judge,
                 budget=self.publisher.budget,
                 cancel_poll=self.cancel_poll,
-                course=course,
+                plan=plan,
                 is_carried=is_carried,
             )
             try:
@@ -222,7 +222,7 @@ class Generations:
                 if isinstance(said, Interrupted):
                     # The next attempt must not begin before readers can read all that this one wrote.
                     await writer.settled()
-                    said.course.last_seq = writer.last_seq
+                    said.plan.last_seq = writer.last_seq
                     return said
                 await writer.end(said)
             except AttemptLost as lost:

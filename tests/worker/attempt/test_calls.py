@@ -17,8 +17,8 @@ from tailrace.events import Completed, Delta, Failed
 from tailrace.protocol.keys import arq_retry
 from tailrace.request.limits import Timeouts
 from tailrace_worker.attempt.calls import Begun, Calls
-from tailrace_worker.attempt.plan import Course
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.plan import Plan
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Alive, Piece, Usage
@@ -314,7 +314,7 @@ async def test_a_prompt_is_in_no_log_line_though_an_error_quotes_it(
     assert prompt not in caplog.text
 
 
-class NoLimits(Throttle):
+class NoLimits(RateLimits):
     """Knows of no rate limit, and asks nobody."""
 
     async def wait(self, provider: str, model: str) -> None:
@@ -327,8 +327,8 @@ def direct(generations: Generations, puppet: Puppet) -> Calls:
     return Calls({"openai": puppet}, NoLimits(generations.broker, generations.keys), generations.settings)
 
 
-def plan_of(request: GenerationRequest) -> Course:
-    return Course(request, max_attempts=1, max_bytes=1_000, prefills=lambda _: False)
+def plan_of(request: GenerationRequest) -> Plan:
+    return Plan(request, max_attempts=1, max_bytes=1_000, prefills=lambda _: False)
 
 
 async def test_between_two_requests_that_are_built_all_other_tasks_run(

@@ -12,7 +12,7 @@ from tailrace.events import Delta, StreamEvent
 from tailrace.protocol import endings
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelRequested
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.cancel_scope import Interruptible
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Piece
@@ -120,7 +120,7 @@ async def test_of_jobs_that_are_cancelled_together_all_connections_are_closed_be
         write(writer, event)
 
     monkeypatch.setattr(StreamWriter, "write", seen_to_write)
-    calls = Calls({"openai": witness}, Throttle(generations.broker, generations.keys), generations.settings)
+    calls = Calls({"openai": witness}, RateLimits(generations.broker, generations.keys), generations.settings)
     own = replace(generations, calls=calls)
     jobs = await tailrace.enqueue_many([request_] * 3)
     async with asyncio.timeout(10), asyncio.TaskGroup() as running:

@@ -9,7 +9,7 @@ import pytest
 from tailrace import BrokerUnavailable, Settings
 from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 
 MILL = ("openai", "mill")
 OTHER = ("openai", "other")
@@ -23,11 +23,11 @@ async def broker(settings: Settings) -> AsyncIterator[Broker]:
 
 
 @pytest.fixture
-def throttle(broker: Broker, settings: Settings) -> Throttle:
-    return Throttle(broker, Keys(settings.prefix))
+def throttle(broker: Broker, settings: Settings) -> RateLimits:
+    return RateLimits(broker, Keys(settings.prefix))
 
 
-async def test_each_model_is_limited_for_itself(throttle: Throttle) -> None:
+async def test_each_model_is_limited_for_itself(throttle: RateLimits) -> None:
     await throttle.tell(*MILL, 50)
     mill, other = await throttle.left(MILL, OTHER)
     assert 40 < mill <= 50
@@ -35,21 +35,21 @@ async def test_each_model_is_limited_for_itself(throttle: Throttle) -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [(50, 1), (1, 50)])
-async def test_the_longer_of_two_limits_holds(throttle: Throttle, first: float, then: float) -> None:
+async def test_the_longer_of_two_limits_holds(throttle: RateLimits, first: float, then: float) -> None:
     await throttle.tell(*MILL, first)
     await throttle.tell(*MILL, then)
     (left,) = await throttle.left(MILL)
     assert 40 < left <= 50
 
 
-async def test_no_limit_holds_for_more_than_a_minute(throttle: Throttle) -> None:
+async def test_no_limit_holds_for_more_than_a_minute(throttle: RateLimits) -> None:
     await throttle.tell(*MILL, 3_600)
     (left,) = await throttle.left(MILL)
     assert 50 < left <= 60
 
 
 async def test_who_waits_keeps_to_a_limit_that_was_made_longer_meanwhile(
-    throttle: Throttle, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    throttle: RateLimits, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline, looked = broker.pipeline, asyncio.Event()
 
@@ -70,7 +70,7 @@ async def test_who_waits_keeps_to_a_limit_that_was_made_longer_meanwhile(
 
 
 async def test_a_redis_that_is_away_holds_up_no_call(
-    throttle: Throttle, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    throttle: RateLimits, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await throttle.tell(*MILL, 50)
 

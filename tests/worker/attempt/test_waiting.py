@@ -10,8 +10,8 @@ from tailrace import GenerationRequest, ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice
 from tailrace_worker.attempt.calls import Calls
-from tailrace_worker.attempt.plan import Course
-from tailrace_worker.attempt.rate_limits import Target, Throttle
+from tailrace_worker.attempt.plan import Plan
+from tailrace_worker.attempt.rate_limits import RateLimits, Target
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.settings import WorkerSettings
 from tests.support.virtual_time import now, run
@@ -26,7 +26,7 @@ def limited(seconds: float) -> ProviderError:
     )
 
 
-class Known(Throttle):
+class Known(RateLimits):
     """Rate limits by the clock of the loop."""
 
     def __init__(self, **seconds: float) -> None:
@@ -56,7 +56,7 @@ class Models:
         yield Finish(reason="stop", provider_reason="stop")
 
 
-def course(*fallbacks: str) -> Course:
+def plan(*fallbacks: str) -> Plan:
     request = GenerationRequest.model_validate(
         {
             "provider": "openai",
@@ -66,10 +66,10 @@ def course(*fallbacks: str) -> Course:
             "fallbacks": [{"provider": "openai", "model": model} for model in fallbacks],
         }
     )
-    return Course(request, max_attempts=9, max_bytes=1_000_000, prefills=lambda _: True)
+    return Plan(request, max_attempts=9, max_bytes=1_000_000, prefills=lambda _: True)
 
 
-def begun(job: Course, models: Models, known: Throttle | None = None) -> list[str]:
+def begun(job: Plan, models: Models, known: RateLimits | None = None) -> list[str]:
     """Makes the call that a job is at; returns what readers are told before the answer."""
     told: list[Notice] = []
 
@@ -88,7 +88,7 @@ def test_who_is_told_when_to_come_again_comes_a_little_later_each_at_a_time_of_i
     for _ in range(20):
         models = Models(own=[limited(5)])
         # The limit that others keep to is over by then: what is left is this job's own wait.
-        begun(course(), models, Known())
+        begun(plan(), models, Known())
         waits.add(models.calls[1][1])
     assert len(waits) > 10
     assert all(5 < seconds < 5.4 for seconds in waits)
@@ -99,7 +99,7 @@ def test_attempts_after_one_that_broke_off_wait_for_a_moment_that_grows() -> Non
     for retries, (least, most) in longest.items():
         waits: set[float] = set()
         for _ in range(20):
-            job = course()
+            job = plan()
             for _ in range(retries):
                 job.has_spoken = True
                 assert job.goes_on(CUT)
@@ -111,7 +111,7 @@ def test_attempts_after_one_that_broke_off_wait_for_a_moment_that_grows() -> Non
 
 
 def test_neither_a_first_attempt_nor_a_fallback_waits() -> None:
-    job = course("second")
+    job = plan("second")
     models = Models()
     begun(job, models)
     job.has_spoken = True
@@ -122,14 +122,14 @@ def test_neither_a_first_attempt_nor_a_fallback_waits() -> None:
 
 def test_who_takes_no_calls_is_passed_over_for_the_first_who_does() -> None:
     models = Models()
-    told = begun(course("second", "third", "fourth"), models, Known(own=20, second=10))
+    told = begun(plan("second", "third", "fourth"), models, Known(own=20, second=10))
     assert models.calls == [("third", 0)]
     assert told == ["openai own takes no calls for 20.0 s. openai third goes on."]
 
 
 def test_where_none_takes_calls_the_shortest_wait_is_waited_for() -> None:
     models = Models()
-    told = begun(course("second", "third"), models, Known(own=20, second=40, third=10))
+    told = begun(plan("second", "third"), models, Known(own=20, second=40, third=10))
     ((model, at),) = models.calls
     assert model == "third"
     assert 10 <= at <= 12.5
@@ -138,27 +138,27 @@ def test_where_none_takes_calls_the_shortest_wait_is_waited_for() -> None:
 
 def test_the_own_model_is_waited_for_where_that_is_shorter() -> None:
     models = Models()
-    assert begun(course("second"), models, Known(own=10, second=20)) == []
+    assert begun(plan("second"), models, Known(own=10, second=20)) == []
     assert [model for model, _ in models.calls] == ["own"]
 
 
 def test_a_rate_limit_of_its_own_is_not_waited_for_where_there_is_a_fallback() -> None:
     models = Models(own=[limited(50)])
-    told = begun(course("second"), models)
+    told = begun(plan("second"), models)
     assert models.calls == [("own", 0), ("second", 0)]
     assert told == ["Acme is busy. openai second goes on."]
 
 
 def test_who_was_passed_over_is_waited_for_where_all_others_fail() -> None:
     models = Models(second=[QUOTA])
-    told = begun(course("second"), models, Known(own=10))
+    told = begun(plan("second"), models, Known(own=10))
     assert [model for model, _ in models.calls] == ["second", "own"]
     assert 10 <= models.calls[1][1] <= 12.5
     assert told[1:] == ["Acme wants money. openai own goes on."]
 
 
 def test_an_answer_that_goes_on_is_left_to_a_fallback_in_the_next_attempt() -> None:
-    job = course("second")
+    job = plan("second")
     job.has_spoken = True
     job.remember(Delta(text="Once"))
     assert job.goes_on(CUT)
@@ -186,7 +186,7 @@ async def test_a_hundred_that_begin_at_once_leave_the_loop_its_turns() -> None:
             await asyncio.sleep(0)
 
     async def begins(calls: Calls) -> None:
-        answer = await calls.begin(course(), tell=lambda _: None)
+        answer = await calls.begin(plan(), tell=lambda _: None)
         await answer.rest.aclose()
 
     calls = Calls({"openai": Starting()}, Known(), WorkerSettings.read())

@@ -11,9 +11,9 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace_worker.providers.base import Finish, Piece, Provider
 from tailrace_worker.providers.http import aiohttp_fast_path
-from tailrace_worker.providers.http.aiohttp_fast_path import Tap
+from tailrace_worker.providers.http.aiohttp_fast_path import FastPath
 from tailrace_worker.providers.http.body import open_inflow
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tests.support.eventually import eventually
 from tests.support.raw_server import CHUNKED, END, HEAD, Peer, chunk, raw_providers
 from tests.support.wire import asking, pieces_of, sse
@@ -44,7 +44,7 @@ def untapped(monkeypatch: pytest.MonkeyPatch) -> None:
     def fits(response: object) -> bool:
         return False
 
-    monkeypatch.setattr(Tap, "fits", fits)
+    monkeypatch.setattr(FastPath, "fits", fits)
 
 
 async def test_an_answer_is_tapped_where_it_is_one_of_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,9 +54,9 @@ async def test_an_answer_is_tapped_where_it_is_one_of_aiohttp(monkeypatch: pytes
         serving(doors.handle, monkeypatch) as url,
         openai.DefaultAioHttpClient() as client,
         client.stream("GET", url) as response,
-        open_inflow(response, Coalescer(interval_ms=0)) as body,
+        open_inflow(response, WakeBatcher(interval_ms=0)) as body,
     ):
-        assert isinstance(body, Tap)
+        assert isinstance(body, FastPath)
         assert await body.read() == b"data: a\n\n"
         assert await body.read() == b""
         assert await body.read() == b""
@@ -118,9 +118,9 @@ async def test_what_came_before_a_cut_is_read_though_nobody_read_then(
 ) -> None:
     told: list[BaseException] = []
     broken_off = asyncio.Event()
-    tell = Tap.set_exception
+    tell = FastPath.set_exception
 
-    def set_exception(self: Tap, error: BaseException) -> None:
+    def set_exception(self: FastPath, error: BaseException) -> None:
         tell(self, error)
         told.append(error)
         broken_off.set()
@@ -131,7 +131,7 @@ async def test_what_came_before_a_cut_is_read_though_nobody_read_then(
         await read.wait()
         await peer.say(chunk(HI), chunk(HI), end)
 
-    monkeypatch.setattr(Tap, "set_exception", set_exception)
+    monkeypatch.setattr(FastPath, "set_exception", set_exception)
     read = asyncio.Event()
     texts: list[str] = []
     async with raw_providers(serve, monkeypatch) as providers, asyncio.timeout(10):
@@ -185,9 +185,9 @@ async def test_a_connection_is_used_again_and_does_not_gather_who_has_read_from_
 ) -> None:
     closed: set[asyncio.Future[None]] = set()
     connections = 0
-    enter = Tap.__enter__
+    enter = FastPath.__enter__
 
-    def entered(self: Tap) -> Tap:
+    def entered(self: FastPath) -> FastPath:
         assert self._closed
         closed.add(self._closed)
         return enter(self)
@@ -201,7 +201,7 @@ async def test_a_connection_is_used_again_and_does_not_gather_who_has_read_from_
             await read.wait()
             await peer.say(chunk(LAST), END)
 
-    monkeypatch.setattr(Tap, "__enter__", entered)
+    monkeypatch.setattr(FastPath, "__enter__", entered)
     read = asyncio.Event()
     async with raw_providers(serve, monkeypatch) as providers, asyncio.timeout(10):
         for _ in range(5):
@@ -228,10 +228,10 @@ async def test_from_the_second_piece_on_answers_are_read_together(monkeypatch: p
             came.put_nowait(piece)
 
     came: asyncio.Queue[Piece] = asyncio.Queue()
-    coalescer = Coalescer(interval_ms=3_600_000)
-    coalescer.wake(asyncio.get_running_loop().create_future())
+    wake_batcher = WakeBatcher(interval_ms=3_600_000)
+    wake_batcher.wake(asyncio.get_running_loop().create_future())
     async with (
-        raw_providers(serve, monkeypatch, coalescer) as providers,
+        raw_providers(serve, monkeypatch, wake_batcher) as providers,
         asyncio.timeout(10),
         asyncio.TaskGroup() as both,
     ):
@@ -239,9 +239,9 @@ async def test_from_the_second_piece_on_answers_are_read_together(monkeypatch: p
             both.create_task(read(providers["openai"]))
         assert [await came.get(), await came.get()] == [Delta(text="Hi")] * 2
         go_on.set()
-        await eventually(lambda: _is(len(coalescer._waiters), 2))
+        await eventually(lambda: _is(len(wake_batcher._waiters), 2))
         assert came.empty()
-        coalescer._wake_all(asyncio.get_running_loop())
+        wake_batcher._wake_all(asyncio.get_running_loop())
         assert {type(await came.get()), type(await came.get())} == {Finish}
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tests.support.eventually import eventually
 
 
@@ -13,7 +13,7 @@ class Bench:
 
     def __init__(self, *, interval_ms: float) -> None:
         self.happened: list[str] = []
-        self.coalescer = Coalescer(interval_ms=interval_ms, then=lambda: self.happened.append("then"))
+        self.wake_batcher = WakeBatcher(interval_ms=interval_ms, then=lambda: self.happened.append("then"))
         self._loop = asyncio.get_running_loop()
         self.waiting: dict[str, asyncio.Task[None]] = {}
 
@@ -43,14 +43,14 @@ async def bench() -> Bench:
 
 async def test_who_comes_alone_is_woken_at_once() -> None:
     bench = Bench(interval_ms=3_600_000)
-    bench.coalescer.wake(await bench.wait("a"))
+    bench.wake_batcher.wake(await bench.wait("a"))
     await bench.all_woken()
     assert bench.happened == ["a", "then"]
 
 
 async def test_who_comes_soon_after_is_woken_together_with_others(bench: Bench) -> None:
     for name in "abc":
-        bench.coalescer.wake(await bench.wait(name))
+        bench.wake_batcher.wake(await bench.wait(name))
     assert bench.happened == ["a", "then"]
     await bench.all_woken()
     assert bench.happened == ["a", "then", "b", "c", "then"]
@@ -58,7 +58,7 @@ async def test_who_comes_soon_after_is_woken_together_with_others(bench: Bench) 
 
 async def test_who_has_left_is_not_woken(bench: Bench) -> None:
     for name in "abc":
-        bench.coalescer.wake(await bench.wait(name))
+        bench.wake_batcher.wake(await bench.wait(name))
     bench.waiting["b"].cancel()
     await bench.all_woken()
     assert bench.happened == ["a", "then", "c", "then"]
@@ -67,6 +67,6 @@ async def test_who_has_left_is_not_woken(bench: Bench) -> None:
 async def test_without_an_interval_everybody_is_woken_at_once() -> None:
     bench = Bench(interval_ms=0)
     for name in "ab":
-        bench.coalescer.wake(await bench.wait(name))
+        bench.wake_batcher.wake(await bench.wait(name))
     await bench.all_woken()
     assert bench.happened == ["a", "then", "b", "then"]

@@ -29,7 +29,7 @@ from tailrace_worker.queueing.claims import (
     renew_command,
 )
 from tailrace_worker.queueing.leases import Leases
-from tailrace_worker.queueing.takeover_gate import Standing
+from tailrace_worker.queueing.takeover_gate import TakeoverGate
 from tests.support.eventually import eventually
 from tests.support.streams import read
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
@@ -372,7 +372,7 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
     job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations):
         await begun(job)
-        monkeypatch.setattr(Standing, "takes_over_until", FOR_EVER)
+        monkeypatch.setattr(TakeoverGate, "takes_over_until", FOR_EVER)
         await side.expire(
             Claim(job_id=job.id, queue="default", token="", due=0, reason="", attempt=1, body=b"", history="")
         )
@@ -527,7 +527,7 @@ async def test_a_worker_that_was_suspended_before_it_began_leaves_the_job_to_its
     (stale,) = await side.claim()
     await side.expire(stale)
     async with open_generations("successor") as generations, running_worker(generations):
-        monkeypatch.setattr(Standing, "takes_over_until", FOR_EVER)
+        monkeypatch.setattr(TakeoverGate, "takes_over_until", FOR_EVER)
         await begun(job)
         async with open_generations("zombie") as late, running_worker(late) as zombie:
             await zombie.start(stale)

@@ -18,7 +18,7 @@ from tailrace.events import Event, Failed, Started
 from tailrace.protocol.fleet import beat_commands, leave_commands
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_retry, new_job_id
 from tailrace_worker.attempt.calls import Calls
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.queueing import eligibility
@@ -63,7 +63,7 @@ class Workers:
     ) -> None:
         """Returns once the worker was heard of. Changed settings are given by name."""
         generations = await self._stack.enter_async_context(self._open_generations(name, **changed))
-        throttle = Throttle(generations.broker, generations.keys)
+        throttle = RateLimits(generations.broker, generations.keys)
         generations = dataclasses.replace(generations, calls=Calls(providers, throttle, generations.settings))
         await self._stack.enter_async_context(_working(generations, limits))
         await eventually(lambda: self._is_heard(name))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tailrace_worker.queueing.takeover_gate import Standing
+from tailrace_worker.queueing.takeover_gate import TakeoverGate
 
 
 class Clock:
@@ -26,39 +26,43 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def standing(clock: Clock) -> Standing:
+def takeover_gate(clock: Clock) -> TakeoverGate:
     """A connection that has stood for a lease, and tells the time every second."""
-    standing = Standing(lease_seconds=3)
-    standing.begin()
+    takeover_gate = TakeoverGate(lease_seconds=3)
+    takeover_gate.begin()
     for _ in range(3):
-        standing.tell(clock.server_ms)
+        takeover_gate.tell(clock.server_ms)
         clock.seconds += 1
-    return standing
+    return takeover_gate
 
 
-def test_nobody_takes_over_before_the_connection_has_stood_for_a_lease(clock: Clock, standing: Standing) -> None:
-    assert standing.takes_over_until
-    standing.begin()
+def test_nobody_takes_over_before_the_connection_has_stood_for_a_lease(
+    clock: Clock, takeover_gate: TakeoverGate
+) -> None:
+    assert takeover_gate.takes_over_until
+    takeover_gate.begin()
     clock.seconds += 2.5
-    standing.tell(clock.server_ms)
-    assert not standing.takes_over_until
+    takeover_gate.tell(clock.server_ms)
+    assert not takeover_gate.takes_over_until
     clock.seconds += 0.5
-    assert standing.takes_over_until
+    assert takeover_gate.takes_over_until
 
 
-def test_a_claim_that_redis_reads_most_of_a_lease_late_takes_nothing_over(clock: Clock, standing: Standing) -> None:
-    assert standing.takes_over_until == clock.server_ms + 1_800
+def test_a_claim_that_redis_reads_most_of_a_lease_late_takes_nothing_over(
+    clock: Clock, takeover_gate: TakeoverGate
+) -> None:
+    assert takeover_gate.takes_over_until == clock.server_ms + 1_800
 
 
-def test_after_a_reply_that_came_late_a_lease_has_to_pass_again(clock: Clock, standing: Standing) -> None:
-    standing.answered(after_seconds=2.7, block_seconds=1)
-    assert standing.takes_over_until
-    standing.answered(after_seconds=2.9, block_seconds=1)
-    assert not standing.takes_over_until
+def test_after_a_reply_that_came_late_a_lease_has_to_pass_again(clock: Clock, takeover_gate: TakeoverGate) -> None:
+    takeover_gate.answered(after_seconds=2.7, block_seconds=1)
+    assert takeover_gate.takes_over_until
+    takeover_gate.answered(after_seconds=2.9, block_seconds=1)
+    assert not takeover_gate.takes_over_until
     clock.seconds += 3
-    assert standing.takes_over_until
+    assert takeover_gate.takes_over_until
 
 
-def test_after_a_jump_of_the_servers_clock_a_lease_has_to_pass_again(clock: Clock, standing: Standing) -> None:
-    standing.tell(clock.server_ms + 60_000)
-    assert not standing.takes_over_until
+def test_after_a_jump_of_the_servers_clock_a_lease_has_to_pass_again(clock: Clock, takeover_gate: TakeoverGate) -> None:
+    takeover_gate.tell(clock.server_ms + 60_000)
+    assert not takeover_gate.takes_over_until

@@ -11,8 +11,8 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.capabilities import unsupported
 from tailrace.request.generation_request import GenerationRequest
-from tailrace_worker.attempt.plan import Course
-from tailrace_worker.attempt.rate_limits import Throttle
+from tailrace_worker.attempt.plan import Plan
+from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.providers.base import Alive, Piece, Provider, Unconfigured, Usage
@@ -27,7 +27,7 @@ _MAX_PARTS_AT_ONCE: Final = 500
 and a request may have tens of thousands."""
 
 
-class Sink(Protocol):
+class Backpressure(Protocol):
     """A consumer of pieces, which may be full for a while."""
 
     @property
@@ -54,7 +54,7 @@ class Begun(NamedTuple):
         """True if a piece of the answer itself has arrived."""
         return any(isinstance(piece, Delta | Reasoning | Refusal | ToolCall) for piece in self.first)
 
-    async def each(self, take: Callable[[Piece], None], sink: Sink) -> None:
+    async def each(self, take: Callable[[Piece], None], backpressure: Backpressure) -> None:
         """Hand over each piece as it arrives.
 
         This is a method with a callback, because another generator would cost as much time as reading the bytes.
@@ -70,16 +70,16 @@ class Begun(NamedTuple):
             with self.watch as watch:
                 while self.first:
                     take(self.first.popleft())
-                if sink.is_full:
-                    await sink.room()
+                if backpressure.is_full:
+                    await backpressure.room()
                 watch.wait()
                 async for heard in rest:
                     if not isinstance(heard, Alive):
                         take(heard)
                     watch.hear(heard)
-                    if sink.is_full:
+                    if backpressure.is_full:
                         watch.rest()
-                        await sink.room()
+                        await backpressure.room()
                         watch.wait()
 
     async def whole(self) -> AsyncGenerator[Piece, None]:
@@ -101,7 +101,7 @@ class Calls:
     def __init__(
         self,
         providers: Mapping[str, Provider],
-        throttle: Throttle,
+        throttle: RateLimits,
         settings: WorkerSettings,
         *,
         retry_policy: RetryPolicy | None = None,
@@ -115,7 +115,7 @@ class Calls:
             retry_policy: The waits between calls; `None` for the defaults.
         """
         self._providers = providers
-        self._throttle = throttle
+        self._rate_limits = throttle
         self._settings = settings
         self._retry_policy = retry_policy or RetryPolicy()
         self._building = asyncio.Lock()
@@ -136,11 +136,11 @@ class Calls:
         """Return whether a provider can continue an answer from its beginning."""
         return provider in self._providers and self._providers[provider].prefills
 
-    async def begin(self, course: Course, tell: Callable[[Notice], None]) -> Begun:
+    async def begin(self, plan: Plan, tell: Callable[[Notice], None]) -> Begun:
         """Make the next call of a job. Until the first piece arrives, retry the call or turn to a fallback.
 
         Args:
-            course: What the job has tried, and what it calls next.
+            plan: What the job has tried, and what it calls next.
             tell: Called with the notice for readers, if a fallback is called.
 
         Returns:
@@ -149,20 +149,20 @@ class Calls:
         Raises:
             ProviderError: This attempt has nothing left to try.
         """
-        if course.retries:
-            await asyncio.sleep(self._retry_policy.pause_seconds(course.retries))
+        if plan.retries:
+            await asyncio.sleep(self._retry_policy.pause_seconds(plan.retries))
         verdict: ProviderError | None = None
         while True:
             try:
-                await self._pass_over(course)
-                if notice := course.take_notice():
+                await self._pass_over(plan)
+                if notice := plan.take_notice():
                     tell(notice)
-                return await self._begin(course)
+                return await self._begin(plan)
             except ProviderError as error:
                 # If a fallback cannot be called at all, that does not say whether a retry would help.
                 if verdict is None or error.code not in _UNFIT:
                     verdict = error
-                if not course.falls_back(error):
+                if not plan.falls_back(error):
                     raise verdict from verdict.__cause__
 
     async def heed(self, request: GenerationRequest, error: ProviderError) -> None:
@@ -174,33 +174,33 @@ class Calls:
         """
         if error.code is FailureCode.PROVIDER_RATE_LIMITED:
             seconds = error.retry_after_seconds or self._retry_policy.rate_limit_seconds
-            await self._throttle.tell(request.provider, request.model, seconds)
+            await self._rate_limits.tell(request.provider, request.model, seconds)
 
-    async def _pass_over(self, course: Course) -> None:
+    async def _pass_over(self, plan: Plan) -> None:
         """Raise `ProviderError` if the target is rate limited, and a fallback takes calls now or sooner."""
-        choice = course.choice
+        choice = plan.choice
         if len(choice) == 1:
             return
-        left = await self._throttle.left(*((each.provider, each.model) for each in choice))
+        left = await self._rate_limits.left(*((each.provider, each.model) for each in choice))
         soonest = left.index(min(left))
         if soonest:
-            course.prefer(soonest)
+            plan.prefer(soonest)
             raise ProviderError(
                 f"{choice[0].provider} {choice[0].model} takes no calls for {left[0]:.1f} s.",
                 code=FailureCode.PROVIDER_RATE_LIMITED,
                 retryable=True,
             )
 
-    async def _begin(self, course: Course) -> Begun:
-        request = course.request
+    async def _begin(self, plan: Plan) -> Begun:
+        request = plan.request
         provider = self._provider(request)
-        async for attempt in self._retry_policy.tries(self._settings.provider_tries, is_last=course.is_last):
+        async for attempt in self._retry_policy.tries(self._settings.provider_tries, is_last=plan.is_last):
             with attempt:
                 return await self._try(provider, request)
         raise AssertionError("the last try raises")  # pragma: no cover
 
     async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
-        await self._throttle.wait(request.provider, request.model)
+        await self._rate_limits.wait(request.provider, request.model)
         await self._building.acquire()
         # The next request is built in a later turn of the event loop, so that all other tasks run in between.
         asyncio.get_running_loop().call_soon(self._building.release)

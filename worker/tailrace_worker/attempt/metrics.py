@@ -27,7 +27,7 @@ class Measured(TypedDict):
 
 
 @dataclass(slots=True)
-class Meter:
+class Metrics:
     """The measurements of one attempt.
 
     Times are the server's time of `started` plus the elapsed time, and so do not depend on the worker's clock.

@@ -22,7 +22,7 @@ _SOON_SECONDS: Final = 60.0
 """The longest rate limit of a target that is called again after the fallbacks."""
 
 
-class Course:
+class Plan:
     """The plan of one job: its target and its fallbacks, over all attempts that one worker makes at it.
 
     The first target is the job's own request. If no retry is left, the next fallback becomes the target.

@@ -19,7 +19,7 @@ Target: TypeAlias = tuple[str, str]
 """The name of a provider, and one of its models."""
 
 
-class Throttle:
+class RateLimits:
     """The rate limits in Redis: one key for each model of a provider. It expires when the model takes calls again."""
 
     def __init__(self, broker: Broker, keys: Keys) -> None:

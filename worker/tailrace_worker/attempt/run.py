@@ -13,10 +13,10 @@ from tailrace.request.generation_request import GenerationRequest
 from tailrace.tracebacks import told_by_frames
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelPoll, CancelRequested
-from tailrace_worker.attempt.metrics import Measured, Meter
-from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.metrics import Measured, Metrics
+from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.put_back import PutBack
-from tailrace_worker.attempt.sink import Relay
+from tailrace_worker.attempt.sink import Sink
 from tailrace_worker.cancel_scope import AttemptLost, Interruptible
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.providers.base import Finish, Piece
@@ -49,7 +49,7 @@ _LAST_WAIT_SECONDS: Final = 30.0
 class Interrupted:
     """An attempt broke off, and the same worker makes another one."""
 
-    course: Course
+    plan: Plan
     reason: str
 
 
@@ -68,14 +68,14 @@ class AttemptRun:
     budget: ByteBudget
     """The publisher's budget. While it is full, the attempt does not read from the provider."""
     cancel_poll: CancelPoll
-    course: Course | None
+    plan: Plan | None
     """What this worker's earlier attempts have tried and written; `None` in its first attempt."""
     is_carried: bool
     """True if the request came in arq's body, so that no producer has validated it."""
-    _meter: Meter = field(init=False)
+    _metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
-        self._meter = Meter(self.began)
+        self._metrics = Metrics(self.began)
 
     async def run(self) -> Ending | Interrupted:
         """Make the attempt.
@@ -92,19 +92,19 @@ class AttemptRun:
         try:
             with self.cancel_poll.watch(job_id, on_request=self.interruptible.interrupt):
                 async with self.interruptible, asyncio.timeout(total_seconds) as deadline:
-                    course = self.course = self.course or await self._plan()
-                    total_seconds = self.settings.timeouts.tightened(course.request.timeouts).total_seconds
+                    plan = self.plan = self.plan or await self._plan()
+                    total_seconds = self.settings.timeouts.tightened(plan.request.timeouts).total_seconds
                     deadline.reschedule(asyncio.get_running_loop().time() + total_seconds)
                     # The task wakes for every piece. A new task has a shorter call stack to resume than this one.
-                    finish = await asyncio.create_task(self._relay(course, deadline))
+                    finish = await asyncio.create_task(self._sink(plan, deadline))
         except CancelRequested as request:
             # If many jobs are cancelled at once, all connections to providers are closed before any ending is written.
             await asyncio.sleep(0)
             return Cancelled(reason=request.reason, **self._measured())
         except ProviderError as error:
-            if self.course is not None and await self._goes_on(self.course, error):
+            if self.plan is not None and await self._goes_on(self.plan, error):
                 self._log("goes on in another attempt", error.code, error.request_id)
-                return Interrupted(self.course, error.code)
+                return Interrupted(self.plan, error.code)
             self._log("failed", error.code, error.request_id)
             # The traceback's frames would hold the pieces, which may be large, until the garbage collector runs.
             error.__traceback__ = None
@@ -130,43 +130,43 @@ class AttemptRun:
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **self._measured())
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **self._measured())
 
-    async def _plan(self) -> Course:
+    async def _plan(self) -> Plan:
         request = await _read(self.began.request)
         # The guards are compiled before any provider is called, because RE2 may refuse a pattern.
         rules_of = await compiled_guards([*request.input_guards, *request.guards])
         through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
         for notice in through.notices:
             self.writer.write(notice)
-        return Course(
+        return Plan(
             through.request,
             max_attempts=self.settings.max_attempts,
             max_bytes=self.settings.max_answer_bytes,
             prefills=self.calls.prefills,
         )
 
-    async def _relay(self, course: Course, deadline: asyncio.Timeout) -> Finish:
+    async def _sink(self, plan: Plan, deadline: asyncio.Timeout) -> Finish:
         """Stream the answer from the provider through the shaping and guards of the request to the job's stream.
 
         Returns:
             The provider's finish.
         """
-        relay = Relay(course, self.writer, self._meter, deadline)
-        rules_of = await compiled_guards(course.request.guards)
-        self._meter.call(is_streamed=course.request.stream)
-        begun = await self.calls.begin(course, tell=self.writer.write)
+        sink = Sink(plan, self.writer, self._metrics, deadline)
+        rules_of = await compiled_guards(plan.request.guards)
+        self._metrics.call(is_streamed=plan.request.stream)
+        begun = await self.calls.begin(plan, tell=self.writer.write)
         if begun.has_spoken:
             # The first piece has arrived, even if a guard still holds it back.
-            self._meter.speak()
-        if not (course.continues or shapes(course.request)):
+            self._metrics.speak()
+        if not (plan.continues or shapes(plan.request)):
             # Pieces that need no shaping skip the stages, because each stage costs time for every piece.
-            await begun.each(relay.take, self.budget)
-            return relay.finish
+            await begun.each(sink.take, self.budget)
+            return sink.finish
         left: list[Piece] = []
-        stages = shaped(begun.whole(), course.request, rules_of=rules_of, judge=self.judge, said=course.said, left=left)
+        stages = shaped(begun.whole(), plan.request, rules_of=rules_of, judge=self.judge, said=plan.said, left=left)
         try:
             async with aclosing(stages):
                 async for piece in stages:
-                    relay.take(piece)
+                    sink.take(piece)
                     if self.budget.is_full:
                         await self.budget.room()
         except asyncio.CancelledError:
@@ -174,17 +174,17 @@ class AttemptRun:
             # back to be joined with more is written first.
             with suppress(ProviderError):
                 for piece in left:
-                    relay.take(piece)
+                    sink.take(piece)
             raise
-        return relay.finish
+        return sink.finish
 
-    async def _goes_on(self, course: Course, error: ProviderError) -> bool:
-        if course.has_spoken:
-            await self.calls.heed(course.request, error)
-        return course.goes_on(error)
+    async def _goes_on(self, plan: Plan, error: ProviderError) -> bool:
+        if plan.has_spoken:
+            await self.calls.heed(plan.request, error)
+        return plan.goes_on(error)
 
     def _measured(self) -> Measured:
-        return self._meter.read(self.course.request if self.course else None)
+        return self._metrics.read(self.plan.request if self.plan else None)
 
     def _may_wait(self) -> bool:
         return self.began.at - self.began.queued_at < self.settings.expires_in_seconds * 1_000

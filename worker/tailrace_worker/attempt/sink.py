@@ -4,29 +4,29 @@ import asyncio
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace_worker.attempt.metrics import Meter
-from tailrace_worker.attempt.plan import Course
+from tailrace_worker.attempt.metrics import Metrics
+from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.providers.base import Content, Finish, Piece, Usage
 from tailrace_worker.publishing.stream_writer import StreamWriter
 
 
-class Relay:
+class Sink:
     """The sink of one attempt, which hands pieces to the stream's writer, and keeps those that belong in the ending."""
 
-    def __init__(self, course: Course, writer: StreamWriter, meter: Meter, deadline: asyncio.Timeout) -> None:
+    def __init__(self, plan: Plan, writer: StreamWriter, metrics: Metrics, deadline: asyncio.Timeout) -> None:
         """Connect the parts of one attempt.
 
         Args:
-            course: Counts the bytes, and remembers the text for a later attempt.
+            plan: Counts the bytes, and remembers the text for a later attempt.
             writer: The writer of the job's stream.
-            meter: Measures the times, and keeps the token counts.
+            metrics: Measures the times, and keeps the token counts.
             deadline: The time limit of the attempt, which is lifted once the answer has finished.
         """
-        self._course = course
+        self._plan = plan
         self._writer = writer
-        self._meter = meter
+        self._metrics = metrics
         self._deadline = deadline
-        self._remembers = course.remembers
+        self._remembers = plan.remembers
         self._is_silent = True
         self._finish: Finish | None = None
 
@@ -44,23 +44,23 @@ class Relay:
             case Delta() | Reasoning() | Refusal() | ToolCall():
                 if self._is_silent:
                     self._is_silent = False
-                    self._course.has_spoken = True
-                    self._meter.speak()
+                    self._plan.has_spoken = True
+                    self._metrics.speak()
                 self._say(piece)
                 if self._remembers:
-                    self._course.remember(piece)
+                    self._plan.remember(piece)
             case Notice() | Box():
-                self._course.has_spoken = True
+                self._plan.has_spoken = True
                 self._say(piece)
             case Usage():
-                self._meter.use(piece)
+                self._metrics.use(piece)
             case Finish():
                 self._finish = piece
                 self._deadline.reschedule(None)
 
     def _say(self, content: Content) -> None:
         # Nearly all pieces are `Delta`, and the match in `_said_bytes` would take longer than all the rest.
-        self._course.spend(_bytes(content.text) if type(content) is Delta else _said_bytes(content))
+        self._plan.spend(_bytes(content.text) if type(content) is Delta else _said_bytes(content))
         self._writer.write(content)
 
     @property

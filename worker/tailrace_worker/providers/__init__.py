@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.providers.http.connection_limits import ConnectionLimits
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.settings import ProviderEntry
 
 _logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def check_providers(entries: Mapping[str, ProviderEntry]) -> None:
 @asynccontextmanager
 async def open_providers(
     entries: Mapping[str, ProviderEntry],
-    coalescer: Coalescer | None = None,
+    wake_batcher: WakeBatcher | None = None,
     *,
     connections: ConnectionLimits | None = None,
 ) -> AsyncGenerator[Mapping[str, Provider]]:
@@ -43,7 +43,7 @@ async def open_providers(
 
     Args:
         entries: The providers of the settings, by name.
-        coalescer: From the second piece of an answer on, decides when the task that reads it is woken. `None`: at once.
+        wake_batcher: Decides when the task that reads an answer is woken, from the second piece on. `None`: at once.
         connections: The limits to connections; `None` for the defaults.
 
     Yields:
@@ -52,8 +52,8 @@ async def open_providers(
     from tailrace_worker.providers.configured import configured_providers, lines  # noqa: PLC0415
     from tailrace_worker.providers.registry import opened  # noqa: PLC0415
 
-    coalescer, connections = coalescer or Coalescer(interval_ms=0), connections or ConnectionLimits()
-    async with opened(configured_providers(entries), coalescer, connections) as providers:
+    wake_batcher, connections = wake_batcher or WakeBatcher(interval_ms=0), connections or ConnectionLimits()
+    async with opened(configured_providers(entries), wake_batcher, connections) as providers:
         problems = {name: each.problem for name, each in providers.items() if isinstance(each, Unconfigured)}
         for line in lines(problems):
             _logger.warning("%s", line)

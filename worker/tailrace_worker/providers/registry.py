@@ -14,7 +14,7 @@ from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.providers.configured import Configured
 from tailrace_worker.providers.http.client import EVENT_HOOKS, Resending
 from tailrace_worker.providers.http.connection_limits import ConnectionLimits
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 
 _TIMEOUT: Final = httpx2.Timeout(None, connect=10, pool=10)
 """In seconds. The worker has its own deadlines for a job; these only end attempts to connect that hang."""
@@ -23,7 +23,7 @@ _WARM_SECONDS: Final = 10.0
 
 @asynccontextmanager
 async def opened(
-    configured: Mapping[str, Configured], coalescer: Coalescer, connections: ConnectionLimits
+    configured: Mapping[str, Configured], wake_batcher: WakeBatcher, connections: ConnectionLimits
 ) -> AsyncGenerator[Mapping[str, Provider]]:
     """Open the providers, which share their connections, and close the connections at the exit.
 
@@ -31,7 +31,7 @@ async def opened(
 
     Args:
         configured: The configurations, by the provider's name.
-        coalescer: Decides when the tasks that read answers are woken.
+        wake_batcher: Decides when the tasks that read answers are woken.
         connections: The limits to the connections.
 
     Yields:
@@ -43,7 +43,7 @@ async def opened(
         return
     async with _http_client(kinds, connections) as http_client:
         addresses: set[httpx2.URL] = set()
-        providers = {name: _open(each, coalescer, http_client, addresses) for name, each in configured.items()}
+        providers = {name: _open(each, wake_batcher, http_client, addresses) for name, each in configured.items()}
         warming = [
             asyncio.create_task(_warm(http_client, address), name=f"warm {address.host}")
             for address in addresses
@@ -76,28 +76,30 @@ def _http_client(kinds: Collection[ApiKind], connections: ConnectionLimits) -> h
 
 
 def _open(
-    configured: Configured, coalescer: Coalescer, http_client: httpx2.AsyncClient, addresses: set[httpx2.URL]
+    configured: Configured, wake_batcher: WakeBatcher, http_client: httpx2.AsyncClient, addresses: set[httpx2.URL]
 ) -> Provider:
     if configured.problem:
         return Unconfigured(configured.error, configured.problem)
     try:
         with configured.failures.calling(), _hidden(configured.hidden_prefix):
-            provider, address = _made(configured, coalescer, http_client)
+            provider, address = _made(configured, wake_batcher, http_client)
     except ProviderError as error:
         return Unconfigured(error, str(error))
     addresses.add(address)
     return provider
 
 
-def _made(configured: Configured, coalescer: Coalescer, http_client: httpx2.AsyncClient) -> tuple[Provider, httpx2.URL]:
+def _made(
+    configured: Configured, wake_batcher: WakeBatcher, http_client: httpx2.AsyncClient
+) -> tuple[Provider, httpx2.URL]:
     kind, options, failures = configured.kind, configured.options, configured.failures
     if kind == "anthropic":
         from tailrace_worker.providers.sdks import anthropic_sdk  # noqa: PLC0415
 
-        return anthropic_sdk.make_provider(options, failures, coalescer, http_client)
+        return anthropic_sdk.make_provider(options, failures, wake_batcher, http_client)
     from tailrace_worker.providers.sdks import openai_sdk  # noqa: PLC0415
 
-    return openai_sdk.make_provider(kind, options, failures, coalescer, http_client)
+    return openai_sdk.make_provider(kind, options, failures, wake_batcher, http_client)
 
 
 @contextmanager

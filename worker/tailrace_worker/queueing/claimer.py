@@ -19,7 +19,7 @@ from tailrace_worker.queueing.claims import Claimed, claim_command, new_token, r
 from tailrace_worker.queueing.eligibility import Eligibility, EligibilityLimits
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.queueing.redis_check import RedisCheck, RedisCheckLimits
-from tailrace_worker.queueing.takeover_gate import Standing
+from tailrace_worker.queueing.takeover_gate import TakeoverGate
 
 _logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Claimer:
         )
         self._wire = Wire(redis)
         self._was_connected = False
-        self._standing = Standing(lease_seconds=generations.settings.lease_seconds)
+        self._takeover_gate = TakeoverGate(lease_seconds=generations.settings.lease_seconds)
         self._round_trip_seconds = 0.0
         self._run_id = secrets.token_hex(4)
         self._dead: set[str] = set()
@@ -108,12 +108,12 @@ class Claimer:
         """
         if not self._wire.is_connected:
             await self._wire.connect()
-            self._standing.begin()
+            self._takeover_gate.begin()
             if self._was_connected:
                 # Another server may answer now. `run_worker` has checked the one of the first connection.
                 await self._redis_check.check()
             self._was_connected = True
-        self._standing.failed(self._leases.refused_at)
+        self._takeover_gate.failed(self._leases.refused_at)
         leaving = await self._eligibility.leaving()
         token = new_token(self._worker, run=self._run_id)
         queues = self._settings.queues
@@ -123,14 +123,14 @@ class Claimer:
             token,
             places=places,
             lease_seconds=self._settings.lease_seconds,
-            takes_over_until=self._standing.takes_over_until,
+            takes_over_until=self._takeover_gate.takes_over_until,
             dead=self._dead,
             leaving=leaving,
         )
         asked_at = time.monotonic()
         claimed = read_claimed(await self._ask(*command), queues, token)
         self._round_trip_seconds = time.monotonic() - asked_at
-        self._standing.tell(claimed.at)
+        self._takeover_gate.tell(claimed.at)
         for name, count in claimed.lost.items():
             _logger.warning("worker %s is lost: the leases of its %d jobs run out", name, count)
         self._dead = {name for name in claimed.suspects if self._is_dead(name, is_idle=is_idle)}
@@ -163,9 +163,9 @@ class Claimer:
     async def _ask(self, *command: Argument, block_seconds: float = 0) -> Any:
         asked_at = time.monotonic()
         (reply,) = await self._wire.exchange(packed(*command), 1, block_seconds=block_seconds)
-        self._standing.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
+        self._takeover_gate.answered(after_seconds=time.monotonic() - asked_at, block_seconds=block_seconds)
         if isinstance(reply, Exception):
-            self._standing.failed(time.monotonic())
+            self._takeover_gate.failed(time.monotonic())
             raise refused(reply, *command)
         return reply
 

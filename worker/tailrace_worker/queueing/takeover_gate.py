@@ -10,7 +10,7 @@ _STALL: Final = 0.6
 in its length, a healthy worker's lease has two thirds left. It outlasts this silence, with time for a renewal."""
 
 
-class Standing:
+class TakeoverGate:
     """What the replies of Redis tell a worker: since when Redis has answered, and until when it may take over jobs.
 
     A new connection, a late reply, a refusal and a jump of the server's clock all count as outages: in each of them the

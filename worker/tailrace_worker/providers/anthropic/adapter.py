@@ -19,7 +19,7 @@ from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.fragments import Fragments
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.call import Body, Endpoint
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.token_counts import Places, used
 from tailrace_worker.providers.tool_calls import ToolCalls, as_text, server_tool
@@ -48,10 +48,15 @@ class AnthropicMessages:
     prefills = True
 
     def __init__(
-        self, client: AsyncAnthropic, failures: Failures, coalescer: Coalescer, *, limits: AnswerLimits | None = None
+        self,
+        client: AsyncAnthropic,
+        failures: Failures,
+        wake_batcher: WakeBatcher,
+        *,
+        limits: AnswerLimits | None = None,
     ) -> None:
         self._client = client
-        self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
+        self._endpoint = Endpoint(failures, self._post, wake_batcher, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Make one call, as `Provider` describes it."""

@@ -1,4 +1,4 @@
-"""`Tap`: reads the bytes of an answer directly from aiohttp's connection, below the SDKs."""
+"""`FastPath`: reads the bytes of an answer directly from aiohttp's connection, below the SDKs."""
 
 import asyncio
 from types import TracebackType
@@ -6,22 +6,21 @@ from typing import Any, Final, Self, cast
 
 from aiohttp import ClientPayloadError, ClientResponse, StreamReader
 
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 
 _MAX_WAITING_BYTES: Final = 131_072
 
 
-class Tap:
+class FastPath:
     """A reader of one answer, which gets the chunks in place of aiohttp's own reader.
 
-    aiohttp's reader needs more time to store and return a chunk than the worker needs to parse it. A tap takes the
-    place of the one future that aiohttp's reader resolves when there is data. Chunks that arrived before an error are
-    read before the error is raised.
+    aiohttp's reader needs more time to store and return a chunk than the worker needs to parse it. A fast path takes
+    the place of the one future that aiohttp's reader resolves when there is data. Chunks that arrived before an error
+    are read before the error is raised.
     """
 
     __slots__ = (
         "_closed",
-        "_coalescer",
         "_error",
         "_is_over",
         "_is_paused",
@@ -29,12 +28,13 @@ class Tap:
         "_size",
         "_taken",
         "_waiter",
+        "_wake_batcher",
         "is_patient",
     )
 
-    def __init__(self, response: ClientResponse, coalescer: Coalescer) -> None:
+    def __init__(self, response: ClientResponse, wake_batcher: WakeBatcher) -> None:
         self.is_patient = False
-        self._coalescer = coalescer
+        self._wake_batcher = wake_batcher
         # The parser keeps a reference to the reader that it has made, so the reader cannot be replaced, only changed.
         response.content.__class__ = _TappedReader
         self._reader = cast("_TappedReader", response.content)
@@ -50,7 +50,7 @@ class Tap:
 
     @staticmethod
     def fits(response: object) -> bool:
-        """Return whether an object is a response of aiohttp whose reader has the attributes that a tap needs.
+        """Return whether an object is a response of aiohttp whose reader has the attributes that a fast path needs.
 
         Args:
             response: Any object.
@@ -113,12 +113,12 @@ class Tap:
         if waiter is None or waiter.done():
             return
         if self.is_patient:
-            self._coalescer.wake(waiter)
+            self._wake_batcher.wake(waiter)
         else:
             waiter.set_result(None)
 
     def done(self) -> bool:
-        """Return False, as a waiting future does, so that the reader reports its end or its error to the tap."""
+        """Return False, as a waiting future does, so that the reader reports its end or its error to the fast path."""
         return False
 
     def set_result(self, result: None) -> None:  # noqa: ARG002
@@ -145,9 +145,9 @@ class Tap:
 class _TappedReader(StreamReader):
     __slots__ = ()
 
-    def divert(self, tap: Tap) -> list[bytes]:
-        """Send all further chunks to the tap, and return those that have arrived before."""
-        self._waiter = cast("Any", tap)
+    def divert(self, fast_path: FastPath) -> list[bytes]:
+        """Send all further chunks to the fast path, and return those that have arrived before."""
+        self._waiter = cast("Any", fast_path)
         return list(self._buffer)
 
     def pause(self) -> None:
@@ -157,7 +157,7 @@ class _TappedReader(StreamReader):
         self._protocol.resume_reading()
 
     def feed_data(self, data: bytes, size: int = 0) -> bool:  # noqa: ARG002
-        cast("Tap", self._waiter).feed(data)
+        cast("FastPath", self._waiter).feed(data)
         return False
 
     # The ends of HTTP's transfer chunks do not matter here.

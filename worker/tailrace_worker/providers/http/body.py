@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import httpx2
 
-from tailrace_worker.providers.http.aiohttp_fast_path import Tap
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.aiohttp_fast_path import FastPath
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 
 
 class Inflow(Protocol):
@@ -22,20 +22,20 @@ class Inflow(Protocol):
 
 
 @asynccontextmanager
-async def open_inflow(response: httpx2.Response, coalescer: Coalescer) -> AsyncGenerator[Inflow]:
+async def open_inflow(response: httpx2.Response, wake_batcher: WakeBatcher) -> AsyncGenerator[Inflow]:
     """Open the body of an answer, and close the response at the exit.
 
     Args:
         response: The response. Nothing of its body was read yet.
-        coalescer: Decides when the task that reads is woken.
+        wake_batcher: Decides when the task that reads is woken.
 
     Yields:
         The body.
     """
     try:
-        if Tap.fits(beneath := _beneath(response)):
-            with Tap(beneath, coalescer) as tap:
-                yield tap
+        if FastPath.fits(beneath := _beneath(response)):
+            with FastPath(beneath, wake_batcher) as fast_path:
+                yield fast_path
         else:
             async with aclosing(response.aiter_bytes()) as chunks:
                 yield _Chunks(chunks)

@@ -16,7 +16,7 @@ from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.body import Inflow, open_inflow
 from tailrace_worker.providers.http.large import LargeAnswer, LargeAnswers
 from tailrace_worker.providers.http.sse import EventStreamDecoder, ServerSentEvent
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.json_decoder import loaded
 from tailrace_worker.providers.vocabulary import Skipped
 
@@ -79,12 +79,12 @@ class Endpoint:
     """The endpoint that an adapter calls. Each failure is raised as a `ProviderError`."""
 
     def __init__(
-        self, failures: Failures, post: Post, coalescer: Coalescer, *, limits: AnswerLimits | None = None
+        self, failures: Failures, post: Post, wake_batcher: WakeBatcher, *, limits: AnswerLimits | None = None
     ) -> None:
         self.skipped = Skipped(failures.name, failures.redacted)
         self._failures = failures
         self._post = post
-        self._coalescer = coalescer
+        self._wake_batcher = wake_batcher
         self._limits = limits or AnswerLimits()
         self._large = LargeAnswers(self._limits)
 
@@ -103,7 +103,7 @@ class Endpoint:
         """
         with self._failures.calling():
             response = await self._post(body)
-        async with open_inflow(response, self._coalescer) as inflow, self._large.open() as large:
+        async with open_inflow(response, self._wake_batcher) as inflow, self._large.open() as large:
             with self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):

@@ -1,10 +1,10 @@
-"""`Coalescer`: wakes tasks together, as a network card delays interrupts to report many packets at once."""
+"""`WakeBatcher`: wakes tasks together, as a network card delays interrupts to report many packets at once."""
 
 import asyncio
 from collections.abc import Callable
 
 
-class Coalescer:
+class WakeBatcher:
     """A batcher of wake-ups. After a pause it wakes a task at once, otherwise tasks together, every `interval_ms`.
 
     A task that is woken by itself takes twice as long, because the CPU's caches have nothing that it needs.

@@ -16,7 +16,7 @@ from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.fragments import Differs, Fragments, paired
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.call import Body, Endpoint
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.json_decoder import loaded, members
 from tailrace_worker.providers.openai_chat import wire
 from tailrace_worker.providers.openai_chat.calls import ChatCalls
@@ -50,7 +50,7 @@ class OpenAIChat:
         self,
         client: AsyncOpenAI,
         failures: Failures,
-        coalescer: Coalescer,
+        wake_batcher: WakeBatcher,
         *,
         limit: str = "max_completion_tokens",
         is_openais: bool = False,
@@ -61,7 +61,7 @@ class OpenAIChat:
         Args:
             client: The SDK's client.
             failures: Makes the provider's errors.
-            coalescer: Decides when the tasks that read answers are woken.
+            wake_batcher: Decides when the tasks that read answers are woken.
             limit: The name of the field for the most output tokens.
             is_openais: True if the server is OpenAI's own.
             limits: The limits to answers; `None` for the defaults.
@@ -69,7 +69,7 @@ class OpenAIChat:
         self._client = client
         self._limit = limit
         self._is_openais = is_openais
-        self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
+        self._endpoint = Endpoint(failures, self._post, wake_batcher, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Make one call, as `Provider` describes it."""

@@ -14,7 +14,7 @@ from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.call import Body, Endpoint
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.openai_responses import wire
 from tailrace_worker.providers.openai_responses.reader import ItemReader
@@ -41,10 +41,10 @@ class OpenAIResponses:
     prefills = False
 
     def __init__(
-        self, client: AsyncOpenAI, failures: Failures, coalescer: Coalescer, *, limits: AnswerLimits | None = None
+        self, client: AsyncOpenAI, failures: Failures, wake_batcher: WakeBatcher, *, limits: AnswerLimits | None = None
     ) -> None:
         self._client = client
-        self._endpoint = Endpoint(failures, self._post, coalescer, limits=limits)
+        self._endpoint = Endpoint(failures, self._post, wake_batcher, limits=limits)
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:
         """Make one call, as `Provider` describes it."""

@@ -8,7 +8,7 @@ from tailrace_worker.providers.base import Provider
 from tailrace_worker.providers.client_options import ClientOptions
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.client import Resending
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 
 
 class HttpClient(Resending, anthropic.DefaultAioHttpClient):
@@ -16,14 +16,14 @@ class HttpClient(Resending, anthropic.DefaultAioHttpClient):
 
 
 def make_provider(
-    options: ClientOptions, failures: Failures, coalescer: Coalescer, http_client: httpx2.AsyncClient
+    options: ClientOptions, failures: Failures, wake_batcher: WakeBatcher, http_client: httpx2.AsyncClient
 ) -> tuple[Provider, httpx2.URL]:
     """Make a provider.
 
     Args:
         options: The options of the SDK's client.
         failures: Makes the provider's errors.
-        coalescer: Decides when the tasks that read answers are woken.
+        wake_batcher: Decides when the tasks that read answers are woken.
         http_client: The client that all providers share.
 
     Returns:
@@ -44,4 +44,4 @@ def make_provider(
     }:
         # The SDK itself reports this only at the first call.
         raise anthropic.AnthropicError("it has no credentials")
-    return AnthropicMessages(client, failures, coalescer), client.base_url
+    return AnthropicMessages(client, failures, wake_batcher), client.base_url

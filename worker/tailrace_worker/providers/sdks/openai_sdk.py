@@ -9,7 +9,7 @@ from tailrace_worker.providers.base import Provider
 from tailrace_worker.providers.client_options import ClientOptions
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.client import Resending
-from tailrace_worker.providers.http.wake_batcher import Coalescer
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.openai_chat.adapter import OpenAIChat
 from tailrace_worker.providers.openai_responses.adapter import OpenAIResponses
 
@@ -22,7 +22,7 @@ def make_provider(
     kind: Literal["openai", "openai-responses"],
     options: ClientOptions,
     failures: Failures,
-    coalescer: Coalescer,
+    wake_batcher: WakeBatcher,
     http_client: httpx2.AsyncClient,
 ) -> tuple[Provider, httpx2.URL]:
     """Make a provider.
@@ -31,7 +31,7 @@ def make_provider(
         kind: The API.
         options: The options of the SDK's client.
         failures: Makes the provider's errors.
-        coalescer: Decides when the tasks that read answers are woken.
+        wake_batcher: Decides when the tasks that read answers are woken.
         http_client: The client that all providers share.
 
     Returns:
@@ -48,10 +48,10 @@ def make_provider(
         http_client=http_client,
     )
     if kind == "openai-responses":
-        return OpenAIResponses(client, failures, coalescer), client.base_url
+        return OpenAIResponses(client, failures, wake_batcher), client.base_url
     is_openais = _is_openais(client.base_url)
     limit = "max_completion_tokens" if is_openais or options.url is None else "max_tokens"
-    return OpenAIChat(client, failures, coalescer, limit=limit, is_openais=is_openais), client.base_url
+    return OpenAIChat(client, failures, wake_batcher, limit=limit, is_openais=is_openais), client.base_url
 
 
 def _is_openais(address: httpx2.URL) -> bool:
