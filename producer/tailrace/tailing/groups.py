@@ -133,7 +133,7 @@ class Group:
 
     def note_empty_read(self) -> None:
         """Expect small entries from now on: the group has caught up, and new entries come one by one."""
-        if not self.entry_bytes:
+        if not self.entry_bytes or (self.is_isolated and not self.stream.has_oversized_entries):
             self.count, self.entry_bytes = SMALL_READ, _SMALL_ENTRY_BYTES
 
     def check_cursor(self, newest_id: bytes, flat: list[bytes], *, grace_seconds: float) -> bool:

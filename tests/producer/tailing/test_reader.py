@@ -641,6 +641,28 @@ async def test_tails_beside_one_with_oversized_entries_are_read_together_again(
     assert max(groups for groups, _ in reads) > 10
 
 
+async def test_quiet_streams_beside_one_with_oversized_entries_are_read_together_again(
+    settings: Settings, broker: Broker, tailrace: Tailrace, reads: list[tuple[int, int]]
+) -> None:
+    foreign, *ours = await tailrace.enqueue_many([REQUEST] * 20)
+    stream = HandwrittenStream(broker, Keys(settings.prefix), foreign)
+    reader = Reader(broker, settings, limits=SMALL_READS)
+
+    def isolated() -> list[str]:
+        groups = [group for tailed in reader.registry.streams for group in tailed.groups]
+        return [group.stream.job_id for group in groups if group.is_isolated]
+
+    async with asyncio.timeout(30):
+        tails = [Job(job.id, broker, reader, settings).tail() for job in (foreign, *ours)]
+        await asyncio.gather(*map(anext, tails))
+        await stream.append_in_silence("1-2", Delta(text="x" * 4_000_000))
+        # Without a notification: the sweep reads all streams together, and that is too much.
+        await _read_up_to(2, tails[0])
+        assert BROKEN_OFF in reads
+        await eventually(lambda: isolated() == [foreign.id])
+        await asyncio.gather(*(tail.aclose() for tail in tails))
+
+
 async def test_a_new_tail_does_not_keep_a_large_newest_entry(
     handle: Handle, broker: Broker, settings: Settings, stream: HandwrittenStream, reads: list[tuple[int, int]]
 ) -> None:
