@@ -1,4 +1,4 @@
-"""Markdown as it arrives, for interfaces that render the open block alone again and again."""
+"""Incremental Markdown, for interfaces that render only the open block again as text arrives."""
 
 from tailrace.render.blocks import (
     Block,

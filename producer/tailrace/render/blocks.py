@@ -1,4 +1,4 @@
-"""The blocks that a Markdown text is made of."""
+"""The blocks of a Markdown text."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _CLOSING_HASHES: Final = re.compile(r"(?:^|[ \t])#++[ \t]*$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """A block quote that blocks stand in."""
+    """A block quote that contains blocks."""
 
     type: ClassVar[Literal["quote"]] = "quote"
     line: int
@@ -23,23 +23,23 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A list item that blocks stand in. Items of one list share `list_line`, and stand equally deep."""
+    """A list item that contains blocks. Items of one list have the same `list_line` and the same depth."""
 
     type: ClassVar[Literal["item"]] = "item"
     line: int
     """The line of the text that it begins in, counted from 0."""
     list_line: int
-    """The line that its list begins in."""
+    """The line in which its list begins, from 0."""
     marker: Literal["-", "+", "*", ".", ")"]
     number: int | None
-    """As it is written. Renderers count on from the first one of a list. `None`: the list is not ordered."""
+    """The number as it is written; `None` if the list is not ordered. Renderers count from the first item's number."""
 
 
 Container: TypeAlias = Quote | Item
 
 
 class Place(TypedDict):
-    """Where a block stands."""
+    """The position of a block: its containers, and the lines around it."""
 
     line: int
     containers: tuple[Container, ...]
@@ -50,18 +50,18 @@ class Place(TypedDict):
 class _Block:
     type: ClassVar[str]
     written: Written
-    """Of which `source` is made when it is asked for, and all else is read off that."""
+    """The lines of the block. `source` is joined from them when it is read, and everything else is read from it."""
     line: int
     """The line of the text that it begins in, counted from 0."""
     containers: tuple[Container, ...]
-    """The quotes and list items around it, outermost first. What it does not share with the block before, it begins."""
+    """The quotes and list items around it, outermost first. It begins those that the block before it does not have."""
     apart: bool
-    """Whether a blank line stands before it. A list is loose if one of its items, or of the blocks directly in them, is
+    """True if a blank line comes before it. A list is loose if one of its items, or of the blocks directly in them, is
     apart from the one before."""
 
     @property
     def source(self) -> str:
-        """Markdown that says this block alone, without the marks of its containers and the last line feed."""
+        """The Markdown of this block only, without the marks of its containers and the last line feed."""
         return str(self.written)
 
 
@@ -78,7 +78,7 @@ class Heading(_Block):
 
     type: ClassVar[Literal["heading"]] = "heading"
     level: int
-    """1 to 6."""
+    """The level, 1 to 6."""
 
     @property
     def text(self) -> str:
@@ -93,9 +93,9 @@ class FencedCode(_Block):
 
     type: ClassVar[Literal["fenced_code"]] = "fenced_code"
     language: str
-    """The first word behind the opening fence, as it is written; empty where there is none."""
+    """The first word after the opening fence, as it is written; empty if there is none."""
     ended: bool
-    """Whether the second fence has come."""
+    """True after the second fence has arrived."""
 
     @property
     def text(self) -> str:
@@ -127,7 +127,7 @@ class Table(_Block):
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The rows so far. One that is longer than the header is cut; one that is shorter is not filled up."""
+        """The rows so far. A row that is longer than the header is cut; a shorter one is not padded."""
         _, _, *rows = self.source.split("\n")
         return tuple(table.cells(row)[: len(self.header)] for row in rows)
 
@@ -138,11 +138,11 @@ class Math(_Block):
 
     type: ClassVar[Literal["math"]] = "math"
     ended: bool
-    """Whether the second `$$` has come."""
+    """True after the second `$$` has arrived."""
 
     @property
     def text(self) -> str:
-        """The TeX between them."""
+        """The TeX between the `$$`."""
         text = self.source.strip().removeprefix("$$")
         return (text.removesuffix("$$") if self.ended else text).strip()
 
@@ -156,21 +156,21 @@ class Html(_Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThematicBreak(_Block):
-    """A line across."""
+    """A thematic break: a horizontal line."""
 
     type: ClassVar[Literal["thematic_break"]] = "thematic_break"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkDefinition(_Block):
-    """Where `[label]` leads to, in all blocks, also in those before it. It is not shown."""
+    """The target of `[label]` in all blocks, also in those before it. It is not shown."""
 
     type: ClassVar[Literal["link_definition"]] = "link_definition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Empty(_Block):
-    """Nothing, which stands in the innermost of its containers."""
+    """An empty block in the innermost of its containers."""
 
     type: ClassVar[Literal["empty"]] = "empty"
 

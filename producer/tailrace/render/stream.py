@@ -1,4 +1,4 @@
-"""Markdown as it arrives: which blocks are closed, and which one is open."""
+"""`MarkdownStream`: parses Markdown as it arrives into closed blocks and one open block."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Final, TypeAlias
@@ -15,14 +15,13 @@ _MAX_UNSETTLED: Final = 256
 
 
 class MarkdownStream:
-    """Parses Markdown that comes in pieces: CommonMark 0.31.2, the tables of GFM, and formulas between `$$` and `$$`.
+    """Parses Markdown as it arrives: CommonMark 0.31.2, the tables of GFM, and formulas between `$$` and `$$`.
 
-    However the text is cut, the blocks are the same, in time linear in its length. At every step they are what a parser
-    of the whole says of the text so far, but for a line that may still be one thing or another: that is held back until
-    it is sure, so that text above a list is not a heading for the moment in which only the `-` of the list has come.
+    The blocks do not depend on how the text is cut, and the time is linear in its length. After each part the blocks
+    are those of the whole text so far, except for a last line that is still ambiguous. It is held back until it is
+    certain: otherwise text above a list would become a heading while only the `-` of the list has arrived.
 
-    A closed block never changes. What it means may: `[label]` in it becomes a link by a `LinkDefinition` that comes
-    later.
+    A closed block never changes. Its meaning may: `[label]` in it becomes a link through a later `LinkDefinition`.
     """
 
     def __init__(self) -> None:
@@ -30,18 +29,25 @@ class MarkdownStream:
         self._leaf: OpenBlock | None = None
         self._closed: list[Block] = []
         self._number = 0
-        """Of the line that is being read."""
+        """The number of the line that is being read, from 0."""
         self._apart = False
-        """Whether a blank line came behind the last block."""
+        """True if a blank line came after the last block."""
         self._unsettled: list[str] = []
-        """Pieces of that line, while it may be one thing or another."""
+        """The parts of the line that is being read, while it is ambiguous."""
         self._settled = False
-        """Whether it has been read: what more comes of it goes to the leaf."""
+        """True after the line is certain: the rest of it goes to the leaf."""
         self._after_return = False
-        """Whether a line feed at the beginning of the next chunk is a part of the last line end."""
+        """True if a line feed at the beginning of the next part belongs to the last line end."""
 
     def feed(self, text: str) -> list[Block]:
-        """Takes more of the text, and returns the blocks that this has closed."""
+        """Read more of the text.
+
+        Args:
+            text: The next part of the text, of any length.
+
+        Returns:
+            The blocks that this part has closed, in their order.
+        """
         *ended, unfinished = self._normalized(text).split("\n")
         for piece in ended:
             self._add(piece)
@@ -52,8 +58,12 @@ class MarkdownStream:
         return self._hand_over()
 
     def end(self) -> list[Block]:
-        """Ends the text, and returns the last blocks. Nothing is to be fed after it."""
-        # White space at the very end is no blank line.
+        """End the text. Nothing may be fed after it.
+
+        Returns:
+            The last blocks, in their order.
+        """
+        # White space at the end of the text is not a blank line.
         if self._settled or "".join(self._unsettled).strip(" \t"):
             self._end_line()
         self._close_to(0)
@@ -61,10 +71,10 @@ class MarkdownStream:
 
     @property
     def open(self) -> Block | None:
-        """The block that is open, as far as it has come. It costs its length only when its text is asked for.
+        """The block that is open, as far as it has arrived. Only reading its text takes time linear in its length.
 
-        It may become another one yet: text is a table or a heading if the line below says so, and the definition of a
-        link when its line has ended. `None`: whatever comes begins another block.
+        It may still become another block: text becomes a table or a heading if the next line says so, and the
+        definition of a link at the end of its line. `None` if the next text begins another block.
         """
         return self._leaf.block() if self._leaf else None
 
@@ -210,9 +220,13 @@ async def follow(
     on_closed: Callable[[Block], Told],
     on_open: Callable[[Block | None], Told],
 ) -> None:
-    """Parses Markdown that comes in pieces, and after each tells which blocks it has closed, and then what is open.
+    """Parse Markdown as it arrives, and report the closed blocks and then the open block after each part.
 
-    The callbacks may be coroutine functions: the next piece is taken when they are done.
+    Args:
+        texts: The parts of the text, of any length.
+        on_closed: Called with each block that was closed. It may be a coroutine function.
+        on_open: Called with the open block after each part, or with `None` if no block is open. It may be a coroutine
+            function. The next part is read only after it is done.
     """
     stream = MarkdownStream()
 

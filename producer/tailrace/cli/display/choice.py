@@ -1,4 +1,4 @@
-"""Where events are shown: as JSON, as plain text, or on a terminal that can be drawn on."""
+"""Chooses how events are shown: as JSON, as plain text, or drawn on a terminal."""
 
 import sys
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ class Display(Protocol):
     """
 
     def show(self, job: Job, event: Event, /) -> None:
-        """Shows the next event of a job."""
+        """Show the next event of a job."""
 
     def say(self, line: str, /) -> None:
-        """Shows a line of our own."""
+        """Show a line of the command itself."""
 
     def ask(self, question: str | None, /) -> None:
-        """Shows a question, with `None` no longer."""
+        """Show a question, or with `None` remove it."""
 
     async def draw(self) -> None:
-        """Draws what changes by itself, and again and again."""
+        """Draw again and again, until it is cancelled."""
 
 
 def open_display(jobs: Sequence[Job], *, as_json: bool = False, raw: bool = False) -> Display:
@@ -39,7 +39,7 @@ def open_display(jobs: Sequence[Job], *, as_json: bool = False, raw: bool = Fals
     if as_json:
         return JsonLines(with_job_id=len(jobs) > 1)
     if not raw and _can_draw():
-        # rich is loaded by those alone who see it.
+        # rich is imported only if it is used.
         from tailrace.cli.display.live_answer import LiveAnswer  # noqa: PLC0415
         from tailrace.cli.display.panels import LivePanels  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""How a job ended, in colours."""
+"""The ending of a job, in colours."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _VERDICTS: Final = {Verdict.GOOD: "green", Verdict.WARN: "yellow", Verdict.BAD: 
 
 
 def judged(ending: Ending, settings: Settings) -> Text:
-    """The summary of an ending, in which each figure has the colour of its verdict."""
+    """Return the summary of an ending, in which each figure has the colour of its verdict."""
     verdicts = Timing.of(ending, settings).verdicts
     line = Text(visible_line(outcome(ending)), style=STYLES[ending.type])
     told = [

@@ -1,4 +1,4 @@
-"""What verbs print as JSON."""
+"""The JSON that verbs print."""
 
 import dataclasses
 import json
@@ -10,17 +10,17 @@ from tailrace.events import Event
 
 
 def print_status(status: JobStatus) -> None:
-    """Prints a status as one line of JSON."""
+    """Print a status as one line of JSON."""
     print_json(**_fields(status))
 
 
 def print_fleet(fleet: Fleet) -> None:
-    """Prints queues and workers as one line of JSON."""
+    """Print queues and workers as one line of JSON."""
     print_json(**dataclasses.asdict(fleet))
 
 
 def print_json(**fields: object) -> None:
-    """Prints fields as one line of JSON, at once."""
+    """Print fields as one line of JSON, and flush it."""
     print(json.dumps(fields), flush=True)
 
 
@@ -46,18 +46,18 @@ class JsonLines:
         self._with_job_id = with_job_id
 
     def show(self, job: Job, event: Event) -> None:
-        """Prints an event, behind the id of its job where there are several."""
+        """Print an event, after the id of its job if there are several jobs."""
         named = {"job_id": job.id} if self._with_job_id else {}
         print_json(**named, **event.to_dict())
 
     def say(self, line: str) -> None:
-        """Prints a line about the jobs to stderr."""
+        """Print a line about the jobs to stderr."""
         print(line, file=sys.stderr)
 
     def ask(self, question: str | None) -> None:
-        """Prints a question to stderr."""
+        """Print a question to stderr."""
         if question:
             self.say(question)
 
     async def draw(self) -> None:
-        """There is nothing that is drawn again."""
+        """Return at once: nothing is drawn again."""

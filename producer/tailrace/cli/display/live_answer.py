@@ -13,7 +13,7 @@ from tailrace.events import Ending, Event
 
 
 class LiveAnswer:
-    """A `Display` of one job: what will not change any more is printed once, what may is drawn again and again."""
+    """A `Display` of one job: final text is printed once, and text that may still change is drawn again and again."""
 
     def __init__(self, job: Job, *, console: Console | None = None) -> None:
         self._job = job

@@ -51,12 +51,12 @@ class PlainText:
 
     def __init__(self) -> None:
         self._open_line: TextIO | None = None
-        """Where the last character printed was not the end of a line."""
+        """The stream on which the last character was not the end of a line."""
         self._call: int | None = None
         """The index of the tool call that is being printed."""
 
     def show(self, _: Job, event: Event) -> None:
-        """Prints what a person wants to see of an event, which may be nothing."""
+        """Print the part of an event that a person wants to see, if any."""
         if not isinstance(event, ToolCall):
             self._call = None
         match event:
@@ -73,7 +73,7 @@ class PlainText:
                     self.say(line)
 
     def say(self, line: str) -> None:
-        """Prints a line about the job to stderr."""
+        """Print a line about the job to stderr."""
         self._break_line()
         self._write(f"{line}\n", sys.stderr)
 
@@ -136,7 +136,7 @@ class PlainLines:
             self._print(job, line, sys.stderr)
 
     def say(self, line: str) -> None:
-        """Prints a line about all of them to stderr."""
+        """Print a line about all jobs to stderr."""
         print(line, file=sys.stderr)
 
     def ask(self, question: str | None) -> None:

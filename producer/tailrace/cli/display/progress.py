@@ -1,4 +1,4 @@
-"""How far an answer is, as far as its events tell."""
+"""The progress of an answer, computed from its events."""
 
 import time
 from collections import deque
@@ -13,7 +13,7 @@ from tailrace.cli.tty.control_characters import visible_line
 from tailrace.events import Delta, Event, Queued, Reasoning, Refusal, Started, ToolCall
 
 BYTES_PER_TOKEN: Final = 4
-"""What is usual for English. Other scripts take more bytes a character, and fewer characters a token."""
+"""The usual value for English. Other scripts have more bytes per character, and fewer characters per token."""
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TURNS_PER_SECOND: Final = 10
@@ -23,12 +23,12 @@ _BAR_LENGTH: Final = 10
 
 
 class Progress:
-    """Counts what comes. Tokens are estimated: nobody tells their number before the ending."""
+    """Counts the bytes of an answer. Tokens are estimated, because their number is known only at the ending."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """The clock gives Unix seconds, as the events do."""
         self.max_output_tokens: int | None = None
-        """Where the provider stops, where that is known."""
+        """The request's `max_output_tokens`, if it is known."""
         self._clock = clock
         self._state = "waiting"
         self._since = clock()
@@ -37,7 +37,7 @@ class Progress:
         """When so many bytes had come, in the last seconds."""
 
     def add(self, event: Event) -> None:
-        """Adds an event."""
+        """Add an event."""
         match event:
             case Queued():
                 self._begin("queued", event.at)
@@ -55,13 +55,13 @@ class Progress:
 
     async def read_limit(self, job: Job) -> None:
         """Reads where the provider stops from the job's record, if it has one and that says so."""
-        # Whatever is wrong, the tail tells it.
+        # The tail reports every error.
         with suppress(TailraceError):
             self.max_output_tokens = (await job.request()).max_output_tokens
 
     @property
     def tokens(self) -> int:
-        """How many have come, by estimate."""
+        """The estimated number of tokens so far."""
         return -(-self._bytes // BYTES_PER_TOKEN)
 
     def line(self, width: int) -> Text:

@@ -1,15 +1,15 @@
-"""What an ending tells, in words."""
+"""The summary of an ending, in words."""
 
 from tailrace.events import Cancelled, Completed, Ending, Failed
 
 
 def outcome(ending: Ending) -> str:
-    """How the job ended, and why."""
+    """Return how the job ended, and why."""
     return f"{ending.type}: {_why(ending)}"
 
 
 def figures(ending: Ending) -> dict[str, str]:
-    """Its usage and timing as far as they are known, by the names of their fields."""
+    """Return the usage and timing that are known, by the names of their fields."""
     known = {
         "input_tokens": ("{:,} tokens in", ending.input_tokens),
         "output_tokens": ("{:,} tokens out", ending.output_tokens),
@@ -22,7 +22,7 @@ def figures(ending: Ending) -> dict[str, str]:
 
 
 def summary(ending: Ending) -> str:
-    """All of it, on one line."""
+    """Return the whole summary on one line."""
     told = ", ".join(figures(ending).values())
     return outcome(ending) + (f" ({told})" if told else "")
 
