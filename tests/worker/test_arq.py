@@ -245,7 +245,7 @@ async def test_a_job_of_a_stock_client_that_cannot_be_run_gets_a_stream_that_say
     assert (await tailrace.job(job_id).status()).queue == "default"
     for key in (keys.events, keys.record):
         assert await stock.pttl(key(job_id)) > 0
-    with pytest.raises(InvalidRequest, match="no request"):
+    with pytest.raises(InvalidRequest, match="without a request"):
         await tailrace.job(job_id).regenerate()
 
 
