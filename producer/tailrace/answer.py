@@ -148,7 +148,7 @@ class Answer:
 
     @property
     def notices(self) -> list[Notice]:
-        """The notices so far, for the person who reads the answer."""
+        """The notices so far, for the person reading the answer."""
         return self._said.notices
 
     @property

@@ -162,7 +162,7 @@ class Box(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(_Event):
-    """Something that the person who reads the answer should know, for example that a guard changed it."""
+    """Something that the person reading the answer should know, for example that a guard changed it."""
 
     type: ClassVar[Literal["notice"]] = "notice"
     code: str

@@ -1,7 +1,7 @@
 """Logs an outage of Redis: one line when it begins, one every 30 seconds, and one when it is over.
 
 During an outage everything that uses Redis fails again and again, and a line for each failure would fill the log. A new
-cause in the same outage is logged at once: an operator who waits for a restart must learn that a permission is missing.
+cause in the same outage is logged at once: an operator waiting for a restart must learn that a permission is missing.
 """
 
 import logging

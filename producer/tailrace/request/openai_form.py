@@ -118,12 +118,8 @@ def tool(value: object) -> object:
     Raises:
         pydantic.ValidationError: The tool is not a function.
     """
-    fields = _fields(value)
-    if fields is None or "type" not in fields:
-        return value
-    if fields["type"] != "function":
-        _refuse(("type",), _TOOL_TYPE)
-    return {name: given for name, given in _function(fields).items() if given is not None}
+    function = _typed_function(value, _TOOL_TYPE)
+    return value if function is None else {name: given for name, given in function.items() if given is not None}
 
 
 def tool_choice(value: object) -> object:
@@ -138,11 +134,17 @@ def tool_choice(value: object) -> object:
     Raises:
         pydantic.ValidationError: The choice is not a function.
     """
+    function = _typed_function(value, _CHOICE_TYPE)
+    return value if function is None else function
+
+
+def _typed_function(value: object, hint: str) -> _Fields | None:
+    """Return the function of what OpenAI gives a type; None for what has no type. Any other type is refused."""
     fields = _fields(value)
     if fields is None or "type" not in fields:
-        return value
+        return None
     if fields["type"] != "function":
-        _refuse(("type",), _CHOICE_TYPE)
+        _refuse(("type",), hint)
     return _function(fields)
 
 

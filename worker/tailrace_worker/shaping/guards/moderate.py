@@ -122,7 +122,7 @@ class _Judging:
                 await self._awaited.put(None)
         except ExceptionGroup as failed:
             ending = failed.exceptions[0]
-        except Exception as failed:  # noqa: BLE001 - handed to who reads
+        except Exception as failed:  # noqa: BLE001 - raised where the verdict is read
             ending = failed
         await self.shown.put(ending)
 
