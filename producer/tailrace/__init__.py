@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         Started,
         ToolCall,
     )
-    from tailrace.job import Job, JobState, JobStatus
+    from tailrace.job import Job
     from tailrace.protocol.cancellation import CancelOutcome
     from tailrace.protocol.endings import JobEnding
     from tailrace.protocol.fleet import Fleet, QueueStatus, WorkerStatus
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from tailrace.request.tools import OutputSchema, Tool, ToolChoice, ToolName
     from tailrace.settings import Settings
+    from tailrace.status import JobState, JobStatus
     from tailrace.timing import Timing, Verdict
 
     __version__: str
@@ -80,7 +81,7 @@ else:
         *("errors", "cursor", "events", "event_schema", "settings"),
         *("request.messages", "request.limits", "request.tools", "request.guards", "request.generation_request"),
         *("timing", "protocol.cancellation", "protocol.endings", "protocol.fleet"),
-        *("attempt_content", "answer", "job", "client"),
+        *("attempt_content", "answer", "status", "job", "client"),
     )
 
     def __getattr__(name: str) -> object:
