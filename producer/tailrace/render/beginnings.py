@@ -1,4 +1,4 @@
-"""How blocks begin: as CommonMark 0.31.2 has it, and formulas as models write them."""
+"""How blocks begin: the rules of CommonMark 0.31.2, and formulas between `$$`, as models write them."""
 
 import re
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ HEADING: Final = re.compile(r"#{1,6}+(?=[ \t]|\Z)")
 UNDERLINE: Final = re.compile(r"(?:=++|-++)[ \t]*+")
 FENCE: Final = re.compile(r"`{3,}+(?=[^`]*+\Z)|~{3,}+")
 MATH: Final = re.compile(r"\$\$(?!\$)(?:[^$]|\$(?!\$))*+(?:\$\$[ \t]*+)?\Z")
-"""Where text stands behind a second `$$`, the line is text."""
+"""A line that has text after a second `$$` is text."""
 
 _LIST_MARK: Final = re.compile(r"([0-9]{1,9}+(?=[.)])|(?=[-+*])).(?:(?=[ \t]++[^ \t])|(?P<blank>(?=[ \t]*+\Z)))")
 
@@ -21,19 +21,24 @@ _BREAKS: Final = {
 
 
 def is_thematic_break(line: Line) -> bool:
-    """Whether the rest of a line is a thematic break."""
+    """Return whether the rest of a line is a thematic break."""
     if line.character not in _BREAKS or line.start < line.unbroken_until:
         return False
     match = _BREAKS[line.character].match(line.text, line.start)
     if not match or match.end() < len(line.text):
-        # Else a line of n marks would be searched n times, since each but the last begins a list in the one before.
+        # Remember it: a line of n marks is n nested lists, and would otherwise be searched n times.
         line.unbroken_until = match.end() if match else line.start
         return False
     return line.text.count(line.character, line.start) >= 3
 
 
 def container_mark(line: Line, *, interrupting: bool) -> str | None:
-    """The mark with which the rest of a line begins a quote or an item, which may interrupt a paragraph."""
+    """Return the mark of the quote or list item that the rest of a line begins, or `None` if it begins neither.
+
+    Args:
+        line: The line, read up to the possible mark.
+        interrupting: True if the line above is text of a paragraph. Fewer list items can begin there.
+    """
     if line.indent >= CODE_INDENT:
         return None
     if line.character == ">":
@@ -51,9 +56,9 @@ class HtmlKind(NamedTuple):
 
     begin: re.Pattern[str]
     end: re.Pattern[str] | None
-    """What stands in the last line. `None`: it ends before a blank line."""
+    """What the last line contains. `None` if the block ends before a blank line."""
     interrupts: bool = True
-    """Whether it ends a paragraph."""
+    """True if it can begin directly after a line of a paragraph."""
 
 
 _VERBATIM: Final = r"<(?ai:script|pre|style|textarea)(?=\s|>|{end})"
@@ -79,14 +84,14 @@ _HTML_KINDS: Final = (
 
 
 def html_kind(line: Line) -> HtmlKind | None:
-    """Which kind of HTML the rest of a line begins."""
+    """Return the kind of HTML block that the rest of a line begins, if it begins one."""
     return next((kind for kind in _HTML_KINDS if kind.begin.match(line.text, line.start)), None)
 
 
-_SETTLED: Final = re.compile(
+_CERTAIN: Final = re.compile(
     rf"""
     [ \t>]*+ (?: (?:[-+*] | [0-9]{{1,9}}+[.)]) [ \t]++ [ \t>]*+ )*+     # marks of containers
-    (?: [^ \t\-+*_=\#>`~<|:$0-9]                                        # what begins nothing but text
+    (?: [^ \t\-+*_=\#>`~<|:$0-9]                                        # a character that can only begin text
       | \#{{1,6}}+ [^\#] | \#{{7}}
       | [0-9]{{1,9}}+ (?: [^0-9.)] | [.)][^ \t] ) | [0-9]{{10}}
       | \+ [^ \t]
@@ -108,6 +113,9 @@ _SETTLED: Final = re.compile(
 )
 
 
-def is_settled(text: str) -> bool:
-    """Whether a line that begins so stays what it is, whatever follows and whatever it stands in. A no may be a yes."""
-    return _SETTLED.match(text) is not None
+def is_certain(text: str) -> bool:
+    """Return whether the kind of a line is certain from its beginning, whatever follows and in any container.
+
+    False does not mean that the kind is uncertain: the test is fast and does not recognize every certain beginning.
+    """
+    return _CERTAIN.match(text) is not None

@@ -18,7 +18,7 @@ class Quote:
 
     type: ClassVar[Literal["quote"]] = "quote"
     line: int
-    """The line of the text that it begins in, counted from 0."""
+    """The line of the text in which it begins, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +27,20 @@ class Item:
 
     type: ClassVar[Literal["item"]] = "item"
     line: int
-    """The line of the text that it begins in, counted from 0."""
+    """The line of the text in which it begins, counted from 0."""
     list_line: int
-    """The line in which its list begins, from 0."""
+    """The line of the text in which its list begins, counted from 0."""
     marker: Literal["-", "+", "*", ".", ")"]
     number: int | None
-    """The number as it is written; `None` if the list is not ordered. Renderers count from the first item's number."""
+    """The number as it is written; `None` if the list is not ordered. As in CommonMark, only the number of a list's
+    first item counts: renderers count on from it."""
 
 
 Container: TypeAlias = Quote | Item
 
 
 class Place(TypedDict):
-    """The position of a block: its containers, and the lines around it."""
+    """Where a block is: the fields `line`, `containers` and `apart` of every block."""
 
     line: int
     containers: tuple[Container, ...]
@@ -50,18 +51,18 @@ class Place(TypedDict):
 class _Block:
     type: ClassVar[str]
     written: Written
-    """The lines of the block. `source` is joined from them when it is read, and everything else is read from it."""
+    """The lines of the block. `source` joins them when it is read, and the other properties are read from `source`."""
     line: int
-    """The line of the text that it begins in, counted from 0."""
+    """The line of the text in which it begins, counted from 0."""
     containers: tuple[Container, ...]
-    """The quotes and list items around it, outermost first. It begins those that the block before it does not have."""
+    """The quotes and list items around it, outermost first. Those that the block before does not have begin here."""
     apart: bool
-    """True if a blank line comes before it. A list is loose if one of its items, or of the blocks directly in them, is
-    apart from the one before."""
+    """True if a blank line comes before it. A list is loose if `apart` is true for one of its items after the first, or
+    for a block directly in an item after that item's first block."""
 
     @property
     def source(self) -> str:
-        """The Markdown of this block only, without the marks of its containers and the last line feed."""
+        """The Markdown of this block only, without the marks of its containers and without the last line feed."""
         return str(self.written)
 
 
@@ -74,7 +75,7 @@ class Paragraph(_Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heading(_Block):
-    """A heading, of either form."""
+    """A heading: text after `#` marks, or text above a line of `=` or `-`."""
 
     type: ClassVar[Literal["heading"]] = "heading"
     level: int
@@ -89,13 +90,13 @@ class Heading(_Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FencedCode(_Block):
-    """Code between fences; the second one may be missing."""
+    """Code between fences. The closing fence may be missing."""
 
     type: ClassVar[Literal["fenced_code"]] = "fenced_code"
     language: str
     """The first word after the opening fence, as it is written; empty if there is none."""
     ended: bool
-    """True after the second fence has arrived."""
+    """True after the closing fence has arrived."""
 
     @property
     def text(self) -> str:
@@ -134,11 +135,11 @@ class Table(_Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Math(_Block):
-    """A formula between `$$` and `$$`; the second one may be missing."""
+    """A formula between `$$` and `$$`. The closing `$$` may be missing."""
 
     type: ClassVar[Literal["math"]] = "math"
     ended: bool
-    """True after the second `$$` has arrived."""
+    """True after the closing `$$` has arrived."""
 
     @property
     def text(self) -> str:
@@ -163,14 +164,14 @@ class ThematicBreak(_Block):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkDefinition(_Block):
-    """The target of `[label]` in all blocks, also in those before it. It is not shown."""
+    """The target of `[label]` in all blocks of the text, those before it included. It is not shown."""
 
     type: ClassVar[Literal["link_definition"]] = "link_definition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Empty(_Block):
-    """An empty block in the innermost of its containers."""
+    """An empty block: its innermost container has no content."""
 
     type: ClassVar[Literal["empty"]] = "empty"
 

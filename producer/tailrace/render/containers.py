@@ -13,9 +13,9 @@ from tailrace.render.line import CODE_INDENT, Line
 class _Open:
     container: Container
     indent: int
-    """By how many columns a line is indented that goes on with an item; 0 for a quote."""
+    """Columns by which a further line of a list item is indented; 0 for a quote."""
     columns: int
-    """The sum of this and of those around it."""
+    """The sum of the indents of this container and of those around it."""
 
 
 class Containers:
@@ -24,23 +24,27 @@ class Containers:
     def __init__(self) -> None:
         self._open: list[_Open] = []
         self._quotes: list[int] = []
-        """Which of them are quotes."""
+        """The positions of the quotes among them."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     @property
     def path(self) -> tuple[Container, ...]:
-        """All of them."""
+        """The open containers, outermost first."""
         return tuple(each.container for each in self._open)
 
     @property
     def quote_depth(self) -> int:
-        """How many there are up to the innermost quote."""
+        """The number of containers up to and including the innermost quote."""
         return self._quotes[-1] + 1 if self._quotes else 0
 
     def read_marks(self, line: Line) -> int:
-        """Reads the marks of those that a line goes on with, and returns how many those are."""
+        """Read the marks of the containers that a line continues.
+
+        Returns:
+            The number of these containers. They are the outermost ones.
+        """
         for depth, each in enumerate(self._open):
             if line.blank:
                 return self._skip_items(line, depth)
@@ -55,7 +59,14 @@ class Containers:
         return len(self._open)
 
     def begin(self, mark: str, line: Line, number: int, before: Container | None) -> None:
-        """Begins one with a mark, in the line of a number. `before` was closed for it, and may be of the same list."""
+        """Open a container.
+
+        Args:
+            mark: Its mark, as `container_mark` returns it.
+            line: The line that begins with the mark. The mark and the white space after it are read.
+            number: The number of the line in the text, from 0.
+            before: The container that was closed in its place. It may be an earlier item of the same list.
+        """
         if mark == ">":
             _read_quote_mark(line)
             self._quotes.append(len(self._open))
@@ -63,21 +74,32 @@ class Containers:
         else:
             indent = line.indent + len(mark)
             line.step(len(mark))
-            # Where there is more white space, code begins one column behind the mark.
+            # If there is more white space than that, indented code begins one column after the mark.
             space = 1 if line.blank or line.indent > CODE_INDENT else line.indent
             if not line.blank:
                 line.skip(space)
             self._push(_item(mark, number, before), indent + space)
 
     def end_item(self) -> bool:
-        """Lets nothing more into the innermost one, if that is an item. The next item may still be of its list."""
+        """End the innermost container, if it is an item. The next item may still belong to its list.
+
+        Returns:
+            True if it is an item.
+        """
         if isinstance(self._open[-1].container, Item):
             self._open[-1].indent = sys.maxsize
             return True
         return False
 
     def close_to(self, depth: int) -> Container | None:
-        """Closes all but the first ones, and returns the outermost one that is closed."""
+        """Close all containers except the first ones.
+
+        Args:
+            depth: How many stay open.
+
+        Returns:
+            The outermost container that was closed, if any.
+        """
         closed = None
         while len(self._open) > depth:
             closed = self._open.pop().container
@@ -86,7 +108,7 @@ class Containers:
         return closed
 
     def _skip_items(self, blank: Line, depth: int) -> int:
-        """Goes on with all items up to the next quote. To visit each would cost every blank line their number."""
+        """Continue all items up to the next quote. Visiting each item would make every blank line cost their number."""
         quote = bisect_left(self._quotes, depth)
         end = self._quotes[quote] if quote < len(self._quotes) else len(self._open)
         columns = self._columns(end) - self._columns(depth)

@@ -1,4 +1,4 @@
-"""Definitions of links."""
+"""Recognizes link definitions, such as `[label]: https://example.com "title"`."""
 
 import re
 from collections.abc import Callable
@@ -17,27 +17,27 @@ _TITLES: Final = {
 
 
 class DefinitionReader:
-    """Reads the lines of a paragraph that begins with `[`, one after the other, each once."""
+    """Finds the link definition at the beginning of a paragraph. It reads each line once."""
 
     __slots__ = ("_expected", "_named", "_title", "length", "lines")
 
     def __init__(self) -> None:
         self.lines: int = 0
-        """How many lines have been read."""
+        """The number of lines read so far."""
         self.length: int = 0
-        """How many of them are the definition that the paragraph begins with; 0 while it is none."""
+        """The number of lines that the definition has; 0 while no complete definition is known."""
         self._named = False
         self._title = _TITLES['"']
         self._expected: Callable[[DefinitionReader, str, int], None] | None = DefinitionReader._read_label
 
     def read(self, text: str) -> None:
-        """Reads a line."""
+        """Read the next line."""
         self.lines += 1
         if self._expected:
             self._expected(self, text, _next(text, 0))
 
-    def goes_on_with(self, character: str) -> bool:
-        """Whether a line that begins with a character can change anything."""
+    def may_continue_with(self, character: str) -> bool:
+        """Return whether a next line that begins with a character may change `length`."""
         return character in _TITLES if self._expected is DefinitionReader._read_title else self._expected is not None
 
     def _read_label(self, text: str, at: int) -> None:

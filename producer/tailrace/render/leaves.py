@@ -1,4 +1,4 @@
-"""Blocks that are open: what they are so far, and which further lines they take."""
+"""Blocks that are still open: each one knows what it is so far, and which further lines belong to it."""
 
 import re
 from abc import ABC, abstractmethod
@@ -24,46 +24,53 @@ from tailrace.render.written import Written
 
 
 class OpenBlock(ABC):
-    """A block that is open, with the lines that it has so far."""
+    """A block that is still open, with its lines so far."""
 
     def __init__(self, place: Place) -> None:
         self.place: Place = place
         self.over: bool = False
-        """Whether no further line can be its own."""
+        """True if no further line can belong to it."""
         self.lines: list[str] = []
-        """The lines that have ended. What has been written is never changed, since blocks are read off it later."""
+        """The lines that have ended. They are only appended to: a `Written` of an earlier block still reads them."""
         self._unfinished: list[str] = []
-        """Pieces of the line that has not."""
+        """The pieces of the line that has not ended."""
 
     @property
     def ends_blank(self) -> bool:
-        """Whether its last lines are blank, which are none of its own."""
+        """True if blank lines follow it, which do not belong to it."""
         return False
 
     def begin(self, line: Line) -> None:
-        """Takes its first line."""
+        """Add its first line."""
         self._add(line.words)
 
     def take(self, line: Line) -> bool:  # noqa: ARG002
-        """Takes a further line, if that cannot be anything else. All containers go on with it."""
+        """Add a further line, if it can only belong to this block.
+
+        Args:
+            line: A line that continues all of the block's containers.
+
+        Returns:
+            True if the line was added.
+        """
         return False
 
     def extend(self, text: str) -> None:
-        """Adds to the line that has begun."""
+        """Append text to the line that has not ended."""
         self._unfinished.append(text)
 
     def end_line(self) -> None:
-        """Ends the line that has begun."""
+        """End the line that has not ended."""
         if self._unfinished:
             self.lines.append("".join(self._unfinished))
             self._unfinished = []
 
     @abstractmethod
     def block(self) -> Block:
-        """What it is if nothing follows."""
+        """Return the block that it is if nothing follows."""
 
     def closed(self) -> Iterable[Block]:
-        """What it has become."""
+        """Return the blocks that it has become, after its last line."""
         return (self.block(),)
 
     def _written(self) -> Written:
@@ -74,14 +81,14 @@ class OpenBlock(ABC):
 
 
 class OpenEmpty(OpenBlock):
-    """What stands in a container as long as nothing else does."""
+    """The content of a container that has no other content yet."""
 
     def block(self) -> Block:
         return Empty(written=self._written(), **self.place)
 
 
 class OpenThematicBreak(OpenBlock):
-    """A line across."""
+    """A thematic break."""
 
     def end_line(self) -> None:
         super().end_line()
@@ -92,7 +99,7 @@ class OpenThematicBreak(OpenBlock):
 
 
 class OpenHeading(OpenBlock):
-    """A heading of one line."""
+    """A heading that begins with `#` marks."""
 
     def __init__(self, place: Place, level: int) -> None:
         super().__init__(place)
@@ -107,7 +114,7 @@ class OpenHeading(OpenBlock):
 
 
 class OpenFence(OpenBlock):
-    """Code behind an opening fence."""
+    """Code after an opening fence."""
 
     def __init__(self, place: Place, fence: str, indent: int) -> None:
         super().__init__(place)
@@ -133,7 +140,7 @@ class OpenFence(OpenBlock):
 
 
 class OpenMath(OpenBlock):
-    """A formula behind `$$`. As in TeX, no blank line is in it: a `$$` that is none takes no more with it."""
+    """A formula after `$$`. As in TeX, a blank line ends it, so a stray `$$` spoils only the text up to there."""
 
     def begin(self, line: Line) -> None:
         self.take(line)
@@ -154,7 +161,7 @@ class OpenMath(OpenBlock):
 
 
 class OpenHtml(OpenBlock):
-    """HTML, up to where something stands in a line, or to a blank line."""
+    """An HTML block, which goes up to a line with its end, or to a blank line if it has no such end."""
 
     def __init__(self, place: Place, end: re.Pattern[str] | None) -> None:
         super().__init__(place)
@@ -178,12 +185,12 @@ class OpenHtml(OpenBlock):
 
 
 class OpenIndentedCode(OpenBlock):
-    """Code that is indented."""
+    """Indented code."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self._blank: list[str] = []
-        """Blank lines, which are its own if more code follows."""
+        """The last blank lines. They belong to it only if more code follows."""
 
     @property
     def ends_blank(self) -> bool:
@@ -210,7 +217,7 @@ class OpenIndentedCode(OpenBlock):
 
 
 class OpenTable(OpenBlock):
-    """A table, from its second line on."""
+    """A table. It is recognized in its second line, the delimiter row."""
 
     def __init__(self, place: Place, header: str, alignments: tuple[Alignment | None, ...]) -> None:
         super().__init__(place)
@@ -223,7 +230,12 @@ class OpenTable(OpenBlock):
 
 
 def leaf_at(line: Line, *, interrupting: bool) -> Callable[[Place], OpenBlock] | None:
-    """What a line begins, other than text, and code that is indented. It may interrupt a paragraph or a table."""
+    """Return what makes the open block that a line begins, or `None` if the line is text or indented code.
+
+    Args:
+        line: The line, read up to the block.
+        interrupting: True if the line above is text of a paragraph or of a table. Not every HTML block can begin there.
+    """
     if line.indent >= CODE_INDENT:
         return None
     match line.character:

@@ -1,19 +1,19 @@
-"""One line, read from the left."""
+"""`Line`: one line of Markdown, read from the left."""
 
 import re
 from typing import Final
 
 CODE_INDENT: Final = 4
-"""Columns: what is indented by as many is code, or text that goes on."""
+"""Columns: a line that is indented by this much is code, or continues a paragraph."""
 
 _TAB_COLUMNS: Final = 4
 _WHITE_SPACE: Final = re.compile(r"[ \t]*+")
 
 
 class Line:
-    """One line, and how far it has been read: over the marks of the containers that it stands in.
+    """One line, and how far it has been read.
 
-    Columns are counted from the beginning of the line, since that is where tabs are. A tab may be read in part.
+    Columns are counted from the beginning of the line, because tab stops are. A tab may be read in part.
     """
 
     __slots__ = ("_at", "_column", "_spare", "indent", "start", "text", "unbroken_until")
@@ -21,39 +21,43 @@ class Line:
     def __init__(self, text: str) -> None:
         self.text: str = text
         self.start: int = 0
-        """Where the next character stands that is no white space."""
+        """The index of the next character that is not white space."""
         self.indent: int = 0
-        """How many columns of white space stand before it that have not been read."""
+        """The columns of unread white space before `start`."""
         self.unbroken_until: int = 0
-        """Up to where it is known that what begins there is no thematic break."""
+        """No thematic break begins before this index."""
         self._at = 0
         self._column = 0
         self._spare = 0
-        """How many columns of the tab before `_at` have not been read."""
+        """The unread columns of the tab before `_at`."""
         self._find_start()
 
     @property
     def blank(self) -> bool:
-        """Whether nothing follows but white space."""
+        """True if only white space is left."""
         return self.start == len(self.text)
 
     @property
     def character(self) -> str:
-        """The next character that is no white space; empty where the line is blank."""
+        """The next character that is not white space; empty if the line is blank."""
         return self.text[self.start : self.start + 1]
 
     @property
     def words(self) -> str:
-        """What has not been read, from the next character on that is no white space."""
+        """The unread text without the white space at its beginning."""
         return self.text[self.start :]
 
     @property
     def rest(self) -> str:
-        """What has not been read, white space and all."""
+        """The unread text, including the white space at its beginning."""
         return " " * self._spare + self.text[self._at :]
 
     def skip(self, columns: int) -> None:
-        """Reads over as many columns of white space, which there have to be."""
+        """Skip columns of white space.
+
+        Args:
+            columns: How many, at most `indent`.
+        """
         self.indent -= columns
         end = self._column + columns
         self._column += self._spare
@@ -64,7 +68,11 @@ class Line:
         self._column = end
 
     def step(self, length: int) -> None:
-        """Reads over the white space, and as many characters behind it."""
+        """Skip the white space and the characters after it.
+
+        Args:
+            length: How many characters after the white space to skip.
+        """
         self._column += self.indent + length
         self._at = self.start + length
         self._spare = 0

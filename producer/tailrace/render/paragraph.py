@@ -1,4 +1,4 @@
-"""Text that is open, and may become something else."""
+"""`OpenParagraph`: text that is still open, and may become a heading, a table or a link definition."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from tailrace.render.written import Written
 
 
 class OpenParagraph(OpenBlock):
-    """Text, or the definition of a link, which may show only by the line behind it."""
+    """Text, or a link definition. Sometimes only the next line shows which of them it is."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -21,19 +21,29 @@ class OpenParagraph(OpenBlock):
         if line.character == "[":
             self._reader = DefinitionReader()
 
-    def go_on(self, line: Line, *, lazily: bool) -> None:
-        """Takes a further line. One that is no line of its containers is indented, so that it is read as text alone."""
-        self._add(" " * (CODE_INDENT if lazily else line.indent) + line.words)
+    def add_line(self, line: Line, *, is_lazy: bool) -> None:
+        """Add a further line.
 
-    def take_last_line(self) -> str:
-        """Takes off its last line, which turned out to be the header of a table."""
+        Args:
+            line: The line.
+            is_lazy: True for a lazy continuation line, which lacks marks of the containers. It is indented, so that a
+                parser of `source` reads it as text too.
+        """
+        self._add(" " * (CODE_INDENT if is_lazy else line.indent) + line.words)
+
+    def remove_last_line(self) -> str:
+        """Remove and return its last line, which is the header of a table."""
         *self.lines, last = self.lines
         return last
 
     def split_definition(self, next_character: str | None) -> LinkDefinition | None:
-        """Takes the definition off that the text begins with, if the next line, or that there is none, ends it."""
+        """Remove and return the link definition at the beginning of the text, if it has one that is complete.
+
+        Args:
+            next_character: The first character of the next line; `None` if no line follows.
+        """
         length = self._definition_lines()
-        if self._reader and next_character is not None and self._reader.goes_on_with(next_character):
+        if self._reader and next_character is not None and self._reader.may_continue_with(next_character):
             return None
         self._reader = None
         if not length:
@@ -46,7 +56,7 @@ class OpenParagraph(OpenBlock):
         return definition
 
     def underlined(self, underline: str) -> Heading:
-        """The heading that it is with a line below it."""
+        """Return the heading that its text becomes above an underline."""
         return Heading(
             written=Written([*self.lines, underline]),
             level=1 if underline.startswith("=") else 2,
@@ -65,7 +75,7 @@ class OpenParagraph(OpenBlock):
             yield self.block()
 
     def _definition_lines(self) -> int:
-        """How many of its lines that have ended are a definition."""
+        """Return how many of the lines that have ended are a link definition."""
         if not self._reader:
             return 0
         for text in self.lines[self._reader.lines :]:

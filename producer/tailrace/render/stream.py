@@ -10,8 +10,8 @@ from tailrace.render.leaves import OpenBlock, OpenEmpty, OpenIndentedCode, OpenT
 from tailrace.render.line import CODE_INDENT, Line
 from tailrace.render.paragraph import OpenParagraph
 
-_MAX_UNSETTLED: Final = 256
-"""Characters: a line that has more, and may still be one thing or another, is not searched at each further chunk."""
+_MAX_AMBIGUOUS: Final = 256
+"""Characters: an ambiguous line that is longer than this is not searched again at each part, but only at its end."""
 
 
 class MarkdownStream:
@@ -32,10 +32,10 @@ class MarkdownStream:
         """The number of the line that is being read, from 0."""
         self._apart = False
         """True if a blank line came after the last block."""
-        self._unsettled: list[str] = []
-        """The parts of the line that is being read, while it is ambiguous."""
-        self._settled = False
-        """True after the line is certain: the rest of it goes to the leaf."""
+        self._ambiguous: list[str] = []
+        """The parts of the line that is being read, while its kind is ambiguous."""
+        self._is_certain = False
+        """True if the kind of the line is certain: the rest of it goes directly to the open block."""
         self._after_return = False
         """True if a line feed at the beginning of the next part belongs to the last line end."""
 
@@ -54,8 +54,8 @@ class MarkdownStream:
             self._end_line()
         if unfinished:
             self._add(unfinished)
-            self._settle()
-        return self._hand_over()
+            self._read_if_certain()
+        return self._take_closed()
 
     def end(self) -> list[Block]:
         """End the text. Nothing may be fed after it.
@@ -64,10 +64,10 @@ class MarkdownStream:
             The last blocks, in their order.
         """
         # White space at the end of the text is not a blank line.
-        if self._settled or "".join(self._unsettled).strip(" \t"):
+        if self._is_certain or "".join(self._ambiguous).strip(" \t"):
             self._end_line()
         self._close_to(0)
-        return self._hand_over()
+        return self._take_closed()
 
     @property
     def open(self) -> Block | None:
@@ -87,28 +87,28 @@ class MarkdownStream:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text.replace("\0", "\ufffd")
 
-    def _hand_over(self) -> list[Block]:
+    def _take_closed(self) -> list[Block]:
         closed, self._closed = self._closed, []
         return closed
 
     def _add(self, piece: str) -> None:
-        if self._settled and self._leaf:
+        if self._is_certain and self._leaf:
             self._leaf.extend(piece)
         else:
-            self._unsettled.append(piece)
+            self._ambiguous.append(piece)
 
-    def _settle(self) -> None:
-        if not self._settled and (len(self._unsettled) == 1 or len(self._unsettled[0]) <= _MAX_UNSETTLED):
-            self._unsettled = ["".join(self._unsettled)]
-            if beginnings.is_settled(self._unsettled[0]):
-                self._settled = True
-                self._read(self._unsettled.pop())
+    def _read_if_certain(self) -> None:
+        if not self._is_certain and (len(self._ambiguous) == 1 or len(self._ambiguous[0]) <= _MAX_AMBIGUOUS):
+            self._ambiguous = ["".join(self._ambiguous)]
+            if beginnings.is_certain(self._ambiguous[0]):
+                self._is_certain = True
+                self._read(self._ambiguous.pop())
 
     def _end_line(self) -> None:
-        if not self._settled:
-            self._read("".join(self._unsettled))
-        self._settled = False
-        self._unsettled.clear()
+        if not self._is_certain:
+            self._read("".join(self._ambiguous))
+        self._is_certain = False
+        self._ambiguous.clear()
         self._number += 1
         if self._leaf:
             self._leaf.end_line()
@@ -116,7 +116,7 @@ class MarkdownStream:
                 self._close_leaf()
 
     def _read(self, text: str) -> None:
-        """Reads a line, or as much of one as settles what it is."""
+        """Read a line, or a beginning that makes its kind certain."""
         line = Line(text)
         depth = self._containers.read_marks(line)
         inside = depth == len(self._containers)
@@ -124,7 +124,7 @@ class MarkdownStream:
             return
         if line.blank:
             self._read_blank(depth)
-        elif not (isinstance(self._leaf, OpenParagraph) and self._turn(self._leaf, line, inside=inside)):
+        elif not (isinstance(self._leaf, OpenParagraph) and self._convert(self._leaf, line, inside=inside)):
             self._begin(line, depth)
 
     def _read_blank(self, depth: int) -> None:
@@ -136,13 +136,17 @@ class MarkdownStream:
             self._close_to(depth)
         self._apart = True
 
-    def _turn(self, paragraph: OpenParagraph, line: Line, *, inside: bool) -> bool:
-        """Makes of a paragraph what the line below shows it to be, and returns whether that took the line."""
+    def _convert(self, paragraph: OpenParagraph, line: Line, *, inside: bool) -> bool:
+        """Turn a paragraph into a link definition, a table or a heading, if the next line shows that it is one.
+
+        Returns:
+            True if the line belongs to the table or to the heading, and is read.
+        """
         self._split_definition(paragraph, line.character)
         if not paragraph.lines or not inside or line.indent >= CODE_INDENT:
             return False
         if alignments := table.alignments(line.words, paragraph.lines[-1]):
-            header = paragraph.take_last_line()
+            header = paragraph.remove_last_line()
             place = paragraph.place
             if paragraph.lines:
                 self._close_leaf()
@@ -165,7 +169,12 @@ class MarkdownStream:
                 self._leaf = None
 
     def _begin(self, line: Line, depth: int) -> None:
-        """Begins what the line begins, in as many of the containers, or goes on with the text or the table above it."""
+        """Begin the containers and the block that a line begins, or continue the paragraph or the table above it.
+
+        Args:
+            line: The line.
+            depth: How many of the open containers the line continues.
+        """
         inside = depth == len(self._containers)
         paragraph = self._leaf if isinstance(self._leaf, OpenParagraph) else None
         rows = self._leaf if isinstance(self._leaf, OpenTable) and inside else None
@@ -179,7 +188,7 @@ class MarkdownStream:
         elif make := leaf_at(line, interrupting=(paragraph or rows) is not None):
             self._open(make, line, depth)
         elif paragraph:
-            paragraph.go_on(line, lazily=not inside)
+            paragraph.add_line(line, is_lazy=not inside)
         elif line.indent >= CODE_INDENT:
             self._open(OpenIndentedCode, line, depth)
         elif rows:
@@ -195,12 +204,12 @@ class MarkdownStream:
 
     def _close_to(self, depth: int) -> Container | None:
         if isinstance(self._leaf, OpenEmpty) and depth == len(self._containers):
-            # Something stands in the container after all.
+            # The container has another content after all.
             self._apart = self._leaf.place["apart"]
             self._leaf = None
         self._close_leaf()
         if depth < self._containers.quote_depth:
-            # A blank line in a quote stands before nothing behind the quote.
+            # A blank line inside a quote does not separate the blocks after the quote.
             self._apart = False
         return self._containers.close_to(depth)
 
@@ -211,16 +220,17 @@ class MarkdownStream:
             self._leaf = None
 
 
-Told: TypeAlias = Awaitable[None] | None
+Reported: TypeAlias = Awaitable[None] | None
+"""What a callback returns: `None`, or what a coroutine function returns."""
 
 
 async def follow(
     texts: AsyncIterable[str],
     *,
-    on_closed: Callable[[Block], Told],
-    on_open: Callable[[Block | None], Told],
+    on_closed: Callable[[Block], Reported],
+    on_open: Callable[[Block | None], Reported],
 ) -> None:
-    """Parse Markdown as it arrives, and report the closed blocks and then the open block after each part.
+    """Parse Markdown as it arrives. After each part, report the blocks that it closed, and then the open block.
 
     Args:
         texts: The parts of the text, of any length.
@@ -230,16 +240,16 @@ async def follow(
     """
     stream = MarkdownStream()
 
-    async def tell(closed: Iterable[Block]) -> None:
+    async def report(closed: Iterable[Block]) -> None:
         for block in closed:
             await _done(on_closed(block))
         await _done(on_open(stream.open))
 
     async for text in texts:
-        await tell(stream.feed(text))
-    await tell(stream.end())
+        await report(stream.feed(text))
+    await report(stream.end())
 
 
-async def _done(told: Told) -> None:
-    if told is not None:
-        await told
+async def _done(reported: Reported) -> None:
+    if reported is not None:
+        await reported

@@ -1,4 +1,4 @@
-"""The rows of a table."""
+"""The cells of a table, and the alignments of its columns."""
 
 import re
 from typing import Final, Literal, TypeAlias
@@ -14,7 +14,12 @@ _PIPE: Final = re.compile(r"(?<!\\)\|")
 
 
 def alignments(delimiter_row: str, header: str) -> tuple[Alignment | None, ...] | None:
-    """How the columns of a table are aligned that begins with these two lines, if one does."""
+    """Return the alignments of a table's columns, or `None` if these two lines do not begin a table.
+
+    Args:
+        delimiter_row: The second line, such as `| --- | :-: |`.
+        header: The line above it.
+    """
     if "|" not in header or header.startswith(_CODE) or not _DELIMITER_ROW.fullmatch(delimiter_row):
         return None
     delimiters = _outer_removed([cell.strip(" \t") for cell in delimiter_row.split("|")])
@@ -24,7 +29,7 @@ def alignments(delimiter_row: str, header: str) -> tuple[Alignment | None, ...] 
 
 
 def cells(row: str) -> tuple[str, ...]:
-    """The cells of a row."""
+    """Return the cells of a row."""
     written = _outer_removed(_PIPE.split(row.strip(" \t")))
     return tuple(cell.strip(" \t").replace("\\|", "|") for cell in written)
 

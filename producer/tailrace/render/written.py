@@ -1,10 +1,14 @@
-"""Text that is joined when someone asks for it."""
+"""`Written`: the text of a block, which is joined only when it is read."""
 
 from collections.abc import Sequence
 
 
 class Written:
-    """Lines, and pieces of one that has not ended, of lists which grow on: to take it does not cost its length."""
+    """The lines of a block at one moment, and the pieces of its last line, which has not ended.
+
+    It shares the lists of the open block, which may grow afterwards, and remembers how many elements are its own. So
+    making one takes the same time however long the text is.
+    """
 
     __slots__ = ("_count", "_joined", "_length", "_lines", "_pieces")
 
