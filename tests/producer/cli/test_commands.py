@@ -1,4 +1,4 @@
-"""The light verbs on the real server. The worker is the test itself: it appends to the stream what a worker would."""
+"""The verbs without a worker, on the real server. The tests append to the stream what a worker would."""
 
 import asyncio
 import io
@@ -173,14 +173,14 @@ async def test_images_go_with_the_prompt(tmp_path: Path, broker: Broker, setting
     ]
 
 
-async def test_a_prompt_that_is_not_utf_8_is_misuse(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_prompt_that_is_not_utf_8_exits_with_2(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Gr\xfc\xdfe")))
     assert await command("enqueue", *MODEL) == 2
     assert "not UTF-8 at byte 2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-async def test_a_missing_prompt_is_misuse(terminal: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_prompt_exits_with_2(terminal: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO()) if terminal else None
     monkeypatch.setattr(sys, "stdin", stdin)
     if stdin:
@@ -189,7 +189,7 @@ async def test_a_missing_prompt_is_misuse(terminal: bool, capsys: Capture, monke
     assert "There is no prompt" in capsys.readouterr().err
 
 
-async def test_a_request_over_the_limit_is_misuse(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_over_the_limit_exits_with_2(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAILRACE_MAX_REQUEST_BYTES", "1024")
     assert await command("enqueue", "x" * 1_024, *MODEL) == 2
     assert "TAILRACE_MAX_REQUEST_BYTES" in capsys.readouterr().err
@@ -199,14 +199,14 @@ async def test_a_request_over_the_limit_is_misuse(capsys: Capture, monkeypatch: 
     ("option", "value"),
     [("--tenant", "a b"), ("--queue", "a:b"), ("--defer-seconds", "-1"), ("--defer-seconds", "nan")],
 )
-async def test_a_value_that_breaks_its_rule_is_misuse(option: str, value: str, capsys: Capture) -> None:
+async def test_an_invalid_value_exits_with_2(option: str, value: str, capsys: Capture) -> None:
     assert await command("enqueue", "Hi", *MODEL, f"{option}={value}") == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert option.removeprefix("--").replace("-", "_") in err
 
 
-async def test_an_idempotency_key_gives_the_first_job_again_and_refuses_another_request(capsys: Capture) -> None:
+async def test_an_idempotency_key_prints_the_first_job_again_and_refuses_another_request(capsys: Capture) -> None:
     for _ in range(2):
         assert await command("enqueue", "Hi", *MODEL, "--idempotency-key", "order-7") == 0
     first, again = capsys.readouterr().out.splitlines()
@@ -223,7 +223,7 @@ async def test_an_idempotency_key_gives_the_first_job_again_and_refuses_another_
         (Cancelled(at=2, reason="enough"), (1, "cancelled: enough")),
     ],
 )
-async def test_tail_prints_the_text_and_its_exit_tells_the_ending(
+async def test_tail_prints_the_text_and_its_exit_code_depends_on_the_ending(
     ending: StreamEvent, told: tuple[int, str], job: Job, say: Say, capsys: Capture
 ) -> None:
     await say(job, STARTED, Reasoning(text="hm\n"), Delta(text="one "), Delta(text="two\n"), ending)
@@ -248,7 +248,7 @@ async def test_tail_prints_each_event_as_a_line_of_json(job: Job, say: Say, caps
     assert err == ""
 
 
-async def test_the_tail_of_several_jobs_names_them_and_succeeds_only_with_all(
+async def test_the_tail_of_several_jobs_names_them_and_exits_with_0_only_if_all_completed(
     tailrace: Tailrace, job: Job, say: Say, capsys: Capture
 ) -> None:
     other = await job.regenerate()
@@ -269,7 +269,7 @@ async def test_the_tail_of_several_jobs_names_them_and_succeeds_only_with_all(
 
 
 @pytest.mark.process
-async def test_a_job_that_is_not_there_ends_no_tail_of_another(job: Job, say: Say) -> None:
+async def test_an_unknown_job_does_not_end_the_tails_of_other_jobs(job: Job, say: Say) -> None:
     tail = await process("tail", "hX3vJ0c2TqK9bWm5yRzA1g", "--", job.id)
     assert tail.stderr is not None
     async with asyncio.timeout(20):
@@ -279,20 +279,20 @@ async def test_a_job_that_is_not_there_ends_no_tail_of_another(job: Job, say: Sa
     assert (tail.returncode, out) == (1, f"{job.id[:6]} | one\n".encode())
 
 
-async def test_a_gap_is_told_in_every_form(
+async def test_a_gap_is_shown_in_every_output_format(
     job: Job, say: Say, broker: Broker, settings: Settings, capsys: Capture
 ) -> None:
     await say(job, STARTED)
     await broker.call("XADD", Keys(settings.prefix).events(job.id), "1-9", *encode(COMPLETED))
     assert await command("tail", job=job) == 0
-    assert capsys.readouterr().err == "gap: what stood between 1-2 and 1-9 is lost\ncompleted: stop\n"
+    assert capsys.readouterr().err == "gap: Redis lost the events between 1-2 and 1-9\ncompleted: stop\n"
     assert await command("tail", "--json", job=job) == 0
     gap = json.loads(capsys.readouterr().out.splitlines()[2])
     assert gap == {"type": "gap", "id": "1-8", "after": "1-2", "before": "1-9"}
 
 
 @pytest.mark.process
-async def test_raw_text_leaves_byte_for_byte_whatever_the_locale(
+async def test_raw_text_is_printed_byte_for_byte_whatever_the_locale(
     job: Job, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
@@ -304,7 +304,7 @@ async def test_raw_text_leaves_byte_for_byte_whatever_the_locale(
 
 
 @pytest.mark.process
-async def test_rubbish_in_a_stream_is_skipped_with_one_line(
+async def test_a_foreign_entry_in_a_stream_is_skipped_with_one_warning(
     job: Job, say: Say, broker: Broker, settings: Settings
 ) -> None:
     await say(job, STARTED)
@@ -321,25 +321,25 @@ async def test_rubbish_in_a_stream_is_skipped_with_one_line(
     assert ending == b"completed: stop"
 
 
-async def test_tail_goes_on_after_a_cursor(job: Job, say: Say, capsys: Capture) -> None:
+async def test_tail_begins_after_a_cursor(job: Job, say: Say, capsys: Capture) -> None:
     await say(job, STARTED, Delta(text="one "), Delta(text="two\n"), COMPLETED)
     assert await command("tail", "--after", "1-3", job=job) == 0
     assert capsys.readouterr().out == "two\n"
 
 
-async def test_a_tail_from_the_ending_tells_how_the_job_ended(job: Job, say: Say, capsys: Capture) -> None:
+async def test_a_tail_from_after_the_ending_prints_how_the_job_ended(job: Job, say: Say, capsys: Capture) -> None:
     await say(job, STARTED, Failed(at=2, code="internal_error", message="oops"))
     assert await command("tail", "--after", "1-3", job=job) == 1
-    assert capsys.readouterr() == ("", "failed: nothing follows 1-3\n")
+    assert capsys.readouterr() == ("", "failed: no event follows 1-3\n")
 
 
-async def test_a_cursor_ahead_of_the_stream_is_misuse(job: Job, capsys: Capture) -> None:
+async def test_a_cursor_ahead_of_the_stream_exits_with_2(job: Job, capsys: Capture) -> None:
     assert await command("tail", "--after", "7-7", job=job) == 2
     assert "'7-7' is ahead" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["tail", "cancel", "status"])
-async def test_an_unknown_job_is_one_line_and_a_failure(verb: str, capsys: Capture) -> None:
+async def test_an_unknown_job_is_one_line_and_exits_with_1(verb: str, capsys: Capture) -> None:
     assert await command(verb, "hX3vJ0c2TqK9bWm5yRzA1g") == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
@@ -383,7 +383,7 @@ async def test_enqueue_with_wait_and_json_prints_the_id_and_then_the_events(tail
 
 
 @pytest.mark.process
-async def test_a_reader_that_goes_away_ends_the_tail_quietly(job: Job, say: Say) -> None:
+async def test_a_closed_output_pipe_ends_the_tail_without_an_error(job: Job, say: Say) -> None:
     reading, writing = os.pipe()
     tail = await process("tail", "--", job.id, stdout=writing)
     os.close(writing)
@@ -399,7 +399,9 @@ async def test_a_reader_that_goes_away_ends_the_tail_quietly(job: Job, say: Say)
 
 @pytest.mark.process
 @pytest.mark.parametrize("arguments", [("status", "--"), ("tail", "--json", "--"), ("--help",)])
-async def test_a_reader_that_never_came_is_no_error_either(arguments: tuple[str, ...], job: Job, say: Say) -> None:
+async def test_a_pipe_that_was_closed_from_the_start_is_no_error_either(
+    arguments: tuple[str, ...], job: Job, say: Say
+) -> None:
     await say(job, COMPLETED)
     reading, writing = os.pipe()
     os.close(reading)
@@ -414,7 +416,7 @@ async def test_a_reader_that_never_came_is_no_error_either(arguments: tuple[str,
 @pytest.mark.parametrize(
     ("form", "closed", "out"), [((), "1", b""), (("--raw",), "1", b""), ((), "2", b"one"), ((), "1 2", b"")]
 )
-async def test_where_a_stream_is_closed_the_other_gets_its_own(
+async def test_if_stdout_or_stderr_is_closed_the_other_still_gets_its_output(
     form: tuple[str, ...], closed: str, out: bytes, job: Job, say: Say
 ) -> None:
     await say(job, Reasoning(text="hm"), Delta(text="one"), COMPLETED)
@@ -432,7 +434,7 @@ async def test_where_a_stream_is_closed_the_other_gets_its_own(
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("arguments", [("status", "--"), ("tail", "--"), ("tail", "--json", "--"), ("--help",)])
-async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: Job, say: Say) -> None:
+async def test_a_full_disk_is_reported_on_one_line(arguments: tuple[str, ...], job: Job, say: Say) -> None:
     await say(job, Delta(text="one"), COMPLETED)
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  # No disk: it is full at once.
         verb = await process(*arguments, job.id, stdout=full.fileno())
@@ -442,7 +444,7 @@ async def test_a_full_disk_is_told_in_one_line(arguments: tuple[str, ...], job: 
 
 
 @pytest.mark.process
-async def test_an_interrupted_tail_tells_how_to_read_on_and_the_job_goes_on(
+async def test_an_interrupted_tail_prints_how_to_read_on_and_the_job_goes_on(
     job: Job, say: Say, settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TAILRACE_REDIS_URL")
@@ -476,7 +478,7 @@ class Slow(PlainText):
             await asyncio.Event().wait()
 
 
-async def test_who_leaves_when_all_is_over_is_not_told_how_to_read_on(job: Job, say: Say, capsys: Capture) -> None:
+async def test_ctrl_c_after_the_last_ending_does_not_print_how_to_read_on(job: Job, say: Say, capsys: Capture) -> None:
     await say(job, STARTED, COMPLETED)
     display = Slow()
     following = asyncio.create_task(follow([job], display))
@@ -499,7 +501,7 @@ async def test_a_character_that_the_terminal_cannot_show_is_replaced(
         assert await tail.communicate() == (b"?\n", b"completed: stop\n")
 
 
-async def test_cancel_says_what_it_did(job: Job, capsys: Capture) -> None:
+async def test_cancel_prints_its_outcome(job: Job, capsys: Capture) -> None:
     assert await command("cancel", "--reason", "enough", job=job) == 0
     assert await command("cancel", "--json", job=job) == 0
     cancelled, ended = capsys.readouterr().out.splitlines()
@@ -510,13 +512,13 @@ async def test_cancel_says_what_it_did(job: Job, capsys: Capture) -> None:
     assert ending.reason == "enough"
 
 
-async def test_cancel_of_a_running_job_is_a_request(job: Job, say: Say, capsys: Capture) -> None:
+async def test_cancel_of_a_running_job_prints_that_it_was_requested(job: Job, say: Say, capsys: Capture) -> None:
     await say(job, STARTED)
     assert await command("cancel", job=job) == 0
     assert capsys.readouterr().out == "requested: its worker stops it within 100 ms\n"
 
 
-async def test_status_tells_how_far_a_job_is(job: Job, say: Say, capsys: Capture) -> None:
+async def test_status_shows_how_far_a_job_is(job: Job, say: Say, capsys: Capture) -> None:
     await say(job, STARTED)
     assert await command("status", job=job) == 0
     first, second, third = capsys.readouterr().out.splitlines()
@@ -527,7 +529,7 @@ async def test_status_tells_how_far_a_job_is(job: Job, say: Say, capsys: Capture
     assert third == "attempt 1, on worker w"
 
 
-async def test_status_tells_who_failed_and_why(job: Job, say: Say, capsys: Capture) -> None:
+async def test_status_shows_why_a_job_failed(job: Job, say: Say, capsys: Capture) -> None:
     failed = Failed(at=2, code="idle_timeout", message="It fell\nsilent.", provider="anthropic", model="second")
     await say(job, STARTED, failed)
     assert await command("status", job=job) == 0
@@ -540,7 +542,9 @@ async def test_status_tells_who_failed_and_why(job: Job, say: Say, capsys: Captu
     assert "worker" not in printed
 
 
-async def test_status_obeys_no_record(job: Job, broker: Broker, settings: Settings, capsys: Capture) -> None:
+async def test_status_prints_no_control_characters_of_a_record(
+    job: Job, broker: Broker, settings: Settings, capsys: Capture
+) -> None:
     evil = "\x1b[2J\n\u202e"
     await broker.call("HSET", Keys(settings.prefix).record(job.id), "model", evil, "tenant", evil)
     assert await command("status", job=job) == 0
@@ -550,7 +554,7 @@ async def test_status_obeys_no_record(job: Job, broker: Broker, settings: Settin
 
 
 @pytest.mark.parametrize("queued_at", ["soon", "-1", "1e3", "9" * 400, b"\xff", "\u0661"])
-async def test_a_record_in_which_somebody_wrote_rubbish_ends_nothing_in_a_traceback(
+async def test_a_corrupt_record_causes_no_traceback(
     queued_at: str | bytes, job: Job, broker: Broker, settings: Settings, capsys: Capture
 ) -> None:
     rubbish = {"queued_at": queued_at, "tenant": b"\xff", "queue": b"\xfe", "model": b"\xff\n", "request": b"{\xff"}
@@ -564,7 +568,7 @@ async def test_a_record_in_which_somebody_wrote_rubbish_ends_nothing_in_a_traceb
     assert (await job.status()).state == "cancelled"
 
 
-async def test_status_invents_nothing_where_the_record_is_lost(
+async def test_status_of_a_job_without_a_record_shows_only_what_the_stream_says(
     job: Job, broker: Broker, settings: Settings, capsys: Capture
 ) -> None:
     await broker.call("DEL", Keys(settings.prefix).record(job.id))
@@ -572,9 +576,7 @@ async def test_status_invents_nothing_where_the_record_is_lost(
     assert capsys.readouterr().out == "queued, at 0-1 of its stream\n"
 
 
-async def test_status_tells_how_long_it_took_and_what_it_was_regenerated_from_and_as(
-    job: Job, say: Say, capsys: Capture
-) -> None:
+async def test_status_shows_the_timing_and_the_regenerated_jobs(job: Job, say: Say, capsys: Capture) -> None:
     first = await job.regenerate()
     second = await first.regenerate()
     ending = replace(COMPLETED, queued_ms=7, ttft_ms=80, duration_ms=12_000, tokens_per_second=19.9)

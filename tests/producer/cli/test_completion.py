@@ -31,7 +31,7 @@ def completed(line: str, capsys: Capture) -> list[str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
-def test_a_shell_takes_its_script(shell: str, capsys: Capture) -> None:
+def test_each_shell_accepts_its_script(shell: str, capsys: Capture) -> None:
     written = script(shell, capsys)
     assert "tailrace" in written
     path = shutil.which(shell)

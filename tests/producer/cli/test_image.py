@@ -19,7 +19,9 @@ from tailrace.cli.image import image_part
         (b"RIFF\x00\x00\x00\x00WEBP", "image/webp"),
     ],
 )
-def test_a_file_is_known_by_its_bytes_whatever_its_name_says(mark: bytes, media_type: str, tmp_path: Path) -> None:
+def test_the_type_of_an_image_is_known_by_its_bytes_whatever_its_name(
+    mark: bytes, media_type: str, tmp_path: Path
+) -> None:
     path = tmp_path / "image.txt"
     path.write_bytes(mark + b"rest")
     part = image_part(str(path))
@@ -28,14 +30,14 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name_says(mark: bytes, media_
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF\x00\x00\x00\x00WAVE", b"<svg/>"])
-def test_a_file_that_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(content)
     with pytest.raises(InvalidRequest, match=r"image\.png' is not a PNG, JPEG, GIF or WebP image"):
         image_part(str(path))
 
 
-def test_what_never_ends_is_refused_too() -> None:
+def test_an_endless_file_is_refused_too() -> None:
     with pytest.raises(InvalidRequest, match="is not a PNG"):
         image_part("/dev/zero")
 

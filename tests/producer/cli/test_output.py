@@ -1,4 +1,4 @@
-"""What verbs print of events, on what is no terminal that can be drawn on."""
+"""What verbs print for events if stdout is a pipe, or a terminal that cannot be drawn on."""
 
 import json
 import sys
@@ -58,7 +58,7 @@ def test_stdout_gets_the_text_of_the_answer_and_nothing_else(capsys: pytest.Capt
     assert out == "one two"
 
 
-def test_what_stands_beside_the_text_begins_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_remarks_begin_on_a_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     _, err = shown(
         capsys,
         Reasoning(text="h"),
@@ -78,7 +78,7 @@ def test_thinking_is_dimmed_on_a_terminal(capsys: pytest.CaptureFixture[str], mo
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
-def test_a_terminal_that_obeys_nothing_is_sent_nothing_to_obey(
+def test_a_dumb_terminal_gets_no_escape_sequences(
     term: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -93,13 +93,13 @@ def test_a_new_attempt_says_that_the_text_so_far_is_void(capsys: pytest.CaptureF
     assert err == "\nattempt 2 begins (worker_lost): the text before this line is void\n"
 
 
-def test_an_attempt_that_continues_voids_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_attempt_that_continues_the_text_is_not_announced(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, started(1), Delta(text="one"), started(2, continues=True)) == ("one", "")
 
 
-def test_a_gap_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gap_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     gap = Gap(id=EntryId(1, 8), after=EntryId(1, 3), before=EntryId(1, 9))
-    assert shown(capsys, gap) == ("", "gap: what stood between 1-3 and 1-9 is lost\n")
+    assert shown(capsys, gap) == ("", "gap: Redis lost the events between 1-3 and 1-9\n")
 
 
 def test_a_tool_call_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +122,7 @@ def test_a_terminal_gets_no_control_characters_and_a_pipe_gets_every_byte(
     assert shown(capsys, evil)[0] == "␛[2J\N{REPLACEMENT CHARACTER}\n\t␡" + "\N{REPLACEMENT CHARACTER}" * 2
 
 
-def test_lines_of_several_jobs_bear_names_that_tell_them_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_several_jobs_begin_with_names_that_tell_them_apart(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = JOBS
     lines = PlainLines(short_names(JOBS))
     lines.show(first, Delta(text="one "))
@@ -145,7 +145,7 @@ def test_lines_of_several_jobs_bear_names_that_tell_them_apart(capsys: pytest.Ca
         (JOBS, True, False, "JsonLines"),
     ],
 )
-def test_the_display_suits_the_terminal_and_what_was_asked_for(
+def test_the_display_suits_the_number_of_jobs_and_the_options(
     jobs: list[Job], as_json: bool, raw: bool, display: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -153,7 +153,7 @@ def test_the_display_suits_the_terminal_and_what_was_asked_for(
     assert type(open_display(jobs, as_json=as_json, raw=raw)).__name__ == display
 
 
-def test_what_is_no_terminal_or_has_no_rich_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_or_a_terminal_without_rich_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(open_display([JOB]), PlainText)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

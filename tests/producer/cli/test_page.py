@@ -68,11 +68,11 @@ def preview(markdown: str, *, width: int = 30, height: int = 3) -> str:
     ],
 )
 @pytest.mark.parametrize("piece", [1, 3, 1_000])
-def test_blocks_stand_below_each_other_as_they_were_written(markdown: str, lines: list[str], piece: int) -> None:
+def test_blocks_are_drawn_below_each_other_in_their_containers(markdown: str, lines: list[str], piece: int) -> None:
     assert shown(markdown, piece=piece).splitlines() == lines
 
 
-def test_half_of_the_width_is_left_to_the_text_however_deep_it_stands() -> None:
+def test_the_text_has_half_of_the_width_however_deep_it_is_nested() -> None:
     assert shown("> " * 50 + "one two three four", width=20).splitlines() == [
         "▌ ▌ ▌ ▌ ▌ one two",
         "▌ ▌ ▌ ▌ ▌ three four",
@@ -84,7 +84,7 @@ def test_a_word_that_is_longer_than_the_line_is_broken() -> None:
     assert shown(f"```\n{'x' * 25}\n```", width=10).split() == ["x" * 10, "x" * 10, "x" * 5]
 
 
-def test_code_has_the_colours_of_its_language_from_the_first_line_on() -> None:
+def test_code_has_the_colours_of_its_language_from_its_first_line() -> None:
     printing = console(30, color_system="standard")
     part = MarkdownPart()
     list(part.take("```python\ndef f"))
@@ -96,7 +96,7 @@ def test_code_has_the_colours_of_its_language_from_the_first_line_on() -> None:
 
 
 @pytest.mark.parametrize(("code", "is_coloured"), [("import a", True), ("import ab", False)])
-def test_code_that_would_take_seconds_has_no_colours(code: str, is_coloured: bool) -> None:
+def test_code_that_would_take_seconds_to_colour_has_no_colours(code: str, is_coloured: bool) -> None:
     part = MarkdownPart(PageLimits(highlighted_chars=8))
     printing = console(30, color_system="standard")
     with printing.capture() as capture:
@@ -133,7 +133,7 @@ def test_a_language_that_nobody_knows_has_no_colours() -> None:
         ("| a |\n|-|\n" + "".join(f"| {n} |\n" for n in range(1_000)), " 999"),
     ],
 )
-def test_of_an_open_block_about_as_much_is_shown_as_has_room(markdown: str, end: str) -> None:
+def test_of_an_open_block_about_one_screen_is_drawn(markdown: str, end: str) -> None:
     lines = preview(markdown).splitlines()
     assert lines[-1].rstrip().endswith(end.rstrip())
     assert len(lines) <= 10

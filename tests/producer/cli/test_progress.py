@@ -38,7 +38,7 @@ def line(progress: Progress, width: int = WIDE) -> str:
     return progress.line(width).plain
 
 
-def test_before_the_first_token_it_tells_what_is_waited_for(progress: Progress, clock: Clock) -> None:
+def test_before_the_first_token_the_status_line_says_what_the_job_waits_for(progress: Progress, clock: Clock) -> None:
     assert line(progress)[1:] == " waiting · 0 s"
     progress.add(Queued(at=998_000, queue="default"))
     assert line(progress)[1:] == " queued · 2 s"
@@ -60,7 +60,7 @@ def test_a_clock_that_is_ahead_of_ours_does_not_stop_the_time(progress: Progress
     assert line(progress).endswith("· 3 s")
 
 
-def test_tokens_are_a_quarter_of_the_bytes_of_all_that_was_said(progress: Progress) -> None:
+def test_tokens_are_estimated_as_a_quarter_of_the_bytes(progress: Progress) -> None:
     progress.add(started(1_000.0))
     progress.add(Reasoning(text="x" * 8))
     progress.add(Delta(text="水水水水"))
@@ -69,7 +69,7 @@ def test_tokens_are_a_quarter_of_the_bytes_of_all_that_was_said(progress: Progre
     assert line(progress) == "~6 tokens · 0 s"
 
 
-def test_the_rate_is_that_of_the_last_seconds(progress: Progress, clock: Clock) -> None:
+def test_the_rate_is_measured_over_the_last_seconds(progress: Progress, clock: Clock) -> None:
     progress.add(started(990.0))
     # Read from the past, all at once.
     progress.add(Delta(text="x" * 40_000))
@@ -84,7 +84,7 @@ def test_the_rate_is_that_of_the_last_seconds(progress: Progress, clock: Clock) 
     assert "~0 tokens/s" in line(progress)
 
 
-def test_a_new_attempt_counts_anew_unless_it_continues(progress: Progress) -> None:
+def test_a_new_attempt_counts_from_zero_unless_it_continues(progress: Progress) -> None:
     progress.add(Delta(text="x" * 40))
     progress.add(started(1_000.0, continues=True))
     assert progress.tokens == 10
@@ -103,7 +103,7 @@ def test_the_share_of_the_limit_is_a_bar(tokens: int, bar: str, progress: Progre
 
 
 @pytest.mark.parametrize("width", range(1, 60))
-def test_what_has_no_room_is_left_out_from_the_end(width: int, progress: Progress) -> None:
+def test_parts_of_the_status_line_that_do_not_fit_are_dropped_from_the_end(width: int, progress: Progress) -> None:
     progress.max_output_tokens = 100
     progress.add(Delta(text="x" * 40))
     whole = line(progress)

@@ -33,7 +33,7 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-async def test_what_is_left_at_the_end_is_printed_while_others_have_their_turns(console: Console) -> None:
+async def test_printing_the_rest_at_the_end_does_not_block_the_event_loop(console: Console) -> None:
     drawing = await ending(console)
     turns = 0
     while not drawing.done():
@@ -43,7 +43,7 @@ async def test_what_is_left_at_the_end_is_printed_while_others_have_their_turns(
     assert written(console).endswith("".join(f"line {number}\n" for number in range(COUNT)))
 
 
-async def test_who_leaves_meanwhile_sees_no_more_of_it_and_has_the_cursor_back(console: Console) -> None:
+async def test_ctrl_c_during_the_last_printing_stops_it_and_shows_the_cursor(console: Console) -> None:
     drawing = await ending(console)
     await asyncio.sleep(0)
     assert written(console).endswith("\x1b[?25hline 0\n")

@@ -144,14 +144,14 @@ def deltas(text: str, length: int = 5) -> Iterable[Delta]:
     return [Delta(text=text[at : at + length]) for at in range(0, len(text), length)]
 
 
-async def test_the_answer_is_shown_as_the_markdown_that_it_is(job: Job, say: Say) -> None:
+async def test_the_answer_is_drawn_as_markdown(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id, columns=40) as terminal:
         await say(job, started(), *deltas(TEXT), COMPLETED)
         assert await terminal.ended() == 0
         assert terminal.screen.text == SHOWN
 
 
-async def test_a_size_of_0_in_the_environment_says_nothing(job: Job, say: Say) -> None:
+async def test_a_terminal_size_of_0_in_the_environment_is_ignored(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id, columns=40, variables={"COLUMNS": "0", "LINES": "0"}) as terminal:
         await say(job, started(), Delta(text="one"))
         await terminal.shows(lambda text: re.search(r"^one\n~1 tokens", text) is not None)
@@ -160,7 +160,7 @@ async def test_a_size_of_0_in_the_environment_says_nothing(job: Job, say: Say) -
         assert terminal.screen.text.startswith("one\n\nWater turns the wheel, and leaves by the\ntailrace.\n")
 
 
-async def test_what_is_open_is_shown_as_it_grows_and_nothing_is_printed_twice(job: Job, say: Say) -> None:
+async def test_the_open_part_is_drawn_as_it_grows_and_nothing_is_printed_twice(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id, columns=40) as terminal:
         await terminal.shows("queued")
         await say(job, started())
@@ -177,7 +177,7 @@ async def test_what_is_open_is_shown_as_it_grows_and_nothing_is_printed_twice(jo
         assert terminal.screen.text == SHOWN
 
 
-async def test_a_fence_is_coloured_while_it_is_open(job: Job, say: Say) -> None:
+async def test_fenced_code_is_coloured_while_it_is_open(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(job, started(), Delta(text="```python\ndef turn(wheel):\n    return wheel"))
         await terminal.shows("return wheel")
@@ -195,7 +195,7 @@ async def test_an_open_block_that_is_higher_than_the_terminal_shows_its_end(job:
         assert terminal.screen.text.splitlines()[:100] == [f"line {n}" for n in range(100)]
 
 
-async def test_what_has_not_changed_is_not_written_again(job: Job, say: Say) -> None:
+async def test_unchanged_lines_are_not_written_again(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(job, started(), Delta(text="".join(f"line {n}  \n" for n in range(10))))
         await terminal.shows("line 9\n~")
@@ -203,13 +203,13 @@ async def test_what_has_not_changed_is_not_written_again(job: Job, say: Say) -> 
         assert terminal.screen.written.count("line 3") == 1
 
 
-async def test_the_name_of_the_model_is_one_line_that_controls_nothing(job: Job, say: Say) -> None:
+async def test_the_name_of_the_model_is_drawn_on_one_line_without_control_characters(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(job, Started(at=1, attempt=1, provider="openai", model="a\x1b[2J\nb", worker="w"))
         await terminal.shows("openai a␛[2J b")
 
 
-async def test_a_warning_of_what_is_read_stands_above_what_is_drawn(
+async def test_a_logged_warning_is_printed_above_the_drawn_lines(
     job: Job, say: Say, broker: Broker, settings: Settings
 ) -> None:
     async with at_terminal("tail", job.id, columns=200) as terminal:
@@ -221,7 +221,7 @@ async def test_a_warning_of_what_is_read_stands_above_what_is_drawn(
         assert re.match(r"skipped entry 1-4 of job .*\none two\n~", text)
 
 
-async def test_the_status_tells_how_much_came_and_the_share_of_the_limit(job: Job, say: Say) -> None:
+async def test_the_status_line_shows_the_tokens_and_their_share_of_the_limit(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(job, started(), Delta(text="x" * 120))
         status = (await terminal.shows("tokens")).splitlines()[-1]
@@ -229,7 +229,7 @@ async def test_the_status_tells_how_much_came_and_the_share_of_the_limit(job: Jo
         assert status.endswith("━━━─────── ~30% of 100")
 
 
-async def test_thinking_tool_calls_refusals_and_notices_stand_apart(job: Job, say: Say) -> None:
+async def test_thinking_tool_calls_refusals_and_notices_are_drawn_apart_from_the_answer(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(
             job,
@@ -254,7 +254,7 @@ async def test_thinking_tool_calls_refusals_and_notices_stand_apart(job: Job, sa
         assert "\x1b[2;3mLet me\x1b[0m" in terminal.screen.written
 
 
-async def test_a_new_attempt_says_that_what_stands_above_is_void(
+async def test_a_new_attempt_says_that_the_text_above_is_void(
     job: Job, say: Say, broker: Broker, settings: Settings
 ) -> None:
     async with at_terminal("tail", job.id) as terminal:
@@ -270,12 +270,12 @@ async def test_a_new_attempt_says_that_what_stands_above_is_void(
         assert void == "attempt 2 begins (worker_lost): the text before this line is void"
 
 
-async def test_a_gap_is_seen(job: Job, say: Say, broker: Broker, settings: Settings) -> None:
+async def test_a_gap_is_shown(job: Job, say: Say, broker: Broker, settings: Settings) -> None:
     await say(job, started(), Delta(text="one"))
     await broker.call("XADD", Keys(settings.prefix).events(job.id), "1-9", *encode(COMPLETED))
     async with at_terminal("tail", job.id) as terminal:
         assert await terminal.ended() == 0
-        assert "gap: what stood between 1-3 and 1-9 is lost" in terminal.screen.text
+        assert "gap: Redis lost the events between 1-3 and 1-9" in terminal.screen.text
 
 
 @pytest.mark.parametrize("form", [(), ("--raw",)])
@@ -310,7 +310,7 @@ async def test_a_terminal_of_twenty_columns_shows_all_words(job: Job, say: Say) 
         assert "    return wheel" in terminal.screen.text
 
 
-async def test_wide_characters_are_wrapped_where_they_end(job: Job, say: Say) -> None:
+async def test_wide_characters_are_wrapped_at_the_right_column(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id, columns=21) as terminal:
         await say(job, started(), Delta(text="水車" * 10))
         # Wrapped by the terminal itself, a line would be there that is not known of, and would stay.
@@ -330,7 +330,7 @@ async def test_the_display_follows_the_size_of_the_terminal(job: Job, say: Say) 
         assert terminal.screen.text.startswith("word " * 9 + "word\n\ncompleted")
 
 
-async def test_ctrl_c_asks_and_l_leaves_with_the_way_back(job: Job, say: Say) -> None:
+async def test_ctrl_c_asks_and_l_leaves_and_prints_how_to_read_on(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id, columns=40) as terminal:
         await say(job, started(), Delta(text="one"))
         await terminal.shows("one")
@@ -369,7 +369,7 @@ async def is_cancelled(job: Job, broker: Broker, settings: Settings) -> bool:
 
 
 @pytest.mark.parametrize("key", ["\n", "r", "x", "\x1b[C", "cat"], ids=["return", "r", "stray", "arrow", "pasted"])
-async def test_any_other_key_than_those_named_reads_on(
+async def test_any_key_that_is_not_offered_reads_on(
     key: str, job: Job, say: Say, broker: Broker, settings: Settings
 ) -> None:
     async with at_terminal("tail", job.id) as terminal:
@@ -437,7 +437,7 @@ async def test_ctrl_z_gives_the_terminal_back_to_the_shell_until_fg(job: Job, sa
         assert re.search(r"^one two three\nThe job goes on", terminal.screen.text, re.MULTILINE)
 
 
-async def test_an_ending_withdraws_the_question(job: Job, say: Say) -> None:
+async def test_an_ending_removes_the_question(job: Job, say: Say) -> None:
     async with at_terminal("tail", job.id) as terminal:
         await say(job, started(), Delta(text="one"))
         await terminal.shows("one")
@@ -448,7 +448,7 @@ async def test_an_ending_withdraws_the_question(job: Job, say: Say) -> None:
         assert "(l)eave" not in terminal.screen.text
 
 
-async def test_several_jobs_grow_side_by_side(tailrace: Tailrace, say: Say) -> None:
+async def test_several_answers_grow_side_by_side(tailrace: Tailrace, say: Say) -> None:
     jobs = [await enqueued(tailrace) for _ in range(2)]
     async with at_terminal("tail", *(job.id for job in jobs)) as terminal:
         for number, job in enumerate(jobs):
@@ -477,7 +477,7 @@ async def test_panels_are_titled_with_the_model_and_the_beginning_of_the_prompt(
         assert "… ─" in text
 
 
-async def test_what_has_come_stands_in_the_scrollback_if_a_reader_leaves(tailrace: Tailrace, say: Say) -> None:
+async def test_the_answers_so_far_are_in_the_scrollback_after_a_reader_leaves(tailrace: Tailrace, say: Say) -> None:
     jobs = [await enqueued(tailrace) for _ in range(2)]
     async with at_terminal("tail", *(job.id for job in jobs)) as terminal:
         for job in jobs:
@@ -490,7 +490,7 @@ async def test_what_has_come_stands_in_the_scrollback_if_a_reader_leaves(tailrac
         assert all(f"\nso far of {job.id}\n" in terminal.screen.text for job in jobs)
 
 
-async def test_who_loses_redis_learns_how_to_read_all_jobs_on(settings: Settings) -> None:
+async def test_losing_redis_prints_how_to_read_on_all_jobs(settings: Settings) -> None:
     with EmbeddedBroker() as broker:
         variables = {"TAILRACE_REDIS_URL": broker.url, "TAILRACE_RECONNECT_SECONDS": "0"}
         async with Tailrace.connect(broker.url, prefix=settings.prefix) as tailrace:
@@ -505,7 +505,7 @@ async def test_who_loses_redis_learns_how_to_read_all_jobs_on(settings: Settings
                 assert "tail(" not in text
 
 
-async def test_more_jobs_than_have_room_are_counted(tailrace: Tailrace, say: Say) -> None:
+async def test_the_number_of_jobs_without_a_panel_is_shown(tailrace: Tailrace, say: Say) -> None:
     jobs = [await enqueued(tailrace) for _ in range(5)]
     async with at_terminal("tail", *(job.id for job in jobs), columns=20, lines=10) as terminal:
         await terminal.shows("and 3 more")
@@ -520,7 +520,7 @@ async def test_more_jobs_than_have_room_are_counted(tailrace: Tailrace, say: Say
         assert "The jobs go on." in terminal.screen.text
 
 
-async def test_enqueue_with_wait_shows_the_same(tailrace: Tailrace, say: Say) -> None:
+async def test_enqueue_with_wait_draws_the_answer_as_tail_does(tailrace: Tailrace, say: Say) -> None:
     arguments = ("enqueue", "Hi", "--provider", "openai", "--model", "m", "--wait")
     async with at_terminal(*arguments, columns=40) as terminal:
         job_id = (await terminal.shows("queued")).split()[0]

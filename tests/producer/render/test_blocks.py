@@ -38,21 +38,21 @@ def types_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", EXAMPLES)
-def test_an_example_of_commonmark_has_the_blocks_that_markdown_it_sees(number: str) -> None:
+def test_an_example_of_commonmark_has_the_blocks_that_markdown_it_finds(number: str) -> None:
     text = EXAMPLES[number]
     assert [said(block) for block in parsed([text])] == blocks_of(text)
 
 
 @settings(deadline=None)
 @given(texts)
-def test_a_text_has_the_blocks_that_markdown_it_sees(text: str) -> None:
+def test_a_text_has_the_blocks_that_markdown_it_finds(text: str) -> None:
     assume(not disputed(text))
     assert [said(block) for block in parsed([text + "\n"])] == blocks_of(text + "\n")
 
 
 @settings(deadline=None)
 @given(texts)
-def test_the_source_of_a_block_says_the_block_alone(text: str) -> None:
+def test_the_source_of_a_block_alone_has_the_same_block(text: str) -> None:
     assume(not disputed(text))
     for block in parsed([text]):
         if block.type != "empty":
@@ -63,7 +63,7 @@ def test_the_source_of_a_block_says_the_block_alone(text: str) -> None:
 @pytest.mark.parametrize(
     "text", [*EXAMPLES.values(), "- a\n\n  > b\n- c", "1. a\n   - b\n\n   - c\n2. d", "> - a\n>\n- b", "- a\n\n-\n  b"]
 )
-def test_what_is_apart_makes_those_lists_loose_that_are_so_to_markdown_it(text: str) -> None:
+def test_apart_makes_the_same_lists_loose_as_markdown_it(text: str) -> None:
     blocks = parsed([text])
     loose = loose_lists(blocks)
     paragraphs = [list_of(block.containers) for block in blocks if block.type == "paragraph"]
@@ -91,7 +91,7 @@ def list_of(containers: tuple[Container, ...]) -> object:
             return None
 
 
-def test_a_block_knows_where_it_stands() -> None:
+def test_a_block_knows_its_line_and_its_containers() -> None:
     text = "Text.\n\n- one\n- two\n\n  > 7) deep\n  > 8) deeper\n"
     two = Item(line=3, list_line=2, marker="-", number=None)
     quote = Quote(line=5)
@@ -156,7 +156,7 @@ def test_a_table_has_its_header_and_its_rows() -> None:
 @pytest.mark.parametrize(
     "text", ["a\n-|-", "a | b\n---", "a | b\n- | -", "|a|\n|-|-|", "a | b\n    -|-", "a|b\n-|x", "\\|\n-|-"]
 )
-def test_what_misses_something_is_no_table(text: str) -> None:
+def test_incomplete_beginnings_of_a_table_are_text(text: str) -> None:
     assert "table" not in types_of(text)
 
 
@@ -178,7 +178,7 @@ def test_a_table_ends_text_above_it_and_ends_where_something_else_begins() -> No
         ("$$", "", False),
     ],
 )
-def test_a_formula_stands_between_its_dollars(text: str, formula: str, ended: bool) -> None:
+def test_a_formula_is_the_text_between_its_dollars(text: str, formula: str, ended: bool) -> None:
     math = only(text, Math)
     assert (math.text, math.ended) == (formula, ended)
 
@@ -224,17 +224,17 @@ def test_definitions_are_blocks_of_their_own() -> None:
         ("[a]: /u\n't\n===", ["link_definition", "heading"]),
     ],
 )
-def test_a_definition_is_one_to_where_it_can_be_one(text: str, types: list[str]) -> None:
+def test_a_link_definition_extends_as_far_as_it_is_valid(text: str, types: list[str]) -> None:
     assert types_of(text) == types
 
 
-def test_a_line_that_goes_on_lazily_stays_text_in_its_source() -> None:
+def test_a_lazy_continuation_line_stays_text_in_the_source() -> None:
     (text,) = parsed(["> a\n===\n"])
     assert isinstance(text, Paragraph)
     assert text.source == "a\n    ==="
 
 
-def test_what_stands_empty_is_told_in_its_place() -> None:
+def test_an_empty_container_has_an_empty_block() -> None:
     blocks = parsed(["-\n- a\n1.\n\n>\n\n-\n\n  b"])
     assert [(block.type, block.line, len(block.containers)) for block in blocks] == [
         ("empty", 0, 1),
@@ -260,13 +260,13 @@ def test_what_stands_empty_is_told_in_its_place() -> None:
         ("[a]: /u\n    'b", ["link_definition", "paragraph"]),
     ],
 )
-def test_where_markdown_it_departs_from_commonmark_or_looks_a_line_ahead_a_text_has_other_blocks(
+def test_blocks_differ_where_markdown_it_departs_from_commonmark_or_looks_a_line_ahead(
     text: str, types: list[str]
 ) -> None:
     assert types_of(text) == types != [type_ for type_, *_ in blocks_of(text, UNCHANGED)]
 
 
-def test_a_definition_holds_for_blocks_before_it_as_well() -> None:
+def test_a_link_definition_also_applies_to_blocks_before_it() -> None:
     text, definition = parsed(["[a]\n\n[a]: /u"])
     assert isinstance(definition, LinkDefinition)
     assert "href" not in MarkdownIt().render(text.source)

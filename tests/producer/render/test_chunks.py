@@ -33,20 +33,20 @@ def check_steps(text: str) -> None:
     for end, character in enumerate(text, 1):
         closed += map(said, stream.feed(character))
         # Nothing public tells how much of the text is held until its line is settled.
-        held = len("".join(stream._unsettled))  # noqa: SLF001
+        held = len("".join(stream._ambiguous))  # noqa: SLF001
         assert closed + [said(block) for block in (stream.open,) if block] == blocks_of(text[: end - held])
 
 
 @settings(deadline=None)
 @given(texts)
-def test_every_step_is_what_markdown_it_says_of_the_text_so_far(text: str) -> None:
+def test_after_every_step_the_blocks_are_those_of_markdown_it_for_the_text_so_far(text: str) -> None:
     assume(not disputed(text) and "]:" not in text)
     check_steps(text)
 
 
 # The definition of a link is text here until its line has ended, and to markdown-it until its title has.
 @pytest.mark.parametrize("number", [number for number, text in EXAMPLES.items() if "]:" not in text])
-def test_every_step_of_an_example_of_commonmark_is_what_markdown_it_says_of_the_text_so_far(number: str) -> None:
+def test_after_every_step_of_an_example_of_commonmark_the_blocks_are_those_of_markdown_it(number: str) -> None:
     check_steps(EXAMPLES[number])
 
 
@@ -61,7 +61,7 @@ def looks(chunks: list[str]) -> list[tuple[list[str], str | None, str]]:
     return seen
 
 
-def test_a_fence_is_right_at_every_step() -> None:
+def test_fenced_code_is_right_at_every_step() -> None:
     assert looks(["Code:\n``", "`p", "y\nx =", " 1\n``", "`\n", "done"]) == [
         ([], "paragraph", "Code:"),
         ([], "paragraph", "Code:"),
@@ -105,7 +105,7 @@ def test_a_table_is_right_at_every_step() -> None:
 @pytest.mark.parametrize(
     "begun", ["-", "--", "1", "*", "`", "``", "#", "=", "|", "|-", "<", "<di", "> ", "  ", "$", "_", "~~"]
 )
-def test_a_line_is_held_back_while_it_may_be_one_thing_or_another(begun: str) -> None:
+def test_a_line_is_held_back_while_it_is_ambiguous(begun: str) -> None:
     assert looks(["text\n", begun])[-1] == ([], "paragraph", "text")
 
 
@@ -122,7 +122,7 @@ def test_a_line_is_held_back_while_it_may_be_one_thing_or_another(begun: str) ->
         ("- # a", "heading"),
     ],
 )
-def test_what_is_sure_to_end_text_ends_it_in_mid_line(begun: str, type_: str) -> None:
+def test_a_line_that_is_certain_to_end_a_paragraph_ends_it_before_it_ends(begun: str, type_: str) -> None:
     closed, open_type, _ = looks(["text\n\n", begun])[-1]
     assert (closed, open_type) == ([], type_)
     if begun != "12. a":
@@ -134,12 +134,12 @@ def test_what_is_sure_to_end_text_ends_it_in_mid_line(begun: str, type_: str) ->
     "begun",
     ["a", "**a", "*a", "__a", "1.5", "-1", "+1", "#a", "`a", "~~a", "<https:", "<b>a", "[a", "$5", "=a", "--- a"],
 )
-def test_what_is_sure_to_be_text_is_shown_in_mid_line(begun: str) -> None:
+def test_a_line_that_is_certain_to_be_text_is_shown_before_it_ends(begun: str) -> None:
     assert looks([begun])[-1] == ([], "paragraph", begun)
     assert looks([begun * 100])[-1] == ([], "paragraph", begun * 100)
 
 
-def test_a_block_that_was_open_keeps_what_it_said() -> None:
+def test_an_open_block_does_not_change_after_it_was_read() -> None:
     stream = MarkdownStream()
     opened: list[Block | None] = []
     for chunk in ("a\nb", " | c", "\n-|-\nd", "|2\n", "```\n", "x", "y\nz"):
@@ -156,7 +156,7 @@ def test_a_block_that_was_open_keeps_what_it_said() -> None:
     ]
 
 
-def test_the_definition_of_a_link_is_one_when_its_line_has_ended() -> None:
+def test_a_link_definition_is_recognized_when_its_line_has_ended() -> None:
     assert looks(["[a]: /u", "\n", "'t", "'\n", "b"]) == [
         ([], "paragraph", "[a]: /u"),
         ([], "link_definition", "[a]: /u"),

@@ -13,7 +13,7 @@ async def texts_of(*texts: str) -> AsyncIterator[str]:
         yield text
 
 
-async def test_after_each_text_callbacks_are_told_what_it_closed_and_what_is_open() -> None:
+async def test_after_each_text_the_callbacks_get_the_closed_blocks_and_the_open_one() -> None:
     told: list[str] = []
 
     def on_open(block: Block | None) -> None:
@@ -33,7 +33,7 @@ async def test_after_each_text_callbacks_are_told_what_it_closed_and_what_is_ope
     ]
 
 
-async def test_a_coroutine_is_done_before_the_next_block_is_told_and_the_next_text_is_taken() -> None:
+async def test_a_callback_that_is_a_coroutine_is_done_before_the_next_block_and_the_next_text() -> None:
     told: list[str] = []
 
     async def texts() -> AsyncIterator[str]:
@@ -49,7 +49,7 @@ async def test_a_coroutine_is_done_before_the_next_block_is_told_and_the_next_te
     assert told == ["takes 'a\\n\\nb\\n\\n'", "a", "b", "", "takes 'c'", "c", "c", ""]
 
 
-async def test_what_a_callback_raises_ends_it() -> None:
+async def test_an_exception_of_a_callback_is_raised() -> None:
     def refuse(_: Block) -> None:
         raise ValueError("no room")
 

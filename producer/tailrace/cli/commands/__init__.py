@@ -1,1 +1,1 @@
-"""The commands of the light side, one module each."""
+"""The verbs of the `tailrace` command that do not need the worker's package, one module for each."""

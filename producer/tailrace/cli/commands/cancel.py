@@ -8,12 +8,12 @@ from tailrace.cli import event_loop
 from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
 
-SUMMARY = "stop a job, whether it runs or not yet"
+SUMMARY = "stop a job, whether it is waiting or running"
 
 _MEANING: Final = {
     CancelOutcome.CANCELLED: "it had not started, and never will",
     CancelOutcome.REQUESTED: "its worker stops it within 100 ms",
-    CancelOutcome.ENDED: "it had ended already, nothing changed",
+    CancelOutcome.ENDED: "it had already ended; nothing changed",
 }
 
 

@@ -1,4 +1,4 @@
-"""`tailrace enqueue`: hands a prompt to the workers."""
+"""`tailrace enqueue`: enqueues a job."""
 
 import argparse
 import sys
@@ -16,15 +16,15 @@ from tailrace.cli.options import add_json, add_redis_url
 from tailrace.request.capabilities import API_KINDS
 from tailrace.request.validation import described
 
-SUMMARY = "hand a prompt to the workers, and print the job's id"
+SUMMARY = "enqueue a job for a prompt, and print its id"
 
 _NO_PROMPT: Final = "There is no prompt: give it as an argument, with --file, or on stdin."
-_OF_REQUEST: Final = ("provider", "model", "system", "max_output_tokens", "temperature")
-"""The options that make up a request. With `--request` the file has all of it."""
+_REQUEST_OPTIONS: Final = ("provider", "model", "system", "max_output_tokens", "temperature")
+"""The options that make up a request. With `--request` they are not allowed, because the file has all of it."""
 
 
 class _Suggested(tuple[str, ...]):
-    """Choices that a shell completes. Other values are allowed too, because workers may define providers."""
+    """Choices that a shell completes. Other values are allowed too, because workers may have providers of their own."""
 
     __slots__ = ()
 
@@ -35,12 +35,12 @@ class _Suggested(tuple[str, ...]):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the request and the options of the job."""
     prompt = parser.add_mutually_exclusive_group()
-    prompt.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; '-' or none: read from stdin")
+    prompt.add_argument("prompt", metavar="PROMPT", nargs="?", help="the prompt; '-' or none reads it from stdin")
     file = prompt.add_argument("--file", type=Path, help="read the prompt from a file in UTF-8")
     request = prompt.add_argument(
         "--request",
         metavar="FILE.json",
-        help="read the whole request, a GenerationRequest as JSON, from a file; '-': from stdin",
+        help="read the whole request, a GenerationRequest as JSON, from a file; '-' reads it from stdin",
     )
     image = parser.add_argument(
         "--image",
@@ -51,23 +51,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an image to go with the prompt: a file, or a URL that the provider fetches; may be repeated",
     )
     for path in (file, request, image):
-        setattr(path, "complete", "file")  # noqa: B010  # For shtab, which no class of argparse knows.
+        # shtab reads this attribute, which the classes of argparse do not declare.
+        setattr(path, "complete", "file")  # noqa: B010
     parser.add_argument(
         "--provider",
         metavar="NAME",
         choices=_Suggested(API_KINDS),
-        help=f"whose model it is: {', '.join(API_KINDS)}, or a name of the workers' TAILRACE_PROVIDERS",
+        help=f"the provider: {', '.join(API_KINDS)}, or a name from the workers' TAILRACE_PROVIDERS",
     )
-    parser.add_argument("--model", metavar="NAME", help="the model, as the provider writes its name")
-    parser.add_argument("--system", metavar="TEXT", help="a system message, before the prompt")
-    parser.add_argument("--max-output-tokens", metavar="N", type=int, help="the most tokens of the answer")
-    parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2")
-    parser.add_argument("--tenant", default="default", help="on whose behalf the job runs (default: %(default)s)")
-    parser.add_argument("--queue", default="default", help="the queue of the workers (default: %(default)s)")
+    parser.add_argument("--model", metavar="NAME", help="the model, by the provider's name for it")
+    parser.add_argument("--system", metavar="TEXT", help="a system message before the prompt")
+    parser.add_argument("--max-output-tokens", metavar="N", type=int, help="the limit of the answer in tokens")
+    parser.add_argument("--temperature", metavar="T", type=float, help="the temperature, 0 to 2")
+    parser.add_argument("--tenant", default="default", help="the tenant that the job runs for (default: %(default)s)")
+    parser.add_argument("--queue", default="default", help="the queue to put the job into (default: %(default)s)")
     parser.add_argument(
-        "--idempotency-key", metavar="KEY", help="return the first job that the tenant enqueued under it"
+        "--idempotency-key",
+        metavar="KEY",
+        help="if the tenant has already enqueued a job under this key, print that job's id instead",
     )
-    parser.add_argument("--defer-seconds", metavar="S", type=float, default=0, help="start after so many seconds")
+    parser.add_argument(
+        "--defer-seconds", metavar="S", type=float, default=0, help="start the job no earlier than S seconds from now"
+    )
     parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
@@ -76,14 +81,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Return 0 after the job is enqueued; with `--wait` the exit code of `tailrace tail`."""
-    request = _of_arguments(arguments) if arguments.request is None else _of_file(arguments)
+    request = _request_of_arguments(arguments) if arguments.request is None else _request_of_file(arguments)
     return event_loop.run(_enqueue(arguments, request))
 
 
-def _of_arguments(arguments: argparse.Namespace) -> GenerationRequest:
+def _request_of_arguments(arguments: argparse.Namespace) -> GenerationRequest:
     missing = [f"--{name}" for name in ("provider", "model") if getattr(arguments, name) is None]
     if missing:
-        raise InvalidRequest(f"{' and '.join(missing)}: required, unless --request gives the whole request.")
+        raise InvalidRequest(f"{' and '.join(missing)}: required, unless --request is given.")
     prompt = _read_prompt(arguments)
     if not prompt:
         raise InvalidRequest("The prompt is empty: give the text that the model is to answer.")
@@ -104,11 +109,13 @@ def _of_arguments(arguments: argparse.Namespace) -> GenerationRequest:
         raise InvalidRequest(described(error)) from None
 
 
-def _of_file(arguments: argparse.Namespace) -> GenerationRequest:
-    beside = [f"--{name.replace('_', '-')}" for name in _OF_REQUEST if getattr(arguments, name) is not None]
-    beside += ["--image"] * bool(arguments.images)
-    if beside:
-        raise InvalidRequest(f"{', '.join(beside)}: --request has the whole request; put it into the file.")
+def _request_of_file(arguments: argparse.Namespace) -> GenerationRequest:
+    extra = [f"--{name.replace('_', '-')}" for name in _REQUEST_OPTIONS if getattr(arguments, name) is not None]
+    extra += ["--image"] * bool(arguments.images)
+    if extra:
+        raise InvalidRequest(
+            f"{', '.join(extra)}: not allowed with --request, whose file has the whole request: put it into the file."
+        )
     encoded = _read_stdin() if arguments.request == "-" else _read_file(Path(arguments.request), "--request")
     return GenerationRequest.from_json(encoded)
 
@@ -156,7 +163,7 @@ def _read_file(path: Path, option: str) -> str:
 
 def _read(file: BinaryIO) -> str:
     limit = Settings.read().max_request_bytes
-    # No more than the limit: the file may be endless.
+    # One byte more than the limit shows that it is exceeded. The whole is not read, because the file may be endless.
     prompt = file.read(limit + 1)
     if len(prompt) > limit:
         raise RequestTooLarge(

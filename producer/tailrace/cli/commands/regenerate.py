@@ -1,4 +1,4 @@
-"""`tailrace regenerate`: enqueues the request of a job again."""
+"""`tailrace regenerate`: enqueues a job's request again, as a new job."""
 
 import argparse
 import sys
@@ -9,15 +9,15 @@ from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
 from tailrace.request.request_fields import RequestChanges
 
-SUMMARY = "enqueue a job's request again, and print the new job's id"
+SUMMARY = "enqueue a job's request again as a new job, and print its id"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the job and the changes."""
+    """Add the job, and the fields of its request to change."""
     add_job(parser)
     parser.add_argument("--model", help="another model of the same provider")
-    parser.add_argument("--temperature", metavar="T", type=float, help="0 to 2")
-    parser.add_argument("--wait", action="store_true", help="print the answer as it grows, as 'tailrace tail' does")
+    parser.add_argument("--temperature", metavar="T", type=float, help="another temperature, 0 to 2")
+    parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
     parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --temperature 1 --wait"

@@ -1,4 +1,4 @@
-"""`tailrace status`: tells how far a job is, or what queues and workers there are."""
+"""`tailrace status`: shows how far a job is, or all queues and workers."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from tailrace.cli.display.json_lines import print_fleet, print_status
 from tailrace.cli.options import add_json, add_redis_url, named_job
 from tailrace.cli.tty.control_characters import visible_line
 
-SUMMARY = "tell how far a job is, or what queues and workers there are"
+SUMMARY = "show how far a job is, or all queues and workers"
 
 _MEASURES: Final = {
     "queued_ms": "queued {:,} ms",
@@ -24,9 +24,9 @@ _MEASURES: Final = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the job, which is optional."""
     parser.add_argument(
-        "job", metavar="JOB", nargs="?", help="the id of a job; without one, all queues and workers are told"
+        "job", metavar="JOB", nargs="?", help="the id of a job; without one, all queues and workers are shown"
     )
-    add_json(parser, "it as one line of JSON; times are Unix ms")
+    add_json(parser, "the status as one line of JSON; times are Unix ms")
     add_redis_url(parser)
     parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g"
 
@@ -59,13 +59,13 @@ async def _status(arguments: argparse.Namespace) -> JobStatus:
 
 
 def _show_status(status: JobStatus) -> None:
-    for line in _told(status):
+    for line in _lines(status):
         print(visible_line(line))
 
 
-def _told(status: JobStatus) -> Iterable[str]:
+def _lines(status: JobStatus) -> Iterable[str]:
     yield f"{status.state}, at {status.cursor} of its stream"
-    # The record can be lost if Redis evicts keys.
+    # The record is missing if Redis evicted it.
     if status.queued_at:
         queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
         yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"

@@ -16,17 +16,18 @@ SUMMARY = "show a job's answer as it grows, or several side by side"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the jobs, the cursor, and the form of the output."""
     parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' if it begins with '-'")
-    parser.add_argument("--after", metavar="ID", help="go on after this event of the one job, such as 1-17")
+    parser.add_argument("--after", metavar="ID", help="begin after this event, such as 1-17; with one job only")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--raw", action="store_true", help="print the text as it came, on a terminal too")
+    form.add_argument("--raw", action="store_true", help="print the text unchanged, on a terminal too")
     form.add_argument("--json", action="store_true", help="print each event as a line of JSON on stdout")
     add_redis_url(parser)
     parser.epilog = (
-        "On a terminal, with the extra 'cli', the answer is shown as the Markdown that it\n"
-        "is, above a status line in which '~' marks an estimate: a token for 4 bytes.\n"
-        "Else, and with --raw, the text goes to stdout and all else to stderr. Exits 0\n"
-        "when all jobs completed, 1 when one failed or was cancelled. Leaving (Ctrl-C)\n"
-        "costs the jobs nothing; at a terminal it asks whether to cancel them instead.\n\n"
+        "On a terminal, with the extra 'cli' installed, the answer is shown as Markdown,\n"
+        "above a status line. '~' there marks an estimate, of one token for 4 bytes.\n"
+        "Otherwise, or with --raw, the text goes to stdout and everything else to\n"
+        "stderr. The exit code is 0 if all jobs completed, and 1 if one failed or was\n"
+        "cancelled. Ctrl-C does not stop the jobs; on a terminal it asks whether to\n"
+        "cancel them.\n\n"
         "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --after 1-17"
     )
 
@@ -34,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Return 0 if all jobs completed, 1 if one failed or was cancelled."""
     if arguments.after is not None and len(arguments.jobs) > 1:
-        raise InvalidCursor("--after: a cursor belongs to one job, and several are given: tail one job, or omit it.")
+        raise InvalidCursor(
+            f"--after: a cursor belongs to one job, but {len(arguments.jobs)} jobs are given: "
+            "tail one job, or omit --after."
+        )
     after = BEGINNING if arguments.after is None else EntryId.parse(arguments.after)
     return event_loop.run(_run(arguments, after))
 
@@ -56,12 +60,12 @@ async def follow(job: Job, arguments: argparse.Namespace) -> int:
 async def _run(arguments: argparse.Namespace, after: EntryId) -> int:
     async with named_jobs(arguments) as jobs:
         if arguments.raw:
-            _keep_bytes()
+            _write_utf8()
         display = open_display(jobs, as_json=arguments.json, raw=arguments.raw)
         return await following.follow(jobs, display, after=after, redis_url=arguments.redis_url)
 
 
-def _keep_bytes() -> None:
-    """Print UTF-8 to files and pipes, whatever the locale says."""
+def _write_utf8() -> None:
+    """Make stdout write UTF-8 to files and pipes, whatever the locale says."""
     if not sys.stdout.isatty() and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # pyright: ignore[reportUnknownMemberType]

@@ -1,1 +1,1 @@
-"""Answers as a person or a program wants to see them: plain text, JSON, or a live terminal."""
+"""How answers are shown: as plain text, as JSON, or live on a terminal."""

@@ -1,4 +1,4 @@
-"""Chooses how events are shown: as JSON, as plain text, or drawn on a terminal."""
+"""Chooses how events are shown: as JSON, as plain text, or live on a terminal."""
 
 import sys
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ _SHORT_LENGTH: Final = 6
 
 
 class Display(Protocol):
-    """Shows jobs as they grow.
+    """Shows the events of jobs.
 
-    `draw` runs beside all else until it is cancelled, and leaves nothing unshown. After it the rest is shown at once.
+    `draw` runs as a task of its own until it is cancelled. Before it ends, it shows all that it was given. What comes
+    afterwards is shown at once.
     """
 
     def show(self, job: Job, event: Event, /) -> None:
@@ -28,14 +29,24 @@ class Display(Protocol):
         """Show a line of the command itself."""
 
     def ask(self, question: str | None, /) -> None:
-        """Show a question, or with `None` remove it."""
+        """Show a question, or remove it.
+
+        Args:
+            question: The question; `None` to remove it.
+        """
 
     async def draw(self) -> None:
-        """Draw again and again, until it is cancelled."""
+        """Redraw until it is cancelled."""
 
 
 def open_display(jobs: Sequence[Job], *, as_json: bool = False, raw: bool = False) -> Display:
-    """What suits the jobs, stdout, and what was asked for."""
+    """Return the display that suits the number of jobs, stdout and the options.
+
+    Args:
+        jobs: The jobs that will be shown, at least one.
+        as_json: True to print each event as a line of JSON.
+        raw: True to print plain text, on a terminal too.
+    """
     if as_json:
         return JsonLines(with_job_id=len(jobs) > 1)
     if not raw and _can_draw():
@@ -48,14 +59,18 @@ def open_display(jobs: Sequence[Job], *, as_json: bool = False, raw: bool = Fals
 
 
 def short_names(jobs: Sequence[Job]) -> dict[str, str]:
-    """Beginnings of the jobs' ids that tell them apart, by the ids."""
+    """Return a short name for each job id: its beginning, long enough to tell the jobs apart.
+
+    Args:
+        jobs: The jobs. No id occurs twice.
+    """
     ids = [job.id for job in jobs]
     length = next(length for length in count(_SHORT_LENGTH) if len({job_id[:length] for job_id in ids}) == len(ids))
     return {job_id: job_id[:length] for job_id in ids}
 
 
 def _can_draw() -> bool:
-    """Whether there is rich, and a terminal that moves its cursor and knows more than ASCII."""
+    """Return whether rich is installed, and stdout is a terminal with UTF-8 and a movable cursor."""
     return (
         sys.stdout.isatty()
         and not is_dumb()

@@ -1,4 +1,4 @@
-"""The ending of a job, in colours."""
+"""The summary of an ending, in colours."""
 
 from typing import Final
 
@@ -14,12 +14,17 @@ STYLES: Final = {"completed": "green", "failed": "red", "cancelled": "yellow"}
 _VERDICTS: Final = {Verdict.GOOD: "green", Verdict.WARN: "yellow", Verdict.BAD: "red"}
 
 
-def judged(ending: Ending, settings: Settings) -> Text:
-    """Return the summary of an ending, in which each figure has the colour of its verdict."""
+def coloured_summary(ending: Ending, settings: Settings) -> Text:
+    """Return the summary of an ending. Each figure has the colour of its verdict.
+
+    Args:
+        ending: The ending.
+        settings: The settings, with the thresholds of the verdicts.
+    """
     verdicts = Timing.of(ending, settings).verdicts
     line = Text(visible_line(outcome(ending)), style=STYLES[ending.type])
-    told = [
+    coloured = [
         Text(figure, style=_VERDICTS[verdicts[name]] if name in verdicts else "")
         for name, figure in figures(ending).items()
     ]
-    return Text.assemble(line, " (", Text(", ").join(told), ")") if told else line
+    return Text.assemble(line, " (", Text(", ").join(coloured), ")") if coloured else line

@@ -1,4 +1,4 @@
-"""The JSON that verbs print."""
+"""Prints events, statuses and other data as lines of JSON."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ class JsonLines:
         self._with_job_id = with_job_id
 
     def show(self, job: Job, event: Event) -> None:
-        """Print an event, after the id of its job if there are several jobs."""
+        """Print an event. If there are several jobs, its first field is the id of its job."""
         named = {"job_id": job.id} if self._with_job_id else {}
         print_json(**named, **event.to_dict())
 
@@ -60,4 +60,4 @@ class JsonLines:
             self.say(question)
 
     async def draw(self) -> None:
-        """Return at once: nothing is drawn again."""
+        """Return at once: printed lines are not redrawn."""

@@ -5,7 +5,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from tailrace import Job, Settings
-from tailrace.cli.display.ending import judged
+from tailrace.cli.display.ending import coloured_summary
 from tailrace.cli.display.progress import Progress
 from tailrace.cli.display.transcript import Transcript
 from tailrace.cli.tty.screen import Screen, unbroken
@@ -13,7 +13,7 @@ from tailrace.events import Ending, Event
 
 
 class LiveAnswer:
-    """A `Display` of one job: final text is printed once, and text that may still change is drawn again and again."""
+    """A `Display` of one job. It prints final text once, and redraws text that may still change."""
 
     def __init__(self, job: Job, *, console: Console | None = None) -> None:
         self._job = job
@@ -24,7 +24,7 @@ class LiveAnswer:
         self._question: str | None = None
         self._version = 0
         self._rendered: tuple[tuple[int, int, int], list[list[Segment]]] | None = None
-        """The lines of what is open, and the version, width and height that they are for."""
+        """The drawn lines of the open part, and the version, width and height for which they were drawn."""
 
     def show(self, _: Job, event: Event) -> None:
         """Show the next event."""
@@ -32,20 +32,20 @@ class LiveAnswer:
         self._progress.add(event)
         if isinstance(event, Ending):
             self._transcript.end()
-            self._screen.print(*[Text()] * self._transcript.has_parts, judged(event, self._settings))
+            self._screen.print(*[Text()] * self._transcript.has_parts, coloured_summary(event, self._settings))
         else:
             self._transcript.add(event)
 
     def say(self, line: str) -> None:
-        """Print a line above what is open."""
+        """Print a line above the open part."""
         self._screen.print(unbroken(line))
 
     def ask(self, question: str | None) -> None:
-        """Show a question in place of the status."""
+        """Show a question in place of the status line."""
         self._question = question
 
     async def draw(self) -> None:
-        """Draw until it is cancelled, and then print what is open."""
+        """Redraw until it is cancelled, and then print the open part."""
         await self._progress.read_limit(self._job)
         try:
             await self._screen.draw()
@@ -53,7 +53,7 @@ class LiveAnswer:
             self._transcript.end()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The end of what is open, and the status below it."""
+        """Draw the end of the open part, and the status line below it."""
         for line in self._open_lines(console, options):
             yield from line
             yield Segment.line()

@@ -1,4 +1,4 @@
-"""`Page`: the blocks of a Markdown text, one below the other, as a terminal shows them."""
+"""`Page`: turns the blocks of a Markdown text into what rich draws on a terminal."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,45 +28,51 @@ from tailrace.render import (
     ThematicBreak,
 )
 
-_CONTEXT: Final = 2
-"""So many screens of an open block of code are highlighted, since what is seen of it depends on what stands above."""
+_HIGHLIGHTED_SCREENS: Final = 2
+"""How many screens of open code are highlighted. One is shown, and its colours depend on the code above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageLimits:
-    """How much of a block is shown at once. The defaults suit every terminal; tests pass others."""
+    """How much of a block is drawn at once. The defaults suit every terminal; tests pass others."""
 
     highlighted_chars: int = 65_536
-    """Colours take a second for so many characters; longer code has none."""
+    """Longer code has no colours. Colouring this many characters takes about a second."""
     piece_chars: int = 16_384
-    """Of what may be larger, so many characters are printed at a time."""
+    """Longer blocks are drawn in pieces of this many characters."""
 
 
 class Page:
-    """Shows blocks. It remembers the last one: the next one may go on with its list, or stand in its quote."""
+    """Draws blocks one below the other. It remembers the last one, whose list or quote the next one may continue."""
 
     def __init__(self, limits: PageLimits) -> None:
         """Start before the first block.
 
         Args:
-            limits: How much of a block is shown at once.
+            limits: How much of a block is drawn at once.
         """
         self._limits = limits
         self._last: Block | None = None
         self._numbers: dict[int, int] = {}
-        """The number of the last item of each ordered list, by the line that the list begins in."""
+        """The number of the last item of each ordered list, by the line in which the list begins."""
 
     def add(self, block: Block) -> list[RenderableType]:
-        """Shows a block that is closed, a large one in pieces."""
-        shown = self._placed(block, _bodies(block, self._limits))
+        """Return what draws a closed block. A large block is drawn in several pieces."""
+        drawn = self._placed(block, _bodies(block, self._limits))
         for container in block.containers[self._shared_with(block) :]:
             if isinstance(container, Item) and container.number is not None:
                 self._numbers[container.list_line] = self._number(container, container.number, is_new=True)
         self._last = block
-        return shown
+        return drawn
 
     def preview(self, block: Block, *, width: int, height: int) -> RenderableType:
-        """Shows a block that is open: of one that is larger than the screen, about the end alone."""
+        """Return what draws an open block. If it is larger than the screen, only about its last screen is drawn.
+
+        Args:
+            block: The open block.
+            width: The width of the screen in columns.
+            height: The height of the screen in lines.
+        """
         return Group(*self._placed(block, _end_of(block, self._limits, width=width, height=height)))
 
     def _placed(self, block: Block, bodies: Iterable[RenderableType]) -> list[RenderableType]:
@@ -85,7 +91,7 @@ class Page:
         return [between, *placed] if is_apart else [*placed]
 
     def _shared_with(self, block: Block) -> int:
-        """In how many of the last block's containers a block stands. It begins the others of its own."""
+        """Return how many of its containers a block shares with the last one. The others begin with this block."""
         last = self._last.containers if self._last else ()
         pairs = enumerate(zip(block.containers, last, strict=False))
         return next((depth for depth, (ours, theirs) in pairs if ours != theirs), min(len(block.containers), len(last)))
@@ -98,13 +104,13 @@ class Page:
         return Text(f" {self._number(container, container.number, is_new=is_new)}. ", style="cyan")
 
     def _number(self, item: Item, written: int, *, is_new: bool) -> int:
-        """Of a list the first number alone counts."""
+        """Return the number to draw for an item. As in CommonMark, only the number of a list's first item counts."""
         last = self._numbers.get(item.list_line)
         return written if last is None else last + is_new
 
 
 class _Placed:
-    """What stands behind the marks of its containers. No white space is written at the ends of its lines."""
+    """A block after the marks of its containers. Its lines have no white space at their ends."""
 
     def __init__(self, first: Text, rest: Text, body: RenderableType) -> None:
         self._first = first
@@ -112,14 +118,14 @@ class _Placed:
         self._body = body
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # However deep it stands, half of the width is its own.
+        # The marks take at most half of the width, however deep the block is nested.
         width = min(self._rest.cell_len, options.max_width // 2)
         inner = options.update(width=options.max_width - width)
         lines = [_stripped(line) for line in console.render_lines(self._body, inner, pad=False)]
         if isinstance(self._body, Markdown):
-            # rich stands some of it between blank lines.
-            shown = [at for at, line in enumerate(lines) if line] or [0]
-            lines = lines[shown[0] : shown[-1] + 1]
+            # rich puts blank lines around some blocks.
+            written = [at for at, line in enumerate(lines) if line] or [0]
+            lines = lines[written[0] : written[-1] + 1]
         marks = self._first
         for line in lines:
             marks = marks.copy()
@@ -165,8 +171,8 @@ def _end_of(block: Block, limits: PageLimits, *, width: int, height: int) -> Ite
     area = width * height
     match block:
         case FencedCode() | IndentedCode():
-            lines = block.text[-area * _CONTEXT :].rsplit("\n", height * _CONTEXT)
-            return [_code(block, "\n".join(lines[-height * _CONTEXT :]))]
+            lines = block.text[-area * _HIGHLIGHTED_SCREENS :].rsplit("\n", height * _HIGHLIGHTED_SCREENS)
+            return [_code(block, "\n".join(lines[-height * _HIGHLIGHTED_SCREENS :]))]
         case Table():
             head, delimiters, *rows = block.source.split("\n")
             return [_markdown("\n".join([head, delimiters, *rows[-height:]]))]
@@ -182,7 +188,7 @@ def _plain(text: str, limits: PageLimits, style: str = "") -> Iterable[Text]:
 
 
 def _pieces(text: str, size: int) -> Iterable[str]:
-    """Whole lines, but of one that is longer than a piece."""
+    """Cut a text into pieces at line ends. Only a line that is longer than a piece is cut in the middle."""
     begin = 0
     while len(text) - begin > size:
         end = text.rfind("\n", begin, begin + size) + 1 or begin + size
@@ -192,7 +198,7 @@ def _pieces(text: str, size: int) -> Iterable[str]:
 
 
 def _markdown(source: str) -> Markdown:
-    # What a link says may not be where it leads: its address is shown.
+    # Without hyperlinks rich shows the address: the text of a link may not say where it leads.
     return Markdown(source, hyperlinks=False)
 
 
@@ -204,7 +210,7 @@ def _code(block: FencedCode | IndentedCode, text: str) -> Text:
 
 @lru_cache(maxsize=64)
 def _syntax(language: str) -> Syntax:
-    # A name is looked up once: for one that is none, pygments asks all that is installed.
+    # Cached, because pygments searches all installed lexers for a name that it does not know.
     lexer = Syntax("", language or "text").lexer
-    # The colours are those of the terminal's own theme, on its own ground.
+    # This theme uses the colours of the terminal, and its background.
     return Syntax("", lexer or "text", theme="ansi_dark", word_wrap=True)

@@ -1,4 +1,4 @@
-"""`LivePanels`: several answers side by side on a terminal, the last lines of each."""
+"""`LivePanels`: the last lines of several answers, side by side on a terminal."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace import GenerationRequest, Job, Settings, TailraceError
-from tailrace.cli.display.ending import STYLES, judged
+from tailrace.cli.display.ending import STYLES, coloured_summary
 from tailrace.cli.display.plain import remark
 from tailrace.cli.display.progress import Progress
 from tailrace.cli.display.transcript import Transcript
@@ -23,18 +23,18 @@ from tailrace.events import Delta, Ending, Event, Reasoning, Refusal, Started
 _MIN_WIDTH: Final = 36
 _MIN_HEIGHT: Final = 4
 _FRAME: Final = 4
-"""Columns: what a panel takes off the width of its text. Its frame takes two lines."""
+"""Columns that a panel needs in addition to its text. Its frame also takes two lines."""
 _CORNERS: Final = 6
-"""Columns: what it takes off the width of its title and its status."""
+"""Columns that a panel needs in addition to its title or its status."""
 _KEPT: Final = 8_192
-"""Characters at the end of a text: more than a panel can show."""
+"""Characters kept at the end of a text, more than a panel can show."""
 _PROMPT_LENGTH: Final = 60
-"""Characters of the prompt in a title: enough to tell jobs apart."""
-_TEXTS: Final[dict[type[Event], str]] = {Delta: "", Reasoning: "dim italic", Refusal: "red"}
+"""Characters of the prompt in a title, enough to tell jobs apart."""
+_TEXT_STYLES: Final[dict[type[Event], str]] = {Delta: "", Reasoning: "dim italic", Refusal: "red"}
 
 
 class _Answer:
-    """The answer of one job: its last lines for the panel, and all of it for the end."""
+    """The answer of one job: its last lines, for the panel, and the whole of it, to print at the end."""
 
     def __init__(self, name: str) -> None:
         self.progress = Progress()
@@ -56,10 +56,10 @@ class _Answer:
         self.progress.add(event)
         if isinstance(event, Started) and not event.continues:
             self._text = ""
-            # What was said before is void.
+            # A new attempt replaces the answer so far.
             self._begin()
         if isinstance(event, Delta | Reasoning | Refusal):
-            style = _TEXTS[type(event)]
+            style = _TEXT_STYLES[type(event)]
             before = self._text if style == self._style else ""
             self._text = (before + visible(event.text))[-_KEPT:]
             self._style = style
@@ -69,7 +69,13 @@ class _Answer:
             self._transcript.add(event)
 
     def panel(self, console: Console, *, width: int, height: int) -> Panel:
-        """Return the last lines, and how far the answer is."""
+        """Return the panel: the last lines of the answer, and its progress.
+
+        Args:
+            console: The console, which wraps the text.
+            width: The width of the panel in columns.
+            height: The height of the panel in lines.
+        """
         text = Text(self._text.rstrip("\n"), style=self._style)
         lines = text.wrap(console, max(1, width - _FRAME))[2 - height :]
         title = self._title.copy()
@@ -86,16 +92,16 @@ class _Answer:
         )
 
     def whole(self, settings: Settings) -> Iterable[RenderableType]:
-        """Return the title, all that was said, and the ending if it has come."""
+        """Yield the title, the whole answer, and the ending if the job has one."""
         self._transcript.end()
         yield Rule(self._title, align="left", style=STYLES[self.ending.type] if self.ending else "blue")
         yield from self._printed
         if self.ending:
-            yield judged(self.ending, settings)
+            yield coloured_summary(self.ending, settings)
         yield Text()
 
     def remark(self, event: Event) -> Text | None:
-        """Return what an event says beside the answer, after the job's name."""
+        """Return the remark of an event after the name of the job, or `None` if the event needs no remark."""
         line = remark(event)
         return Text(f"{self._title.plain.split()[0]} {visible(line)}", style="yellow") if line else None
 
@@ -105,10 +111,16 @@ class _Answer:
 
 
 class LivePanels:
-    """A `Display` of several jobs: panels while they grow, and each answer whole above them once it has ended."""
+    """A `Display` of several jobs. Each has a panel. When it ends, its whole answer is printed above the panels."""
 
     def __init__(self, names: Mapping[str, str], jobs: Sequence[Job], *, console: Console | None = None) -> None:
-        """Takes the names by the jobs' ids."""
+        """Start with an empty panel for each job.
+
+        Args:
+            names: The name of each job, by its id.
+            jobs: The jobs.
+            console: Where to draw; `None` for the terminal.
+        """
         self._jobs = jobs
         self._settings = Settings.read()
         self._screen = Screen(self, console=console, transient=True)
@@ -116,7 +128,7 @@ class LivePanels:
         self._question: str | None = None
 
     def show(self, job: Job, event: Event) -> None:
-        """Show the next event of a job in its panel, and remarks and whole answers above all panels."""
+        """Show the next event of a job in its panel. Remarks and whole answers are printed above all panels."""
         answer = self._answers[job.id]
         answer.add(event)
         if answer.ending:
@@ -133,7 +145,7 @@ class LivePanels:
         self._question = question
 
     async def draw(self) -> None:
-        """Draw until it is cancelled, and then print the answers that have not ended."""
+        """Redraw until it is cancelled, and then print the answers of jobs that have not ended."""
         await asyncio.gather(*map(self._describe, self._jobs))
         try:
             await self._screen.draw()
@@ -143,12 +155,12 @@ class LivePanels:
                     self._screen.print(*answer.whole(self._settings))
 
     async def _describe(self, job: Job) -> None:
-        # Whatever is wrong, the tail tells it.
+        # The tail of the job raises the same error, and reports it.
         with suppress(TailraceError):
             self._answers[job.id].describe(await job.request())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As many panels as have room, those that still grow before the others, and what else is to be said."""
+        """Draw the panels that fit, running jobs first, and the question or the number of hidden panels below."""
         columns = max(1, min(len(self._answers), options.max_width // _MIN_WIDTH))
         room = max(_MIN_HEIGHT, options.size.height - 2)
         rows = min(-(-len(self._answers) // columns), room // _MIN_HEIGHT)
@@ -171,7 +183,7 @@ class LivePanels:
 
 
 def _prompt(request: GenerationRequest) -> str:
-    """The beginning of the last thing that a user has said."""
+    """Return the beginning of the last message of the user."""
     for message in reversed(request.messages):
         if message["role"] == "user":
             content = message["content"]

@@ -1,4 +1,4 @@
-"""The parts of an answer, each of which grows at its end until the next one begins."""
+"""The parts of an answer, such as its text or its thinking. A part grows until the next one begins."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -15,25 +15,30 @@ class Part(Protocol):
     """A part of an answer."""
 
     def take(self, text: str) -> Iterable[RenderableType]:
-        """Takes more text, and gives what will not change any more."""
+        """Add text, and yield what draws the text that is now final."""
         ...
 
     def preview(self, *, width: int, height: int) -> RenderableType | None:
-        """What may still change, or as much of its end as has room."""
+        """Return what draws the text that may still change, or as much of its end as fits.
+
+        Args:
+            width: The width of the screen in columns.
+            height: The height of the screen in lines.
+        """
 
     def end(self) -> Iterable[RenderableType]:
-        """Gives the rest."""
+        """Yield what draws the rest of the text."""
         ...
 
 
 class MarkdownPart:
-    """Text of the answer."""
+    """Text of the answer, drawn as Markdown."""
 
     def __init__(self, limits: PageLimits | None = None) -> None:
         """Start with no text.
 
         Args:
-            limits: How much of a block is shown at once.
+            limits: How much of a block is drawn at once.
         """
         self._stream = MarkdownStream()
         self._page = Page(limits or PageLimits())
@@ -50,14 +55,14 @@ class MarkdownPart:
 
 
 class StyledPart:
-    """Text that is shown as it is: thinking, say."""
+    """Text that is drawn in one style and not as Markdown, such as thinking."""
 
     def __init__(self, style: str, lead: Text | None = None) -> None:
         self._style = style
         self._lead = lead or Text()
-        """What stands before its first line."""
+        """Text that is drawn before its first line."""
         self._line: list[str] = []
-        """Pieces of the line that has not ended."""
+        """The pieces of the line that has not ended."""
 
     def take(self, text: str) -> Iterable[RenderableType]:
         *ended, rest = text.split("\n")

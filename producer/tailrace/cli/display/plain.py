@@ -1,4 +1,4 @@
-"""Answers as plain text, for pipes, and for terminals without rich."""
+"""Prints answers as plain text, to pipes, and to terminals without rich."""
 
 import sys
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from tailrace.events import (
 
 
 def remark(event: Event) -> str | None:
-    """What is to be said about the answer, on one line, if anything is."""
+    """Return what an event says about the answer, on one line, or `None` if the event needs no remark."""
     line = _remark(event)
     return line and " ".join(line.split())
 
@@ -33,7 +33,7 @@ def _remark(event: Event) -> str | None:
         case Notice():
             return f"{event.code}: {event.message}"
         case Gap():
-            return f"gap: what stood between {event.after} and {event.before} is lost"
+            return f"gap: Redis lost the events between {event.after} and {event.before}"
         case Started() if event.attempt > 1 and not event.continues:
             return f"attempt {event.attempt} begins ({event.reason}): the text before this line is void"
         case Completed() | Failed() | Cancelled():
@@ -43,10 +43,10 @@ def _remark(event: Event) -> str | None:
 
 
 class PlainText:
-    """Prints a job's events as they come: the text of the answer to stdout, byte for byte, and all else to stderr.
+    """Prints a job's events as they come: the text of the answer unchanged to stdout, and everything else to stderr.
 
-    Both may be the same terminal: where the one follows the other in mid-line, stderr gets the line break. A terminal
-    gets no control characters.
+    Both may be the same terminal. So if output changes between them in the middle of a line, a line break is written to
+    stderr first. Control characters are replaced on a terminal.
     """
 
     def __init__(self) -> None:
@@ -78,12 +78,12 @@ class PlainText:
         self._write(f"{line}\n", sys.stderr)
 
     def ask(self, question: str | None) -> None:
-        """Prints a question to stderr."""
+        """Print a question to stderr."""
         if question:
             self.say(question)
 
     async def draw(self) -> None:
-        """There is nothing that is drawn again."""
+        """Return at once: printed text is not redrawn."""
 
     def _show_call(self, fragment: ToolCall) -> None:
         if fragment.index != self._call:
@@ -111,16 +111,20 @@ class PlainText:
 
 
 class PlainLines:
-    """Prints the events of several jobs, line by line, each behind the short name of its job."""
+    """Prints the events of several jobs in whole lines. Each line begins with the short name of its job."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        """Takes the names by the jobs' ids."""
+        """Start without text.
+
+        Args:
+            names: The short name of each job, by its id.
+        """
         self._names = names
         self._begun: dict[str, list[str]] = {job_id: [] for job_id in names}
-        """Pieces of the line of each job that has not ended."""
+        """For each job, the pieces of the line that has not ended."""
 
     def show(self, job: Job, event: Event) -> None:
-        """Prints the lines of the text that have ended to stdout, and remarks to stderr."""
+        """Print the lines of text that have ended to stdout, and remarks to stderr."""
         begun = self._begun[job.id]
         if isinstance(event, Delta):
             *ended, rest = event.text.split("\n")
@@ -140,12 +144,12 @@ class PlainLines:
         print(line, file=sys.stderr)
 
     def ask(self, question: str | None) -> None:
-        """Prints a question to stderr."""
+        """Print a question to stderr."""
         if question:
             self.say(question)
 
     async def draw(self) -> None:
-        """There is nothing that is drawn again."""
+        """Return at once: printed text is not redrawn."""
 
     def _print(self, job: Job, line: str, file: TextIO) -> None:
         line = f"{self._names[job.id]} | {line}"

@@ -13,7 +13,7 @@ from tailrace.cli.tty.control_characters import visible_line
 from tailrace.events import Delta, Event, Queued, Reasoning, Refusal, Started, ToolCall
 
 BYTES_PER_TOKEN: Final = 4
-"""The usual value for English. Other scripts have more bytes per character, and fewer characters per token."""
+"""The usual value for English. Other scripts have more bytes per character, but fewer characters per token."""
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TURNS_PER_SECOND: Final = 10
@@ -23,10 +23,14 @@ _BAR_LENGTH: Final = 10
 
 
 class Progress:
-    """Counts the bytes of an answer. Tokens are estimated, because their number is known only at the ending."""
+    """Counts the bytes of an answer, and estimates its tokens, whose number is known only at the ending."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """The clock gives Unix seconds, as the events do."""
+        """Start without bytes.
+
+        Args:
+            clock: Returns the current Unix time in seconds.
+        """
         self.max_output_tokens: int | None = None
         """The request's `max_output_tokens`, if it is known."""
         self._clock = clock
@@ -34,7 +38,7 @@ class Progress:
         self._since = clock()
         self._bytes = 0
         self._samples: deque[tuple[float, int]] = deque()
-        """When so many bytes had come, in the last seconds."""
+        """The number of bytes at several moments of the last seconds, as pairs of Unix seconds and bytes."""
 
     def add(self, event: Event) -> None:
         """Add an event."""
@@ -54,8 +58,8 @@ class Progress:
                 pass
 
     async def read_limit(self, job: Job) -> None:
-        """Reads where the provider stops from the job's record, if it has one and that says so."""
-        # The tail reports every error.
+        """Read `max_output_tokens` from the job's request. An error leaves it unknown."""
+        # The tail of the job raises the same error, and reports it.
         with suppress(TailraceError):
             self.max_output_tokens = (await job.request()).max_output_tokens
 
@@ -65,7 +69,13 @@ class Progress:
         return -(-self._bytes // BYTES_PER_TOKEN)
 
     def line(self, width: int) -> Text:
-        """As much of it as has room, the most important things first; to be asked for several times a second."""
+        """Return the status line, or as much of it as fits. The most important parts come first.
+
+        Call it several times a second: each call takes a sample for the rate, and turns the spinner.
+
+        Args:
+            width: The width of the line in columns.
+        """
         now = self._clock()
         elapsed = f"{max(0, now - self._since):.0f} s"
         if not self._bytes:
@@ -81,11 +91,14 @@ class Progress:
 
     def _begin(self, state: str, at: int) -> None:
         self._state = state
-        # The clock of the machine that wrote it may be ahead of ours.
+        # The clock of the machine that wrote the event may be ahead of ours.
         self._since = min(at / 1000, self._clock())
 
     def _rate(self, now: float) -> float | None:
-        """Tokens a second, of late. What had come before the first look, all at once, counts for nothing."""
+        """Return the tokens per second of the last seconds, or `None` if they are too few.
+
+        The first sample is the start: text that had come before it came at once, and says nothing about the rate.
+        """
         self._samples.append((now, self._bytes))
         while len(self._samples) > 2 and self._samples[1][0] <= now - _WINDOW_SECONDS:
             self._samples.popleft()

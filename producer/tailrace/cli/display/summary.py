@@ -1,4 +1,4 @@
-"""The summary of an ending, in words."""
+"""The summary of an ending, as text."""
 
 from tailrace.events import Cancelled, Completed, Ending, Failed
 
@@ -9,7 +9,7 @@ def outcome(ending: Ending) -> str:
 
 
 def figures(ending: Ending) -> dict[str, str]:
-    """Return the usage and timing that are known, by the names of their fields."""
+    """Return the known usage and timing as text, by the names of their fields."""
     known = {
         "input_tokens": ("{:,} tokens in", ending.input_tokens),
         "output_tokens": ("{:,} tokens out", ending.output_tokens),
@@ -23,8 +23,8 @@ def figures(ending: Ending) -> dict[str, str]:
 
 def summary(ending: Ending) -> str:
     """Return the whole summary on one line."""
-    told = ", ".join(figures(ending).values())
-    return outcome(ending) + (f" ({told})" if told else "")
+    known = ", ".join(figures(ending).values())
+    return outcome(ending) + (f" ({known})" if known else "")
 
 
 def _why(ending: Ending) -> str:

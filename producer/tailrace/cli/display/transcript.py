@@ -1,4 +1,4 @@
-"""`Transcript`: what of an answer is printed for good, and what is still open."""
+"""`Transcript`: separates the final text of an answer, which is printed once, from the text that may still change."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -18,18 +18,24 @@ class Transcript:
     """Turns the events of one answer into what a terminal prints, part by part."""
 
     def __init__(self, output: Callable[[RenderableType], object]) -> None:
-        """Takes where the lines go that will not change any more, in their order."""
+        """Start without parts.
+
+        Args:
+            output: Called with what draws the next final text, in order.
+        """
         self._output = output
         self._part: Part | None = None
-        self._of: object = None
-        """What the part is made of: a type of events, or the fragments of one tool call."""
+        """The open part."""
+        self._kind: object = None
+        """The kind of the open part: a type of events, or one tool call. An event of another kind ends the part."""
         self.has_parts: bool = False
+        """True after the first text."""
 
     def add(self, event: Event) -> None:
         """Add an event that is not an ending."""
         match event:
             case Delta() | Reasoning() | Refusal() if not event.text:
-                # A signature of the thinking, say.
+                # It carries something else, for example the signature of the thinking.
                 pass
             case Delta():
                 self._take(event.text, Delta, MarkdownPart)
@@ -53,26 +59,31 @@ class Transcript:
                 self._remark(event)
 
     def preview(self, *, width: int, height: int) -> RenderableType | None:
-        """Return what may still change, or as much of its end as fits into so many columns and lines."""
+        """Return what draws the text that may still change, or as much of its end as fits.
+
+        Args:
+            width: The width of the screen in columns.
+            height: The height of the screen in lines.
+        """
         return self._part.preview(width=width, height=height) if self._part else None
 
     def end(self) -> None:
-        """Print what is open."""
+        """Print the open part, if there is one."""
         if self._part is not None:
             self._print(self._part.end())
             self._part = None
 
-    def _take(self, text: str, of: object, begin: Callable[[], Part]) -> None:
-        if self._part is None or self._of != of:
+    def _take(self, text: str, kind: object, begin: Callable[[], Part]) -> None:
+        if self._part is None or self._kind != kind:
             self.end()
             if self.has_parts:
                 self._output(Text())
-            self._part, self._of = begin(), of
+            self._part, self._kind = begin(), kind
             self.has_parts = True
         self._print(self._part.take(visible(text)))
 
-    def _print(self, printed: Iterable[RenderableType]) -> None:
-        for each in printed:
+    def _print(self, final: Iterable[RenderableType]) -> None:
+        for each in final:
             self._output(each)
 
     def _remark(self, event: Event) -> None:

@@ -1,1 +1,1 @@
-"""The terminal itself: drawing, Ctrl-C and Ctrl-Z."""
+"""Drawing on the terminal, and its keys Ctrl-C and Ctrl-Z."""

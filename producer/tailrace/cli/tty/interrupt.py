@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal that is being written to: it asks what to do."""
+"""Asks what to do when the user presses Ctrl-C."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ _CTRL_C: Final = "\x03"
 
 
 def can_ask() -> bool:
-    """Whether a person is there to be asked, and Ctrl-C reaches us."""
+    """Return whether a user can be asked: all standard streams are terminals, and SIGINT can be handled here."""
     return (
         all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
         and threading.current_thread() is threading.main_thread()
@@ -30,12 +30,12 @@ def can_ask() -> bool:
 async def choice(what: str, ask: Callable[[str | None], None]) -> str:
     """Wait for Ctrl-C, then ask whether to read on, to leave, or to cancel.
 
-    Reading on is the default: only the key `l`, or Ctrl-C once more, leaves, and only the key `c` cancels. A key that
-    sends several characters, such as an arrow, or a text that is pasted, is none of the two.
+    Only the key `l`, or a second Ctrl-C, leaves, and only the key `c` cancels. Anything else reads on: other keys, keys
+    that send several characters, such as arrows, and pasted text.
 
     Args:
         what: What would be cancelled, such as "the job".
-        ask: Shows a question; with `None` it shows none any more.
+        ask: Shows a question, or removes it if it is called with `None`.
 
     Returns:
         `LEAVE` or `CANCEL`.
@@ -57,7 +57,7 @@ async def choice(what: str, ask: Callable[[str | None], None]) -> str:
 
 @contextmanager
 def _interrupts(pressed: asyncio.Queue[str]) -> Generator[None]:
-    """Put Ctrl-C among the keys."""
+    """Handle Ctrl-C as one more key."""
     loop = asyncio.get_running_loop()
 
     def take(_: int, __: FrameType | None) -> None:
@@ -72,7 +72,7 @@ def _interrupts(pressed: asyncio.Queue[str]) -> Generator[None]:
 
 @contextmanager
 def _keys(pressed: asyncio.Queue[str]) -> Generator[None]:
-    """Read keys from the terminal without waiting for Return, and without an echo amid what is shown."""
+    """Read keys from the terminal without waiting for Return, and without an echo in the middle of the output."""
     import termios  # noqa: PLC0415  # Not on Windows.
     import tty  # noqa: PLC0415
 
@@ -82,7 +82,7 @@ def _keys(pressed: asyncio.Queue[str]) -> Generator[None]:
     def read() -> None:
         keys = os.read(terminal, 1_024).decode(errors="replace")
         if not keys:
-            # A terminal that has gone is readable for ever.
+            # A closed terminal would stay readable for ever.
             loop.remove_reader(terminal)
         pressed.put_nowait(keys)
 

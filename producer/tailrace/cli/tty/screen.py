@@ -1,4 +1,4 @@
-"""`Screen`: what is printed for good and scrolls away, and below it the few lines that are drawn again and again."""
+"""`Screen`: a terminal with text that is printed once and scrolls, and a few lines below it that are redrawn."""
 
 import asyncio
 import os
@@ -19,24 +19,28 @@ from tailrace.cli.tty.suspend import held
 
 _DRAW_SECONDS: Final = 1 / 12
 _IDLE: Final = 4
-"""So many times as long as the drawing took passes before the next one: it costs a fifth of the time at most."""
+"""The pause after a drawing is at least this many times as long as the drawing, which so takes at most a fifth of the
+time."""
 _PRINT_SECONDS: Final = 0.05
-"""After so long others of the event loop have their turn."""
+"""How long printing may block the event loop."""
 _ERASE: Final[tuple[ControlCode, ...]] = (ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)
 
 
 def _environment() -> dict[str, str]:
-    """For rich. A size of 0 in it says nothing, as elsewhere in Python: rich would draw on no columns."""
+    """Return the environment for rich, without COLUMNS and LINES if they are 0.
+
+    0 means that the size is unknown, as elsewhere in Python, but rich would draw on 0 columns.
+    """
     return {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"} or value.strip("0")}
 
 
 def unbroken(line: str) -> Text:
-    """A line that is broken by nobody but the terminal: what is copied from there is whole."""
+    """Return a line that rich does not wrap. The terminal wraps it, so that it can be copied as one line."""
     return Text(visible(line), no_wrap=True, overflow="ignore")
 
 
 class Screen:
-    """A terminal that is written to a few times a second at most, by one task, and only where something has changed."""
+    """A terminal that one task draws on, a few times a second. Only lines that have changed are written."""
 
     def __init__(
         self,
@@ -49,10 +53,10 @@ class Screen:
         """Prepare a screen; `draw` draws it.
 
         Args:
-            bottom: The lines that are drawn again and again.
+            bottom: Draws the lines at the bottom, which are redrawn.
             console: Where to draw; `None` for the terminal.
-            transient: True to take `bottom` away at the end.
-            print_seconds: For how long to print before others of the event loop have their turn.
+            transient: True to erase the lines at the bottom at the end.
+            print_seconds: How many seconds printing may block the event loop.
         """
         self._console = console or Console(highlight=False, _environ=_environment())
         self._bottom = bottom
@@ -61,26 +65,29 @@ class Screen:
         self._waiting: deque[RenderableType] = deque()
         self._is_drawn = False
         self._lines: list[list[Segment]] = []
-        """Those of the bottom that stand on the terminal. The cursor is in the last one."""
+        """The lines of `bottom` that are on the terminal. The cursor is in the last one."""
         self._size = self._console.size
 
     def print(self, *printed: RenderableType) -> None:
-        """Prints for good: while it is drawn, with the next drawing, above the last lines."""
+        """Print above the lines at the bottom. While `draw` runs, this is done with the next drawing."""
         self._waiting += printed
         while self._waiting and not self._is_drawn:
             self._print()
 
     async def draw(self) -> None:
-        """Draws until it is cancelled, and then prints what waits. Cancelled once more, it drops that."""
+        """Redraw until it is cancelled, and then print what still waits to be printed.
+
+        A second cancel drops what still waits.
+        """
         self._is_drawn = True
         try:
-            with held(take=partial(self._console.show_cursor, show=False), release=self._retire):
-                await self._draw_on()
+            with held(take=partial(self._console.show_cursor, show=False), release=self._release):
+                await self._draw_repeatedly()
         finally:
             await self._print_rest()
             self._is_drawn = False
 
-    async def _draw_on(self) -> None:
+    async def _draw_repeatedly(self) -> None:
         try:
             while True:
                 began = time.perf_counter()
@@ -93,7 +100,7 @@ class Screen:
                 self._console.print()
                 self._lines = []
 
-    def _retire(self) -> None:
+    def _release(self) -> None:
         self._erase()
         self._console.show_cursor(show=True)
 
@@ -106,7 +113,7 @@ class Screen:
             self._waiting.clear()
 
     def _draw(self) -> None:
-        # All of it in one write: a terminal shows nothing in between.
+        # `with` joins all of it into one write, so that the terminal does not show it half-drawn.
         with self._console:
             if self._waiting:
                 self._erase()
@@ -124,11 +131,11 @@ class Screen:
             self._lines = lines
 
     def _print(self) -> None:
-        """Prints what waits, or as much of it as may be printed at once."""
+        """Print what waits, until the time is up. At least one thing is printed."""
         until = time.perf_counter() + self._print_seconds
         with self._console:
             while self._waiting:
-                # Alone, a text would be broken even where it is not to be.
+                # In a group, because rich wraps a `Text` that is printed by itself, even if it has `no_wrap`.
                 self._console.print(Group(self._waiting.popleft()), crop=False)
                 if time.perf_counter() > until:
                     break
@@ -141,7 +148,7 @@ class Screen:
 
 
 def _changes(before: Sequence[list[Segment]], after: Sequence[list[Segment]]) -> Iterable[Segment]:
-    """Writes lines over no more lines than they are, those alone that have changed."""
+    """Yield what turns the drawn lines into new ones, which are at least as many. Only changed lines are written."""
     same = [old == new for old, new in zip(before, after, strict=False)]
     first = [*same, False].index(False)
     up = len(before) - 1 - first

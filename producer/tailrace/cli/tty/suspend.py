@@ -1,4 +1,4 @@
-"""Ctrl-Z at a terminal that is held: the shell gets it back as it was, and it is taken again when the shell goes on."""
+"""Handles Ctrl-Z: the shell gets the terminal back as it was, and `fg` restores what this process had changed."""
 
 import asyncio
 import signal
@@ -16,12 +16,17 @@ class _Hold:
 
 
 _HOLDS: Final[list[_Hold]] = []
-"""Those of this process, which has one terminal at most."""
+"""All holds of this process, which has at most one terminal."""
 
 
 @contextmanager
 def held(take: Callable[[], object], release: Callable[[], object]) -> Generator[None]:
-    """Takes something of the terminal, and releases it at the end, and for as long as the process is stopped."""
+    """Change a state of the terminal. It is restored on exit, and while the process is stopped by Ctrl-Z.
+
+    Args:
+        take: Changes the state.
+        release: Restores it.
+    """
     hold = _Hold(take, release)
     take()
     _HOLDS.append(hold)
@@ -36,7 +41,7 @@ def held(take: Callable[[], object], release: Callable[[], object]) -> Generator
 
 
 def _listen() -> None:
-    # What is started where nobody could make it go on ignores Ctrl-Z.
+    # SIGTSTP is ignored if a program without job control started this process: nothing could continue it.
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, _stop)
 
@@ -45,7 +50,7 @@ def _stop() -> None:
     for hold in reversed(_HOLDS):
         hold.release()
     asyncio.get_running_loop().remove_signal_handler(signal.SIGTSTP)
-    # Here the process stands still. SIGSTOP would stop it where there is no shell to make it go on, too.
+    # The process stops here, until SIGCONT. SIGSTOP would stop it even if there is no shell to continue it.
     signal.raise_signal(signal.SIGTSTP)
     _listen()
     for hold in _HOLDS:
