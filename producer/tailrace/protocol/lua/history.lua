@@ -1,9 +1,10 @@
--- Defines `history()`, which names the history of the server's data. Redis begins another one at each restart and
--- failover, and may then have lost the last writes that it acknowledged (see `history.py`). Touches no key.
+-- Defines `history()`, which returns the name of the current history of the server's data. Redis begins another history
+-- at each restart and failover, and may then have lost the last writes that it acknowledged (see `history.py`). Touches
+-- no key.
 --
--- ARGV, removed here: 1 the name of the history if the user may not call INFO.
+-- ARGV, removed here: 1 the name to return if the Redis user may not call INFO.
 --
--- `history()` returns that name, or "RUN:DATA" with 16 characters each.
+-- The name is "RUN:DATA", with 16 characters each.
 
 local unknown_history = table.remove(ARGV, 1)
 local function history()

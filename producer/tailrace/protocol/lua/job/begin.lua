@@ -1,16 +1,16 @@
--- Begins an attempt: appends `started`, unless the job is over or the attempt comes late. If the job has to end instead
--- (it was cancelled, it waited too long, too many workers were lost), appends that ending. Needs history.lua and
--- last_entry.lua.
+-- Begins an attempt: appends `started`, unless the job is over, or a later attempt has begun already. If the job has to
+-- end instead (it was cancelled, it waited too long, too many workers were lost), appends that ending.
+-- Needs history.lua and last_entry.lua.
 --
 -- KEYS: 1 events, 2 record, 3 cancel, 4 regenerated.
 -- ARGV: 1 attempt, 2 life of the keys (ms), 3 how long the keys are kept after the ending (ms), 4 worker,
 --       5 reason for another attempt: "worker_lost", "worker_shutdown" or "retry",
---       6 how many lost workers fail the job,
+--       6 number of lost workers from which on the job fails,
 --       7 "1" if the attempt continues the text so far, 8 provider and 9 model, "" for those of the record,
 --       10 the last SEQ that the worker knows of, 11 token of this start,
 --       12 how many attempt numbers are skipped in another history.
---       Only if the job's body carries its request, which creates the stream: 13 request (JSON), 14 provider, 15 model,
---       16 queue.
+--       Only if the job's body carries its request, from which a missing stream is created: 13 request (JSON),
+--       14 provider, 15 model, 16 queue.
 --
 -- Returns one of
 --   {"began", id of `started`, its fields, now (Unix ms), all fields of the record}
@@ -40,7 +40,7 @@ local function finish(ending, ...)
 end
 if last.ended then return {'ended', last.type, tenant} end
 if is_of_another_history() then
-  -- Redis may have lost another start with this number, whose entries its worker and the readers still hold.
+  -- Redis may have lost another start with the same number. That worker and the readers still hold its entries.
   redis.call('HSET', record, 'history', history())
   return {'behind', last.attempt + attempts_skipped}
 end
@@ -52,8 +52,8 @@ if last.type == 'queued' and now > (tonumber(known.expires_at or '') or now) the
                 'The job waited in its queue for longer than it was allowed to.')
 end
 if reason == 'worker_lost' and last.attempt > 0 then
-  -- The first entry of an attempt is its `started`, which says whether the attempt before was lost. So the stream
-  -- itself is the count.
+  -- Count the lost workers in the stream: each attempt begins with a `started`, whose `reason` says whether the attempt
+  -- before it was lost.
   local lost, from = 1, '1-0'
   while true do
     local entry = redis.call('XRANGE', events, from, '+', 'COUNT', 1)[1]

@@ -3,7 +3,7 @@
 --
 -- KEYS: 1 events, 2 record.
 -- ARGV: 1 life of the keys (ms), 2 queue, 3 request (JSON), 4 how long the job may wait for a worker (ms),
---       5... further fields of the record, name and value in turn.
+--       5... further fields of the record, names and values alternating.
 --
 -- Returns "queued"; "begun" if the stream has more entries than `queued`; "conflict" if the job exists with another
 -- request.

@@ -1,8 +1,9 @@
--- Gives a job that its caller does not run its ending, unless it has one. Needs history.lua and last_entry.lua.
+-- Appends an ending to a job that the caller does not run, unless the job has one. Needs history.lua and
+-- last_entry.lua.
 --
 -- KEYS: 1 events, 2 record, 3 cancel, 4 regenerated.
--- ARGV: 1 how long the keys are kept (ms), 2 queue, if a stream that does not exist is to be created, else "",
---       3... fields of the ending, name and value in turn; the first is `type`.
+-- ARGV: 1 how long the keys are kept (ms), 2 queue to create a missing stream with, or "" to create none,
+--       3... fields of the ending, names and values alternating; the first is `type`.
 --
 -- Returns {"ended", type of the ending, tenant}, or {"gone"} if there is no stream and none is created.
 

@@ -1,7 +1,7 @@
 -- Reads the last entry of a job's stream, and defines how the next entry is appended. Needs history.lua.
 --
 -- KEYS: 1 events, 2 record, 3 cancel, 4 regenerated.
--- ARGV, removed here: 1 how far above the last attempt an entry is appended by a caller that does not run the job,
+-- ARGV, removed here: 1 how many attempt numbers a caller that does not run the job skips when it appends an entry,
 --                     2 the same in another history.
 --
 -- Defines:
@@ -38,9 +38,9 @@ local function is_of_another_history()
   local known = redis.call('HGET', record, 'history')
   return known and known ~= history()
 end
--- Far above the last attempt: a crash of Redis may have lost the `started` of a later attempt. The worker of that
--- attempt will append it again, unless the id is below this one. In another history the lost attempt may have had a
--- high number.
+-- The number of the attempt is far above the last one: a crash of Redis may have lost the `started` of a later attempt.
+-- The worker of that attempt would append it again, but Redis refuses an id below this one. In another history the lost
+-- attempt may have had a high number, so more numbers are skipped.
 local function append_from_outside(fields)
   return append(last.attempt + (is_of_another_history() and skipped_in_another_history or skipped), fields)
 end

@@ -1,4 +1,4 @@
--- Adds a job to the list of the jobs that were regenerated from this one. A repeated call leaves it in the list once.
+-- Adds a job to the list of the jobs that were regenerated from this one. A repeated call does not add it twice.
 -- Changes nothing if the record has expired.
 --
 -- KEYS: 1 regenerated, 2 record.

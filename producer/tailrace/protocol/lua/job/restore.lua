@@ -1,9 +1,9 @@
--- Creates the record and the stream of a job that Redis has lost, the same bytes as before, up to the entry `queued`.
--- Changes nothing if the stream exists.
+-- Creates the record of a job that Redis has lost, and its stream with the entry `queued`, both with the same bytes as
+-- before. Changes nothing if the stream exists.
 --
 -- KEYS: 1 events, 2 record.
--- ARGV: 1 life of the keys (ms), 2 time of the enqueue (Unix ms), 3 queue, 4... fields of the record, name and value in
---       turn.
+-- ARGV: 1 life of the keys (ms), 2 time of the enqueue (Unix ms), 3 queue,
+--       4... fields of the record, names and values alternating.
 --
 -- Returns nothing.
 

@@ -1,4 +1,4 @@
--- Decides which job an idempotency key stands for: the first one that came with it.
+-- Binds an idempotency key to the first job that was enqueued under it.
 --
 -- KEYS: 1 idempotency key, 2 queue.
 -- ARGV: 1 id of the job, 2 life of the key (ms), 3 how many jobs may wait, 0 for no limit.

@@ -1,4 +1,4 @@
--- Writes a claim again that Redis may have lost, unless another worker holds the job.
+-- Writes a claim again, because Redis may have lost it. Changes nothing if another worker holds the job.
 --
 -- KEYS: 1 queue, 2 running, 3 mark, 4 body, 5 counter of tries.
 -- ARGV: 1 job, 2 token, 3 lease (ms), 4 life of the mark (ms), 5 attempt, 6 body, "" if it is unknown,

@@ -2,25 +2,24 @@
 -- history.lua.
 --
 -- For one lease after the beginning of a history, only jobs that became due since then are claimed: Redis may have lost
--- a claim of an older one.
+-- a claim on an older job.
 --
 -- KEYS: 1 history, then for each queue, in the order in which they are served: queue, running, bell.
---       Further keys are those of the jobs found, which are arq's mark, counter of tries, and body, and one for each
---       worker that is found lost.
+--       The script also uses keys that it finds: of each job, arq's mark, counter of tries and body; and one key for
+--       each worker that it finds lost.
 -- ARGV: 1 how many jobs may be claimed, 2 lease (ms), 3 token, 4 life of the mark (ms),
---       5 until when expired leases are taken over (Unix ms); later, only those of dead workers and those of jobs that
---       were handed back,
---       6 how the names of this machine's workers begin, 7 how many suspects are looked for in each queue,
+--       5 time until which all expired leases are taken over (Unix ms); after it, only leases of dead workers are,
+--       6 prefix of the names of this machine's workers, 7 how many suspects are searched for in each queue,
 --       8 life of the history (ms),
---       9 to 11 how the keys of a mark, of a counter of tries and of a body begin, before the job's id,
---       12 how the key of a lost worker begins, before its name, 13 how it ends, 14 life of this key (ms),
---       15 number of dead workers, then their names, then the jobs that are left where they are.
+--       9 to 11 prefixes, before the job's id, of the keys of a mark, of a counter of tries and of a body,
+--       12 prefix and 13 suffix, around a worker's name, of the key of a lost worker, 14 life of this key (ms),
+--       15 number of dead workers, then their names, then the jobs that are not claimed.
 --
 -- Returns {claims, wait, now (Unix ms), history, suspects, lost}
 --   claims     each {job, number of the queue from 0, due (Unix ms), reason, attempt, body}
---   wait       how long until the next job is due, or the next lease expires (ms); -1 if there is none
---   suspects   workers of this machine whose leases have expired, and whose jobs may not be taken over yet
---   lost       workers that no claim has found lost before, each {name, number of its jobs in these queues}
+--   wait       time until the next job is due, or the next lease expires (ms); -1 if there is none
+--   suspects   workers of this machine whose leases have expired, but whose jobs may not be taken over yet
+--   lost       workers that this claim is the first to find lost, each {name, number of its jobs in these queues}
 
 local history_key = KEYS[1]
 local left, lease_ms, token, mark_life_ms = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
@@ -35,7 +34,7 @@ for i = last_dead + 1, #ARGV do leaving[ARGV[i]] = true end
 local here, known = history(), redis.call('GET', history_key)
 local id, since = string.match(known or '', '^(.*) (%d+)$')
 if id ~= here then
-  -- If no history is known, nothing was claimed before: every enqueue leaves the history in which it was made.
+  -- If no history is stored, nothing was claimed before: every enqueue stores the history if none is stored.
   since = known and math.floor(now) or 0
   redis.call('SET', history_key, string.format('%s %.0f', here, since), 'PX', history_life_ms)
 end
@@ -45,11 +44,11 @@ local takes_over = now <= takes_over_until and not settles
 local expired_until = takes_over and now or 0
 local due_from = settles and since or '-inf'
 local claimed, next_due = {}, -1
--- The claim that takes over the first job of a worker tells of the loss. If the worker has renewed another lease within
--- half a lease, it lives, and only failed to release this job while Redis was away.
+-- The claim that takes over the first job of a worker reports the worker as lost. If the worker has renewed another
+-- lease within the last half of a lease, it is alive, and only failed to release this job while Redis was away.
 local lost, checked = {}, {}
-local function tell_lost(job)
-  -- A process is its name and the first 8 digits of its tokens.
+local function report_lost(job)
+  -- A process is known by its worker's name and the first 8 digits of its tokens.
   local mark = redis.call('GET', mark_prefix .. job) or ''
   local process, name = string.match(mark, '^((.*):%x%x%x%x%x%x%x%x)%x*$')
   if not process or checked[process] or string.sub(token, 1, #process) == process then return end
@@ -75,7 +74,7 @@ local function tell_lost(job)
   lost[#lost + 1] = {name, count}
 end
 local function claim(at, job, due, reason)
-  if reason == 'worker_lost' then tell_lost(job) end
+  if reason == 'worker_lost' then report_lost(job) end
   redis.call('ZADD', KEYS[at + 1], now + lease_ms, job)
   redis.call('SET', mark_prefix .. job, token, 'PX', mark_life_ms)
   local tries = tonumber(redis.call('GET', tries_prefix .. job) or 0) or 0
@@ -85,13 +84,13 @@ local function claim(at, job, due, reason)
   left = left - 1
 end
 local function each(at, key, from, until_, looks_ahead, take)
-  -- One more than may be claimed: the first one that is left says how long to wait.
+  -- Read one more than may be claimed: the first one that is not claimed says how long to wait.
   local found = redis.call('ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES', 'LIMIT', 0, left + 1 + leaving_count)
   for i = 1, #found, 2 do
     local job, score = found[i], tonumber(found[i + 1])
     if not leaving[job] then
       if score > until_ or left <= 0 then
-        -- A caller that leaves jobs behind rings again: the ring that woke it may have been for them.
+        -- If a due job is left, ring again: the ring that woke this worker may have been for that job.
         if score <= until_ then ring(KEYS[at + 2]) end
         if looks_ahead then
           local wait = math.max(0, score - now)
@@ -110,7 +109,8 @@ if not settles then
     end)
   end
 end
--- A job that may not be taken over yet, because Redis may have been away, may be taken over if its worker has died.
+-- While Redis may have been away, an expired lease does not prove that its worker died. The jobs of workers that are
+-- known to be dead are taken over all the same.
 local suspects = {}
 for at = 2, takes_over and 0 or #KEYS, 3 do
   for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[at + 1], '(0', now, 'LIMIT', 0, max_suspects)) do

@@ -2,7 +2,7 @@
 --
 -- KEYS: 1 queue, 2 running.
 --
--- Returns {due jobs, deferred jobs, claimed jobs, how long ago the first job was due (ms)}. The last is negative if no
+-- Returns {due jobs, deferred jobs, claimed jobs, time since the first job became due (ms)}. The last is negative if no
 -- job is due yet, and -1 if no job waits.
 
 local queue, running = KEYS[1], KEYS[2]

@@ -21,10 +21,10 @@ for i = 1, jobs do
   local at = 4 * i
   local job, body, life_ms, deferral_ms = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   redis.call('SET', KEYS[4 + i], body, 'PX', life_ms)
-  -- The scores are one step of a double apart, so that the jobs keep their order, and not after now, so that all are
-  -- due.
+  -- The scores differ by the smallest step of a double, so that the jobs keep their order. None is above the due time,
+  -- so that all become due together.
   redis.call('ZADD', queue, now + deferral_ms - (jobs - i) / 4096, job)
-  -- A deferred job is found by the slow poll.
+  -- No ring for a deferred job: each worker polls once a second, and so learns when the job is due.
   if deferral_ms == 0 then ring(bell) end
 end
 redis.call('ZADD', queues, now, name)

@@ -1,5 +1,5 @@
--- Counts another try of a job that its worker goes on with. Only the holder counts: a worker that was suspended would
--- get a number that fences its successor.
+-- Counts another attempt of a job that its worker still holds. Changes nothing for any other worker: one that was
+-- suspended, and lost the job meanwhile, would get a number that fences its successor.
 --
 -- KEYS: 1 mark, 2 counter of tries.
 -- ARGV: 1 token.

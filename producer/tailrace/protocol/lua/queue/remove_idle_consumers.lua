@@ -1,8 +1,8 @@
--- Removes the consumers of a group that hold nothing and have not asked for a while. In one step, because a consumer
--- that got an entry in between would take that entry with it.
+-- Removes the consumers of a group that hold no entries and have not asked for any for a while. One script does it,
+-- because a consumer that got an entry between the check and its removal would be removed together with that entry.
 --
 -- KEYS: 1 endings.
--- ARGV: 1 group, 2 idle time from which on a consumer counts as gone (ms).
+-- ARGV: 1 group, 2 idle time after which a consumer is removed (ms).
 --
 -- Returns nothing.
 

@@ -1,8 +1,8 @@
--- Renews the leases of claims. Needs history.lua. Uses one MGET and one ZADD for a thousand jobs: what costs Redis time
--- is the number of commands.
+-- Renews the leases of claims. Needs history.lua. Uses one MGET and one ZADD for a thousand jobs, because each command
+-- costs Redis time.
 --
--- KEYS: 1... running, of each queue. Further keys are arq's marks of the jobs.
--- ARGV: 1 lease (ms), 2 how the key of a mark begins, before the job's id,
+-- KEYS: 1... running, of each queue. The script also uses arq's marks of the jobs.
+-- ARGV: 1 lease (ms), 2 prefix of the key of a mark, before the job's id,
 --       then for each claim: number of its running set from 1, job, token.
 --
 -- Returns {jobs that another worker holds, jobs that no worker holds, history}.

@@ -1,5 +1,5 @@
--- Puts a claimed job back to where it was, if the token is still the job's: no attempt was begun. An expired lease is
--- put back as an expired lease: the next claim decides whether a worker was lost. Needs ring.lua.
+-- Undoes a claim before an attempt has begun, if the mark still has its token: the job goes back to where it was. An
+-- expired lease goes back as an expired lease, and the next claim decides whether a worker was lost. Needs ring.lua.
 --
 -- KEYS: 1 queue, 2 running, 3 bell, 4 mark.
 -- ARGV: 1 job, 2 token, 3 reason of the claim, 4 score in the queue (Unix ms), 5 deferral (ms).
