@@ -59,7 +59,7 @@ async def said_in(tailrace: Tailrace, request: GenerationRequest) -> tuple[list[
     return starts, answer.text, answer.ending
 
 
-async def test_one_worker_runs_jobs_of_all_kinds_to_their_endings(
+async def test_one_worker_runs_jobs_of_every_provider_to_their_endings(
     tailrace: Tailrace, simulator: Simulator, worker: WorkerProcess
 ) -> None:
     async with asyncio.timeout(50):
@@ -96,7 +96,7 @@ async def test_one_worker_runs_jobs_of_all_kinds_to_their_endings(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_the_faults_of_a_provider_have_their_codes(
+async def test_each_fault_of_a_provider_has_its_failure_code(
     tailrace: Tailrace, worker: WorkerProcess, provider: str
 ) -> None:
     for fault, code in {
@@ -117,7 +117,7 @@ async def test_the_faults_of_a_provider_have_their_codes(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_an_answer_that_breaks_off_goes_on_as_the_request_says(
+async def test_an_interrupted_answer_continues_as_on_interrupt_says(
     tailrace: Tailrace, worker: WorkerProcess, provider: str
 ) -> None:
     for fault in ("cut_after=20", "close_after=20", "error_after=20", "malformed_after=20"):
@@ -133,7 +133,7 @@ async def test_an_answer_that_breaks_off_goes_on_as_the_request_says(
             ]
 
 
-async def test_a_call_that_fails_before_the_first_word_is_made_again_and_then_a_fallback_is_taken(
+async def test_a_call_that_fails_before_the_first_piece_is_repeated_and_then_a_fallback_is_called(
     tailrace: Tailrace, worker: WorkerProcess
 ) -> None:
     again = "demo?pieces=5&status=500&times=1"
@@ -148,7 +148,7 @@ async def test_a_call_that_fails_before_the_first_word_is_made_again_and_then_a_
     assert "anthropic demo?pieces=5 goes on" in answer.notices[0].message
 
 
-async def test_a_planted_key_is_found_in_no_key_event_error_or_log(
+async def test_an_api_key_reaches_no_redis_key_event_error_or_log(
     tailrace: Tailrace, settings: Settings, worker: WorkerProcess
 ) -> None:
     for provider in [*PROVIDERS, "mine"]:
@@ -189,7 +189,7 @@ async def test_a_job_whose_key_no_worker_has_fails_with_the_variables_name(
             assert f"{owner}_API_KEY" in ending.message
 
 
-async def test_jobs_beside_a_worker_without_their_key_complete(
+async def test_jobs_complete_although_another_worker_of_the_queue_lacks_their_key(
     tailrace: Tailrace, settings: Settings, simulator: Simulator
 ) -> None:
     async with (

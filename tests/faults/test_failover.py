@@ -112,7 +112,7 @@ class Follower:
 
 
 @pytest.mark.parametrize("follows", [True, False], ids=["follows", "follows-nobody"])
-async def test_all_goes_on_at_the_new_primary_and_nothing_is_lost_or_started_twice(
+async def test_everything_continues_at_the_new_primary_and_nothing_is_lost_or_started_twice(
     pair: Pair, settings: Settings, tailrace: Tailrace, simulator: Simulator, *, follows: bool
 ) -> None:
     quick = {"TAILRACE_LEASE_SECONDS": "2"}
@@ -226,6 +226,6 @@ async def test_a_tail_waits_while_a_replica_has_lost_its_primary(
         ("ERR unknown command 'READONLY '", False),
     ],
 )
-def test_what_passes_is_known_by_the_first_word_of_a_reply(reply: str, *, passes: bool) -> None:
+def test_a_temporary_refusal_is_known_by_the_first_word_of_the_reply(reply: str, *, passes: bool) -> None:
     error = DefaultParser.parse_error(reply)  # type: ignore[no-untyped-call]
     assert is_passing(error) is passes

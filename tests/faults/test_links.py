@@ -108,7 +108,7 @@ async def test_a_producer_is_answered_although_its_connections_have_died_silentl
         assert set(await asyncio.gather(*(job.cancel() for job in jobs))) == {CancelOutcome.CANCELLED}
 
 
-async def test_a_server_that_stands_still_for_a_while_keeps_its_connections(own_broker: EmbeddedBroker) -> None:
+async def test_a_server_that_stalls_for_a_while_keeps_its_connections(own_broker: EmbeddedBroker) -> None:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(own_broker.url))
         broker = Broker(redis)

@@ -64,7 +64,7 @@ def assert_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "works again" in last
 
 
-async def test_a_redis_that_goes_away_is_told_of_once_when_it_goes_and_once_when_it_is_back(
+async def test_an_outage_of_redis_is_logged_once_when_it_begins_and_once_when_it_ends(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -93,7 +93,7 @@ async def test_a_redis_that_goes_away_is_told_of_once_when_it_goes_and_once_when
     assert_told_once(caplog)
 
 
-async def test_jobs_that_cannot_begin_while_redis_is_away_are_no_lines_of_their_own(
+async def test_jobs_that_cannot_begin_during_an_outage_of_redis_are_not_logged_one_by_one(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -116,7 +116,7 @@ async def test_jobs_that_cannot_begin_while_redis_is_away_are_no_lines_of_their_
     assert_told_once(caplog)
 
 
-async def test_silent_jobs_that_nobody_can_look_after_are_no_lines_of_their_own(
+async def test_silent_jobs_that_cannot_be_checked_are_not_logged_one_by_one(
     tailrace: Tailrace,
     settings: Settings,
     request_: GenerationRequest,
@@ -140,7 +140,7 @@ async def test_silent_jobs_that_nobody_can_look_after_are_no_lines_of_their_own(
     assert_told_once(caplog)
 
 
-async def test_a_poll_that_has_nothing_to_ask_any_more_holds_no_outage_open(
+async def test_a_poll_that_has_stopped_does_not_keep_an_outage_open(
     settings: Settings, own_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture, failures: Counter[str]
 ) -> None:
     redis = open_redis(settings.redis_url)
@@ -155,7 +155,7 @@ async def test_a_poll_that_has_nothing_to_ask_any_more_holds_no_outage_open(
     assert_told_once(caplog)
 
 
-def test_a_long_outage_is_told_of_every_thirty_seconds(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_outage_is_logged_every_thirty_seconds(caplog: pytest.LogCaptureFixture) -> None:
     now = 1_000.0
     away = Outage(clock=lambda: now)
     one, other = Dependent("one waits", away), Dependent("the other waits", away)
@@ -236,7 +236,7 @@ CAUSES: Final[Mapping[str, Sequence[Exception]]] = {
 }
 
 
-def test_a_cause_that_has_changed_is_told_at_once_and_each_only_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_cause_is_logged_at_once_and_each_cause_only_once(caplog: pytest.LogCaptureFixture) -> None:
     one, other = Dependent("one waits"), Dependent("the other waits")
     for _ in range(2):
         caplog.clear()
@@ -254,7 +254,7 @@ def test_a_cause_that_has_changed_is_told_at_once_and_each_only_once(caplog: pyt
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_a_cause_is_the_same_however_it_was_met(cause: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_with_the_same_cause_are_logged_as_one_cause(cause: str, caplog: pytest.LogCaptureFixture) -> None:
     one, other = Dependent("one waits"), Dependent("the other waits")
     for error in CAUSES[cause]:
         caplog.clear()
@@ -270,7 +270,7 @@ def test_a_cause_is_the_same_however_it_was_met(cause: str, caplog: pytest.LogCa
         other.works()
 
 
-async def test_each_state_in_which_redis_takes_no_commands_is_told(
+async def test_each_state_in_which_redis_refuses_commands_is_logged(
     own_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis = open_redis(own_broker.url)
@@ -292,7 +292,7 @@ async def test_each_state_in_which_redis_takes_no_commands_is_told(
     assert "read only replica" in told[1]
 
 
-async def test_a_right_that_is_missing_when_redis_is_back_is_told_at_once(
+async def test_a_right_that_is_missing_after_an_outage_is_logged_at_once(
     own_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = Broker(open_redis(own_broker.url))
@@ -312,7 +312,7 @@ async def test_a_right_that_is_missing_when_redis_is_back_is_told_at_once(
     assert "+set" in told[1]
 
 
-def test_what_is_gone_while_it_failed_holds_no_outage_open(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_that_ended_while_it_failed_does_not_keep_an_outage_open(caplog: pytest.LogCaptureFixture) -> None:
     Dependent("one waits").fails(OSError("away"))
     other = Dependent("the other waits")
     other.fails(OSError("away"))
@@ -321,7 +321,7 @@ def test_what_is_gone_while_it_failed_holds_no_outage_open(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize(("seconds", "ends"), [(4, False), (6, True)])
-def test_what_has_had_no_reason_to_try_again_holds_no_outage_open(
+def test_a_task_that_never_tried_again_does_not_keep_an_outage_open(
     seconds: float, ends: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 1_000.0
@@ -334,7 +334,7 @@ def test_what_has_had_no_reason_to_try_again_holds_no_outage_open(
     assert ("works again" in caplog.text) is ends
 
 
-async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
+async def test_a_lost_worker_is_logged_once_with_the_number_of_its_jobs(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -364,7 +364,7 @@ async def test_the_jobs_of_a_lost_worker_are_told_of_once_with_their_number(
     ]
 
 
-async def test_a_drain_is_told_of_once_with_the_number_of_jobs(
+async def test_a_drain_is_logged_once_with_the_number_of_jobs(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -381,7 +381,7 @@ async def test_a_drain_is_told_of_once_with_the_number_of_jobs(
     assert told == ["SIGTERM: claims nothing more; 3 jobs have 7 s to finish", "3 jobs are handed back"]
 
 
-async def test_jobs_that_were_deleted_while_they_run_are_told_of_by_their_number(
+async def test_the_number_of_jobs_that_were_deleted_while_running_is_logged(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -404,7 +404,7 @@ async def test_jobs_that_were_deleted_while_they_run_are_told_of_by_their_number
     assert told == ["3 jobs are dropped: others have them, or they were deleted"]
 
 
-async def test_a_burst_is_one_line_with_its_number(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_burst_of_events_is_one_line_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     counted = Tally(logging.getLogger("tailrace_worker"), "%d of them", seconds=0.001)
     for counts in ((2, 0, 3), (0,), (1,)):
         for count in counts:

@@ -63,7 +63,7 @@ async def test_a_worker_keeps_the_job_whose_claim_and_beginning_redis_has_lost(o
     assert (len(own.puppet.requests), rival.requests) == (1, [])
 
 
-async def test_what_is_enqueued_after_a_restart_waits_for_nobody(own: OwnServer) -> None:
+async def test_a_job_that_is_enqueued_after_a_restart_is_claimed_at_once(own: OwnServer) -> None:
     old = await own.enqueue()
     await (await own.moment()).come_back()
     for text in ("new", "old"):
@@ -75,7 +75,7 @@ async def test_what_is_enqueued_after_a_restart_waits_for_nobody(own: OwnServer)
         assert (await asyncio.wait_for(old.answer(), 10)).text == "old"
 
 
-async def test_a_job_that_redis_has_lost_whole_comes_back_under_the_same_ids(own: OwnServer) -> None:
+async def test_a_job_that_redis_lost_completely_comes_back_with_the_same_entry_ids(own: OwnServer) -> None:
     async with working(own, "holder") as holder:
         before = await own.moment()
         job = await own.enqueue()
@@ -178,7 +178,7 @@ async def test_two_starts_of_one_job_are_never_joined(own: OwnServer) -> None:
     [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")],
     ids=["oom", "noreplicas"],
 )
-async def test_nobody_takes_a_lease_over_that_redis_refused_to_renew(
+async def test_no_worker_takes_over_a_lease_that_redis_refused_to_renew(
     own: OwnServer, directive: str, refuse: str, allow: str
 ) -> None:
     rival = Puppet()

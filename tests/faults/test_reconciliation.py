@@ -35,7 +35,7 @@ async def lose_after(broker: Broker, stream: str, kept: list[Event]) -> None:
     await broker.transaction(("DEL", stream), *appends, ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
 
 
-async def test_nothing_is_sent_before_a_reconciliation_that_was_refused_has_come_through(
+async def test_nothing_is_sent_before_a_refused_reconciliation_has_succeeded(
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -65,7 +65,7 @@ async def test_nothing_is_sent_before_a_reconciliation_that_was_refused_has_come
     assert [event.id.seq async for event in job.tail()] == list(range(1, answer.cursor.seq + 1))
 
 
-async def test_an_attempt_that_went_on_in_another_one_is_put_back_after_a_reconnect_that_lost_nothing(
+async def test_lost_entries_of_two_attempts_are_sent_again_after_a_reconnect_that_lost_nothing(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
 ) -> None:
     job = await tailrace.enqueue(request_)
@@ -90,7 +90,7 @@ async def test_an_attempt_that_went_on_in_another_one_is_put_back_after_a_reconn
     assert (await job.answer()).text == "two three four"
 
 
-async def test_a_stream_that_is_none_any_more_holds_up_nobody_else(
+async def test_a_key_that_is_no_longer_a_stream_blocks_no_other_stream(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
 ) -> None:
     broken, sound = await tailrace.enqueue(request_), await tailrace.enqueue(request_)
@@ -108,7 +108,7 @@ async def test_a_stream_that_is_none_any_more_holds_up_nobody_else(
     assert (await sound.status()).state is JobState.COMPLETED
 
 
-async def test_a_cancel_after_redis_lost_that_the_attempt_began_is_the_only_ending(
+async def test_a_cancel_after_redis_lost_the_start_of_the_attempt_is_the_only_ending(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
 ) -> None:
     job = await tailrace.enqueue(request_)
@@ -131,7 +131,7 @@ async def test_a_cancel_after_redis_lost_that_the_attempt_began_is_the_only_endi
     assert [fields[b"type"] for _, fields in entries] == [b"queued", b"cancelled"]
 
 
-async def test_the_start_of_a_silent_job_that_redis_lost_is_put_back(
+async def test_the_start_of_a_silent_job_that_redis_lost_is_sent_again(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, broker: Broker
 ) -> None:
     job = await tailrace.enqueue(request_)

@@ -13,7 +13,7 @@ __all__ = ["broker_url", "open_generations", "own", "puppet", "request_"]  # fix
 
 
 @pytest.mark.parametrize("lost_bytes", [0, 1_000], ids=["nothing-lost", "tail-lost"])
-async def test_what_a_restarted_redis_lost_is_sent_again_in_order(own: OwnServer, lost_bytes: int) -> None:
+async def test_entries_that_a_restarted_redis_lost_are_sent_again_in_order(own: OwnServer, lost_bytes: int) -> None:
     job = await own.enqueue()
     reader = asyncio.create_task(events_of(job))
     async with own.attempt(job):
@@ -33,7 +33,7 @@ async def test_what_a_restarted_redis_lost_is_sent_again_in_order(own: OwnServer
     assert texts(await reader) == texts(events)
 
 
-async def test_a_redis_that_comes_back_without_the_last_words_of_an_ended_job_gets_them_again(own: OwnServer) -> None:
+async def test_the_last_entries_of_an_ended_job_that_redis_lost_are_sent_again(own: OwnServer) -> None:
     job = await own.enqueue()
     async with own.open_generations() as generations:
         own.puppet.say("Hello")
@@ -48,7 +48,7 @@ async def test_a_redis_that_comes_back_without_the_last_words_of_an_ended_job_ge
         assert await events_of(job) == before
 
 
-async def test_a_batch_that_is_refused_for_want_of_memory_lands_whole_once_there_is_some(
+async def test_a_batch_that_was_refused_without_memory_lands_completely_once_there_is_memory(
     own: OwnServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = await own.enqueue()
@@ -66,7 +66,7 @@ async def test_a_batch_that_is_refused_for_want_of_memory_lands_whole_once_there
     assert [event.id.seq for event in events] == list(range(1, len(events) + 1))
 
 
-async def test_what_waits_is_bounded_and_then_the_provider_is_not_read(own: OwnServer) -> None:
+async def test_waiting_text_is_bounded_and_at_the_bound_the_provider_is_not_read(own: OwnServer) -> None:
     job = await own.enqueue()
     async with own.attempt(job, max_waiting_bytes=65_536):
         own.puppet.say("one ")

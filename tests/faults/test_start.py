@@ -44,7 +44,7 @@ def environment(settings: Settings, **variables: str) -> dict[str, str]:
         ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:80"}, ["OPENAI_BASE_URL is no URL that begins with"]),
     ],
 )
-def test_a_worker_that_could_call_no_provider_does_not_start_and_names_the_variables(
+def test_a_worker_that_can_call_no_provider_does_not_start_and_names_the_variables(
     variables: dict[str, str], told: list[str], options: tuple[str, ...], settings: Settings
 ) -> None:
     command = [sys.executable, "-m", "tailrace.cli", "worker", *options]

@@ -176,7 +176,7 @@ async def test_a_silent_zombie_whose_successor_dies_too_does_not_get_its_job_bac
     assert [event.id.attempt for event in events] == [0, 1, 2, 3, 3]
 
 
-async def test_dropped_connections_lose_and_double_nothing(
+async def test_dropped_connections_neither_lose_nor_repeat_anything(
     tailrace: Tailrace, settings: Settings, simulator: Simulator, broker: Broker
 ) -> None:
     async with worker_process(settings, simulator, **QUICK):
