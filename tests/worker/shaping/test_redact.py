@@ -13,8 +13,8 @@ from tailrace.events import Delta, Notice, Reasoning, ToolCall
 from tailrace.request.guards import Kind, Redact
 from tailrace_worker.providers.base import Piece, Usage
 from tailrace_worker.shaping.guards.compiling import rules_of
-from tailrace_worker.shaping.guards.kinds import PATTERN, sought
 from tailrace_worker.shaping.guards.phones import COMMON_REGIONS
+from tailrace_worker.shaping.guards.pii_rules import PATTERN, sought
 from tailrace_worker.shaping.guards.redact import redact
 from tailrace_worker.shaping.guards.search import MAX_MATCH_BYTES, Rule, Rules, Search
 from tests.support.expressions import Expression, expressions, texts_that_may_match

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from tailrace.request.guards import Block, Guard, Redact
 from tailrace_worker.offload import beside_the_loop
-from tailrace_worker.shaping.guards.kinds import Sought, sought
+from tailrace_worker.shaping.guards.pii_rules import Sought, sought
 from tailrace_worker.shaping.guards.search import Rules, SearchBudget
 
 RulesOf: TypeAlias = Callable[[Redact | Block], Rules]

@@ -1,4 +1,4 @@
-"""Makes the rules of guards, from the kinds that a request names and from its own words and patterns."""
+"""The rules that find PII, secrets, and the own words and patterns of a request."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
