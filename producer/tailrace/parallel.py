@@ -123,7 +123,7 @@ async def _tail(reader: Reader, run: _Run, arrivals: _Arrivals) -> None:
 
 
 async def _leave(runs: Iterable[_Run], *, cancel_within: float | None) -> None:
-    """Stop the tails, and then try for so many seconds to cancel the jobs; `None` lets the jobs run."""
+    """Stop the tails, and then try to cancel the jobs for `cancel_within` seconds; `None` lets the jobs run."""
     tails = [run.tail for run in runs if run.tail is not None]
     for tail in tails:
         tail.cancel()

@@ -12,12 +12,12 @@ def told_by_frames(error: BaseException) -> str:
     Returns:
         The classes and the stack frames of the error and of its causes.
     """
-    told: list[str] = []
+    described: list[str] = []
     seen: set[int] = set()
-    behind: BaseException | None = error
-    while behind is not None and id(behind) not in seen:
-        seen.add(id(behind))
-        frames = "".join(traceback.format_tb(behind.__traceback__))
-        told.append(f"{type(behind).__module__}.{type(behind).__qualname__}\n{frames}")
-        behind = behind.__cause__ or behind.__context__
-    return "behind it: ".join(told).rstrip()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        frames = "".join(traceback.format_tb(each.__traceback__))
+        described.append(f"{type(each).__module__}.{type(each).__qualname__}\n{frames}")
+        each = each.__cause__ or each.__context__
+    return "caused by ".join(described).rstrip()

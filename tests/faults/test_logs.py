@@ -74,11 +74,11 @@ async def test_an_outage_of_redis_is_logged_once_when_it_begins_and_once_when_it
     failures: Counter[str],
 ) -> None:
     all_dependents = {
-        "answers are held up",
+        "answers are not written",
         "leases are not renewed",
         "new events are looked for once a second only",
         "no jobs can be claimed",
-        "nobody hears of requests to cancel",
+        "cancel requests are not read",
     }
     async with open_generations(lease_seconds=3) as generations, running_worker(generations):
         reader = asyncio.create_task(events_of(await tailrace.enqueue(request_)))
@@ -359,7 +359,7 @@ async def test_a_lost_worker_is_logged_once_with_the_number_of_its_jobs(
             await eventually(lambda: "taken over" in caplog.text)
     told = [(record.levelname, record.getMessage()) for record in caplog.records if "lost" in record.getMessage()]
     assert told == [
-        ("WARNING", "worker host:1 is lost: the leases of its 7 jobs run out"),
+        ("WARNING", "worker host:1 is lost: it no longer renews the leases of its 7 jobs"),
         ("WARNING", "7 jobs of lost workers are taken over"),
     ]
 
@@ -378,7 +378,10 @@ async def test_a_drain_is_logged_once_with_the_number_of_jobs(
         for _ in range(4):
             worker.handle_sig_wait_for_completion(Signals.SIGTERM)
     told = [record.getMessage() for record in caplog.records if record.name == "tailrace_worker.queueing.claiming"]
-    assert told == ["SIGTERM: claims nothing more; 3 jobs have 7 s to finish", "3 jobs are handed back"]
+    assert told == [
+        "SIGTERM: no more jobs are claimed, and the 3 running jobs have 7 s to finish",
+        "3 jobs are handed back",
+    ]
 
 
 async def test_the_number_of_jobs_that_were_deleted_while_running_is_logged(
@@ -401,7 +404,7 @@ async def test_the_number_of_jobs_that_were_deleted_while_running_is_logged(
             await puppet.closed.wait()
         await eventually(lambda: "dropped" in caplog.text)
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told == ["3 jobs are dropped: others have them, or they were deleted"]
+    assert told == ["3 jobs are dropped: other workers have taken them over, or they were deleted"]
 
 
 async def test_a_burst_of_events_is_one_line_with_their_number(caplog: pytest.LogCaptureFixture) -> None:

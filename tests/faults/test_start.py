@@ -41,7 +41,7 @@ def environment(settings: Settings, **variables: str) -> dict[str, str]:
         ({}, ["OPENAI_API_KEY is not set", "ANTHROPIC_API_KEY is not set"]),
         ({"OPENAI_API_KEY": " ", "ANTHROPIC_API_KEY": ""}, ["OPENAI_API_KEY is not set"]),
         ({"TAILRACE_PROVIDERS": json.dumps(NAMED)}, ["acme cannot be called: ACME_KEY is not set"]),
-        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:80"}, ["OPENAI_BASE_URL is no URL that begins with"]),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:80"}, ["OPENAI_BASE_URL is not a URL that begins with"]),
     ],
 )
 def test_a_worker_that_can_call_no_provider_does_not_start_and_names_the_variables(

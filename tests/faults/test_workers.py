@@ -126,7 +126,7 @@ async def test_a_job_survives_its_worker_being_killed(
                 assert_whole(await ended(job), model, reasons=reasons)
                 await assert_nothing_left(broker, settings, job)
                 await eventually(lambda: "jobs of lost workers are taken over" in heir.log)
-    assert heir.log.count(f":{doomed.pid} is lost: the leases of its 1 jobs run out") == 1
+    assert heir.log.count(f":{doomed.pid} is lost: it no longer renews the leases of its 1 jobs") == 1
     async for ending in tailrace.endings("archive"):
         assert (ending.job_id, ending.ending) == (job.id, "completed")
         break

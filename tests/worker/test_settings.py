@@ -99,7 +99,7 @@ def test_a_worker_is_not_started_with_a_value_that_breaks_its_rule(
         ('{"local": {"kind": "openai", "base_url": "http://x", "key": "sk-1"}}', ": local.key: Extra inputs are not"),
         (
             '{"openai": {"kind": "anthropic", "base_url": "http://x"}}',
-            ": An entry called openai has to be of that kind",
+            ": The kind of an entry named openai should be openai",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_an_entry_of_a_provider_is_told_by_its_place_and_never_quoted(
         ({"header_variables": {"X A": "KEY"}}, "header_variables: The name of a header should be a token"),
         (
             {"headers": {"X-A": "sk-1"}, "header_variables": {"x-a": "KEY"}},
-            "x-a should be in headers or in header_variables",
+            "x-a should be in headers or in header_variables, not in both",
         ),
     ],
     ids=str,

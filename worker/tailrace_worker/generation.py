@@ -96,7 +96,9 @@ class Generations:
     timings: GenerationTimings = field(default_factory=GenerationTimings)
     closing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CLOSED_AT_ONCE))
     dropped: Tally = field(
-        default_factory=partial(Tally, _logger, "%d jobs are dropped: others have them, or they were deleted")
+        default_factory=partial(
+            Tally, _logger, "%d jobs are dropped: other workers have taken them over, or they were deleted"
+        )
     )
 
     async def run(self, job_id: str, attempt: int, hold: Hold, *, carried: Carried | None = None) -> None:
@@ -170,7 +172,7 @@ class Generations:
                 # The stream was there a moment ago. If a restart or a failover of Redis lost it, it is back in a lease.
                 raise PutBack(self.settings.lease_seconds)
             case Gone():
-                _logger.info("job %s was deleted, or has expired, before it was run", job_id)
+                _logger.info("job %s was deleted, or expired, before it could run", job_id)
             case None:
                 pass
 

@@ -101,7 +101,7 @@ class ProviderEntry(BaseModel):
     def _names_each_header_once(self) -> Self:
         if both := {name.lower() for name in self.headers} & {name.lower() for name in self.header_variables}:
             raise PydanticCustomError(
-                "header_twice", "{name} should be in headers or in header_variables", {"name": min(both)}
+                "header_twice", "{name} should be in headers or in header_variables, not in both", {"name": min(both)}
             )
         return self
 
@@ -119,7 +119,7 @@ def _of_their_kind(entries: Mapping[str, ProviderEntry]) -> Mapping[str, Provide
     for name, entry in entries.items():
         # A request is checked by what the API with the provider's name can do.
         if name in API_KINDS and entry.kind != name:
-            raise PydanticCustomError("kind", "An entry called {name} has to be of that kind", {"name": name})
+            raise PydanticCustomError("kind", "The kind of an entry named {name} should be {name}", {"name": name})
     return entries
 
 

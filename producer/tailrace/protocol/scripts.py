@@ -3,12 +3,12 @@
 The folder of a file names the side whose keys it touches: `lua/job/` the keys of one job, `lua/queue/` those of the
 queues and of arq. No script touches both, so that the streams may live on a Redis Cluster.
 
-Each file begins with a comment on what the script does, its KEYS, its ARGV and its reply. This comment is not sent:
-the source goes along with every call, and Redis keeps it compiled by its digest.
+Each file begins with a comment on what the script does, its KEYS, its ARGV and its reply. This comment is not sent to
+Redis, because every call carries the source. Redis keeps the compiled script by the digest of its source.
 
-Several scripts share code, which stands in files of its own: `lua/history.lua`, `lua/queue/ring.lua` and
-`lua/job/last_entry.lua`. It is joined in front of the script, and defines the local variables and functions that its
-comment names. It takes its own arguments from the front of ARGV, so that the script's ARGV begins at 1 all the same.
+Code that several scripts share has files of its own: `lua/history.lua`, `lua/queue/ring.lua` and
+`lua/job/last_entry.lua`. It is put in front of the script, and defines the local variables and functions that its
+comment names. It removes its own arguments from the front of ARGV, so that the script's own ARGV begins at 1.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ Side: TypeAlias = Literal["job", "queue"]
 _MAX_RINGS: Final = 64
 _RING_LIFE_SECONDS: Final = 60.0
 _ATTEMPTS_SKIPPED: Final = 1_000
-"""How far above the last attempt an ending is appended by a caller that does not run the job: Redis may have lost
-starts."""
+"""How many attempt numbers a caller that does not run the job skips when it appends an ending: Redis may have lost
+starts of attempts."""
 _ATTEMPTS_SKIPPED_IN_ANOTHER_HISTORY: Final = 2**32
 """The same after a restart or a failover of Redis: a lost start may have had a random number (see `attempts.py`)."""
 

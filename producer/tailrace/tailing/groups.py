@@ -40,7 +40,7 @@ class TailedStream:
 
     job_id: str
     channel: bytes
-    """Where publishers notify of new entries."""
+    """The pub/sub channel on which publishers send notifications of new entries."""
     key: bytes
     active_at: float
     """When its last entry came, or the job was last checked for being an orphan (monotonic clock, in seconds)."""
@@ -171,7 +171,7 @@ class Group:
 
         Args:
             entries: The entries as Redis sent them; at least one.
-            woken_at_once: After so many inboxes the others of the loop have a turn.
+            woken_at_once: After how many inboxes other tasks of the event loop may run.
 
         Returns:
             The decoded entries.

@@ -37,13 +37,13 @@ class ReaderLimits:
     restore_seconds: float = 5.0
     """For so long after an outage a stream that is gone may come back: its worker makes it anew."""
     grace_seconds: float = 1.0
-    """For so long a cursor may be ahead of its stream. A Redis that was killed comes back without its last second, and
+    """How long a cursor may be ahead of its stream. A Redis that was killed comes back without its last second, and
     publishers send that again once they are connected."""
     woken_at_once: int = 64
     """How many tails of one job run at a time: a thousand that wake together would set off the garbage collector."""
     read_bytes: int = 16_777_216
     """How many bytes one read may bring, twice what the schedule plans for. A read that brings more is broken off."""
     snapshot_bytes: int = 4_194_304
-    """After so many bytes of entries a snapshot takes no more: half of what an answer may have by default."""
+    """How many bytes of entries a snapshot has at most: half of what an answer may have by default."""
     schedule: ScheduleLimits = field(default_factory=ScheduleLimits)
     notifications: NotificationLimits = field(default_factory=NotificationLimits)

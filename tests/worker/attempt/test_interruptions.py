@@ -249,8 +249,8 @@ class TestFallingBack:
         events = await run(tailrace, open_generations, request_)
         assert starts(events) == [(1, None, False)]
         assert [event.message for event in events if isinstance(event, Notice) and event.code == FALLBACK] == [
-            "Acme wants money. openai second goes on.",
-            "Acme takes no beginning. openai third goes on.",
+            "Acme wants money. The job continues with openai second.",
+            "Acme takes no beginning. The job continues with openai third.",
         ]
         assert answer_of(events).text == "Here"
         assert isinstance(events[-1], Completed)

@@ -86,9 +86,9 @@ def test_what_is_told_of_a_fallback_is_told_again_where_the_answer_begins_again(
     job = plan("second", prefills=lambda _: False)
     assert told(job) is None
     assert job.falls_back(QUOTA)
-    assert [told(job), told(job)] == ["Acme wants money. anthropic second goes on.", None]
+    assert [told(job), told(job)] == ["Acme wants money. The job continues with anthropic second.", None]
     assert breaks_off(job, CUT, "Once")
-    assert told(job) == "Acme wants money. anthropic second goes on."
+    assert told(job) == "Acme wants money. The job continues with anthropic second."
 
 
 def test_who_is_rate_limited_comes_again_after_the_others() -> None:

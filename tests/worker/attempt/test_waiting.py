@@ -124,7 +124,7 @@ def test_who_takes_no_calls_is_passed_over_for_the_first_who_does() -> None:
     models = Models()
     told = begun(plan("second", "third", "fourth"), models, Known(own=20, second=10))
     assert models.calls == [("third", 0)]
-    assert told == ["openai own takes no calls for 20.0 s. openai third goes on."]
+    assert told == ["openai own is rate limited for another 20.0 s. The job continues with openai third."]
 
 
 def test_where_none_takes_calls_the_shortest_wait_is_waited_for() -> None:
@@ -133,7 +133,7 @@ def test_where_none_takes_calls_the_shortest_wait_is_waited_for() -> None:
     ((model, at),) = models.calls
     assert model == "third"
     assert 10 <= at <= 12.5
-    assert told == ["openai own takes no calls for 20.0 s. openai third goes on."]
+    assert told == ["openai own is rate limited for another 20.0 s. The job continues with openai third."]
 
 
 def test_the_own_model_is_waited_for_where_that_is_shorter() -> None:
@@ -146,7 +146,7 @@ def test_a_rate_limit_of_its_own_is_not_waited_for_where_there_is_a_fallback() -
     models = Models(own=[limited(50)])
     told = begun(plan("second"), models)
     assert models.calls == [("own", 0), ("second", 0)]
-    assert told == ["Acme is busy. openai second goes on."]
+    assert told == ["Acme is busy. The job continues with openai second."]
 
 
 def test_who_was_passed_over_is_waited_for_where_all_others_fail() -> None:
@@ -154,7 +154,7 @@ def test_who_was_passed_over_is_waited_for_where_all_others_fail() -> None:
     told = begun(plan("second"), models, Known(own=10))
     assert [model for model, _ in models.calls] == ["second", "own"]
     assert 10 <= models.calls[1][1] <= 12.5
-    assert told[1:] == ["Acme wants money. openai own goes on."]
+    assert told[1:] == ["Acme wants money. The job continues with openai own."]
 
 
 def test_an_answer_that_goes_on_is_left_to_a_fallback_in_the_next_attempt() -> None:
@@ -163,7 +163,7 @@ def test_an_answer_that_goes_on_is_left_to_a_fallback_in_the_next_attempt() -> N
     job.remember(Delta(text="Once"))
     assert job.goes_on(CUT)
     models = Models()
-    with pytest.raises(ProviderError, match=r"own takes no calls") as caught:
+    with pytest.raises(ProviderError, match=r"own is rate limited") as caught:
         begun(job, models, Known(own=20))
     assert job.goes_on(caught.value)
     assert (job.continues, job.resumed.model) == (True, "second")

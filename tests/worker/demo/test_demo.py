@@ -151,7 +151,7 @@ async def test_on_a_terminal_the_answers_grow_in_panels(run_demo: RunDemo) -> No
     os.close(master)
     shown = screen.decode()
     plain = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", shown)
-    last = plain[plain.rindex("openai simulated") : plain.index("A third one")]
+    last = plain[plain.rindex("openai simulated") : plain.index("Enqueuing a third job")]
     for api in APIS:
         assert set(api.simulated_answer.split()) <= set(last.split())
     assert last.count("completed: ") == len(APIS)

@@ -73,7 +73,7 @@ async def test_each_process_is_a_worker_and_one_that_is_killed_is_replaced(
         pids = await two_workers(tailrace, besides=first)
         started = [await said(await enqueue(tailrace, SILENT), "started") for _ in pids]
         assert {int(event.worker.rpartition(":")[2]) for event in started if event.type == "started"} == pids
-        assert supervised.log.count(f"worker process {first} ended with exit code 137: another starts in 0.5 s") == 1
+        assert supervised.log.count(f"worker process {first} ended with exit code 137: a new one starts in 0.5 s") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -104,7 +104,7 @@ async def test_a_second_signal_makes_all_of_them_hand_back_at_once(
         for job in jobs:
             await said(job, "started")
         supervised.signal(signal.SIGTERM)
-        await eventually(lambda: supervised.log.count("claims nothing more") == 2)
+        await eventually(lambda: supervised.log.count("no more jobs are claimed") == 2)
         supervised.signal(signal.SIGTERM)
         assert await supervised.ended() == 0
     assert supervised.log.count("1 jobs are handed back") == 2
@@ -175,13 +175,13 @@ async def test_who_ends_again_and_again_is_started_at_longer_and_longer_interval
     timings = SupervisorTimings(first_wait_seconds=0.01, longest_wait_seconds=0.03)
     # A failure as such is not misuse: it ran before.
     assert await run(supervise(tmp_path, "raise SystemExit([3, 0, 1, 1, 2][runs - 1])", timings=timings)) == 2
-    assert waits(caplog) == [f"another starts in {seconds} s" for seconds in (0.01, 0.02, 0.03, 0.03)]
+    assert waits(caplog) == [f"a new one starts in {seconds} s" for seconds in (0.01, 0.02, 0.03, 0.03)]
 
 
 async def test_who_was_healthy_is_started_again_soon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     timings = SupervisorTimings(first_wait_seconds=0.01, healthy_seconds=0.0)
     assert await run(supervise(tmp_path, "raise SystemExit(1 if runs < 4 else 2)", timings=timings)) == 2
-    assert waits(caplog) == ["another starts in 0.01 s"] * 3
+    assert waits(caplog) == ["a new one starts in 0.01 s"] * 3
 
 
 async def test_misuse_ends_the_others_too(tmp_path: Path) -> None:

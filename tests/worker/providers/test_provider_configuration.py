@@ -303,9 +303,9 @@ async def authenticated(
     [
         (None, "is not set"),
         ("", "is not set"),
-        ("a-secret\nof-acme", "has white space at an end, or is not printable ASCII"),
-        ("a-secret-of-acme\n", "has white space at an end, or is not printable ASCII"),
-        ("a-secrét-of-acme", "has white space at an end, or is not printable ASCII"),
+        ("a-secret\nof-acme", "begins or ends with white space, or has characters that are not printable ASCII"),
+        ("a-secret-of-acme\n", "begins or ends with white space, or has characters that are not printable ASCII"),
+        ("a-secrét-of-acme", "begins or ends with white space, or has characters that are not printable ASCII"),
     ],
 )
 async def test_a_named_provider_without_a_secret_header_says_which_variable_to_set(

@@ -84,7 +84,7 @@ async def test_what_is_no_event_stream_is_told_by_its_type_with_the_address_to_c
     pieces, error = await heard(kind, Client([body], content_type="text/html; charset=utf-8"))
 
     assert code_of(error) is FailureCode.PROVIDER_MALFORMED
-    assert "text/html in place of an event stream" in str(error)
+    assert "text/html instead of an event stream" in str(error)
     assert "check ACME_URL" in str(error)
     assert pieces == []
 

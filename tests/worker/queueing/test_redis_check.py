@@ -114,7 +114,7 @@ async def test_a_command_that_is_not_allowed_is_named(rule: str, server: Embedde
         # It is done without.
         await check(url_of(server))
         return
-    with pytest.raises(RedisUnfit, match=rf"give it, by ACL SETUSER, {re.escape(rule)}\. "):
+    with pytest.raises(RedisUnfit, match=rf"add {re.escape(rule)} with ACL SETUSER\. "):
         await check(url_of(server))
 
 
@@ -170,7 +170,7 @@ async def test_a_redis_without_an_append_only_file_is_warned_of(caplog: pytest.L
 
 @pytest.mark.parametrize(
     ("rule", "level", "words"),
-    [("+info", "DEBUG", "are not checked"), ("+subscribe", "WARNING", "who lacks +subscribe")],
+    [("+info", "DEBUG", "are not checked"), ("+subscribe", "WARNING", "lacks +subscribe")],
 )
 async def test_what_a_worker_can_do_without_stops_nothing(
     rule: str, level: str, words: str, server: EmbeddedBroker, admin: Broker, caplog: pytest.LogCaptureFixture
@@ -238,7 +238,7 @@ async def test_a_worker_whose_rights_are_taken_claims_nothing_until_they_are_bac
         assert (answer.finish_reason, answer.attempt) == ("stop", 1)
     told = [record.getMessage() for record in caplog.records if "claimed" in record.getMessage()]
     assert len(told) == 2
-    assert told[0].startswith("no jobs are claimed until this is set right: ")
+    assert told[0].startswith("no jobs are claimed until this is fixed: ")
     assert "+publish" in told[0]
     assert told[1].startswith("jobs are claimed again")
 
@@ -312,7 +312,7 @@ async def test_a_worker_that_lacks_rights_does_not_get_ready(server: EmbeddedBro
         timeout=50,
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("tailrace worker: The user of Redis lacks rights")
+    assert ended.stderr.splitlines()[-1].startswith("tailrace worker: The Redis user lacks rights")
     assert "+xadd" in ended.stderr
     assert "runs jobs" not in ended.stderr
     assert "secret" not in ended.stderr

@@ -171,7 +171,7 @@ def test_an_interactive_stream_has_10_5_and_60_seconds() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (Source(), "The provider said nothing within 10 s (`first_token_seconds`)."),
+        (Source(), "The provider sent nothing within 10 s (`first_token_seconds`)."),
         (Source((1, HELLO)), "The provider was silent for 5 s (`idle_seconds`)."),
         (Source(*[(1, HELLO)] * 99), "The generation took longer than 60 s (`total_seconds`)."),
     ],

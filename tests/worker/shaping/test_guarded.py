@@ -224,7 +224,7 @@ async def test_messages_without_a_verdict_are_let_through_where_that_is_asked_fo
     is_open: Guard = {"type": "moderate", "on_failure": "open"}
     _, notices = await guarded(given, [is_open], rules_of=rules_of, judge=judge)
     assert [notice.code for notice in notices] == ["not_moderated"]
-    with pytest.raises(ProviderError, match="not judged"):
+    with pytest.raises(ProviderError, match="could not be moderated"):
         await guarded(given, [MODERATE], rules_of=rules_of, judge=judge)
 
 

@@ -169,7 +169,7 @@ async def test_a_status_is_the_sdk_s_typed_error(
         ("k", b'{"messages":[{}],"max_tokens":1}', 400, "model: Field required"),
         ("k", b'{"model":"demo","max_tokens":1}', 400, "messages: Field required"),
         ("k", b'{"model":"demo","messages":[{}]}', 400, "max_tokens: Field required"),
-        ("k", b'{"model":"demo?pieces=20&peices=1","messages":[{}],"max_tokens":1}', 400, "peices: there is no such"),
+        ("k", b'{"model":"demo?pieces=20&peices=1","messages":[{}],"max_tokens":1}', 400, "peices: unknown option"),
     ],
 )
 async def test_a_bad_request_gets_the_provider_s_error(

@@ -54,7 +54,7 @@ def test_a_fault_counts_reasoning_then_text_then_the_arguments_of_tools() -> Non
     cut = [Scenario.parse(f"{options}&cut_after={position}") for position in range(6 + len(arguments))]
     assert [scenario.reasoning_sent.count("Thought") for scenario in cut[:5]] == [0, 1, 2, 3, 3]
     assert [scenario.text_sent for scenario in cut[2:7]] == ["", "", "1.", "1. Water", "1. Water"]
-    with pytest.raises(InvalidScenario, match="does not come to pass"):
+    with pytest.raises(InvalidScenario, match="never happens"):
         Scenario.parse(f"{options}&cut_after={6 + len(arguments)}")
 
 

@@ -186,7 +186,7 @@ class Calls:
         if soonest:
             plan.prefer(soonest)
             raise ProviderError(
-                f"{choice[0].provider} {choice[0].model} takes no calls for {left[0]:.1f} s.",
+                f"{choice[0].provider} {choice[0].model} is rate limited for another {left[0]:.1f} s.",
                 code=FailureCode.PROVIDER_RATE_LIMITED,
                 retryable=True,
             )
@@ -224,7 +224,7 @@ class Calls:
         except ProviderError as error:
             # The provider's own message may quote the prompt. It goes to the readers of the stream, not to the log.
             id_ = error.request_id or "-"
-            _logger.debug("a call of %s %s failed: %s, request id %s", request.provider, request.model, error.code, id_)
+            _logger.debug("a call to %s %s failed: %s, request id %s", request.provider, request.model, error.code, id_)
             await self.heed(request, error)
             raise
         return begun
@@ -237,8 +237,8 @@ class Calls:
             raise ProviderError("; ".join(map(str, problems)), code=FailureCode.INVALID_REQUEST, retryable=False)
         if name not in self._providers:
             raise ProviderError(
-                f"This worker has no provider {name!r}, it has {', '.join(self._providers)}: "
-                "name it in the worker's TAILRACE_PROVIDERS.",
+                f"This worker has no provider {name!r}, only {', '.join(self._providers)}: "
+                "use one of these, or add it to the worker's TAILRACE_PROVIDERS.",
                 code=FailureCode.PROVIDER_NOT_CONFIGURED,
                 retryable=False,
             )

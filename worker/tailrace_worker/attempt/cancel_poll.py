@@ -40,7 +40,7 @@ class CancelPoll:
         """The packed `MGET` of all watched keys; empty after they have changed. Most ticks read the same keys as the
         tick before."""
         self._anything = asyncio.Event()
-        self._reading = Dependent("nobody hears of requests to cancel")
+        self._reading = Dependent("cancel requests are not read")
 
     @contextmanager
     def watch(self, job_id: str, on_request: Callable[[CancelRequested], None]) -> Generator[None]:

@@ -93,7 +93,8 @@ class Plan:
         self.left_bytes -= said_bytes
         if self.left_bytes < 0:
             raise ProviderError(
-                f"The answer has more than {self._max_bytes:,} bytes, which is the worker's TAILRACE_MAX_ANSWER_BYTES.",
+                f"The answer has more than {self._max_bytes:,} bytes: ask for a shorter one, or raise the worker's "
+                "TAILRACE_MAX_ANSWER_BYTES.",
                 code=FailureCode.TOO_LONG,
                 retryable=False,
             )
@@ -168,7 +169,8 @@ class Plan:
         if self._told is self._target:
             return None
         self._told = self._target
-        return Notice(code=FALLBACK, message=f"{self._why} {self._target.provider} {self._target.model} goes on.")
+        target = f"{self._target.provider} {self._target.model}"
+        return Notice(code=FALLBACK, message=f"{self._why} The job continues with {target}.")
 
     def _has_better(self, error: ProviderError) -> bool:
         return error.code is FailureCode.PROVIDER_RATE_LIMITED and not self.is_last

@@ -1,4 +1,4 @@
-"""Rate limits: one worker hears of each, and all workers keep to it."""
+"""Rate limits: the worker that a provider refuses tells all workers, and they wait."""
 
 import asyncio
 import random

@@ -110,14 +110,14 @@ class AttemptRun:
             error.__traceback__ = None
             return Failed(code=error.code, message=str(error), retryable=error.retryable, **self._measured())
         except TimeoutError:
-            message = f"The generation took longer than {total_seconds:g} s."
+            message = f"The generation took longer than {total_seconds:g} s (`total_seconds`)."
             self._log("failed", FailureCode.TOTAL_TIMEOUT)
             return Failed(code=FailureCode.TOTAL_TIMEOUT, message=message, retryable=True, **self._measured())
         except InvalidRequest as error:
             # A request from tailrace's client was valid for that client. One from a stock arq client was never checked.
             if isinstance(error, NewerRequest) and not self.is_carried and self._may_wait():
                 seconds = _newer_wait_seconds(began)
-                _logger.warning("job %s has what this worker does not know: put back for %g s", job_id, seconds)
+                _logger.warning("job %s needs a newer worker and is put back for %g s", job_id, seconds)
                 raise PutBack(seconds) from error
             self._log("failed", FailureCode.INVALID_REQUEST)
             return Failed(code=FailureCode.INVALID_REQUEST, message=str(error), **self._measured())
@@ -125,8 +125,8 @@ class AttemptRun:
             raise
         except Exception as error:  # noqa: BLE001
             self._log("failed", FailureCode.INTERNAL_ERROR)
-            _logger.error("job %s met a defect: %s", job_id, told_by_frames(error))  # noqa: TRY400
-            message = "The worker met a defect of its own; its log has the traceback."
+            _logger.error("job %s failed because of a defect: %s", job_id, told_by_frames(error))  # noqa: TRY400
+            message = "The worker's code has a defect: see the traceback in the worker's log."
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **self._measured())
         return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **self._measured())
 

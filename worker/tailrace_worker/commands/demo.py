@@ -1,4 +1,4 @@
-"""`tailrace demo`: shows the whole way of the data on this terminal, in ten seconds."""
+"""`tailrace demo`: shows jobs from `enqueue` to their endings on this terminal, in ten seconds."""
 
 import argparse
 import asyncio
@@ -6,17 +6,16 @@ import signal
 
 from tailrace.cli.options import add_redis_url
 
-SUMMARY = "show two answers stream side by side, and a third one stop when it is cancelled"
+SUMMARY = "stream two answers side by side, and cancel a third one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb: the URL of Redis. All else is in the environment."""
+    """Add the options of the verb: the URL of Redis. Everything else comes from the environment."""
     add_redis_url(parser)
     parser.epilog = (
-        "Without a URL a Valkey server is started and ended with the demo. OPENAI_API_KEY\n"
-        "and ANTHROPIC_API_KEY, each for itself, make it call the real provider (at\n"
-        "OPENAI_BASE_URL or ANTHROPIC_BASE_URL, where these are set); without them a\n"
-        "simulator answers."
+        "Without a URL, the demo starts a Valkey server of its own. If OPENAI_API_KEY or\n"
+        "ANTHROPIC_API_KEY is set, that provider is called, at OPENAI_BASE_URL or\n"
+        "ANTHROPIC_BASE_URL if that is set too. Otherwise a simulator answers."
     )
 
 

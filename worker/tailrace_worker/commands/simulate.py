@@ -7,46 +7,47 @@ import signal
 SUMMARY = "serve simulated OpenAI and Anthropic APIs"
 
 _EPILOG = """\
-What a request is answered with, its model's name says after a `?`, or else its
-header x-tailrace-simulate:
-  pieces=20            how many pieces of text
-  text=...             what they say, a word a piece
-  blocks=1             into how many they are divided
-  first_token_ms=0     silence before the first
-  interval_ms=20       from one to the next; 0: at once
-  refusal=1            they are the model's refusal
-  reasoning=N          pieces of it before the text
-  tools=N              calls at once after the text
+Options for the answer follow a `?` in the model's name, or are in the header
+x-tailrace-simulate:
+  pieces=20            number of pieces of text
+  text=...             the text; each piece is a word of it
+  blocks=1             number of blocks that the pieces are divided into
+  first_token_ms=0     silence before the first piece
+  interval_ms=20       time between two pieces; 0 sends all at once
+  refusal=1            the pieces are a refusal of the model
+  reasoning=N          number of pieces of reasoning before the text
+  tools=N              number of parallel tool calls after the text
   search=...           the provider searches the web for this
-  unknown=1            things unheard of between all these
-  finish=stop          why the answer ends
-  usage=after          before, after or with Chat's last chunk
-  cached_tokens=N      as told in the usage
-  reasoning_tokens=N   as told in the usage
-  split=B              the body in chunks of so many bytes
+  unknown=1            events of unknown types come between the others
+  finish=stop          the reason for the end of the answer
+  usage=after          before, after or with the last chunk of Chat
+  cached_tokens=N      the number of them in the usage
+  reasoning_tokens=N   the number of them in the usage
+  split=B              the body is sent in chunks of B bytes
   crlf=1               lines end with CR LF
-  status=429           this error in place of an answer
-  retry_after=1        seconds, told with a 429
-  retry_after_date=1   the same as a date
-and one of these, after N pieces of all that is said:
+  status=429           an error with this status instead of an answer
+  retry_after=1        the seconds in the retry-after header of a 429
+  retry_after_date=1   the same, but the header has a date
+One of these makes the answer fail after N pieces of any kind:
   cut_after=N          the connection is reset
-  stall_after=N        nothing more comes, and nothing ends
-  close_after=N        the body ends without its last words
-  malformed_after=N    the next piece's JSON is cut in half
-  error_after=N        the provider's own error event
-  error_shape=nested   or flat or failed: that of Responses
-  error_code=...       of that error, or of the status
-  times=N              all that goes wrong, for the first N requests with this
-                       model string alone
-An answer that is not streamed takes as long, and the same goes wrong with it as
-far as it can. Of Messages, a last message of the assistant's is gone on with,
-where it is the beginning of the text.
-POST /v1/moderations flags text that says `flag:violence`, or so of another
-category. What its model's name may say:
-  flag=...             text with this is flagged too
+  stall_after=N        nothing more is sent, and the connection stays open
+  close_after=N        the body ends without its last event
+  malformed_after=N    the JSON of the next piece is cut in half
+  error_after=N        an error event of the provider's protocol
+  error_shape=nested   or flat or failed: the forms of Responses
+  error_code=...       the code of that event, or of an error status
+  times=N              only the first N requests with this very model string
+                       fail
+An answer that is not streamed takes the same time, and has the same faults as
+far as possible. With Messages, the answer continues a last message of the
+assistant if that is the beginning of the text.
+POST /v1/moderations flags text that contains `flag:violence`, or another
+category. The options in its model's name are:
+  flag=...             text that contains this is flagged too
   delay_ms=0           silence before the verdict
-  status=503           this error in place of a verdict
-GET /journal tells what it saw, DELETE /journal forgets it, GET /health answers.
+  status=503           an error with this status instead of a verdict
+GET /journal returns the requests so far, DELETE /journal clears them, and GET
+/health answers when the simulator is ready.
 
 example: %(prog)s --port 4080
          tailrace enqueue --provider openai --model 'demo?cut_after=5' "Hi"
@@ -56,7 +57,9 @@ example: %(prog)s --port 4080
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=4080, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=4080, help="the port to listen on; 0 takes a free one (default: %(default)s)"
+    )
     parser.epilog = _EPILOG
 
 
@@ -90,5 +93,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port: ports are 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
     return int(text)

@@ -15,30 +15,34 @@ _ENDING_SECONDS: Final = 15.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb. Each one except `--processes` replaces a variable of the environment."""
-    parser.add_argument("--redis-url", metavar="URL", help="where Redis is (TAILRACE_REDIS_URL)")
+    parser.add_argument("--redis-url", metavar="URL", help="the URL of Redis (default: TAILRACE_REDIS_URL)")
     parser.add_argument(
         "--queues",
         metavar="NAMES",
-        help="the queues to run, the most urgent first, with commas between (TAILRACE_QUEUES)",
+        help="the queues to serve, separated by commas, the most urgent first (default: TAILRACE_QUEUES)",
     )
-    parser.add_argument("--max-jobs", metavar="N", type=int, help="how many jobs to run at a time (TAILRACE_MAX_JOBS)")
+    parser.add_argument(
+        "--max-jobs", metavar="N", type=int, help="how many jobs to run at a time (default: TAILRACE_MAX_JOBS)"
+    )
     parser.add_argument(
         "--processes",
         metavar="N",
         type=_processes,
         default=1,
-        help="how many workers to run, each a process with a core and --max-jobs of its own (default: %(default)s)",
+        help="how many workers to run, each a process that can use one core and runs --max-jobs jobs "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
-        help="how much to tell on stderr (TAILRACE_LOG_LEVEL; default: info)",
+        help="how much to log on stderr (default: TAILRACE_LOG_LEVEL, or info)",
     )
     parser.epilog = (
-        "It needs a provider: OPENAI_API_KEY, ANTHROPIC_API_KEY, or a server of\n"
-        "TAILRACE_PROVIDERS. SIGTERM or Ctrl-C lets running jobs finish for\n"
-        "TAILRACE_GRACE_SECONDS, then hands them back; a second one hands them back\n"
-        "now. With several processes one that ends unasked is started again.\n\n"
+        "A worker needs at least one provider: set OPENAI_API_KEY or ANTHROPIC_API_KEY,\n"
+        "or add a server to TAILRACE_PROVIDERS. After SIGTERM or Ctrl-C, running jobs\n"
+        "have TAILRACE_GRACE_SECONDS to finish, and then other workers take them over.\n"
+        "A second signal hands them over at once. With several processes, one that ends\n"
+        "by itself is started again.\n\n"
         "example: %(prog)s --queues interactive,batch --processes 4"
     )
 
@@ -104,5 +108,5 @@ def _command(arguments: argparse.Namespace) -> list[str]:
 
 def _processes(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes, which is 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: give 1 or more")
     return int(text)

@@ -37,18 +37,18 @@ async def play(screen: Screen, redis_url: str | None) -> None:
     assert task is not None  # noqa: S101
     # SIGTERM cancels the task instead of killing the process, so that the terminal gets its cursor back.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    screen.heading("Starting what a deployment of tailrace has, as processes on this machine:")
+    screen.heading("Starting the parts of a deployment, as processes on this machine:")
     async with open_stage(screen, redis_url) as stage:
         await _play_side_by_side(screen, stage)
         await _play_cancel(screen, stage)
-        screen.heading("That was it; the processes end with it.")
+        screen.heading("Done. The processes are stopped.")
     variables = " or ".join(api.key_variable for api in APIS if not api.is_real)
     if variables:
-        screen.fact("next", f"set {variables}, and a real model answers")
+        screen.fact("next", f"set {variables} to get answers from a real model")
 
 
 async def _play_side_by_side(screen: Screen, stage: Stage) -> None:
-    screen.heading("Two jobs go into the queue. The worker streams them into Redis, where we read:")
+    screen.heading("Enqueuing two jobs. The worker streams the answers into Redis, and the demo reads them there:")
     jobs = [await stage.tailrace.enqueue(api.short_request(), queue=stage.queue) for api in APIS]
     for api, job in zip(APIS, jobs, strict=True):
         screen.fact(api.provider, f"job {job.id} asks: {api.question}")
@@ -68,7 +68,7 @@ async def _follow(job: Job, shown: DemoJob, update: Update) -> None:
 
 
 async def _play_cancel(screen: Screen, stage: Stage) -> None:
-    screen.heading("A third one is long. A second after its first word it is cancelled, by its id:")
+    screen.heading("Enqueuing a third job with a long answer. It is cancelled one second after its first text:")
     job = await stage.tailrace.enqueue(OPENAI.long_request(), queue=stage.queue)
     shown = DemoJob("long", OPENAI.model_title)
     cancelling: asyncio.Task[float] | None = None
@@ -90,12 +90,12 @@ async def _cancel(job: Job) -> float:
     """Cancel the job after a moment, and return when `cancel` was called."""
     await asyncio.sleep(_SECONDS_BEFORE_CANCEL)
     called_at = time.perf_counter()
-    await job.cancel("the demo shows how")
+    await job.cancel("cancelled by the demo")
     return called_at
 
 
 async def _check(shown: DemoJob) -> None:
     if isinstance(shown.answer.ending, Failed):
-        # If the simulator died, its jobs fail a moment before its death is reported, and only the death should be.
+        # If the simulator died, its jobs fail a moment before its death is reported. Only its death should be reported.
         await asyncio.sleep(_SECONDS_TO_HEAR_OF_A_DEATH)
-        raise JobFailed(f"the job of {shown.label} failed, {shown.answer.ending.code}: {shown.answer.ending.message}")
+        raise JobFailed(f"The job of {shown.label} failed: {shown.answer.ending.code}: {shown.answer.ending.message}")

@@ -50,7 +50,7 @@ async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[St
         what = "yours"
         if redis_url is None:
             redis_url = stack.enter_context(EmbeddedBroker()).url
-            what = "a Valkey server of the demo's own"
+            what = "a Valkey server that the demo started"
         settings = Settings.read(redis_url=redis_url)
         tailrace = await stack.enter_async_context(Tailrace.connect(**settings.model_dump()))
         screen.fact("redis", f"{without_password(redis_url)}, {what}")
@@ -68,7 +68,7 @@ async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[St
                 )
             )
             names = " and ".join(api.title for api in simulated)
-            screen.fact("simulator", f"{simulator.said}, speaks as {names} do (process {simulator.pid})")
+            screen.fact("simulator", f"{simulator.said}, answers in place of {names} (process {simulator.pid})")
             for api in simulated:
                 env |= api.pointed_at(simulator.said)
             # A call to the simulator on this machine must not go through a proxy.
@@ -77,5 +77,5 @@ async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[St
         worker = await stack.enter_async_context(
             open_service(*("worker", "--queues", queue), env=env, ready=_WORKER_READY, on_death=interruptible.interrupt)
         )
-        screen.fact("worker", f"{worker.said}, runs the jobs of the queue {queue}")
+        screen.fact("worker", f"{worker.said}, runs the jobs of queue {queue}")
         yield Stage(tailrace=tailrace, settings=settings, queue=queue)

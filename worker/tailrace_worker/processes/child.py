@@ -1,4 +1,4 @@
-"""A process that ends with this one."""
+"""`ChildProcess`: runs a command that ends together with this process."""
 
 import asyncio
 import signal
@@ -16,10 +16,11 @@ from tailrace_worker.processes import watchdog
 
 
 class ChildProcess:
-    """A command that runs until the `with` block is left, or this process ends in whatever way, SIGKILL included.
+    """A command that ends when the `with` block is left, or when this process ends in any way, SIGKILL included.
 
-    Between the two stands a `watchdog`, which holds the other end of a socket: the kernel closes ours when we die. The
-    command is in a session of its own, so that Ctrl-C on our terminal reaches us alone, and we decide.
+    A `watchdog` process starts the command and ends it. It holds one end of a socket, and the kernel closes the other
+    end when this process dies. The command has a session of its own, so that Ctrl-C on the terminal reaches only this
+    process, which decides what happens.
     """
 
     def __init__(
@@ -31,10 +32,17 @@ class ChildProcess:
         scratch: Path | None = None,
         grace_seconds: float = 5,
     ) -> None:
-        """Starts it. `output` takes both what it says and its errors; `scratch` is a directory that goes with it.
+        """Start the command.
+
+        Args:
+            command: The command and its arguments.
+            env: Its environment; `None` for that of this process.
+            output: Where its stdout and stderr go, as for `subprocess.Popen`; `None` for those of this process.
+            scratch: A directory that the watchdog removes if this process ends before the command.
+            grace_seconds: How long the command has between SIGTERM and SIGKILL.
 
         Raises:
-            InfrastructureError: There is no such command, or it may not be run.
+            InfrastructureError: The command does not exist, or this process may not run it.
         """
         self._owner, theirs = socket.socketpair()
         with theirs:
@@ -53,7 +61,7 @@ class ChildProcess:
             self.close()
             raise InfrastructureError(f"{command[0]!r} cannot be started: {report}")
         self.pid = int(report)
-        """The process of the command itself."""
+        """The process id of the command itself."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,40 +73,40 @@ class ChildProcess:
 
     @property
     def output(self) -> IO[bytes] | None:
-        """What the command says, where `output` was `subprocess.PIPE`. It ends when the command has ended."""
+        """The output of the command, if `output` was `subprocess.PIPE`. It ends when the command has ended."""
         return self._watchdog.stdout
 
     def poll(self) -> int | None:
-        """The command's exit code, 128 + N where signal N ended it, or `None` while it runs."""
+        """Return the exit code of the command: 128 + N if signal N ended it, and `None` while it runs."""
         return self._watchdog.poll()
 
     def wait(self, timeout_seconds: float | None = None) -> int | None:
-        """Waits for the exit code; `None` when the time has passed."""
+        """Wait for the exit code, and return it, or `None` if the time has passed."""
         with suppress(subprocess.TimeoutExpired):
             return self._watchdog.wait(timeout_seconds)
         return None
 
     async def ended(self) -> int:
-        """Waits for the exit code, as `wait` does, while the event loop turns."""
-        # The watchdog says nothing more; its end of the socket closes with it, which may leave an order unread.
+        """Wait for the exit code without blocking the event loop, and return it."""
+        # The watchdog sends nothing more. The socket closes when it ends, with an error if it left a signal unread.
         with suppress(ConnectionError):
             await asyncio.get_running_loop().sock_recv(self._owner, 1)
         return self._watchdog.wait()
 
     def terminate(self) -> None:
-        """Sends the command SIGTERM, each time; SIGKILL follows the first one after the grace time."""
+        """Send SIGTERM to the command. The first call also starts the grace time, after which it gets SIGKILL."""
         self._send(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Ends the command: SIGTERM, and SIGKILL for what is left after the grace time."""
+        """End the command with SIGTERM, and with SIGKILL after the grace time, and wait for its end."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the command with SIGKILL."""
+        """End the command with SIGKILL, and wait for its end."""
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends the command as `stop` does and, where it still ran, removes `scratch`."""
+        """End the command as `stop` does. If it was still running, its `scratch` directory is removed too."""
         self._owner.close()
         self._watchdog.wait()
         if self._watchdog.stdout is not None:
@@ -110,6 +118,6 @@ class ChildProcess:
         self.close()
 
     def _send(self, number: signal.Signals) -> None:
-        # By way of the watchdog, which alone knows that the process id is still the command's.
+        # Only the watchdog, the command's parent, knows that the process id still belongs to the command.
         with suppress(OSError):
             self._owner.send(bytes([number]))

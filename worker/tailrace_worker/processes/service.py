@@ -1,4 +1,4 @@
-"""A verb of `tailrace` that runs as a process of its own, as long as the demo does."""
+"""Runs a verb of `tailrace` as a process of its own, for the demo."""
 
 import asyncio
 import re
@@ -23,28 +23,35 @@ class Service:
 
     pid: int
     said: str
-    """What it said of itself when it was ready."""
+    """What its log said when it was ready: the first group of the pattern `ready`."""
 
 
 @asynccontextmanager
 async def open_service(
     *command: str, env: Mapping[str, str], ready: re.Pattern[str], on_death: Callable[[Exception], None]
 ) -> AsyncGenerator[Service]:
-    """Runs `tailrace VERB OPTIONS...`; entered once its log has a line that matches `ready`.
+    """Run a verb of `tailrace` until the block is left. The block is entered when the verb is ready.
 
-    Should it end of itself in between, `on_death` is called with what would have been raised before it was ready.
+    Args:
+        command: The verb and its options.
+        env: The environment of the process.
+        ready: Matches the line of the log that says that the verb is ready.
+        on_death: Called if the process ends inside the block, with the error to raise.
+
+    Yields:
+        The process.
 
     Raises:
-        InfrastructureError: It is not ready in time, or ended; the message has the last lines of its log.
+        InfrastructureError: The process ended, or was not ready in time. The message has the last lines of its log.
     """
-    # -P: what lies in the directory that the user happens to be in is not ours to import.
+    # With -P, Python does not import modules from the user's current directory.
     process = [sys.executable, "-P", "-m", "tailrace.cli", *command]
     async with _open_log(process, env) as (child, log):
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 match = await log.find(ready)
         except TimeoutError:
-            raise InfrastructureError(f"'tailrace {command[0]}' does not get ready:{log}") from None
+            raise InfrastructureError(f"'tailrace {command[0]}' was not ready in {_READY_SECONDS:g} s:{log}") from None
 
         def death() -> InfrastructureError:
             return InfrastructureError(f"'tailrace {command[0]}' has ended with exit code {child.wait()}:{log}")
@@ -69,13 +76,14 @@ async def _open_log(process: list[str], env: Mapping[str, str]) -> AsyncGenerato
         try:
             yield child, _Log(reader)
         finally:
-            # Before the child closes the pipe: the loop would take the next one with its number for this one.
+            # Close it before the child closes the pipe: the event loop would mistake the next file with the same
+            # descriptor for this one.
             transport.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """What a process says, of which the last lines are kept."""
+    """The log of a process, of which the last lines are kept."""
 
     reader: asyncio.StreamReader
     lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=_LINES_KEPT))
@@ -84,7 +92,7 @@ class _Log:
         return "".join(f"\n    {line}" for line in self.lines)
 
     async def find(self, pattern: re.Pattern[str] | None) -> re.Match[str] | None:
-        """Reads until a line matches, or to the end."""
+        """Read until a line matches, and return the match, or `None` at the end of the log."""
         async for line in self.reader:
             self.lines.append(line.decode(errors="replace").rstrip())
             if pattern and (match := pattern.search(self.lines[-1])):

@@ -1,4 +1,4 @@
-"""Several processes of one command on one machine, kept at their number until they are told to end."""
+"""`Supervisor`: keeps a number of processes of one command running, until it is told to end them."""
 
 import asyncio
 import logging
@@ -19,20 +19,20 @@ _MISUSED: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorTimings:
-    """How soon a process that ended unasked is started again."""
+    """How soon a process that ended by itself is replaced."""
 
     first_wait_seconds: float = 0.5
-    """The wait before the first start after a healthy process; it doubles with each further one."""
+    """The wait before the first replacement. It doubles with each further one."""
     longest_wait_seconds: float = 30.0
     """The longest wait."""
     healthy_seconds: float = 60.0
-    """How long a process has to live for its end to be an accident of its own, unrelated to those before."""
+    """How long a process has to run to count as healthy. After a healthy process the wait begins at its first value."""
 
 
 class Supervisor:
-    """Starts a command's processes, and each again that ends unasked. They end with this process, however it ends.
+    """Starts a number of processes of a command, and replaces each one that ends by itself.
 
-    Each SIGTERM or SIGINT is passed on to all of them as SIGTERM.
+    Each SIGTERM or SIGINT is passed on to all of them as SIGTERM. They end when this process ends, even after SIGKILL.
     """
 
     def __init__(
@@ -43,7 +43,14 @@ class Supervisor:
         grace_seconds: float,
         timings: SupervisorTimings | None = None,
     ) -> None:
-        """`grace_seconds` is how long a process may take to end before it is killed."""
+        """Prepare the processes; `run` starts them.
+
+        Args:
+            command: The command and its arguments.
+            processes: How many processes to run.
+            grace_seconds: How long a process may take to end before it is killed.
+            timings: How soon a process is replaced; `None` for the defaults.
+        """
         self._command = command
         self._processes = processes
         self._grace_seconds = grace_seconds
@@ -53,10 +60,13 @@ class Supervisor:
         self._exit_code = 0
 
     async def run(self) -> int:
-        """Returns when all have ended: 0 after a signal, else the exit code of the one that could not be started.
+        """Run the processes, and return when all of them have ended.
 
-        Such a one is misused (2), or was the first in its place and failed (1) within a minute: it has said why, and
-        another one in its place would say no more.
+        A process that cannot be started ends all of them: one with exit code 2 (wrong use), or a first one that ended
+        with exit code 1 before it was healthy. It has logged the reason, and a replacement would fail in the same way.
+
+        Returns:
+            The exit code: 0 after a signal, otherwise that of the process that could not be started.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,16 +93,16 @@ class Supervisor:
                 return
             is_healthy = loop.time() - began >= self._timings.healthy_seconds
             if code == _MISUSED or (code == _FAILED and is_first and not is_healthy):
-                _logger.error("a worker process cannot be started (exit code %d): all end", code)
+                _logger.error("a worker process cannot be started (exit code %d): all processes are stopped", code)
                 self._exit_code = code
                 self._end()
                 return
             if is_healthy:
                 backoff.reset()
             wait_seconds = backoff.next_seconds()
-            # By its process id, which is in the worker's name: whoever takes its jobs over tells their number.
+            # The process id is part of the worker's name, by which another worker logs the number of its lost jobs.
             _logger.warning(
-                "worker process %d ended with exit code %d: another starts in %g s", pid, code, wait_seconds
+                "worker process %d ended with exit code %d: a new one starts in %g s", pid, code, wait_seconds
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
@@ -100,7 +110,7 @@ class Supervisor:
             is_first = False
 
     async def _run_one(self) -> tuple[int, int]:
-        """Returns the process id and the exit code."""
+        """Run one process, and return its process id and its exit code."""
         with ChildProcess(self._command, grace_seconds=self._grace_seconds) as child:
             self._running.add(child)
             try:

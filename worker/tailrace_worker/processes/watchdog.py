@@ -1,12 +1,13 @@
-"""Runs a command that must not outlive its owner: a script for an interpreter of its own, started by `child`.
+"""Runs a command that must not outlive its owner: a script that `child.py` starts in an interpreter of its own.
 
     watchdog.py GRACE_SECONDS SCRATCH COMMAND...
 
-Standard input is a socket to the owner. What goes up it is one line: the command's process id, or why it could not be
-started. Each byte that comes down is a signal for the command and all its group: SIGKILL, or SIGTERM, which SIGKILL
-follows after the grace time, counted from the first one. The end of it is the end of the owner, however that came
-about: the command gets SIGTERM, and the directory SCRATCH is removed when the command has ended.
-Exits with the code of the command, or with 128 + the signal that ended it.
+Standard input is a socket to the owner. The script sends one line: the command's process id, or why it could not be
+started. Each byte that it receives is a signal for the command and its process group: SIGKILL, or SIGTERM. SIGKILL
+follows the first SIGTERM after the grace time. If the socket closes, the owner has ended: the command gets SIGTERM, and
+the directory SCRATCH is removed when the command has ended.
+
+The exit code is that of the command, or 128 + N if signal N ended it.
 """
 
 import os
@@ -23,11 +24,15 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Returns when the command and its group have ended."""
+    """Run the command until it and its process group have ended.
+
+    Returns:
+        The exit code.
+    """
     grace_seconds, scratch, command = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
     owner = socket.socket(fileno=sys.stdin.fileno())
-    # Before the command is started, or its death could come unheard.
-    signals = _heard(signal.SIGCHLD, *_ENDING)
+    # Before the command is started: otherwise its end could be missed.
+    signals = _signals_received(signal.SIGCHLD, *_ENDING)
     try:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
     except OSError as error:
@@ -35,15 +40,21 @@ def main() -> int:
         return 127
     with suppress(OSError):
         owner.sendall(f"{child.pid}\n".encode())
-    owner_is_gone = _keep(child, owner, signals, grace_seconds)
+    has_lost_owner = _relay_signals(child, owner, signals, grace_seconds)
     _signal(child, signal.SIGKILL)
-    if owner_is_gone and scratch:
+    if has_lost_owner and scratch:
         shutil.rmtree(scratch, ignore_errors=True)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-def _keep(child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.socket, grace_seconds: float) -> bool:
-    """Passes signals on until the command has ended; returns whether the owner is gone."""
+def _relay_signals(
+    child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.socket, grace_seconds: float
+) -> bool:
+    """Pass signals on until the command has ended.
+
+    Returns:
+        True if the owner has ended.
+    """
     sources = [owner, signals]
     deadline: float | None = None
     while child.poll() is None:
@@ -57,7 +68,7 @@ def _keep(child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.
                 sources.remove(owner)
                 is_over = True
             asked += map(signal.Signals, said)
-        # A second SIGTERM makes some commands give up on ending in good order: that is the owner's to say.
+        # Not a second SIGTERM: it makes some commands quit at once, and only the owner may ask for that.
         if is_over and deadline is None:
             asked.append(signal.SIGTERM)
         for number in asked:
@@ -70,22 +81,25 @@ def _keep(child: subprocess.Popen[bytes], owner: socket.socket, signals: socket.
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # A group that has only its dead left is refused on macOS.
+    # macOS refuses a signal to a group in which all processes have ended.
     with suppress(OSError):
         os.killpg(child.pid, number)
 
 
-def _heard(*numbers: signal.Signals) -> socket.socket:
-    """Where the numbers of signals can be read from now on. They are not ignored: that would be inherited."""
+def _signals_received(*numbers: signal.Signals) -> socket.socket:
+    """Return a socket from which the numbers of incoming signals can be read.
+
+    The signals get a handler and are not ignored, because the command would inherit that they are ignored.
+    """
     woken, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.detach())
     for number in numbers:
-        signal.signal(number, _noted)
+        signal.signal(number, _do_nothing)
     return woken
 
 
-def _noted(number: int, frame: object) -> None:
+def _do_nothing(number: int, frame: object) -> None:
     pass
 
 

@@ -112,7 +112,7 @@ def read_entry(name: str, entry: ProviderEntry) -> tuple[ClientOptions, Failures
 def _missing_credentials(owner: Owner) -> str:
     for variable in owner.key_variables:
         if value := os.environ.get(variable, "").strip():
-            return "" if _HEADER_SAFE.fullmatch(value) else f"{variable} has more than printable ASCII"
+            return "" if _HEADER_SAFE.fullmatch(value) else f"{variable} has characters that are not printable ASCII"
     if any(map(os.environ.get, owner.other_credentials)):
         return ""
     return f"{owner.key_variables[0]} is not set"
@@ -122,7 +122,7 @@ def _wrong_address(variable: str) -> str:
     value = os.environ.get(variable)
     if value is None or _ADDRESS.match(value.strip()):
         return ""
-    return f"{variable} is no URL that begins with http:// or https://"
+    return f"{variable} is not a URL that begins with http:// or https://"
 
 
 def _problem(variable: str) -> str:
@@ -130,7 +130,9 @@ def _problem(variable: str) -> str:
     value = os.environ.get(variable, "")
     if not value:
         return "is not set"
-    return "" if re.fullmatch(HEADER_VALUE_PATTERN, value) else "has white space at an end, or is not printable ASCII"
+    if re.fullmatch(HEADER_VALUE_PATTERN, value):
+        return ""
+    return "begins or ends with white space, or has characters that are not printable ASCII"
 
 
 def _values(headers: Mapping[str, str]) -> Iterator[str]:

@@ -66,8 +66,8 @@ def check_any(entries: Mapping[str, ProviderEntry]) -> None:
     problems = {name: each.problem for name, each in configured_providers(entries).items()}
     if all(problems.values()):
         raise InvalidSettings(
-            f"This worker could call no provider: {'; '.join(lines(problems))}. Set one of these variables, or name a "
-            "server in TAILRACE_PROVIDERS."
+            f"This worker can call no provider: {'; '.join(lines(problems))}. Set one of these variables, or add a "
+            "server to TAILRACE_PROVIDERS."
         )
 
 

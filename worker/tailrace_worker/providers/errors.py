@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 _ADVICE: Final[Mapping[FailureCode, str]] = {
     FailureCode.PROVIDER_NOT_CONFIGURED: "Set {key} in the worker's environment, and check {url} if it is set.",
-    FailureCode.PROVIDER_AUTHENTICATION: "Check {key}, and what that key may do.",
+    FailureCode.PROVIDER_AUTHENTICATION: "Check {key}, and the permissions of that key.",
     FailureCode.PROVIDER_REJECTED: "Change the request.",
     FailureCode.MODEL_NOT_FOUND: "Check the model's name, and {url} if it is set.",
     FailureCode.PROVIDER_RATE_LIMITED: "Try again later, or run fewer jobs at once.",
     FailureCode.PROVIDER_QUOTA_EXCEEDED: "Raise the limit of the account, or add credit.",
     FailureCode.PROVIDER_OVERLOADED: "Try again later.",
-    FailureCode.PROVIDER_UNAVAILABLE: "Try again later; if it stays so, check the network, and {url} if it is set.",
+    FailureCode.PROVIDER_UNAVAILABLE: "Try again later. If it persists, check the network, and {url} if it is set.",
     FailureCode.PROVIDER_INTERRUPTED: "Try again.",
-    FailureCode.PROVIDER_MALFORMED: "Try again; if it stays so, check {url} if it is set.",
+    FailureCode.PROVIDER_MALFORMED: "Try again. If it persists, check {url} if it is set.",
 }
 
 
@@ -145,7 +145,7 @@ class Failures:
         if not answer.finished:
             raise self._error(
                 "broke off its answer",
-                "it ended without its protocol's last word",
+                "it ended without the last event of its protocol",
                 FailureCode.PROVIDER_INTERRUPTED,
                 request_id=_request_id(headers or {}),
             )
@@ -164,7 +164,7 @@ class Failures:
         if code is FailureCode.PROVIDER_NOT_CONFIGURED:
             happened = "cannot be called"
         elif code is FailureCode.PROVIDER_MALFORMED:
-            happened = "sent what is not of its protocol"
+            happened = "sent a malformed answer"
         elif _status(reason):
             happened = f"answered {_status(reason)}"
         else:

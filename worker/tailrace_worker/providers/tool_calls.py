@@ -106,7 +106,7 @@ class ToolCalls:
             ValueError: There are more than `MAX_TOOL_CALLS`.
         """
         if len(self._calls) == MAX_TOOL_CALLS:
-            raise ValueError(f"It calls more than {MAX_TOOL_CALLS:,} tools in one answer.")
+            raise ValueError(f"The answer has more than {MAX_TOOL_CALLS:,} tool calls.")
         self._calls.append(Call(len(self._calls), is_json=is_json))
         return self._calls[-1]
 

@@ -38,7 +38,7 @@ class Skipped:
             kind = "others"
         self.counts[kind] += 1
         if self.counts[kind] == 1:
-            _logger.warning("%s sends %r, which this version of tailrace does not know and skips", self._provider, kind)
+            _logger.warning("%s sent %r, which this version of tailrace does not know: skipped", self._provider, kind)
 
 
 class Vocabulary:
@@ -130,4 +130,4 @@ def kind_of(thing: object) -> str:
         return kind
     if said.get("error"):
         raise ErrorEvent(said["error"])
-    raise ValidationError("It has no `type`.")
+    raise ValidationError("An object has no `type`.")

@@ -88,7 +88,7 @@ class Publisher:
         """Grows until Redis has answered a batch or a ping. A new connection does not reset it."""
         self._bell = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._appending = Dependent("answers are held up")
+        self._appending = Dependent("answers are not written")
 
     def open(self, job_id: str, began: Began, on_lost: Callable[[StreamLost], None]) -> StreamWriter:
         """Return a writer for an attempt that has begun.
@@ -302,7 +302,7 @@ class Publisher:
                 if not writer.unsettled:
                     del self._pending[writer]
             elif reply is None:
-                writer.lose(StreamDeleted(f"The stream of job {writer.job_id!r} is gone."))
+                writer.lose(StreamDeleted(f"The stream of job {writer.job_id!r} was deleted, or expired."))
             elif _NOT_ABOVE_THE_LAST not in str(reply):
                 writer.lose(StreamLost(f"The stream of job {writer.job_id!r} cannot be written: {reply}"))
             elif entry in sent_before:

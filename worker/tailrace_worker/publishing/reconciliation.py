@@ -58,7 +58,7 @@ class Reconciliation:
                 replies = await self._ask_where_streams_end(some)
             for writer, (last, first) in zip(some, replies, strict=True):
                 if isinstance(last, Exception):
-                    writer.lose(StreamLost(f"The stream of job {writer.job_id!r} is none any more."))
+                    writer.lose(StreamLost(f"The key of job {writer.job_id!r} no longer holds a stream."))
                     continue
                 token = pairs(first[0][1]).get(b"token", b"") if first else None
                 found = writer.reconcile(EntryId.decode(last[0][0]) if last else None, token)
@@ -87,7 +87,7 @@ class Reconciliation:
 
     async def _restore(self, writers: Sequence[StreamWriter]) -> None:
         """Restore jobs that Redis has lost as a whole after it had acknowledged them. Their entries are sent later."""
-        _logger.warning("Redis has lost %d jobs that this worker runs or has run, and gets them back", len(writers))
+        _logger.warning("Redis lost %d jobs that this worker runs or has run: they are restored", len(writers))
         commands = (
             packed(*restore_command(self._keys, each.job_id, each.record or (), life_seconds=self._life_seconds))
             for each in writers

@@ -300,7 +300,7 @@ class StreamWriter:
             The entries that turned out to have landed.
         """
         if last is None:
-            self.lose(StreamDeleted(f"The stream of job {self.job_id!r} is gone."))
+            self.lose(StreamDeleted(f"The stream of job {self.job_id!r} was deleted, or expired."))
             return []
         if last.attempt > self.attempt:
             if self.closed and self.ended is None and not self._waiting:
@@ -312,7 +312,7 @@ class StreamWriter:
             self.lose(Fenced(f"Attempt {last.attempt} of job {self.job_id!r} has begun."))
             return []
         if token not in {None, self.token}:
-            self.lose(Fenced(f"Attempt {self.attempt} of job {self.job_id!r} was started by another worker too."))
+            self.lose(Fenced(f"Attempt {self.attempt} of job {self.job_id!r} was also started by another worker."))
             return []
         reached = last.seq if last.attempt == self.attempt else 0
         found: list[Entry] = []

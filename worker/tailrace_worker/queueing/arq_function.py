@@ -27,8 +27,8 @@ _MAX_TRIES: Final = 1_000_000_000
 """So high that arq never gives a job up. arq counts each hand-back as a try, and it would end the job without appending
 an ending to the stream."""
 _INVALID_BODY: Final = (
-    "The job's body in arq cannot be run: it has to be JSON that calls 'generate' with one request. "
-    "A client of arq's own needs a job_serializer that writes JSON."
+    "The job's body in arq cannot be run: it must be JSON that calls 'generate' with one request. "
+    "If you enqueue with arq's own client, give it a job_serializer that writes JSON."
 )
 
 
@@ -111,7 +111,7 @@ async def refuse(generations: Generations, job_id: str, why: str, *, queue: str)
     failed = Failed(
         at=round(time.time() * 1000),
         code=FailureCode.EXPIRED_IN_QUEUE if is_expired else FailureCode.INVALID_BODY,
-        message=f"arq would not run the job: {why}." if is_expired else _INVALID_BODY,
+        message=f"arq refused to run the job: {why}." if is_expired else _INVALID_BODY,
     )
     if not await generations.fail(job_id, failed, queue="" if is_expired else queue):
         # The job was deleted after it was claimed. Since then arq has counted a try, and its counter is left over.
@@ -122,7 +122,7 @@ def _can_have_stream(job_id: str) -> bool:
     try:
         checked_job_id(job_id)
     except InvalidJobId as error:
-        _logger.warning("a job is dropped, no stream can have its name: %s", error)
+        _logger.warning("a job is dropped, because it cannot have a stream: %s", error)
         return False
     return True
 

@@ -132,7 +132,7 @@ class Claimer:
         self._round_trip_seconds = time.monotonic() - asked_at
         self._takeover_gate.tell(claimed.at)
         for name, count in claimed.lost.items():
-            _logger.warning("worker %s is lost: the leases of its %d jobs run out", name, count)
+            _logger.warning("worker %s is lost: it no longer renews the leases of its %d jobs", name, count)
         self._dead = {name for name in claimed.suspects if self._is_dead(name, is_idle=is_idle)}
         return await self._eligibility.sift(claimed)
 

@@ -179,7 +179,7 @@ class StreamWorker(Worker):
                 raise
             except Exception as error:  # noqa: BLE001
                 # If Redis is away, the release fails too. Then the lease runs out, and another worker claims the job.
-                _logger.error("job %s is put back: %s", claim.job_id, told_by_frames(error))  # noqa: TRY400
+                _logger.error("job %s failed and is put back: %s", claim.job_id, told_by_frames(error))  # noqa: TRY400
                 await self._put_back(claim)
             finally:
                 del self._begin_deadlines[claim.job_id]
@@ -267,7 +267,7 @@ class StreamWorker(Worker):
             return
         self._reap()
         _logger.info(
-            "%s: claims nothing more; %d jobs have %g s to finish",
+            "%s: no more jobs are claimed, and the %d running jobs have %g s to finish",
             signum.name,
             len(self.tasks),
             self._settings.grace_seconds,

@@ -69,7 +69,7 @@ async def _beat_until_cancelled(generations: Generations, worker: Worker, timing
             await broker.pipeline(*first, *beat)
             first = ()
         except InfrastructureError as error:
-            _logger.debug("no sign of life can be given: %s", error)
+            _logger.debug("the heartbeat cannot be written: %s", error)
             # After 8 s without a heartbeat, other workers leave no more jobs to this one, even if only it can run them.
             await asyncio.sleep(min(timings.retry_seconds, timings.beat_seconds))
         else:

@@ -41,7 +41,7 @@ class _Body(BaseModel):
     @model_validator(mode="after")
     def _only_once(self) -> Self:
         if self.a and self.k.model_fields_set:
-            raise ValueError("the request is there twice")
+            raise ValueError("the request is given twice: as an argument and by name")
         return self
 
 
@@ -66,7 +66,7 @@ def from_json(body: bytes) -> dict[str, Any]:
     try:
         read = _Body.model_validate_json(body)
     except ValidationError:
-        raise ValueError("it is not JSON that calls 'generate' with one request") from None
+        raise ValueError("the body is not JSON that calls 'generate' with one request") from None
     return sealed({**read.model_dump(exclude={"k"}), "k": read.k.model_dump(exclude_unset=True)})
 
 

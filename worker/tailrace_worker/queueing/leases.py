@@ -156,7 +156,7 @@ class Leases:
             else:
                 claim.history = renewed.history
         if asserted:
-            _logger.warning("Redis had lost the claims on %d jobs, and has them back", asserted)
+            _logger.warning("Redis lost the claims of this worker on %d jobs: they are restored", asserted)
 
     def _assert(self, claim: Claim) -> bool:
         command = assert_command(self._keys, claim, lease_seconds=self._lease_seconds, life_seconds=self._life_seconds)

@@ -108,14 +108,14 @@ class RedisCheck:
                 await self._try_all()
         except RedisUnfit as unfit:
             if self._passed.is_set():
-                _logger.error("no jobs are claimed until this is set right: %s", unfit)  # noqa: TRY400 known, and no defect
+                _logger.error("no jobs are claimed until this is fixed: %s", unfit)  # noqa: TRY400  # Not a defect.
             self._passed.clear()
         except (BrokerUnavailable, BrokerRefused) as error:
             # This error passes by itself, and says nothing about rights.
-            _logger.debug("the rights cannot be checked: %s", error)
+            _logger.debug("the rights of the Redis user cannot be checked: %s", error)
         else:
             if not self._passed.is_set():
-                _logger.info("jobs are claimed again: Redis allows all that a worker needs")
+                _logger.info("jobs are claimed again: Redis allows all commands that a worker needs")
             self._passed.set()
         return self._passed.is_set()
 
@@ -146,7 +146,7 @@ class RedisCheck:
             raise RedisUnfit(_lacking(list(rules)))
         for use, reply in refused:
             if _is_unknown(reply):
-                raise RedisUnfit(f"Redis does not know {use.command[0]} as a worker uses it ({reply}). {_NEEDED}")
+                raise RedisUnfit(f"Redis lacks {use.command[0]}, or one of its options ({reply}). {_NEEDED}")
             raise BrokerRefused(f"Redis refuses {use.command[0]}: {reply}")
 
     async def _state(self) -> list[str]:
@@ -164,8 +164,8 @@ class RedisCheck:
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             warnings.append(
-                f"Redis may evict jobs when its memory is full, by its maxmemory-policy {policy}: "
-                "set it to noeviction, and enqueue raises an error then."
+                f"Redis may evict jobs when its memory is full, because its maxmemory-policy is {policy}: "
+                "set it to noeviction, so that enqueue raises an error instead."
             )
         if info.get("aof_enabled") == "0":
             warnings.append(
@@ -182,7 +182,7 @@ class RedisCheck:
                 await self._wire.disconnect()
             return []
         rule = _rule(RedisUse(("SUBSCRIBE",), self._bells), str(reply))
-        return [f"Redis lets nobody tail jobs by the user of this worker, who lacks {rule}: services need another one."]
+        return [f"The Redis user of this worker cannot tail jobs, because it lacks {rule}: services need another user."]
 
     async def _exchange(self, *commands: tuple[str, ...]) -> list[Any]:
         return await self._wire.exchange(b"".join(packed(*command) for command in commands), len(commands))
@@ -203,6 +203,6 @@ def _rule(use: RedisUse, reply: str) -> str:
 
 def _lacking(rules: Sequence[str]) -> str:
     return (
-        f"The user of Redis lacks rights that a worker needs: give it, by ACL SETUSER, {' '.join(rules)}. "
-        'The guide "Workers and deployment" lists all of them.'
+        f"The Redis user lacks rights that a worker needs: add {' '.join(rules)} with ACL SETUSER. "
+        'The guide "Workers and deployment" lists all rights.'
     )

@@ -192,6 +192,6 @@ class Watch:
         else:
             code, limit = (
                 FailureCode.FIRST_TOKEN_TIMEOUT,
-                f"The provider said nothing within {limits.first_token_seconds:g} s",
+                f"The provider sent nothing within {limits.first_token_seconds:g} s",
             )
         return ProviderError(f"{limit} (`{code.removesuffix('_timeout')}_seconds`).", code=code, retryable=True)

@@ -150,7 +150,7 @@ class Scenario(BaseModel):
             fault, position = self.fault
             pieces = self.reasoning + self.pieces + sum(map(len, self.arguments))
             if position > (pieces - 1 if fault == "malformed" else pieces):
-                raise ValueError(f"{fault}_after={position} does not come to pass with {pieces} pieces")
+                raise ValueError(f"{fault}_after={position} never happens, because there are only {pieces} pieces")
         return self
 
     @cached_property
@@ -237,7 +237,7 @@ class Scenario(BaseModel):
 
 def _described(error: ValidationError) -> str:
     return "; ".join(
-        f"{part['loc'][0]}: there is no such option; there are {', '.join(Scenario.model_fields)}"
+        f"{part['loc'][0]}: unknown option; the options are {', '.join(Scenario.model_fields)}"
         if part["type"] == "extra_forbidden"
         else f"{part['loc'][0] if part['loc'] else 'options'}: {part['msg']}"
         for part in error.errors(include_url=False)

@@ -65,7 +65,7 @@ class Blocks:
             ValueError: Too many blocks are open.
         """
         if len(self._open) == MAX_OPEN_BLOCKS:
-            raise ValueError(f"The answer has {MAX_OPEN_BLOCKS:,} blocks open at once.")
+            raise ValueError(f"The answer has more than {MAX_OPEN_BLOCKS:,} blocks open at once.")
         block = self._latest = self._open[_key(place)] = Block(self._begun, _key(place), said)
         self._begun += 1
         return block

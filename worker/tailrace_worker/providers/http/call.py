@@ -264,7 +264,7 @@ def _look_at(response: httpx2.Response) -> None:
     """Raise `NoEventStream` if the headers of a body without events name another type of content."""
     content_type = response.headers.get("content-type", "")
     if content_type and not content_type.lower().startswith("text/event-stream"):
-        raise NoEventStream(f"{content_type.partition(';')[0]} in place of an event stream")
+        raise NoEventStream(f"{content_type.partition(';')[0]} instead of an event stream")
 
 
 async def _whole(

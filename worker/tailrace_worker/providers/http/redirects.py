@@ -22,7 +22,9 @@ async def stay_there(response: httpx2.Response) -> None:
     wanted = called.join(response.headers["location"])
     if wanted.host == called.host and (_door(wanted) == _door(called) or (_door(called), _door(wanted)) == _UPGRADE):
         return
-    raise RedirectedElsewhere(f"it redirects calls to another server, {wanted.scheme}://{wanted.host}, which gets none")
+    raise RedirectedElsewhere(
+        f"it redirects calls to another server, {wanted.scheme}://{wanted.host}, and such redirects are not followed"
+    )
 
 
 _PORTS = {"http": 80, "https": 443}

@@ -156,6 +156,4 @@ class EventStreamDecoder:
         return rest
 
     def _too_large(self) -> EventTooLarge:
-        return EventTooLarge(
-            f"An event has more than {self._max_event_bytes:,} bytes: that is hardly a stream of events."
-        )
+        return EventTooLarge(f"An event has more than {self._max_event_bytes:,} bytes, which is the limit.")

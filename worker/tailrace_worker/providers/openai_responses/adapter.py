@@ -118,7 +118,7 @@ class _Answer:
     def _count(self, number: object) -> None:
         if isinstance(number, int):
             if self._number is not None and number > self._number + 1:
-                raise ErrorEvent({"message": f"event {number} came after event {self._number}, so some were lost"})
+                raise ErrorEvent({"message": f"event {number} came after event {self._number}: those between are lost"})
             self._number = number
 
     def _last(self, status: str, response: wire.Response) -> Iterator[Piece]:

@@ -133,7 +133,7 @@ class Items:
             ValueError: There are too many items.
         """
         if self._open == MAX_OPEN_ITEMS or len(self._all) == _MAX_ITEMS:
-            raise ValueError(f"The answer has {len(self._all):,} items, {self._open:,} of them open.")
+            raise ValueError(f"The answer has too many items: {len(self._all):,}, of which {self._open:,} are open.")
         self._open += 1
         item = Item(kind)
         self._all.append(item)

@@ -43,5 +43,5 @@ def make_provider(
         name.lower() for name, value in client.default_headers.items() if isinstance(value, str) and value
     }:
         # The SDK itself reports this only at the first call.
-        raise anthropic.AnthropicError("it has no credentials")
+        raise anthropic.AnthropicError("no credentials are set")
     return AnthropicMessages(client, failures, wake_batcher), client.base_url

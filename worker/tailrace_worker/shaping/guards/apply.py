@@ -99,7 +99,8 @@ async def guarded(request: GenerationRequest, guards: Iterable[Guard], *, rules_
                 chars = sum(map(len, await _texts(request)))
                 if chars > guard["limit"]:
                     raise InvalidRequest(
-                        f"The messages have {chars:,} characters and their guard's limit is {guard['limit']:,}."
+                        f"The messages have {chars:,} characters, but the limit of their guard max_chars is "
+                        f"{guard['limit']:,}: shorten them, or raise the limit."
                     )
             case "clean":
                 request = await _changed(request, lambda text: _through(Cleaner(), text))

@@ -48,6 +48,6 @@ class Blockade:
 def _shown(passage: Passage) -> str:
     if passage.kind is not None:
         # Nobody may see the match itself, so the message does not quote it.
-        message = f"The text has what one of the request's guards blocks: {passage.kind}."
+        message = f"A guard of the request blocked the text, which contains: {passage.kind}."
         raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=False)
     return passage.text

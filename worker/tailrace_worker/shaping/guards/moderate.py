@@ -185,8 +185,9 @@ class _Judging:
                 message = f"The text was flagged by moderation: {', '.join(verdict.categories)}."
                 raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=False)
         elif self._moderation.on_failure == "closed":
-            message = f"The text was not judged, and is not shown: {verdict}"
+            message = f"The text could not be moderated, and is not shown: {verdict}"
             raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=True) from verdict
         elif not self._has_failed:
             self._has_failed = True
-            await self.shown.put(Notice(code=NOT_MODERATED, message=f"Text is shown that was not judged: {verdict}"))
+            message = f"The text could not be moderated, and is shown all the same: {verdict}"
+            await self.shown.put(Notice(code=NOT_MODERATED, message=message))
