@@ -26,7 +26,7 @@ from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
 from tailrace_worker.shaping.deadlines import Watch, deadlines
 from tailrace_worker.shaping.guards.apply import shielded
-from tailrace_worker.shaping.guards.compiling import rules_of
+from tailrace_worker.shaping.guards.compiler import GuardCompiler
 from tailrace_worker.shaping.guards.moderate import Verdict
 
 Pieces: TypeAlias = AsyncGenerator[Piece, None]
@@ -40,6 +40,7 @@ TEXTS: Final = {
 TIMES: Final = 10
 
 _PIECE_CHARS: Final = 4
+_COMPILER: Final = GuardCompiler()
 _STOP: Final = Finish(reason="stop", provider_reason="stop")
 _LIMIT_SECONDS: Final = 0.2
 _MOST_LATE_MS: Final = 50
@@ -52,7 +53,7 @@ async def judge(text: str) -> Verdict:
 
 def guarding(*guards: Guard) -> Stage:
     """A stage for these guards."""
-    return lambda pieces: shielded(pieces, guards, rules_of=rules_of, judge=judge)
+    return lambda pieces: shielded(pieces, guards, rules_of=_COMPILER.rules_of, judge=judge)
 
 
 STAGES: Final[dict[str, tuple[Stage, str]]] = {

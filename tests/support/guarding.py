@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from tailrace import ProviderError
 from tailrace.events import Delta, Reasoning, Refusal
 from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.shaping.guards.compiler import GuardCompiler, RulesOf
 from tailrace_worker.shaping.guards.texts import Text
 
 Cuts: TypeAlias = list[int]
 
 STOP = Finish(reason="stop", provider_reason="stop")
+rules_of: RulesOf = GuardCompiler().rules_of
+"""Compiles the rules of a guard, once for all tests of a process."""
+
 KINDS: tuple[type[Text], ...] = (Delta, Reasoning, Refusal)
 
 cuts: st.SearchStrategy[Cuts] = st.lists(st.integers(1, 9), min_size=1, max_size=6)

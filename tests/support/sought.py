@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from tailrace_worker.shaping.guards.search import Rule
+from tailrace_worker.shaping.guards.rules import Rule
 from tests.support.expressions import Expression
 
 

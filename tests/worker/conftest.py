@@ -25,7 +25,8 @@ from tailrace_worker.queueing.claimer import ClaimingLimits
 from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.leases import Leases, LeaseTimings
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.shaping.guards.moderate import Verdict
+from tailrace_worker.shaping.guards.compiler import GuardCompiler, GuardLimits
+from tailrace_worker.shaping.guards.moderate import Judge, Verdict
 from tailrace_worker.simulator import Simulator
 
 OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
@@ -119,6 +120,8 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         publisher_limits: PublisherLimits | None = None,
         timings: GenerationTimings | None = None,
         retry_policy: RetryPolicy | None = None,
+        judge: Judge = approve,
+        guard_limits: GuardLimits | None = None,
         unchecked: Mapping[str, object] | None = None,
         **changed: object,
     ) -> AsyncGenerator[Generations]:
@@ -136,10 +139,11 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
                 keys=keys,
                 settings=read,
                 calls=Calls({"openai": puppet}, RateLimits(broker, keys), read, retry_policy=retry_policy),
-                judge=approve,
+                judge=judge,
                 publisher=publisher,
                 cancel_poll=cancel_poll,
                 worker=name,
+                guard_compiler=GuardCompiler(guard_limits),
                 timings=timings or GenerationTimings(),
             )
             for task in tasks:

@@ -12,9 +12,11 @@ from tailrace.errors import FailureCode
 from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Usage
-from tailrace_worker.shaping.guards import compiling, search
+from tailrace_worker.shaping.guards import compiler
+from tailrace_worker.shaping.guards.compiler import GuardLimits
 from tailrace_worker.shaping.guards.moderate import Verdict
-from tailrace_worker.shaping.guards.search import Rule, Rules
+from tailrace_worker.shaping.guards.rules import Rule, Rules
+from tailrace_worker.shaping.guards.search_budget import SearchLimits
 from tests.support.eventually import eventually
 from tests.support.streams import read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
@@ -268,8 +270,7 @@ async def test_the_first_token_is_the_providers_and_not_the_first_that_is_shown(
     puppet.say("All is well.")
     puppet.put(Usage(output_tokens=4))
     puppet.finish()
-    async with open_generations() as generations:
-        object.__setattr__(generations, "judge", judge)
+    async with open_generations(judge=judge) as generations:
         events = await run(tailrace, generations, asking(request_, guards=[{"type": "moderate"}]))
     ending = events[-1]
     assert isinstance(ending, Completed)
@@ -288,8 +289,7 @@ async def test_what_the_judge_flags_is_not_shown(
 
     puppet.say("I mean no harm.")
     puppet.finish()
-    async with open_generations() as generations:
-        object.__setattr__(generations, "judge", judge)
+    async with open_generations(judge=judge) as generations:
         events = await run(tailrace, generations, asking(request_, guards=[{"type": "moderate"}]))
     assert isinstance(events[-1], Failed)
     assert events[-1].code == FailureCode.CONTENT_BLOCKED
@@ -314,8 +314,8 @@ class Held:
 @pytest.mark.parametrize(
     ("where", "name", "fields"),
     [
-        (compiling, "Rules", {"guards": [{"type": "block", "words": ["hold"]}]}),
-        (compiling, "Rules", {"input_guards": [{"type": "block", "words": ["held"]}]}),
+        (compiler, "Rules", {"guards": [{"type": "block", "words": ["hold"]}]}),
+        (compiler, "Rules", {"input_guards": [{"type": "block", "words": ["held"]}]}),
         (GenerationRequest, "from_json", {"messages": [{"role": "user", "content": "x" * 8_192}]}),
         (Puppet, "stream", {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 500}]}),
     ],
@@ -355,7 +355,7 @@ async def test_equal_guards_of_jobs_that_begin_together_are_compiled_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = Held(Rules)
-    monkeypatch.setattr(compiling, "Rules", held)
+    monkeypatch.setattr(compiler, "Rules", held)
     held.let_go.set()
     guard = {"type": "redact", "words": ["once"]}
     wanted = asking(request_, guards=[guard], input_guards=[guard])
@@ -393,7 +393,7 @@ async def test_large_guards_are_compiled_and_looked_for_in_no_thread_of_the_loop
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compiling, "Rules", Noted)
+    monkeypatch.setattr(compiler, "Rules", Noted)
     monkeypatch.setattr(Noted, "threads", set[int]())
     # None of them is large by itself.
     guards, input_guards = (
@@ -442,22 +442,24 @@ async def test_a_slow_search_of_one_job_holds_up_no_guards_of_another(
     assert texts(await events_of(slow)) == ["slow"]
 
 
+def searching(*, seconds: float, seconds_per_byte: float) -> GuardLimits:
+    return GuardLimits(search=SearchLimits(seconds=seconds, seconds_per_byte=seconds_per_byte))
+
+
 @pytest.mark.parametrize("where", ["guards", "input_guards"])
 @pytest.mark.parametrize("kind", ["redact", "block"])
 async def test_a_job_whose_guards_take_too_long_to_look_for_fails(
     tailrace: Tailrace,
-    generations: Generations,
+    open_generations: OpenGenerations,
     request_: GenerationRequest,
     puppet: Puppet,
-    monkeypatch: pytest.MonkeyPatch,
     where: str,
     kind: str,
 ) -> None:
-    monkeypatch.setattr(search, "_SEARCH_SECONDS", 0)
-    monkeypatch.setattr(search, "_SEARCH_SECONDS_PER_BYTE", 0)
     puppet.say("Hello")
     puppet.finish()
-    events = await run(tailrace, generations, asking(request_, **{where: [large_guard(kind, "a")]}))
+    async with open_generations(guard_limits=searching(seconds=0, seconds_per_byte=0)) as generations:
+        events = await run(tailrace, generations, asking(request_, **{where: [large_guard(kind, "a")]}))
     ending = events[-1]
     assert isinstance(ending, Failed)
     assert (ending.code, ending.retryable) == (FailureCode.INVALID_REQUEST, False)
@@ -466,14 +468,10 @@ async def test_a_job_whose_guards_take_too_long_to_look_for_fails(
 
 
 async def test_more_text_gives_guards_more_time(
-    tailrace: Tailrace,
-    generations: Generations,
-    request_: GenerationRequest,
-    puppet: Puppet,
-    monkeypatch: pytest.MonkeyPatch,
+    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
-    monkeypatch.setattr(search, "_SEARCH_SECONDS", 0)
-    monkeypatch.setattr(search, "_SEARCH_SECONDS_PER_BYTE", 10)
     puppet.say("Hello")
     puppet.finish()
-    assert texts(await run(tailrace, generations, asking(request_, guards=[large_guard("block", "a")]))) == ["Hello"]
+    async with open_generations(guard_limits=searching(seconds=0, seconds_per_byte=10)) as generations:
+        events = await run(tailrace, generations, asking(request_, guards=[large_guard("block", "a")]))
+    assert texts(events) == ["Hello"]

@@ -26,6 +26,7 @@ from tailrace_worker.cancel_scope import AttemptLost, Interruptible
 from tailrace_worker.log_summary import Tally
 from tailrace_worker.publishing.publisher import Publisher
 from tailrace_worker.settings import WorkerSettings
+from tailrace_worker.shaping.guards.compiler import GuardCompiler
 from tailrace_worker.shaping.guards.moderate import Judge
 
 _logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Generations:
     cancel_poll: CancelPoll
     worker: str
     """The name of this worker, which each `started` event carries."""
+    guard_compiler: GuardCompiler = field(default_factory=GuardCompiler)
     timings: GenerationTimings = field(default_factory=GenerationTimings)
     closing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CLOSED_AT_ONCE))
     dropped: Tally = field(
@@ -214,6 +216,7 @@ class Generations:
                 settings=self.settings,
                 calls=self.calls,
                 judge=self.judge,
+                guard_compiler=self.guard_compiler,
                 budget=self.publisher.budget,
                 cancel_poll=self.cancel_poll,
                 plan=plan,

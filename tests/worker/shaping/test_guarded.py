@@ -15,9 +15,8 @@ from tailrace.events import Delta, Notice, Reasoning
 from tailrace.request.guards import Guard, Guards
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.guards.apply import guarded, shielded
-from tailrace_worker.shaping.guards.compiling import rules_of
 from tailrace_worker.shaping.guards.moderate import ModerationFailed, Verdict
-from tests.support.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, text_of
+from tests.support.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, rules_of, text_of
 
 EMAIL: Guard = {"type": "redact", "kinds": ["email"]}
 CLEAN: Guard = {"type": "clean"}

@@ -12,13 +12,25 @@ from tailrace import InvalidRequest
 from tailrace.events import Delta, Notice, Reasoning, ToolCall
 from tailrace.request.guards import Kind, Redact
 from tailrace_worker.providers.base import Piece, Usage
-from tailrace_worker.shaping.guards.compiling import rules_of
 from tailrace_worker.shaping.guards.phones import COMMON_REGIONS
 from tailrace_worker.shaping.guards.pii_rules import PATTERN, sought
 from tailrace_worker.shaping.guards.redact import redact
-from tailrace_worker.shaping.guards.search import MAX_MATCH_BYTES, Rule, Rules, Search
+from tailrace_worker.shaping.guards.rules import MAX_MATCH_BYTES, Rule, Rules
+from tailrace_worker.shaping.guards.search import Search
 from tests.support.expressions import Expression, expressions, texts_that_may_match
-from tests.support.guarding import KINDS, STOP, Cuts, Source, broken_text, cuts, deltas, drained, read, text_of
+from tests.support.guarding import (
+    KINDS,
+    STOP,
+    Cuts,
+    Source,
+    broken_text,
+    cuts,
+    deltas,
+    drained,
+    read,
+    rules_of,
+    text_of,
+)
 from tests.support.sought import found, redacted, texts_with_something_in_them
 from tests.support.work import lines_run
 

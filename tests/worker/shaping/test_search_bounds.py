@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+import re2  # type: ignore[import-untyped]
 from pydantic import TypeAdapter, ValidationError
 
 from tailrace import InvalidRequest
-from tailrace.request.guards import Guards, Kind
-from tailrace_worker.shaping.guards import compiling, search
-from tailrace_worker.shaping.guards.compiling import rules_of
-from tailrace_worker.shaping.guards.search import Rule, Rules, Search, SearchBudget
+from tailrace.request.guards import Block, Guards, Kind
+from tailrace_worker.shaping.guards.compiler import GuardCompiler, GuardLimits
+from tailrace_worker.shaping.guards.rules import Rule, Rules
+from tailrace_worker.shaping.guards.search import Search
+from tailrace_worker.shaping.guards.search_budget import SearchBudget, SearchLimits
 
 DOOR: TypeAdapter[Any] = TypeAdapter(Guards)
 
@@ -25,10 +27,8 @@ def memory_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         allowed.append(options.max_mem)
         return compiled(pattern, options)
 
-    compiled = search._compile
-    monkeypatch.setattr(search, "_compile", noted)
-    monkeypatch.setattr(compiling, "_kept", type(compiling._kept)())
-    search._built_in.cache_clear()
+    compiled = re2.compile
+    monkeypatch.setattr(re2, "compile", noted)
     return allowed
 
 
@@ -44,38 +44,51 @@ def memory_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids=["many small ones", "a repetition", "classes", "words", "accents"],
 )
 def test_the_guards_of_a_request_have_one_limit_of_memory(guards: list[Any], memory_bytes: list[int]) -> None:
+    compiler = GuardCompiler()
     for guard in DOOR.validate_python(guards):
-        rules_of(guard)
+        compiler.rules_of(guard)
     assert len(memory_bytes) > 1
     assert sum(memory_bytes) <= MAX_REQUEST_BYTES
 
 
 def test_what_is_built_in_is_compiled_once_for_guards_with_other_words(memory_bytes: list[int]) -> None:
     kinds: list[Kind] = ["email", "phone", "card", "iban", "ip", "secret"]
-    rules_of({"type": "redact", "kinds": kinds, "words": ["Alice"]})
-    first, built_in = len(memory_bytes), search._built_in.cache_info().currsize
-    rules_of({"type": "redact", "kinds": kinds, "words": ["Bob"]})
-    # The word by itself, as one of a group, and its beginnings in long and in short texts.
-    assert len(memory_bytes) == first + 4
-    assert search._built_in.cache_info().currsize == built_in
+    GuardCompiler().rules_of({"type": "redact", "kinds": kinds, "words": ["Alice"]})
+    # Another compiler knows none of the first one's guards. No word is kept together with what is built in.
+    for _ in range(2):
+        memory_bytes.clear()
+        GuardCompiler().rules_of({"type": "redact", "kinds": kinds, "words": ["Bob"]})
+        # The word by itself, as one of a group, and its beginnings in long and in short texts.
+        assert len(memory_bytes) == 4
 
 
-def test_rules_that_are_kept_for_other_jobs_have_a_limit_together(
-    monkeypatch: pytest.MonkeyPatch, memory_bytes: list[int]
-) -> None:
-    monkeypatch.setattr(compiling, "_MAX_KEPT_INSTRUCTIONS", 100)
-    rules_of({"type": "block", "words": ["a"]})
-    rules_of({"type": "block", "words": ["b"]})
-    assert len(compiling._kept) == 2
-    rules_of({"type": "block", "patterns": ["(?:large){9}"]})
-    assert len(compiling._kept) < 3
-    rules_of({"type": "block", "patterns": ["(?:large){99}"]})
-    assert not compiling._kept
+def test_rules_that_are_kept_for_other_jobs_have_a_limit_together() -> None:
+    rules_of = GuardCompiler(GuardLimits(max_kept_instructions=100)).rules_of
+    one, other, large, larger = (
+        Block(type="block", words=["a"]),
+        Block(type="block", words=["b"]),
+        Block(type="block", patterns=["(?:large){9}"]),
+        Block(type="block", patterns=["(?:large){99}"]),
+    )
+    first, second = rules_of(one), rules_of(other)
+    assert rules_of(one) is first
+    assert rules_of(other) is second
+    rules_of(large)
+    # The one that was used longest ago makes room.
+    assert rules_of(one) is not first
+    assert rules_of(larger) is not rules_of(larger)
 
 
-def test_a_search_ends_in_the_midst_of_a_text_where_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "_SEARCH_SECONDS", 0)
-    monkeypatch.setattr(search, "_SEARCH_SECONDS_PER_BYTE", 0)
+def test_rules_that_are_kept_for_other_jobs_are_few() -> None:
+    rules_of = GuardCompiler(GuardLimits(max_kept=1)).rules_of
+    one, other = Block(type="block", words=["a"]), Block(type="block", words=["b"])
+    first = rules_of(one)
+    assert rules_of(one) is first
+    rules_of(other)
+    assert rules_of(one) is not first
+
+
+def test_a_search_ends_in_the_midst_of_a_text_where_its_time_is_up() -> None:
     checked = 0
 
     def reject(text: bytes, start: int, end: int) -> bool:
@@ -87,7 +100,7 @@ def test_a_search_ends_in_the_midst_of_a_text_where_its_time_is_up(monkeypatch: 
     assert "".join(passage.text for passage in Search(rules).feed("a" * 100)) == "a" * 100
     assert checked == 100
     with pytest.raises(InvalidRequest, match="too long"):
-        list(Search(rules.within(SearchBudget())).feed("a" * 100))
+        list(Search(rules.within(SearchBudget(SearchLimits(seconds=0, seconds_per_byte=0)))).feed("a" * 100))
     assert checked == 101
 
 

@@ -25,7 +25,7 @@ from tailrace_worker.publishing.stream_writer import StreamWriter
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping import shaped, shapes
 from tailrace_worker.shaping.guards.apply import guarded
-from tailrace_worker.shaping.guards.compiling import compiled_guards
+from tailrace_worker.shaping.guards.compiler import GuardCompiler
 from tailrace_worker.shaping.guards.moderate import Judge
 
 _logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class AttemptRun:
     settings: WorkerSettings
     calls: Calls
     judge: Judge
+    guard_compiler: GuardCompiler
     budget: ByteBudget
     """The publisher's budget. While it is full, the attempt does not read from the provider."""
     cancel_poll: CancelPoll
@@ -133,7 +134,7 @@ class AttemptRun:
     async def _plan(self) -> Plan:
         request = await _read(self.began.request)
         # The guards are compiled before any provider is called, because RE2 may refuse a pattern.
-        rules_of = await compiled_guards([*request.input_guards, *request.guards])
+        rules_of = await self.guard_compiler.compiled([*request.input_guards, *request.guards])
         through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
         for notice in through.notices:
             self.writer.write(notice)
@@ -151,7 +152,7 @@ class AttemptRun:
             The provider's finish.
         """
         sink = Sink(plan, self.writer, self._metrics, deadline)
-        rules_of = await compiled_guards(plan.request.guards)
+        rules_of = await self.guard_compiler.compiled(plan.request.guards)
         self._metrics.call(is_streamed=plan.request.stream)
         begun = await self.calls.begin(plan, tell=self.writer.write)
         if begun.has_spoken:

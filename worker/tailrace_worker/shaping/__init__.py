@@ -8,7 +8,7 @@ from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
 from tailrace_worker.shaping.continued import continued
 from tailrace_worker.shaping.guards.apply import shielded
-from tailrace_worker.shaping.guards.compiling import RulesOf
+from tailrace_worker.shaping.guards.compiler import RulesOf
 from tailrace_worker.shaping.guards.moderate import Judge
 
 

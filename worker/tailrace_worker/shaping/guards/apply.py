@@ -15,11 +15,11 @@ from tailrace.request.messages import Message
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.guards.block import Blockade, block
 from tailrace_worker.shaping.guards.clean import Cleaner, clean
-from tailrace_worker.shaping.guards.compiling import RulesOf
+from tailrace_worker.shaping.guards.compiler import RulesOf
 from tailrace_worker.shaping.guards.max_chars import max_chars
 from tailrace_worker.shaping.guards.moderate import Judge, Moderation, moderate
 from tailrace_worker.shaping.guards.redact import Redaction, notices, redact
-from tailrace_worker.shaping.guards.search import Rules
+from tailrace_worker.shaping.guards.rules import Rules
 from tailrace_worker.shaping.guards.texts import TURN_CHARS, Watch, in_turns, looked
 
 _INPUT_STRETCH_CHARS: Final = 4_000

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, Iterator
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace_worker.providers.base import Piece
-from tailrace_worker.shaping.guards.search import Passage, Rules, Search
+from tailrace_worker.shaping.guards.rules import Rules
+from tailrace_worker.shaping.guards.search import Passage, Search
 from tailrace_worker.shaping.guards.texts import watched
 
 

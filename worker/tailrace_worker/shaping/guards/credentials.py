@@ -6,7 +6,7 @@ from math import log2
 from typing import Final
 
 from tailrace_worker.shaping.guards.characters import character_after
-from tailrace_worker.shaping.guards.search import KNOWN_NEXT, Rule
+from tailrace_worker.shaping.guards.rules import KNOWN_NEXT, Rule
 
 _UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 

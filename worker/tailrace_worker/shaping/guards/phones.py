@@ -16,6 +16,7 @@ from phonenumbers import (
 )
 
 from tailrace_worker.shaping.guards.characters import HYPHEN, SPACE, character_after, character_before
+from tailrace_worker.shaping.guards.programs import Match, Program, longest_match_program
 
 COMMON_REGIONS: Final = (
     *("AU", "BR", "CA", "CH", "CN", "DE", "ES", "FR", "GB", "IL"),
@@ -64,16 +65,7 @@ class _Set(Protocol):
     def Match(self, text: bytes) -> list[int] | None: ...  # noqa: N802
 
 
-class _Match(Protocol):
-    def end(self) -> int: ...
-
-
-class _Compiled(Protocol):
-    def match(self, text: bytes) -> _Match | None: ...
-
-
 _full_match_set = cast("Callable[[], _Set]", re2.Set.FullMatchSet)  # pyright: ignore[reportUnknownMemberType]
-_compile = cast("Callable[[str, re2.Options], _Compiled]", re2.compile)  # pyright: ignore[reportUnknownMemberType]
 
 
 class NumberingPlans:
@@ -227,20 +219,21 @@ def _most_digits(digits: bytes, start: int) -> int:
 
 
 @lru_cache(maxsize=512)
-def _abroad(country_code: int) -> _Compiled:
+def _abroad(country_code: int) -> Program:
     """Return an expression that matches the digits after a country code in all valid numbers, and in some others."""
     plans = [
         PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
         for region in COUNTRY_CODE_TO_REGION_CODE[country_code]
     ]
-    return _longest(
+    patterns = [
         # If there is a transform rule, the digits of the prefix may be part of the number.
         "[0-9]+"
         if plan.national_prefix_transform_rule
         else f"(?:{plan.national_prefix_for_parsing or ''})?(?:{plan.general_desc.national_number_pattern})"
         for plan in plans
         if plan and plan.general_desc
-    )
+    ]
+    return longest_match_program("|".join(patterns) or _NOTHING)
 
 
 def _set_of(patterns: Iterable[str]) -> _Set:
@@ -251,13 +244,7 @@ def _set_of(patterns: Iterable[str]) -> _Set:
     return compiled
 
 
-def _longest(patterns: Iterable[str]) -> _Compiled:
-    options = re2.Options()
-    options.longest_match = True
-    return _compile("|".join(patterns) or _NOTHING, options)
-
-
-def _end_of(match: _Match | None) -> int:
+def _end_of(match: Match | None) -> int:
     return match.end() if match else 0
 
 

@@ -12,7 +12,7 @@ from tailrace.request.guards import Block, Kind, Redact
 from tailrace_worker.shaping.guards.characters import HYPHEN, SPACE
 from tailrace_worker.shaping.guards.credentials import SECRETS
 from tailrace_worker.shaping.guards.phones import CANDIDATE, COMMON_REGIONS, NumberingPlans
-from tailrace_worker.shaping.guards.search import KNOWN_NEXT, Rule
+from tailrace_worker.shaping.guards.rules import KNOWN_NEXT, Rule
 from tailrace_worker.shaping.guards.words import words_rules
 
 PATTERN: Final = "pattern"

@@ -8,7 +8,8 @@ from typing import Final
 from tailrace.errors import ProviderError
 from tailrace.events import Notice
 from tailrace_worker.providers.base import Finish, Piece
-from tailrace_worker.shaping.guards.search import Passage, Rules, Search
+from tailrace_worker.shaping.guards.rules import Rules
+from tailrace_worker.shaping.guards.search import Passage, Search
 from tailrace_worker.shaping.guards.texts import watched
 
 REDACTED: Final = "redacted"

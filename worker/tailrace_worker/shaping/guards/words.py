@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tailrace_worker.shaping.guards.characters import HYPHEN, SPACE, character_after, character_before
-from tailrace_worker.shaping.guards.search import KNOWN_NEXT, Rule
+from tailrace_worker.shaping.guards.rules import KNOWN_NEXT, Rule
 
 WORD: Final = "word"
 
