@@ -14,10 +14,9 @@ from redis import exceptions
 from redis.asyncio.connection import DefaultParser
 
 from tailrace import BrokerUnavailable, GenerationRequest, Settings, Tailrace
-from tailrace.broker import outage
 from tailrace.broker.client import Broker, open_redis, our_errors, refused
 from tailrace.broker.connection import NotNow
-from tailrace.broker.outage import Dependent, Outage
+from tailrace.broker.outage import PROCESS_OUTAGE, Dependent, Outage, OutageLimits
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import InfrastructureError
 from tailrace.events import Completed
@@ -47,7 +46,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         fails(dependent, error)
 
     monkeypatch.setattr(Dependent, "fails", counted)
-    monkeypatch.setattr(outage, "_FORGOTTEN_SECONDS", 3_600.0)
+    monkeypatch.setattr(PROCESS_OUTAGE, "limits", OutageLimits(forgotten_seconds=3_600.0))
     return counts
 
 

@@ -1,19 +1,19 @@
 """Every recorded stream, cut in all ways that a network may cut it: the answer is the same."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.request.capabilities import ApiKind
-from tailrace_worker.providers.anthropic import adapter as anthropic_adapter
+from tailrace_worker.providers.anthropic.decoder import MessagesDecoder
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.providers.errors import ErrorEvent
+from tailrace_worker.providers.http.call import AnswerDecoder
 from tailrace_worker.providers.http.sse import EventStreamDecoder
-from tailrace_worker.providers.openai_chat import adapter as openai_chat_adapter
-from tailrace_worker.providers.openai_responses import adapter as openai_responses_adapter
+from tailrace_worker.providers.openai_chat.decoder import ChatDecoder
+from tailrace_worker.providers.openai_responses.decoder import ResponsesDecoder
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.recorded.replay import Transcript, needed, transcripts
 from tests.support.event_streams import cut
@@ -22,18 +22,17 @@ pytestmark = pytest.mark.slow
 
 needed()
 
-ADAPTERS: dict[ApiKind, Any] = {
-    "openai": openai_chat_adapter,
-    "openai-responses": openai_responses_adapter,
-    "anthropic": anthropic_adapter,
+DECODERS: Mapping[ApiKind, Callable[[Skipped], AnswerDecoder]] = {
+    "openai": ChatDecoder,
+    "openai-responses": ResponsesDecoder,
+    "anthropic": MessagesDecoder,
 }
 
 
 def heard(kind: ApiKind, chunks: Iterable[bytes]) -> tuple[list[Piece], object]:
     """What the decoder and an answer make of the chunks, and the error with which they end."""
     decode = EventStreamDecoder().feed
-    # What an adapter makes of events, without its client and its timers.
-    answer = ADAPTERS[kind]._Answer(Skipped("Acme", str))  # noqa: SLF001
+    answer = DECODERS[kind](Skipped("Acme", str))
     pieces: list[Piece] = []
     try:
         for chunk in chunks:

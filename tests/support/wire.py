@@ -76,8 +76,8 @@ async def pieces_of(provider: Provider, request: GenerationRequest) -> AsyncGene
 
 def skipped(provider: Provider) -> dict[str, int]:
     """What it skipped, by kind."""
-    endpoint: Any = provider
-    return dict(endpoint._endpoint.skipped.counts)  # noqa: SLF001 (it is told to the log only)
+    adapter: Any = provider
+    return dict(adapter.skipped.counts)
 
 
 def asking(kind: str, **fields: object) -> GenerationRequest:

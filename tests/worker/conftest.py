@@ -109,7 +109,8 @@ def request_() -> GenerationRequest:
 def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
     """Opens what the jobs of a worker share; each call is another worker.
 
-    Changed settings are given by name; `unchecked` are settings beyond their limits.
+    Changed settings are given by name; `unchecked` are settings beyond their limits; `publisher_url` is the publisher's
+    own way to Redis.
     """
 
     @asynccontextmanager
@@ -117,6 +118,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         name: str = "worker",
         *,
         liveness: LivenessLimits | None = None,
+        publisher_url: str | None = None,
         publisher_limits: PublisherLimits | None = None,
         timings: GenerationTimings | None = None,
         retry_policy: RetryPolicy | None = None,
@@ -130,7 +132,8 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
         redis = open_redis(read.redis_url, liveness=liveness)
         broker, keys = Broker(redis), Keys(read.prefix)
         announcer = Announcer(broker, keys, keep_seconds=read.keep_seconds)
-        publisher = Publisher(redis, keys, read, on_ended_again=announcer.add, limits=publisher_limits)
+        publishers_redis = open_redis(publisher_url, liveness=liveness) if publisher_url else redis
+        publisher = Publisher(publishers_redis, keys, read, on_ended_again=announcer.add, limits=publisher_limits)
         cancel_poll = CancelPoll(redis, keys, tick_seconds=read.cancel_poll_ms / 1000)
         async with asyncio.TaskGroup() as beside:
             tasks = [beside.create_task(each.run()) for each in (publisher, announcer, cancel_poll)]
@@ -148,6 +151,7 @@ def open_generations(settings: Settings, puppet: Puppet) -> OpenGenerations:
             )
             for task in tasks:
                 task.cancel()
+        await publishers_redis.aclose()
         await broker.aclose()
 
     return opened

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +19,8 @@ from arq.utils import args_to_string
 from tailrace import BrokerUnavailable, GenerationRequest, Job, Settings, Tailrace
 from tailrace.protocol.keys import arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace_worker import stock_arq
+from tailrace_worker.app import open_generations
+from tailrace_worker.generation import Generations
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.queueing.job_body import to_json
 from tailrace_worker.settings import WorkerSettings
@@ -186,8 +188,10 @@ async def test_what_a_stock_client_enqueues_is_told_with_the_queue_of_the_worker
 async def test_a_redis_that_cannot_be_reached_is_told_at_the_start_and_only_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = WorkerSettings.read(redis_url="redis://127.0.0.1:1")
-    monkeypatch.setattr(stock_arq, "_SETTINGS", settings)
+    def nowhere(settings: WorkerSettings) -> AbstractAsyncContextManager[Generations]:
+        return open_generations(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"}))
+
+    monkeypatch.setattr(stock_arq, "open_generations", nowhere)
     ctx = context()
     with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1"):
         await stock_arq.on_startup(ctx)

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -20,21 +21,31 @@ from tailrace.broker.connection import NotNow
 
 _logger = logging.getLogger(__name__)
 
-_AGAIN_SECONDS: Final = 30.0
-_FORGOTTEN_SECONDS: Final = 5.0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageLimits:
+    """How often an outage is logged, and what is still part of it. Tests pass others."""
+
+    again_seconds: float = 30.0
+    """The time between two lines about the same causes."""
+    forgotten_seconds: float = 5.0
+    """For so long after its last failure something counts as failing. Later it has nothing to do, and does not try."""
 
 
 class Outage:
     """What fails together while Redis is unavailable, and what the log has said of it."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, limits: OutageLimits | None = None) -> None:
         """Start without failures.
 
         Args:
             clock: Returns the time in seconds, from any beginning.
+            limits: The times that it keeps to; `None` for the defaults.
         """
         self.has_begun: bool = False
         """True from the first failure until everything works again."""
+        self.limits: OutageLimits = limits or OutageLimits()
+        """The times that it keeps to."""
         self._clock = clock
         # Threads renew leases.
         self._lock = Lock()
@@ -58,7 +69,7 @@ class Outage:
                 self._since = self._told_at = now
                 self._told = {cause}
                 _logger.warning("%s: %s", dependent.what, error)
-            elif cause not in self._told or now - self._told_at >= _AGAIN_SECONDS:
+            elif cause not in self._told or now - self._told_at >= self.limits.again_seconds:
                 self._told_at = now
                 self._told.add(cause)
                 _logger.warning("%s, for %.0f s now: %s", dependent.what, now - self._since, error)
@@ -75,7 +86,7 @@ class Outage:
             self._failing.pop(dependent, None)
             for other, failed_at in list(self._failing.items()):
                 # It has not tried again since: it has nothing to do.
-                if now - failed_at > _FORGOTTEN_SECONDS:
+                if now - failed_at > self.limits.forgotten_seconds:
                     del self._failing[other]
             if self.has_begun and not self._failing:
                 self.has_begun = False

@@ -136,7 +136,7 @@ async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -
     """
     job = next(iter(jobs.values()))
     *states, depth = await broker.pipeline(
-        *(_job_side(keys, job_id, each) for job_id, each in jobs.items()),
+        *(create_command(keys, job_id, each) for job_id, each in jobs.items()),
         _queue_side(keys, jobs, job.queue, limit=job.max_queued),
     )
     # If one has begun, an earlier call enqueued all of them and this one is a repetition: nothing is to be undone.
@@ -173,7 +173,7 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
     if isinstance(admitted, int):
         raise QueueFull(job.queue, depth=admitted, limit=job.max_queued)
     job_id: str = admitted.decode()
-    state = await broker.call(*_job_side(keys, job_id, job, "idempotency", key))
+    state = await broker.call(*create_command(keys, job_id, job, "idempotency", key))
     if state == b"conflict":
         raise IdempotencyConflict(
             f"Tenant {job.tenant!r} used the idempotency key {idempotency_key!r} before, for another request "
@@ -229,7 +229,15 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
         raise no_stream(job_id)
 
 
-def _job_side(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
+def create_command(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
+    """Return the command that makes the stream and the record of a job. No worker finds the job before it is queued.
+
+    Args:
+        keys: The names of the keys.
+        job_id: The id of the job.
+        job: The job.
+        more: Further names and values of the record.
+    """
     return Script.CREATE.command(
         (keys.events(job_id), keys.record(job_id)),
         ms(job.life_seconds),

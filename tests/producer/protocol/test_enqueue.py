@@ -24,7 +24,7 @@ from tailrace.broker.client import Broker
 from tailrace.events import Cancelled
 from tailrace.protocol.entries import decode
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
-from tailrace.protocol.queue import NewJob, _job_side
+from tailrace.protocol.queue import NewJob, create_command
 from tests.support.either_redis import broker, queued, tailrace
 from tests.support.handwritten import REQUEST
 
@@ -120,7 +120,7 @@ async def test_a_producer_that_died_between_the_two_sides_is_completed(
         life_seconds=60,
         max_queued=0,
     )
-    await broker.pipeline(("SET", key, half_id, "PX", 60_000), _job_side(keys, half_id, half, "idempotency", key))
+    await broker.pipeline(("SET", key, half_id, "PX", 60_000), create_command(keys, half_id, half, "idempotency", key))
     assert await queued(broker, keys) == []
     job = await tailrace.enqueue(REQUEST, idempotency_key="order-7")
     assert job.id == half_id

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tailrace import GenerationRequest, Tailrace
+from tailrace.broker.wire import Wire
 from tailrace.events import Delta, StreamEvent
 from tailrace.protocol import endings
 from tailrace_worker.attempt.calls import Calls
@@ -39,15 +40,16 @@ async def test_a_reply_that_comes_when_the_job_is_over_reaches_nobody(
     generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poll, told = generations.cancel_poll, list[CancelRequested]()
-    exchange, replied, over, asked_again = poll._wire.exchange, asyncio.Event(), asyncio.Event(), asyncio.Event()
+    exchange, replied, over, asked_again = Wire.exchange, asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def late(payload: bytes, replies: int) -> list[Any]:
-        answered = await exchange(payload, replies)
-        replied.set()
-        await over.wait()
+    async def late(wire: Wire, payload: bytes, replies: int) -> list[Any]:
+        answered = await exchange(wire, payload, replies)
+        if b"MGET" in payload:
+            replied.set()
+            await over.wait()
         return answered
 
-    monkeypatch.setattr(poll._wire, "exchange", late)
+    monkeypatch.setattr(Wire, "exchange", late)
     gone, other = "a" * 22, "b" * 22
     for job_id in (gone, other):
         await generations.broker.call("SET", generations.keys.cancel(job_id), "", "PX", 60_000)

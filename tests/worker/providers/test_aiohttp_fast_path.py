@@ -6,11 +6,11 @@ from typing import Any
 
 import openai
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
 from tailrace_worker.providers.base import Finish, Piece, Provider
-from tailrace_worker.providers.http import aiohttp_fast_path
 from tailrace_worker.providers.http.aiohttp_fast_path import FastPath
 from tailrace_worker.providers.http.body import open_inflow
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
@@ -151,14 +151,11 @@ async def test_what_came_before_a_cut_is_read_though_nobody_read_then(
 
 
 async def test_who_does_not_read_is_sent_no_more_than_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses = 0
-    pause = aiohttp_fast_path._TappedReader.pause
+    pause = ResponseHandler.pause_reading
     paused = asyncio.Event()
 
-    def counted(self: Any) -> None:
-        nonlocal pauses
-        pauses += 1
-        pause(self)
+    def seen_to_pause(connection: ResponseHandler) -> None:
+        pause(connection)
         paused.set()
 
     async def serve(peer: Peer) -> None:
@@ -168,7 +165,7 @@ async def test_who_does_not_read_is_sent_no_more_than_is_held(monkeypatch: pytes
             await peer.say(chunk(HI * 400))
         await peer.say(chunk(LAST), END)
 
-    monkeypatch.setattr(aiohttp_fast_path._TappedReader, "pause", counted)
+    monkeypatch.setattr(ResponseHandler, "pause_reading", seen_to_pause)
     async with raw_providers(serve, monkeypatch) as providers, asyncio.timeout(20):
         pieces = stream(providers["openai"])
         assert await anext(pieces) == Delta(text="Hi")
@@ -177,20 +174,18 @@ async def test_who_does_not_read_is_sent_no_more_than_is_held(monkeypatch: pytes
         texts = [piece.text async for piece in pieces if isinstance(piece, Delta)]
 
     assert len(texts) == 80_000
-    assert pauses
 
 
 async def test_a_connection_is_used_again_and_does_not_gather_who_has_read_from_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    closed: set[asyncio.Future[None]] = set()
+    used: set[ResponseHandler] = set()
     connections = 0
-    enter = FastPath.__enter__
+    fits = FastPath.fits
 
-    def entered(self: FastPath) -> FastPath:
-        assert self._closed
-        closed.add(self._closed)
-        return enter(self)
+    def seen(response: Any) -> bool:
+        used.add(response.connection.protocol)
+        return fits(response)
 
     async def serve(peer: Peer) -> None:
         nonlocal connections
@@ -201,17 +196,32 @@ async def test_a_connection_is_used_again_and_does_not_gather_who_has_read_from_
             await read.wait()
             await peer.say(chunk(LAST), END)
 
-    monkeypatch.setattr(FastPath, "__enter__", entered)
+    monkeypatch.setattr(FastPath, "fits", seen)
     read = asyncio.Event()
     async with raw_providers(serve, monkeypatch) as providers, asyncio.timeout(10):
         for _ in range(5):
             read.clear()
             async for _piece in stream(providers["openai"]):
                 read.set()
-        (future,) = closed
-        callbacks: Any = future._callbacks
-        assert len(callbacks) <= 2
+        (connection,) = used
+        closed: Any = connection.closed
+        assert len(closed._callbacks) <= 2  # noqa: SLF001 - a future tells it nowhere else
     assert connections == 1
+
+
+class HeldWakeBatcher(WakeBatcher):
+    """Wakes nobody until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(interval_ms=0)
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def wake(self, waiter: asyncio.Future[None]) -> None:
+        self.waiters.append(waiter)
+
+    def wake_all(self) -> None:
+        for waiter in self.waiters:
+            super().wake(waiter)
 
 
 async def test_from_the_second_piece_on_answers_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,8 +238,7 @@ async def test_from_the_second_piece_on_answers_are_read_together(monkeypatch: p
             came.put_nowait(piece)
 
     came: asyncio.Queue[Piece] = asyncio.Queue()
-    wake_batcher = WakeBatcher(interval_ms=3_600_000)
-    wake_batcher.wake(asyncio.get_running_loop().create_future())
+    wake_batcher = HeldWakeBatcher()
     async with (
         raw_providers(serve, monkeypatch, wake_batcher) as providers,
         asyncio.timeout(10),
@@ -239,11 +248,7 @@ async def test_from_the_second_piece_on_answers_are_read_together(monkeypatch: p
             both.create_task(read(providers["openai"]))
         assert [await came.get(), await came.get()] == [Delta(text="Hi")] * 2
         go_on.set()
-        await eventually(lambda: _is(len(wake_batcher._waiters), 2))
+        await eventually(lambda: len(wake_batcher.waiters) == 2)
         assert came.empty()
-        wake_batcher._wake_all(asyncio.get_running_loop())
+        wake_batcher.wake_all()
         assert {type(await came.get()), type(await came.get())} == {Finish}
-
-
-async def _is(value: object, wanted: object) -> bool:
-    return value == wanted

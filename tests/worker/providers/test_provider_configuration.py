@@ -5,6 +5,7 @@ import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -15,9 +16,12 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
+from tailrace_worker.providers.client_options import ClientOptions
+from tailrace_worker.providers.errors import Failures
+from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.sdks import openai_sdk
 from tailrace_worker.settings import ProviderEntry
-from tests.support.wire import asking
+from tests.support.wire import EVENT_STREAM, asking
 from tests.support.wire_server import KEYS, OWNERS, SHORTEST, providers_at, serving
 
 all_kinds = pytest.mark.parametrize("kind", API_KINDS)
@@ -411,5 +415,19 @@ async def test_a_named_server_gets_the_limit_by_the_name_that_all_of_them_know(m
         ("openai.com.acme.org", False),
     ],
 )
-def test_a_server_that_openai_or_azure_runs_is_known_by_its_host(host: str, is_openais: bool) -> None:
-    assert openai_sdk._is_openais(httpx2.URL(f"https://{host}/v1")) is is_openais  # noqa: SLF001
+async def test_a_server_that_openai_or_azure_runs_is_known_by_its_host(host: str, is_openais: bool) -> None:
+    bodies: list[dict[str, Any]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        bodies.append(json.loads(request.content))
+        return httpx2.Response(200, headers={"content-type": EVENT_STREAM}, content=SHORTEST["openai"])
+
+    options = ClientOptions(key="any", url=f"https://{host}/v1")
+    failures = Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL")
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+        provider, _ = openai_sdk.make_provider("openai", options, failures, WakeBatcher(interval_ms=0), client)
+        assert [piece async for piece in provider.stream(asking("openai", max_output_tokens=9))]
+
+    (body,) = bodies
+    limits = body.keys() & {"max_tokens", "max_completion_tokens"}
+    assert limits == {"max_completion_tokens" if is_openais else "max_tokens"}

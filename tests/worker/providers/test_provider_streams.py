@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 import aiohttp
 import httpx2
@@ -434,14 +433,34 @@ def test_the_sdks_are_loaded_when_providers_are_opened_and_not_before() -> None:
     assert loaded.stdout.strip() == "set()"
 
 
+class StalledBody(httpx2.AsyncByteStream):
+    """A body that stops in the midst of its first event, until it goes on."""
+
+    def __init__(self, body: bytes) -> None:
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body[:20]
+        self.begun.set()
+        await self.goes_on.wait()
+        yield self._body[20:]
+
+
 @all_kinds
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 async def test_an_answer_that_waits_for_room_in_memory_says_so_and_reads_nothing(kind: ApiKind, stream: bool) -> None:
     body = TEXTS[kind] + LASTS[kind] if stream else json.dumps(WHOLES[kind]).encode()
     client = Client([body[:20], body[20:]], content_type=EVENT_STREAM if stream else "application/json")
-    provider: Any = adapter(kind, client, limits=AnswerLimits(large_bytes=9, shared_bytes=0))
+    stalled, late = StalledBody(TEXTS[kind] + LASTS[kind]), client.response
+    provider = adapter(kind, client, limits=AnswerLimits(large_bytes=9, shared_bytes=0))
     heard: list[Piece | Alive] = []
     waits = asyncio.Event()
+
+    async def hold_room() -> None:
+        client.response = httpx2.Response(200, headers={"content-type": EVENT_STREAM}, stream=stalled)
+        async for _ in pieces_of(provider, asking(kind)):
+            pass
 
     async def read_all() -> None:
         async with aclosing(provider.stream(asking(kind, stream=stream))) as pieces:
@@ -450,15 +469,17 @@ async def test_an_answer_that_waits_for_room_in_memory_says_so_and_reads_nothing
                 if piece == Alive(is_held=True):
                     waits.set()
 
-    async with asyncio.timeout(10), provider._endpoint._large.open() as exempt:  # noqa: SLF001
-        exempt.hold(10)
+    async with asyncio.timeout(10):
+        holding = asyncio.create_task(hold_room())
+        await stalled.begun.wait()
+        client.response = late
         reading = asyncio.create_task(read_all())
         await waits.wait()
         await asyncio.sleep(0)
         taken, said = client.chunks.taken, list(heard)
         assert said[-1] == Alive(is_held=True)
-        exempt.hold(0)
-        await reading
+        stalled.goes_on.set()
+        await asyncio.gather(holding, reading)
     assert taken < 2 or not stream
     assert heard[len(said)] == Alive()
     assert [piece for piece in heard if isinstance(piece, Delta)] == [HI]

@@ -482,15 +482,17 @@ async def test_no_more_is_kept_while_a_backlog_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept: list[int] = []
-    send = Publisher._send
-
-    async def noted(publisher: Publisher, batch: Any) -> Any:
-        kept.append(publisher.resend_buffer.used_bytes)
-        return await send(publisher, batch)
-
-    monkeypatch.setattr(Publisher, "_send", noted)
     job = await tailrace.enqueue(request_)
     async with open_generations(max_resend_bytes=4_096) as generations:
+        publisher = generations.publisher
+        exchange = publisher.link.wire.exchange
+
+        async def noted(payload: bytes, replies: int) -> list[Any]:
+            if b"XADD" in payload:
+                kept.append(publisher.resend_buffer.used_bytes)
+            return await exchange(payload, replies)
+
+        monkeypatch.setattr(publisher.link.wire, "exchange", noted)
         with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
             for _ in range(100):
                 writer.write(Delta(text="x" * 60_000))

@@ -16,10 +16,10 @@ from tailrace import BrokerRefused, GenerationRequest, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
-from tailrace_worker.queueing import redis_check, redis_uses
+from tailrace_worker.queueing import redis_uses
 from tailrace_worker.queueing.claimer import ClaimingLimits
 from tailrace_worker.queueing.heartbeat import beating
-from tailrace_worker.queueing.redis_check import RedisCheck, RedisCheckLimits, RedisUnfit
+from tailrace_worker.queueing.redis_check import PROCESS_WARNINGS, RedisCheck, RedisCheckLimits, RedisUnfit
 from tests.support.eventually import eventually
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
@@ -47,7 +47,7 @@ def server() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture(autouse=True)
 def nothing_told() -> None:
-    redis_check._told.clear()
+    PROCESS_WARNINGS.clear()
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from tailrace_worker.queueing.redis_uses import RedisUse, redis_uses
 
 _logger = logging.getLogger(__name__)
 
-_told: Final[set[str]] = set()
-"""The warnings that this process has logged already."""
+PROCESS_WARNINGS: Final[set[str]] = set()
+"""The warnings that this process has logged already. A test begins without those of another."""
 _NEEDED: Final = "A worker needs Redis 7.0 or newer, or Valkey, with no command renamed."
 _TRANSACTION: Final = ("+ping", "+multi", "+exec")
 
@@ -91,8 +91,8 @@ class RedisCheck:
             await self._try_all()
             warnings = [*await self._state(), *await self._subscribing()]
         for warning in warnings:
-            if warning not in _told:
-                _told.add(warning)
+            if warning not in PROCESS_WARNINGS:
+                PROCESS_WARNINGS.add(warning)
                 _logger.warning("%s", warning)
 
     async def review(self) -> bool:

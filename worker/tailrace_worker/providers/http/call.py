@@ -18,7 +18,6 @@ from tailrace_worker.providers.http.large import LargeAnswer, LargeAnswers
 from tailrace_worker.providers.http.sse import EventStreamDecoder, ServerSentEvent
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.json_decoder import loaded
-from tailrace_worker.providers.vocabulary import Skipped
 
 _MAX_BLANK_BYTES: Final = 1024
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
@@ -39,7 +38,7 @@ class NoEventStream(ValueError):
     """The body is not the event stream that was requested, but for example a web page."""
 
 
-class Answer(Protocol):
+class AnswerDecoder(Protocol):
     """A decoder of one answer, by the provider's protocol."""
 
     is_whole: bool
@@ -81,14 +80,13 @@ class Endpoint:
     def __init__(
         self, failures: Failures, post: Post, wake_batcher: WakeBatcher, *, limits: AnswerLimits | None = None
     ) -> None:
-        self.skipped = Skipped(failures.name, failures.redacted)
         self._failures = failures
         self._post = post
         self._wake_batcher = wake_batcher
         self._limits = limits or AnswerLimits()
         self._large = LargeAnswers(self._limits)
 
-    async def call(self, body: Body, answer: Answer) -> AsyncGenerator[Piece | Alive, None]:
+    async def call(self, body: Body, answer: AnswerDecoder) -> AsyncGenerator[Piece | Alive, None]:
         """Make one call, as `Provider.stream` describes it.
 
         Args:
@@ -136,7 +134,7 @@ class Endpoint:
 class _Stream:
     """The event stream of one answer."""
 
-    def __init__(self, inflow: Inflow, answer: Answer, limits: AnswerLimits) -> None:
+    def __init__(self, inflow: Inflow, answer: AnswerDecoder, limits: AnswerLimits) -> None:
         self.is_one = False
         """True once there was an event, so that the body is an event stream."""
         self._is_behind = False
@@ -268,7 +266,7 @@ def _look_at(response: httpx2.Response) -> None:
 
 
 async def _whole(
-    beginning: bytes, inflow: Inflow, answer: Answer, large: LargeAnswer, limits: AnswerLimits
+    beginning: bytes, inflow: Inflow, answer: AnswerDecoder, large: LargeAnswer, limits: AnswerLimits
 ) -> AsyncGenerator[Piece | Alive, None]:
     """Read a body that is not a stream. Its chunks are no sign of life: `Alive` comes only if it waits for memory."""
     body = bytearray(beginning)
