@@ -29,7 +29,7 @@ _COMPILER: Final = GuardCompiler()
 def found(text: str, kind: Kind) -> list[str]:
     """Return what `redact` finds of a kind in a text."""
     search = Search(_COMPILER.rules_of({"type": "redact", "kinds": [kind]}))
-    return [passage.text for passage in (*search.feed(text), *search.end()) if passage.kind]
+    return [segment.text for segment in (*search.feed(text), *search.end()) if segment.kind]
 
 
 def is_installed(package: str) -> bool:

@@ -24,10 +24,10 @@ from tailrace.request.limits import Buffering, Timeouts
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
-from tailrace_worker.shaping.deadlines import Watch, deadlines
+from tailrace_worker.shaping.deadlines import CallWatch, deadlines
 from tailrace_worker.shaping.guards.apply import shielded
 from tailrace_worker.shaping.guards.compiler import GuardCompiler
-from tailrace_worker.shaping.guards.moderate import Verdict
+from tailrace_worker.shaping.guards.moderate import ModerationVerdict
 
 Pieces: TypeAlias = AsyncGenerator[Piece, None]
 Stage: TypeAlias = Callable[[Pieces], Pieces]
@@ -46,9 +46,9 @@ _LIMIT_SECONDS: Final = 0.2
 _MOST_LATE_MS: Final = 50
 
 
-async def judge(text: str) -> Verdict:
+async def judge(text: str) -> ModerationVerdict:
     """Finds nothing wrong."""
-    return Verdict(() if text else ("empty",))
+    return ModerationVerdict(() if text else ("empty",))
 
 
 def guarding(*guards: Guard) -> Stage:
@@ -57,8 +57,11 @@ def guarding(*guards: Guard) -> Stage:
 
 
 STAGES: Final[dict[str, tuple[Stage, str]]] = {
-    "deadlines": (lambda pieces: deadlines(pieces, Watch(Timeouts())), "<= 1"),
-    "deadlines, clean": (lambda pieces: guarding({"type": "clean"})(deadlines(pieces, Watch(Timeouts()))), "<= 3"),
+    "deadlines": (lambda pieces: deadlines(pieces, CallWatch(Timeouts())), "<= 1"),
+    "deadlines, clean": (
+        lambda pieces: guarding({"type": "clean"})(deadlines(pieces, CallWatch(Timeouts()))),
+        "<= 3",
+    ),
     "max_chars": (guarding({"type": "max_chars", "limit": 2**31 - 1}), ""),
     "redact, all kinds": (
         guarding({"type": "redact", "kinds": ["email", "phone", "card", "iban", "ip", "secret"]}),
@@ -117,7 +120,7 @@ async def late_ms(said: Sequence[Piece]) -> float:
     limits = Timeouts(first_token_seconds=_LIMIT_SECONDS, idle_seconds=_LIMIT_SECONDS)
     # What is finished ends then, and does not fail.
     with suppress(ProviderError):
-        async for _ in deadlines(falls_silent(), Watch(limits)):
+        async for _ in deadlines(falls_silent(), CallWatch(limits)):
             pass
     return (time.monotonic() - silent_since - _LIMIT_SECONDS) * 1e3
 

@@ -10,7 +10,7 @@ import pytest
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.events import Cancelled, Completed, Failed, Started
-from tailrace_worker.simulator import Entry, Scenario, Simulator
+from tailrace_worker.simulator import JournalEntry, Scenario, Simulator
 from tests.support.processes import WorkerProcess, worker_process
 
 PROVIDERS: Final = ["openai", "openai-responses", "anthropic"]
@@ -44,7 +44,7 @@ async def spoken(job: Job) -> None:
             return
 
 
-async def closed(simulator: Simulator) -> Entry:
+async def closed(simulator: Simulator) -> JournalEntry:
     """Waits until the simulator saw its only client leave."""
     async with asyncio.timeout(5):
         return await simulator.journal.until(lambda entry: entry.outcome not in {"open", "stalled"})

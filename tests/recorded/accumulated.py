@@ -7,7 +7,7 @@ from typing import Any
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, LengthFinishReasonError
 
-from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.base import TokenCounts
 from tests.recorded.folded import Call
 
 
@@ -23,7 +23,7 @@ class Accumulated:
     signed_whole: list[object] = field(default_factory=list[object])
     """and where they were not streamed."""
     calls: Sequence[Call]
-    usage: Usage
+    usage: TokenCounts
     finish: str
     body: bytes
 
@@ -50,7 +50,7 @@ async def chat(model: str) -> Accumulated:
             Call(call_id=call.id, name=call.function.name, arguments=call.function.arguments)
             for call in message.tool_calls or ()
         ],
-        usage=Usage(
+        usage=TokenCounts(
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.completion_tokens,
             cached_input_tokens=usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens,
@@ -80,7 +80,7 @@ async def responses(model: str) -> Accumulated:
             for item in response.output
             if item.type == "function_call"
         ],
-        usage=Usage(
+        usage=TokenCounts(
             input_tokens=response.usage.input_tokens,
             output_tokens=response.usage.output_tokens,
             cached_input_tokens=response.usage.input_tokens_details.cached_tokens,
@@ -111,7 +111,7 @@ async def messages(model: str) -> Accumulated:
             for block in message.content
             if block.type == "tool_use"
         ],
-        usage=Usage(
+        usage=TokenCounts(
             input_tokens=message.usage.input_tokens,
             output_tokens=message.usage.output_tokens,
             cached_input_tokens=message.usage.cache_read_input_tokens,

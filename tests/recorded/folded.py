@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.messages import PastReasoning
-from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
+from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Folded:
     """The signed blocks of the reasoning, as a later turn gives them back."""
     calls: dict[int, Call] = field(default_factory=dict[int, Call])
     notices: list[str] = field(default_factory=list[str])
-    usage: Usage = field(default_factory=Usage)
+    usage: TokenCounts = field(default_factory=TokenCounts)
     finishes: list[Finish] = field(default_factory=list[Finish])
 
     def add(self, piece: Piece | Alive) -> None:
@@ -57,7 +57,7 @@ class Folded:
                 call.arguments += piece.arguments
             case Notice(message=message):
                 self.notices.append(message)
-            case Usage():
+            case TokenCounts():
                 self.usage = self.usage.updated(piece)
             case Finish():
                 self.finishes.append(piece)

@@ -10,7 +10,7 @@ from tailrace import Answer
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import FinishReason
 from tailrace.request.capabilities import ApiKind
-from tailrace_worker.providers.base import Finish, Provider, Usage
+from tailrace_worker.providers.base import Finish, Provider, TokenCounts
 from tests.recorded import accumulated
 from tests.recorded.accumulated import Accumulated
 from tests.recorded.folded import Call, Folded, asking, folded, read
@@ -55,7 +55,7 @@ async def test_an_answer_reads_as_the_sdk_accumulates_it(
 async def test_every_answer_is_a_message_of_the_next_turn(transcript: Transcript) -> None:
     answer = Answer()
     for piece in await wire.read(transcript.kind, transcript.body()):
-        if not isinstance(piece, Usage | Finish):
+        if not isinstance(piece, TokenCounts | Finish):
             answer.add(piece)
     message = answer.message
     results = [
@@ -157,12 +157,12 @@ def parsed(call: Call, kind: ApiKind) -> Call:
     return Call(call_id=call.call_id, name=call.name, arguments=str(arguments))
 
 
-def told(transcript: Transcript) -> Usage:
+def told(transcript: Transcript) -> TokenCounts:
     """What the index says was used."""
     usage = transcript.usage
     assert usage
     if transcript.kind == "anthropic":
-        return Usage(
+        return TokenCounts(
             input_tokens=usage["input_tokens"],
             output_tokens=usage["output_tokens"],
             cached_input_tokens=usage["cache_read_input_tokens"],
@@ -170,7 +170,7 @@ def told(transcript: Transcript) -> Usage:
             reasoning_tokens=usage.get("output_tokens_details", {}).get("thinking_tokens"),
         )
     read, written = ("prompt", "completion") if transcript.kind == "openai" else ("input", "output")
-    return Usage(
+    return TokenCounts(
         input_tokens=usage[f"{read}_tokens"],
         output_tokens=usage[f"{written}_tokens"],
         cached_input_tokens=usage.get(f"{read}_tokens_details", {}).get("cached_tokens"),

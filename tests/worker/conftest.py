@@ -26,15 +26,15 @@ from tailrace_worker.queueing.claiming import StreamWorker
 from tailrace_worker.queueing.leases import Leases, LeaseTimings
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.shaping.guards.compiler import GuardCompiler, GuardLimits
-from tailrace_worker.shaping.guards.moderate import Judge, Verdict
+from tailrace_worker.shaping.guards.moderate import Judge, ModerationVerdict
 from tailrace_worker.simulator import Simulator
 
 OpenGenerations = Callable[..., AbstractAsyncContextManager[Generations]]
 
 
-async def approve(text: str) -> Verdict:
+async def approve(text: str) -> ModerationVerdict:
     """Finds nothing wrong with any text."""
-    return Verdict()
+    return ModerationVerdict()
 
 
 class Puppet:

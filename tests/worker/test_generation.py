@@ -26,7 +26,7 @@ from tailrace.protocol.attempts import Carried
 from tailrace.protocol.keys import Keys, arq_retry, new_job_id
 from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.base import TokenCounts
 from tailrace_worker.queueing.claim import Claim
 from tailrace_worker.queueing.holds import ClaimedHold
 from tests.support.eventually import eventually
@@ -44,7 +44,7 @@ async def test_a_job_runs_from_enqueue_to_ending(
 ) -> None:
     job = await tailrace.enqueue(request_, tenant="acme")
     puppet.say("Hello, ", "world")
-    puppet.put(Usage(input_tokens=7), Usage(output_tokens=2))
+    puppet.put(TokenCounts(input_tokens=7), TokenCounts(output_tokens=2))
     puppet.finish()
     await run_unclaimed(generations, job.id, 1)
     assert puppet.requests == [request_]
@@ -66,7 +66,7 @@ async def test_an_answer_that_came_at_once_has_no_rate(
 ) -> None:
     job = await tailrace.enqueue(request_.model_copy(update={"stream": stream}))
     puppet.say("Hello, world")
-    puppet.put(Usage(output_tokens=2))
+    puppet.put(TokenCounts(output_tokens=2))
     puppet.finish()
     await run_unclaimed(generations, job.id, 1)
     ending = (await job.answer()).ending

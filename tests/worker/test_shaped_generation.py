@@ -11,10 +11,10 @@ from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailr
 from tailrace.errors import FailureCode
 from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.base import TokenCounts
 from tailrace_worker.shaping.guards import compiler
 from tailrace_worker.shaping.guards.compiler import GuardLimits
-from tailrace_worker.shaping.guards.moderate import Verdict
+from tailrace_worker.shaping.guards.moderate import ModerationVerdict
 from tailrace_worker.shaping.guards.rules import Rule, Rules
 from tailrace_worker.shaping.guards.search_budget import SearchLimits
 from tests.support.eventually import eventually
@@ -263,12 +263,12 @@ async def test_messages_are_guarded_before_the_provider_gets_them(
 async def test_the_first_token_is_the_providers_and_not_the_first_that_is_shown(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
-    async def judge(text: str) -> Verdict:
+    async def judge(text: str) -> ModerationVerdict:
         await asyncio.sleep(0.3)
-        return Verdict()
+        return ModerationVerdict()
 
     puppet.say("All is well.")
-    puppet.put(Usage(output_tokens=4))
+    puppet.put(TokenCounts(output_tokens=4))
     puppet.finish()
     async with open_generations(judge=judge) as generations:
         events = await run(tailrace, generations, asking(request_, guards=[{"type": "moderate"}]))
@@ -284,8 +284,8 @@ async def test_the_first_token_is_the_providers_and_not_the_first_that_is_shown(
 async def test_what_the_judge_flags_is_not_shown(
     tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
 ) -> None:
-    async def judge(text: str) -> Verdict:
-        return Verdict(categories=("violence",) if "harm" in text else ())
+    async def judge(text: str) -> ModerationVerdict:
+        return ModerationVerdict(categories=("violence",) if "harm" in text else ())
 
     puppet.say("I mean no harm.")
     puppet.finish()

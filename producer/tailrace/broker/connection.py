@@ -16,7 +16,7 @@ from redis.asyncio.connection import (
     parse_url,
 )
 
-from tailrace.broker.liveness import Endpoint, LivenessLimits, Patience
+from tailrace.broker.liveness import LivenessLimits, Patience, ServerState
 
 _PASSING: Final = re.compile(r"(?:^|: -)(?:BUSY|LOADING|MASTERDOWN|READONLY|UNBLOCKED|TRYAGAIN|CLUSTERDOWN)\b")
 """At the beginning of a reply, or in the reply to a command of a script, as Redis 6 quotes it."""
@@ -90,17 +90,17 @@ def open_pool(url: str, *, liveness: LivenessLimits | None = None, **options: An
         options |= keepalive_options()
     options |= read
     own = {name: value for name, value in options.items() if name != "max_connections"}
-    endpoint = Endpoint(lambda: plain(**own), liveness)
-    return ConnectionPool(connection_class=_WATCHED[plain], endpoint=endpoint, **options)
+    server = ServerState(lambda: plain(**own), liveness)
+    return ConnectionPool(connection_class=_WATCHED[plain], server_state=server, **options)
 
 
-def endpoint_of(pool: Any) -> Endpoint:
-    """Return the endpoint of a pool, or a new one if the pool was made by other code."""
-    endpoint = pool.connection_kwargs.get("endpoint")
-    return endpoint if isinstance(endpoint, Endpoint) else Endpoint(pool.make_connection)
+def server_state_of(pool: Any) -> ServerState:
+    """Return what a pool knows of its server, or a new state if the pool was made by other code."""
+    server = pool.connection_kwargs.get("server_state")
+    return server if isinstance(server, ServerState) else ServerState(pool.make_connection)
 
 
-class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
+class _ReplyParser(DefaultParser):  # type: ignore[misc, valid-type]
     """Notifies the connection of each chunk, so that a long reply over a slow network does not count as silence."""
 
     def on_connect(self, connection: Any) -> None:
@@ -116,18 +116,18 @@ class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
 class _Watched(AbstractConnection):
     """A connection with a reply timeout. That of redis-py uses `asyncio.wait_for`, which may swallow cancellations."""
 
-    def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
-        options.setdefault("parser_class", _Parser)
+    def __init__(self, *, server_state: ServerState, **options: Any) -> None:
+        options.setdefault("parser_class", _ReplyParser)
         cast("Any", super()).__init__(**options)
-        self.patience = Patience(endpoint, self._give_up)
-        self._endpoint = endpoint
-        self._epoch = endpoint.epoch
+        self.patience = Patience(server_state, self._give_up)
+        self._server = server_state
+        self._epoch = server_state.epoch
         self._sent_bytes = 0
         self._block_seconds = 0.0
         self._packed_block_seconds = 0.0
 
     async def on_connect(self) -> None:
-        self._epoch = self._endpoint.epoch
+        self._epoch = self._server.epoch
         await super().on_connect()
 
     def pack_command(self, *command: Any) -> list[bytes]:
@@ -137,7 +137,7 @@ class _Watched(AbstractConnection):
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         blocks, self._packed_block_seconds = self._packed_block_seconds, 0.0
-        if self.is_connected and self._epoch != self._endpoint.epoch:
+        if self.is_connected and self._epoch != self._server.epoch:
             await self.disconnect(nowait=True)
         if not self.is_connected:
             await cast("Any", self).connect()
@@ -162,7 +162,7 @@ class _Watched(AbstractConnection):
             # Redis-py would keep the connection, and a demoted server would refuse every command.
             await self.disconnect(nowait=True)
             if is_demotion(error):
-                self._endpoint.leave(self._epoch)
+                self._server.leave(self._epoch)
             raise NotNow(str(error)) from error
         finally:
             self.patience.end()

@@ -33,7 +33,7 @@ class LivenessLimits:
     """The pause between two probes of a server that did not answer."""
 
 
-class Endpoint:
+class ServerState:
     """What the connections of a pool know together about the server behind the URL."""
 
     def __init__(self, make_connection: Callable[[], Any], limits: LivenessLimits | None = None) -> None:
@@ -113,25 +113,25 @@ class Patience:
 
     __slots__ = (
         "_doubting",
-        "_endpoint",
         "_give_up",
         "_heard_at",
         "_limits",
         "_owed_since",
         "_owes",
+        "_server",
         "_suspect_seconds",
         "_timer",
     )
 
-    def __init__(self, endpoint: Endpoint, give_up: Callable[[Exception], None]) -> None:
+    def __init__(self, server: ServerState, give_up: Callable[[Exception], None]) -> None:
         """Start with a connection that owes no reply.
 
         Args:
-            endpoint: What the pool knows of the server, and the limits.
+            server: What the pool knows of the server, and the limits.
             give_up: Ends everything that waits for the connection.
         """
-        self._endpoint = endpoint
-        self._limits = endpoint.limits
+        self._server = server
+        self._limits = server.limits
         self._give_up = give_up
         self._heard_at = 0.0
         self._owed_since = 0.0
@@ -155,7 +155,7 @@ class Patience:
         if sent_bytes > _SMALL_BYTES:
             limits = self._limits
             self._owed_since += min(sent_bytes / limits.slowest_bytes_per_second, limits.reply_timeout_seconds)
-        if self._heard_at < self._endpoint.dead_at:
+        if self._heard_at < self._server.dead_at:
             self._suspect_seconds = self._limits.suspect_again_seconds
             self._disarm()
         if self._timer is None:
@@ -199,8 +199,8 @@ class Patience:
                 await asyncio.sleep(self._suspect_seconds - silent_seconds)
                 continue
             asked_at = loop.time()
-            if await self._endpoint.answers() and self._heard_at < asked_at:
-                self._endpoint.dead_at = loop.time()
+            if await self._server.answers() and self._heard_at < asked_at:
+                self._server.dead_at = loop.time()
                 self._give_up(exceptions.TimeoutError("the connection is dead: Redis answers a new one"))
                 return
             await asyncio.sleep(self._limits.probe_interval_seconds)

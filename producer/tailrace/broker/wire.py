@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
 
 from tailrace.broker.client import CALL_TIMEOUT_SECONDS, Argument, our_errors
-from tailrace.broker.connection import NotNow, endpoint_of, is_demotion, is_passing
+from tailrace.broker.connection import NotNow, is_demotion, is_passing, server_state_of
 from tailrace.broker.in_process import InProcessTransport
-from tailrace.broker.liveness import Endpoint, Patience
+from tailrace.broker.liveness import Patience, ServerState
 
 _ROLE_SECONDS: Final = 1.0
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
@@ -46,7 +46,7 @@ class Wire:
     def __init__(self, redis: Redis) -> None:
         pool: Any = redis.connection_pool
         self._connection: Any = pool.make_connection()
-        self._endpoint = endpoint_of(pool)
+        self._server = server_state_of(pool)
         self._link: _Link | None = None
         self._role_due = 0.0
 
@@ -78,7 +78,7 @@ class Wire:
         # Redis-py does the handshake. After it its streams are bypassed, because they cost more than a whole batch.
         writer: Any = self._connection._writer  # noqa: SLF001
         transport = getattr(writer, "transport", None) or InProcessTransport(self._connection)
-        self._link = _Link(transport, self._endpoint)
+        self._link = _Link(transport, self._server)
         self._role_due = 0.0
 
     async def exchange(
@@ -177,12 +177,12 @@ _NOTHING: Final = object()
 class _Link(asyncio.Protocol):
     """Reads replies as soon as they arrive, and wakes the task that waits after enough of them have arrived."""
 
-    def __init__(self, transport: asyncio.Transport, endpoint: Endpoint) -> None:
+    def __init__(self, transport: asyncio.Transport, server: ServerState) -> None:
         self.broken: Exception | None = None
         self._loop = asyncio.get_running_loop()
-        self._patience = Patience(endpoint, self._break)
-        self._endpoint = endpoint
-        self._epoch = endpoint.epoch
+        self._patience = Patience(server, self._break)
+        self._server = server
+        self._epoch = server.epoch
         self._transport = transport
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse, replyError=self._error, notEnoughData=_NOTHING
@@ -220,7 +220,7 @@ class _Link(asyncio.Protocol):
 
     def send(self, payload: bytes) -> None:
         """Send bytes. Those that Redis does not read at once stay in memory, so callers wait for replies."""
-        if self._epoch != self._endpoint.epoch:
+        if self._epoch != self._server.epoch:
             self._break(NotNow("the server was demoted"))
         if self.broken is not None:
             # The transport is closed: asyncio's would accept bytes and drop them, uvloop's would raise no `OSError`.
@@ -236,10 +236,10 @@ class _Link(asyncio.Protocol):
 
     def meet(self, role: Any) -> None:
         """Note the role of the server, and raise `NotNow` if it was demoted."""
-        if not self._endpoint.meet(self._epoch, is_primary=role == b"master"):
+        if not self._server.meet(self._epoch, is_primary=role == b"master"):
             self._break(NotNow("the server was demoted"))
             raise NotNow("the server was demoted")
-        self._epoch = self._endpoint.epoch
+        self._epoch = self._server.epoch
 
     def abort(self) -> None:
         """Close the connection at once. A normal close would wait for a server that reads nothing."""
@@ -274,7 +274,7 @@ class _Link(asyncio.Protocol):
             self.broken = NotNow(str(error))
             self.broken.__cause__ = error
             if is_demotion(error):
-                self._endpoint.leave(self._epoch)
+                self._server.leave(self._epoch)
         elif isinstance(error, exceptions.ConnectionError):
             self.broken = error
         return error

@@ -64,7 +64,7 @@ class TailedStream:
         return next((other for other in self.groups if other is not group and other.matches(group)), None)
 
 
-class Batch(NamedTuple):
+class ReadBatch(NamedTuple):
     """Entries of one read, decoded."""
 
     events: list[Event]
@@ -166,7 +166,7 @@ class Group:
                 )
         return is_over and newest == self.cursor
 
-    async def deliver(self, entries: list[Any], *, woken_at_once: int) -> Batch:
+    async def deliver(self, entries: list[Any], *, woken_at_once: int) -> ReadBatch:
         """Decode entries once, and put their events into every inbox.
 
         Args:
@@ -194,7 +194,7 @@ class Group:
         self.count = max(1, min(most, _LARGE_READ_BYTES // self.entry_bytes))
         return batch
 
-    def _decode(self, entries: list[Any]) -> Batch:
+    def _decode(self, entries: list[Any]) -> ReadBatch:
         events: list[Event] = []
         size = largest = 0
         cursor = self.cursor
@@ -217,8 +217,8 @@ class Group:
                 error = InfrastructureError(
                     f"The ending '{entry_id}' of job {self.stream.job_id!r} cannot be read: {problem}."
                 )
-                return Batch(events, size, largest, cursor, is_last, None if event else error)
-        return Batch(events, size, largest, cursor)
+                return ReadBatch(events, size, largest, cursor, is_last, None if event else error)
+        return ReadBatch(events, size, largest, cursor)
 
     def _warn(self, entry_id: EntryId, problem: str) -> None:
         if not self.stream.has_foreign_entries:

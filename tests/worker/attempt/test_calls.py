@@ -21,9 +21,9 @@ from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.generation import Generations
-from tailrace_worker.providers.base import Alive, Piece, Usage
+from tailrace_worker.providers.base import Alive, Piece, TokenCounts
 from tailrace_worker.providers.errors import Failures
-from tailrace_worker.shaping.deadlines import Watch
+from tailrace_worker.shaping.deadlines import CallWatch
 from tests.support.streams import run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
@@ -62,7 +62,7 @@ async def test_a_call_that_fails_before_the_first_word_is_made_again_in_the_same
 ) -> None:
     job = await tailrace.enqueue(request_)
     # What was read so far is counted before the first word, and said again by the next call.
-    puppet.put(DOWN, Usage(input_tokens=3), DOWN, Usage(input_tokens=3))
+    puppet.put(DOWN, TokenCounts(input_tokens=3), DOWN, TokenCounts(input_tokens=3))
     puppet.say("Here")
     puppet.finish()
     await run_unclaimed(generations, job.id, 1)
@@ -387,12 +387,12 @@ async def test_behind_a_first_piece_nothing_is_read_before_there_is_room_and_the
 
     taken: list[Piece] = []
     sink = FullSink()
-    begun = Begun(deque([Usage(), Delta(text="one")]), rest(), Watch(Timeouts()))
+    begun = Begun(deque([TokenCounts(), Delta(text="one")]), rest(), CallWatch(Timeouts()))
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(begun.each(taken.append, sink))
         await sink.asked.wait()
         assert not begun.first
-        assert taken == [Usage(), Delta(text="one")]
+        assert taken == [TokenCounts(), Delta(text="one")]
         assert not going_on.is_set()
         sink.has_room.set()
     assert taken[2:] == [Delta(text="two")]

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Reasoning, Refusal, ToolCall
-from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tests.support.wire import Client, adapter, asking, pieces_of, read, skipped, sse
 
 
@@ -26,7 +26,7 @@ USAGE: dict[str, Any] = {
 }
 HI = Delta(text="Hi")
 STOPPED = Finish(reason="stop", provider_reason="stop")
-USED = Usage(input_tokens=3, output_tokens=5, cached_input_tokens=2, reasoning_tokens=4)
+USED = TokenCounts(input_tokens=3, output_tokens=5, cached_input_tokens=2, reasoning_tokens=4)
 
 
 def given_back(*members: str) -> Reasoning:
@@ -44,7 +44,7 @@ def calls(*fragments: object) -> dict[str, object]:
         ([TEXT, STOP, {"choices": (), "usage": USAGE}], [HI, USED, STOPPED]),
         ([TEXT, {**STOP, "usage": USAGE}], [HI, USED, STOPPED]),
         ([chunk(usage=USAGE), TEXT, STOP], [USED, HI, STOPPED]),
-        ([{"choices": (), "usage": {"prompt_tokens": 3}}, TEXT, STOP], [Usage(input_tokens=3), HI, STOPPED]),
+        ([{"choices": (), "usage": {"prompt_tokens": 3}}, TEXT, STOP], [TokenCounts(input_tokens=3), HI, STOPPED]),
         ([chunk({"role": "assistant", "content": ""}), chunk({"content": None}), TEXT, STOP], [HI, STOPPED]),
         ([TEXT, STOP, STOP, TEXT], [HI, HI, STOPPED]),
         ([TEXT, {**TEXT, "choices": [{"index": 1, "delta": {"content": "?"}}]}, STOP], [HI, Delta(text="?"), STOPPED]),

@@ -208,7 +208,9 @@ async def test_only_what_a_closed_connection_swallowed_is_sent_again(cause: Exce
         sent.append(request)
         raise httpx2.ConnectTimeout("") from cause
 
-    async with openai_sdk.HttpClient(closed_seconds=1, transport=httpx2.MockTransport(fail), trust_env=False) as client:
+    async with openai_sdk.OpenAIHttpClient(
+        closed_seconds=1, transport=httpx2.MockTransport(fail), trust_env=False
+    ) as client:
         with pytest.raises(httpx2.ConnectTimeout):
             await client.post("http://provider.test/", json={})
 

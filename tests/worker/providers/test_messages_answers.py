@@ -9,7 +9,7 @@ from anthropic.types import RawContentBlockDelta, RawContentBlockStartEvent, Raw
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.providers.anthropic import wire
-from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.providers.vocabulary import Skipped
 from tests.support.kinds import kinds_of
 from tests.support.wire import Client, adapter, asking, pieces_of, read, skipped, sse
@@ -28,8 +28,8 @@ LAST: dict[str, Any] = {
 }
 END: dict[str, Any] = {"type": "message_stop"}
 HI = Delta(text="Hi")
-BEGUN = Usage(input_tokens=3, cached_input_tokens=2, cache_write_input_tokens=9)
-USED = Usage(output_tokens=5, reasoning_tokens=4)
+BEGUN = TokenCounts(input_tokens=3, cached_input_tokens=2, cache_write_input_tokens=9)
+USED = TokenCounts(output_tokens=5, reasoning_tokens=4)
 STOPPED = Finish(reason="stop", provider_reason="end_turn")
 
 
@@ -200,7 +200,7 @@ async def test_a_whole_message_is_read_in_order() -> None:
         ToolCall(index=0, arguments='{"x":[1,"é"]}'),
         Notice(code="server_tool", message="web_search: tailrace"),
         Delta(text=" there"),
-        Usage(input_tokens=3, output_tokens=5, cached_input_tokens=2, cache_write_input_tokens=9),
+        TokenCounts(input_tokens=3, output_tokens=5, cached_input_tokens=2, cache_write_input_tokens=9),
         Finish(reason="tool_calls", provider_reason="tool_use"),
     ]
 

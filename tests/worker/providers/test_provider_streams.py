@@ -15,7 +15,7 @@ import pytest
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, ToolCall
 from tailrace.request.capabilities import API_KINDS, ApiKind
-from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
+from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.tool_calls import MAX_TOOL_CALLS
@@ -63,7 +63,7 @@ def code_of(error: ProviderError | None) -> FailureCode | None:
 
 
 def contents(pieces: list[Piece]) -> list[Piece]:
-    return [piece for piece in pieces if not isinstance(piece, Usage | Finish)]
+    return [piece for piece in pieces if not isinstance(piece, TokenCounts | Finish)]
 
 
 @all_kinds
@@ -224,7 +224,7 @@ async def test_an_answer_is_read_as_what_it_is_and_not_as_what_was_asked_for(kin
     ]:
         pieces, error = await heard(kind, Client([body], content_type=content_type), stream=stream)
         assert error is None
-        assert [type(piece) for piece in pieces if not isinstance(piece, Usage)] == [Delta, Finish]
+        assert [type(piece) for piece in pieces if not isinstance(piece, TokenCounts)] == [Delta, Finish]
 
 
 @all_kinds
@@ -317,7 +317,7 @@ async def test_what_follows_the_last_word_does_not_count(kind: ApiKind, at_once:
     pieces, error = await heard(kind, Client([b"".join(chunks)] if at_once else chunks))
 
     assert error is None
-    assert [type(piece) for piece in pieces if not isinstance(piece, Usage)] == [Delta, Finish]
+    assert [type(piece) for piece in pieces if not isinstance(piece, TokenCounts)] == [Delta, Finish]
 
 
 ENDLESS: dict[ApiKind, list[dict[str, object]]] = {

@@ -9,7 +9,7 @@ from openai.types.responses import ResponseOutputItem, ResponseStreamEvent
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
-from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.providers.openai_responses import wire
 from tailrace_worker.providers.openai_responses.reasoning import item_of
 from tailrace_worker.providers.vocabulary import Skipped
@@ -24,7 +24,7 @@ USAGE: dict[str, Any] = {
     "output_tokens_details": {"reasoning_tokens": 4},
     "total_tokens": 8,
 }
-USED = Usage(input_tokens=3, output_tokens=5, cached_input_tokens=2, reasoning_tokens=4)
+USED = TokenCounts(input_tokens=3, output_tokens=5, cached_input_tokens=2, reasoning_tokens=4)
 HI = Delta(text="Hi")
 STOPPED = Finish(reason="stop", provider_reason="completed")
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailrace.events import Box, Delta, Notice, Reasoning, ToolCall
-from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.box_scanner import BoxScanner
 from tailrace_worker.shaping.boxes import boxes
 from tests.support.guarding import STOP, Cuts, cut, cuts
@@ -127,8 +127,8 @@ def test_no_text_has_other_boxes_when_it_is_cut(text: str, lengths: Cuts) -> Non
 @given(texts, cuts)
 def test_the_text_goes_on_unchanged_and_the_boxes_behind_it(text: str, lengths: Cuts) -> None:
     said: list[Piece] = [Delta(text=chunk) for chunk in cut(text, lengths)]
-    came = boxed([*said, Usage(), STOP])
-    assert [piece for piece in came if not isinstance(piece, Box)] == [*said, Usage(), STOP]
+    came = boxed([*said, TokenCounts(), STOP])
+    assert [piece for piece in came if not isinstance(piece, Box)] == [*said, TokenCounts(), STOP]
     assert came[-1] == STOP
     read = 0
     for piece in came:
@@ -380,7 +380,7 @@ def test_boxes_are_found_in_the_answer_alone_and_not_across_a_tool_call() -> Non
         [
             Reasoning(text="[1, 2, 3, 4]"),
             Delta(text="[1, 2"),
-            Usage(output_tokens=1),
+            TokenCounts(output_tokens=1),
             Notice(code="n", message=""),
             Reasoning(text=", 9"),
             Delta(text=", 3, 4]"),

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tailrace import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.limits import Buffering
-from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.buffer import buffer
 from tests.support.guarding import STOP, cut, cuts
 from tests.support.virtual_time import now, run
@@ -52,7 +52,12 @@ pieces = st.one_of(
     st.builds(Reasoning, text=st.sampled_from(CLUSTERS)),
     st.builds(Refusal, text=st.sampled_from(CLUSTERS)),
     st.sampled_from(
-        [Reasoning(text="", signature="s"), ToolCall(index=0), Notice(code="n", message=""), Usage(output_tokens=1)]
+        [
+            Reasoning(text="", signature="s"),
+            ToolCall(index=0),
+            Notice(code="n", message=""),
+            TokenCounts(output_tokens=1),
+        ]
     ),
 )
 
@@ -107,7 +112,7 @@ def joined(pieces: Iterable[Piece]) -> list[Piece]:
     answer: list[Piece] = []
     for piece in pieces:
         match piece, answer[-1] if answer else None:
-            case Usage(), _:
+            case TokenCounts(), _:
                 pass
             case Delta(text=text), Delta(text=before):
                 answer[-1] = Delta(text=before + text)
@@ -127,7 +132,7 @@ def test_nothing_is_lost_reordered_or_joined_across_what_is_no_text(
 ) -> None:
     came = [piece for _, piece in buffered(said, buffering, error)]
     assert joined(came) == joined(piece for _, piece in said)
-    assert came.count(Usage(output_tokens=1)) == [piece for _, piece in said].count(Usage(output_tokens=1))
+    assert came.count(TokenCounts(output_tokens=1)) == [piece for _, piece in said].count(TokenCounts(output_tokens=1))
 
 
 @settings(deadline=None)
@@ -189,7 +194,7 @@ def test_thinking_and_answer_are_not_joined() -> None:
 
 
 def test_usage_lets_nothing_go() -> None:
-    hello, usage = Delta(text="Hello"), Usage(output_tokens=1)
+    hello, usage = Delta(text="Hello"), TokenCounts(output_tokens=1)
     said: list[Timed] = [(0, hello), (1, Delta(text=" y")), (0, usage), (0, Delta(text="ou"))]
     assert [piece for _, piece in buffered(said, WIDE)] == [hello, usage, Delta(text=" you")]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import Delta, Reasoning, ToolCall
-from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.guards.clean import clean, cleaned
 from tests.support.guarding import KINDS, STOP, Cuts, Source, broken_text, cut, cuts, deltas, drained, read, text_of
 
@@ -73,7 +73,7 @@ async def test_a_thought_that_was_altered_loses_its_signature() -> None:
         Reasoning(text="plain"),
         Reasoning(text="", signature="1"),
         Reasoning(text="cont\x00rol"),
-        Usage(output_tokens=1),
+        TokenCounts(output_tokens=1),
         Reasoning(text="", signature="2"),
         Reasoning(text="plain again", signature="3"),
     ]
@@ -82,7 +82,7 @@ async def test_a_thought_that_was_altered_loses_its_signature() -> None:
         Reasoning(text="plain"),
         Reasoning(text="", signature="1"),
         Reasoning(text="control"),
-        Usage(output_tokens=1),
+        TokenCounts(output_tokens=1),
         Reasoning(text="plain again"),
         Reasoning(text="", signature="3"),
     ]

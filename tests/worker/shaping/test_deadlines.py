@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from tailrace import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.limits import Timeouts
-from tailrace_worker.providers.base import Alive, Piece, Usage
-from tailrace_worker.shaping.deadlines import Watch, deadlines
+from tailrace_worker.providers.base import Alive, Piece, TokenCounts
+from tailrace_worker.shaping.deadlines import CallWatch, deadlines
 from tests.support.guarding import STOP
 from tests.support.virtual_time import now, run
 
@@ -57,7 +57,7 @@ async def drained(stage: AsyncGenerator[Piece, None]) -> tuple[list[Piece], Prov
 
 async def watched(source: Source, timeouts: Timeouts = LIMITS) -> tuple[list[Piece], ProviderError | None]:
     """What came in time, and what ended it if that was not the end."""
-    return await drained(deadlines(source.stream(), Watch(timeouts)))
+    return await drained(deadlines(source.stream(), CallWatch(timeouts)))
 
 
 async def cut(source: Source, timeouts: Timeouts = LIMITS) -> tuple[str, float, list[Piece]]:
@@ -69,7 +69,7 @@ async def cut(source: Source, timeouts: Timeouts = LIMITS) -> tuple[str, float, 
     return error.code, now(), came
 
 
-@pytest.mark.parametrize("said", [[], [Usage(input_tokens=1)], [Notice(code="fallback", message="")]], ids=str)
+@pytest.mark.parametrize("said", [[], [TokenCounts(input_tokens=1)], [Notice(code="fallback", message="")]], ids=str)
 def test_a_provider_that_says_no_token_is_cut_off(said: list[Piece]) -> None:
     source = Source(*((2, piece) for piece in said))
     assert run(cut(source)) == ("first_token_timeout", 10, said)
@@ -85,17 +85,17 @@ def test_after_any_content_only_silence_counts(said: Piece) -> None:
 
 
 def test_a_provider_that_falls_silent_is_cut_off_and_what_came_stays() -> None:
-    source = Source((9, HELLO), (4, HELLO), (1, Usage()), (4.5, HELLO), (5.5, HELLO))
-    assert run(cut(source)) == ("idle_timeout", 23.5, [HELLO, HELLO, Usage(), HELLO])
+    source = Source((9, HELLO), (4, HELLO), (1, TokenCounts()), (4.5, HELLO), (5.5, HELLO))
+    assert run(cut(source)) == ("idle_timeout", 23.5, [HELLO, HELLO, TokenCounts(), HELLO])
 
 
 @pytest.mark.parametrize(("limits", "seconds"), [(LIMITS, 8), (Timeouts(total_seconds=4), 4)], ids=["idle", "total"])
 def test_an_answer_that_is_finished_and_does_not_end_is_cut_off_and_whole(limits: Timeouts, seconds: float) -> None:
     async def finished() -> tuple[list[Piece], ProviderError | None, float, float | None]:
-        source = Source((1, HELLO), (1, STOP), (1, Usage()))
+        source = Source((1, HELLO), (1, STOP), (1, TokenCounts()))
         return *await watched(source, limits), now(), source.closed_at
 
-    assert run(finished()) == ([HELLO, STOP, Usage()], None, seconds, seconds)
+    assert run(finished()) == ([HELLO, STOP, TokenCounts()], None, seconds, seconds)
 
 
 def test_a_provider_that_speaks_for_too_long_is_cut_off() -> None:
@@ -148,7 +148,7 @@ def test_a_worker_that_was_held_up_reads_what_has_come_before_it_calls_anybody_s
             await reader.readexactly(1)
             yield HELLO
 
-        async with aclosing(deadlines(stream(), Watch(Timeouts(**limits)))) as pieces:
+        async with aclosing(deadlines(stream(), CallWatch(Timeouts(**limits)))) as pieces:
             came = [piece async for piece in pieces]
         writer.close()
         theirs.close()
@@ -182,14 +182,14 @@ def test_the_message_names_the_limit(source: Source, message: str) -> None:
 
 
 def test_a_stream_that_keeps_to_its_limits_passes_as_it_is() -> None:
-    source = Source((9, HELLO), (4.5, Reasoning(text="Hm.")), (4.5, STOP), (4.5, Usage()), ends=True)
-    assert run(watched(source)) == ([HELLO, Reasoning(text="Hm."), STOP, Usage()], None)
+    source = Source((9, HELLO), (4.5, Reasoning(text="Hm.")), (4.5, STOP), (4.5, TokenCounts()), ends=True)
+    assert run(watched(source)) == ([HELLO, Reasoning(text="Hm."), STOP, TokenCounts()], None)
 
 
 def test_the_time_that_a_piece_takes_on_its_way_is_not_the_providers_silence() -> None:
     async def slow() -> int:
         count = 0
-        async for _ in deadlines(Source((1, HELLO), (4, HELLO), (4, HELLO), ends=True).stream(), Watch(LIMITS)):
+        async for _ in deadlines(Source((1, HELLO), (4, HELLO), (4, HELLO), ends=True).stream(), CallWatch(LIMITS)):
             await asyncio.sleep(15)
             count += 1
         return count
@@ -200,7 +200,7 @@ def test_the_time_that_a_piece_takes_on_its_way_is_not_the_providers_silence() -
 def test_who_has_taken_a_piece_is_never_cut_off_but_gets_no_more_after_the_total() -> None:
     async def stalled() -> None:
         source = Source(*[(0, HELLO)] * 9)
-        async with aclosing(deadlines(source.stream(), Watch(LIMITS))) as stage:
+        async with aclosing(deadlines(source.stream(), CallWatch(LIMITS))) as stage:
             await anext(stage)
             await asyncio.sleep(61)
             with pytest.raises(ProviderError, match="60 s"):
@@ -212,7 +212,7 @@ def test_who_has_taken_a_piece_is_never_cut_off_but_gets_no_more_after_the_total
 
 def test_each_piece_may_be_waited_for_by_another_task() -> None:
     async def passed_around() -> None:
-        stage = deadlines(Source((1, HELLO), (1, HELLO)).stream(), Watch(LIMITS))
+        stage = deadlines(Source((1, HELLO), (1, HELLO)).stream(), CallWatch(LIMITS))
         for _ in range(2):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_take(stage))
@@ -233,7 +233,7 @@ def test_a_task_that_somebody_else_cancels_stays_cancelled(seconds: float) -> No
 
     async def cancelled() -> None:
         source = Source((0, HELLO))
-        stage = deadlines(source.stream(), Watch(LIMITS))
+        stage = deadlines(source.stream(), CallWatch(LIMITS))
         await anext(stage)
         waiting = asyncio.create_task(_take(stage))
         asyncio.get_running_loop().call_at(seconds, waiting.cancel)
@@ -287,7 +287,7 @@ def test_nor_does_such_a_one_spoil_an_answer_that_is_finished(
             yield piece
 
     async def cut_off() -> None:
-        came, error = await drained(deadlines(finished(), Watch(LIMITS)))
+        came, error = await drained(deadlines(finished(), CallWatch(LIMITS)))
         assert (came[0], error) == (STOP, None)
         task = asyncio.current_task()
         assert task is not None
@@ -301,7 +301,7 @@ def test_a_provider_that_makes_something_else_of_the_cancellation_is_cut_off_all
     source: Callable[[], AsyncGenerator[Piece, None]],
 ) -> None:
     async def cut_off() -> None:
-        came, error = await drained(deadlines(source(), Watch(LIMITS)))
+        came, error = await drained(deadlines(source(), CallWatch(LIMITS)))
         assert (came, error and error.code) == ([], "first_token_timeout")
         task = asyncio.current_task()
         assert task is not None

@@ -15,7 +15,7 @@ from tailrace.events import Delta, Notice, Reasoning
 from tailrace.request.guards import Guard, Guards
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.guards.apply import guarded, shielded
-from tailrace_worker.shaping.guards.moderate import ModerationFailed, Verdict
+from tailrace_worker.shaping.guards.moderate import ModerationFailed, ModerationVerdict
 from tests.support.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, rules_of, text_of
 
 EMAIL: Guard = {"type": "redact", "kinds": ["email"]}
@@ -35,11 +35,11 @@ def nothing_was_asked() -> None:
     asked.clear()
 
 
-async def judge(text: str) -> Verdict:
+async def judge(text: str) -> ModerationVerdict:
     asked.append(text)
     if "silence" in text:
         raise ModerationFailed("No verdict.")
-    return Verdict(("hate",) if "evil" in text else ())
+    return ModerationVerdict(("hate",) if "evil" in text else ())
 
 
 async def broken(text: str) -> AsyncGenerator[Piece, None]:

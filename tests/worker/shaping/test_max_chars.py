@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import Delta, Reasoning, Refusal, ToolCall
-from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.shaping.guards.max_chars import max_chars
 from tests.support.guarding import STOP, Cuts, Source, broken_text, cuts, deltas, drained, read, text_of
 
@@ -44,7 +44,7 @@ async def test_a_refusal_is_counted_for_itself_and_thoughts_are_not() -> None:
         Reasoning(text="a long thought"),
         Delta(text="text"),
         ToolCall(index=0, arguments="{}"),
-        Usage(output_tokens=3),
+        TokenCounts(output_tokens=3),
         Refusal(text="no"),
         Refusal(text="no no no"),
     ]

@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 from tailrace import ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace_worker.providers.base import Piece, Usage
-from tailrace_worker.shaping.guards.moderate import NOT_MODERATED, Moderation, ModerationFailed, Verdict, moderate
+from tailrace_worker.providers.base import Piece, TokenCounts
+from tailrace_worker.shaping.guards.moderate import (
+    NOT_MODERATED,
+    Moderation,
+    ModerationFailed,
+    ModerationVerdict,
+    moderate,
+)
 from tailrace_worker.shaping.guards.openai_moderation import OpenAIModeration
 from tailrace_worker.simulator import Simulator
 from tests.support.guarding import KINDS, STOP, Cuts, Source, cuts, deltas, drained, read, text_of
@@ -26,13 +32,13 @@ from tests.support.simulator_clients import openai_client
 Mode = Literal["strict", "lenient"]
 
 
-async def judge_bad(text: str) -> Verdict:
+async def judge_bad(text: str) -> ModerationVerdict:
     """Flags what says so."""
     await asyncio.sleep(0)
-    return Verdict(categories=("hate",) if "bad" in text else ())
+    return ModerationVerdict(categories=("hate",) if "bad" in text else ())
 
 
-async def judge_nothing(text: str) -> Verdict:
+async def judge_nothing(text: str) -> ModerationVerdict:
     raise ModerationFailed("No endpoint.")
 
 
@@ -40,17 +46,17 @@ class Bench:
     """A judge that takes its time: each verdict waits to be spoken."""
 
     def __init__(self) -> None:
-        self.asked: asyncio.Queue[tuple[str, asyncio.Future[Verdict]]] = asyncio.Queue()
+        self.asked: asyncio.Queue[tuple[str, asyncio.Future[ModerationVerdict]]] = asyncio.Queue()
 
-    async def judge(self, text: str) -> Verdict:
-        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    async def judge(self, text: str) -> ModerationVerdict:
+        verdict: asyncio.Future[ModerationVerdict] = asyncio.get_running_loop().create_future()
         await self.asked.put((text, verdict))
         return await verdict
 
     async def speak(self, text: str, *categories: str) -> None:
         asked, verdict = await self.asked.get()
         assert asked == text
-        verdict.set_result(Verdict(categories))
+        verdict.set_result(ModerationVerdict(categories))
 
 
 STRICT = Moderation(judge=judge_bad, every_chars=4, mode="strict", on_failure="closed")
@@ -96,14 +102,14 @@ def test_text_that_is_shown_at_once_is_judged_all_the_same(text: str, lengths: C
 
 async def test_strict_text_is_held_until_it_is_judged_and_then_comes_at_once() -> None:
     bench = Bench()
-    source = Source([Delta(text="one tw"), Usage(output_tokens=2)], stays_open=True)
+    source = Source([Delta(text="one tw"), TokenCounts(output_tokens=2)], stays_open=True)
     async with aclosing(moderate(source.stream(), replace(STRICT, judge=bench.judge))) as stage:
-        assert await anext(stage) == Usage(output_tokens=2)
+        assert await anext(stage) == TokenCounts(output_tokens=2)
         coming = asyncio.create_task(anext(stage))
         asked, verdict = await bench.asked.get()
         assert asked == "one "
         assert not coming.done()
-        verdict.set_result(Verdict())
+        verdict.set_result(ModerationVerdict())
         # The provider says nothing more, and has not said enough for another stretch.
         assert await coming == Delta(text="one ")
     assert source.is_closed
@@ -135,9 +141,9 @@ async def test_a_flag_ends_the_answer_while_the_provider_is_silent(mode: Mode) -
 async def test_each_stretch_is_judged_with_the_one_before_it_and_a_tool_call_begins_anew() -> None:
     asked: list[str] = []
 
-    async def judge(text: str) -> Verdict:
+    async def judge(text: str) -> ModerationVerdict:
         asked.append(text)
-        return Verdict()
+        return ModerationVerdict()
 
     said: list[Piece] = [
         Delta(text="onetwo"),
@@ -148,13 +154,13 @@ async def test_each_stretch_is_judged_with_the_one_before_it_and_a_tool_call_beg
         ToolCall(index=0),
         Refusal(text="no"),
         STOP,
-        Usage(output_tokens=1),
+        TokenCounts(output_tokens=1),
     ]
     came, error = await drained(moderate(Source(said).stream(), replace(STRICT, every_chars=3, judge=judge)))
     assert error is None
     assert asked == ["one", "onetwo", "aye", "twosix", "no"]
     assert text_of(came) == "onetwosix"
-    order = [piece for piece in came if not isinstance(piece, Usage | Notice)]
+    order = [piece for piece in came if not isinstance(piece, TokenCounts | Notice)]
     assert order == [
         *(Delta(text="one"), Delta(text="two"), Reasoning(text="aye"), Delta(text="six")),
         *(Reasoning(text="", signature="1"), ToolCall(index=0), Refusal(text="no"), STOP),
@@ -171,7 +177,7 @@ async def test_no_more_than_a_few_stretches_are_read_ahead() -> None:
             await asyncio.sleep(0)
         assert bench.asked.empty()
         assert source.given == 6
-        waiting[0][1].set_result(Verdict())
+        waiting[0][1].set_result(ModerationVerdict())
         assert await coming == Delta(text="0000")
 
 
@@ -250,7 +256,7 @@ async def test_an_answer_that_goes_on_is_judged_with_what_stands_before_it(
 
 
 async def test_a_defect_of_the_judge_is_not_taken_for_a_verdict() -> None:
-    async def judge(text: str) -> Verdict:
+    async def judge(text: str) -> ModerationVerdict:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -260,8 +266,8 @@ async def test_a_defect_of_the_judge_is_not_taken_for_a_verdict() -> None:
 async def test_openai_judges_by_its_own_sdk() -> None:
     async with Simulator() as simulator, openai_client(simulator) as client:
         judge = OpenAIModeration(client).judge
-        assert await judge("all is well") == Verdict()
-        assert await judge("flag:violence flag:self-harm") == Verdict(categories=("self-harm", "violence"))
+        assert await judge("all is well") == ModerationVerdict()
+        assert await judge("flag:violence flag:self-harm") == ModerationVerdict(categories=("self-harm", "violence"))
         said = deltas("well, well. flag:sexual", [5])
         came, error = await drained(moderate(Source(said).stream(), replace(STRICT, every_chars=8, judge=judge)))
         assert text_of(came) == "well, well. flag"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tailrace import InvalidRequest
 from tailrace.events import Delta, Notice, Reasoning, ToolCall
 from tailrace.request.guards import Kind, Redact
-from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.guards.phones import COMMON_REGIONS
 from tailrace_worker.shaping.guards.pii_rules import PATTERN, sought
 from tailrace_worker.shaping.guards.redact import redact
@@ -267,8 +267,8 @@ def test_no_fewer_telephone_numbers_are_found_than_by_presidio(locale: str, leas
     found_whole = 0
     for number in numbers:
         search = Search(rules)
-        passages = [*search.feed(f"Call {number} today."), *search.end()]
-        found_whole += (number, "phone") in passages
+        segments = [*search.feed(f"Call {number} today."), *search.end()]
+        found_whole += (number, "phone") in segments
     assert found_whole >= least
 
 
@@ -306,8 +306,8 @@ def test_no_fewer_telephone_numbers_are_found_than_by_presidio(locale: str, leas
 )
 def test_what_may_be_the_beginning_of_a_match_is_held_back_and_no_more(guard: Redact, text: str, shown: str) -> None:
     search = Search(rules_of(guard))
-    passages = [passage for character in text for passage in search.feed(character)]
-    assert "".join(f"[{kind} redacted]" if kind else part for part, kind in passages) == shown
+    segments = [segment for character in text for segment in search.feed(character)]
+    assert "".join(f"[{kind} redacted]" if kind else part for part, kind in segments) == shown
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_no_more_is_held_back_than_a_match_can_have() -> None:
     search = Search(Rules([Rule("x", ["a[^z]*z"])]))
     shown = 0
     for fed in range(1, 3 * MAX_MATCH_BYTES // 100):
-        shown += sum(len(passage.text) for passage in search.feed("a" * 100))
+        shown += sum(len(segment.text) for segment in search.feed("a" * 100))
         assert fed * 100 - shown <= MAX_MATCH_BYTES
     assert shown
 
@@ -344,15 +344,15 @@ def test_no_more_is_held_back_than_a_match_can_have() -> None:
 def test_what_is_longer_than_a_match_can_be_is_none(chunk: int, too_much: int) -> None:
     text = "a" + "b" * (MAX_MATCH_BYTES - 2 + too_much) + "z and az"
     search = Search(Rules([Rule("x", ["a[^a]*z"])]))
-    passages = [*(each for place in range(0, len(text), chunk) for each in search.feed(text[place : place + chunk]))]
-    matches = [passage.text for passage in [*passages, *search.end()] if passage.kind]
+    segments = [*(each for place in range(0, len(text), chunk) for each in search.feed(text[place : place + chunk]))]
+    matches = [segment.text for segment in [*segments, *search.end()] if segment.kind]
     assert matches == ["az"] if too_much else [text[:MAX_MATCH_BYTES], "az"]
 
 
 async def test_each_text_is_one_of_its_own_and_ends_with_a_tool_call() -> None:
     said: list[Piece] = [
         *(kind(text="to john@") for kind in KINDS),
-        Usage(output_tokens=1),
+        TokenCounts(output_tokens=1),
         Notice(code="server_tool", message="search"),
         *(kind(text="x.org") for kind in KINDS),
         ToolCall(index=0, arguments='{"to": "ann@x.org"}'),
@@ -360,7 +360,7 @@ async def test_each_text_is_one_of_its_own_and_ends_with_a_tool_call() -> None:
         ToolCall(index=1, arguments="{}"),
         Delta(text="x.org"),
         STOP,
-        Usage(output_tokens=2),
+        TokenCounts(output_tokens=2),
     ]
     came, error = await drained(redact(Source(said).stream(), rules_of({"type": "redact", "kinds": ["email"]})))
     assert error is None
@@ -435,5 +435,5 @@ def test_many_words_with_accents_are_found_though_they_fill_several_programs() -
     assert len(rules) > 1
     search = Search(Rules(rules))
     text = " ".join(words[::10])
-    matches = [passage for passage in chain(search.feed(text), search.end()) if passage.kind]
-    assert [passage.text for passage in matches] == words[::10]
+    matches = [segment for segment in chain(search.feed(text), search.end()) if segment.kind]
+    assert [segment.text for segment in matches] == words[::10]

@@ -98,7 +98,7 @@ def test_a_search_ends_in_the_midst_of_a_text_where_its_time_is_up() -> None:
         return False
 
     rules = Rules([Rule("kind", ["a"], reject, is_requests=True)])
-    assert "".join(passage.text for passage in Search(rules).feed("a" * 100)) == "a" * 100
+    assert "".join(segment.text for segment in Search(rules).feed("a" * 100)) == "a" * 100
     assert checked == 100
     with pytest.raises(InvalidRequest, match="too long"):
         list(Search(rules.within(SearchBudget(SearchLimits(seconds=0, seconds_per_byte=0)))).feed("a" * 100))

@@ -15,9 +15,9 @@ from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.offload import beside_the_loop
-from tailrace_worker.providers.base import Alive, Piece, Provider, Unconfigured, Usage
+from tailrace_worker.providers.base import Alive, Piece, Provider, TokenCounts, Unconfigured
 from tailrace_worker.settings import WorkerSettings
-from tailrace_worker.shaping.deadlines import Watch, deadlines
+from tailrace_worker.shaping.deadlines import CallWatch, deadlines
 
 _logger = logging.getLogger(__name__)
 
@@ -44,10 +44,10 @@ class Begun(NamedTuple):
     """An answer that has begun. It can be read once, by `each` or by `whole`."""
 
     first: deque[Piece]
-    """The pieces that have arrived, up to the first one that is not `Usage`. Each is removed once it is handed over,
-    because it may be large."""
+    """The pieces that have arrived, up to the first one that is not `TokenCounts`. Each is removed once it is handed
+    over, because it may be large."""
     rest: AsyncGenerator[Piece | Alive, None]
-    watch: Watch
+    watch: CallWatch
 
     @property
     def has_spoken(self) -> bool:
@@ -205,7 +205,7 @@ class Calls:
         # The next request is built in a later turn of the event loop, so that all other tasks run in between.
         asyncio.get_running_loop().call_soon(self._building.release)
         limits = self._settings.timeouts.tightened(request.timeouts)
-        watch = Watch(limits if request.stream else limits.of_plain_call)
+        watch = CallWatch(limits if request.stream else limits.of_plain_call)
         if _parts(request) <= _MAX_PARTS_AT_ONCE:
             rest = provider.stream(request)
         else:
@@ -219,7 +219,7 @@ class Calls:
                     if isinstance(piece, Alive):
                         continue
                     begun.first.append(piece)
-                    if not isinstance(piece, Usage):
+                    if not isinstance(piece, TokenCounts):
                         break
         except ProviderError as error:
             # The provider's own message may quote the prompt. It goes to the readers of the stream, not to the log.

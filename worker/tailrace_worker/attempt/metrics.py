@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from tailrace.protocol.attempts import Began
 from tailrace.request.generation_request import GenerationRequest
-from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.base import TokenCounts
 
 
 class Measured(TypedDict):
@@ -38,7 +38,7 @@ class Metrics:
     _called: float | None = None
     _first_token: float | None = None
     _is_streamed: bool = False
-    _usage: Usage = field(default_factory=Usage)
+    _usage: TokenCounts = field(default_factory=TokenCounts)
 
     def call(self, *, is_streamed: bool) -> None:
         """Note that the provider is called now.
@@ -54,7 +54,7 @@ class Metrics:
         if self._first_token is None:
             self._first_token = time.monotonic()
 
-    def use(self, usage: Usage) -> None:
+    def use(self, usage: TokenCounts) -> None:
         """Note the tokens that the provider has counted."""
         self._usage = self._usage.updated(usage)
 

@@ -6,7 +6,7 @@ from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.attempt.metrics import Metrics
 from tailrace_worker.attempt.plan import Plan
-from tailrace_worker.providers.base import Content, Finish, Piece, Usage
+from tailrace_worker.providers.base import Content, Finish, Piece, TokenCounts
 from tailrace_worker.publishing.stream_writer import StreamWriter
 
 
@@ -52,7 +52,7 @@ class Sink:
             case Notice() | Box():
                 self._plan.has_spoken = True
                 self._say(piece)
-            case Usage():
+            case TokenCounts():
                 self._metrics.use(piece)
             case Finish():
                 self._finish = piece

@@ -44,7 +44,7 @@ class DemoJob:
 Update: TypeAlias = Callable[[DemoJob], None]
 
 
-class Screen(Protocol):
+class DemoScreen(Protocol):
     """The place where the demo is shown."""
 
     def heading(self, text: str) -> None:

@@ -10,7 +10,7 @@ from tailrace.events import Cancelled, Delta, Failed
 from tailrace.job import Job
 from tailrace.protocol.keys import Keys
 from tailrace_worker.demo.api import APIS, OPENAI
-from tailrace_worker.demo.job import DemoJob, Screen, Update
+from tailrace_worker.demo.job import DemoJob, DemoScreen, Update
 from tailrace_worker.demo.stage import Stage, open_stage
 
 _SECONDS_BEFORE_CANCEL = 1.0
@@ -21,7 +21,7 @@ class JobFailed(TailraceError):
     """A job of the demo did not have the expected ending."""
 
 
-async def play(screen: Screen, redis_url: str | None) -> None:
+async def play(screen: DemoScreen, redis_url: str | None) -> None:
     """Play the demo once.
 
     Args:
@@ -47,7 +47,7 @@ async def play(screen: Screen, redis_url: str | None) -> None:
         screen.fact("next", f"set {variables} to get answers from a real model")
 
 
-async def _play_side_by_side(screen: Screen, stage: Stage) -> None:
+async def _play_side_by_side(screen: DemoScreen, stage: Stage) -> None:
     screen.heading("Enqueuing two jobs. The worker streams the answers into Redis, and the demo reads them there:")
     jobs = [await stage.tailrace.enqueue(api.short_request(), queue=stage.queue) for api in APIS]
     for api, job in zip(APIS, jobs, strict=True):
@@ -67,7 +67,7 @@ async def _follow(job: Job, shown: DemoJob, update: Update) -> None:
         update(shown)
 
 
-async def _play_cancel(screen: Screen, stage: Stage) -> None:
+async def _play_cancel(screen: DemoScreen, stage: Stage) -> None:
     screen.heading("Enqueuing a third job with a long answer. It is cancelled one second after its first text:")
     job = await stage.tailrace.enqueue(OPENAI.long_request(), queue=stage.queue)
     shown = DemoJob("long", OPENAI.model_title)

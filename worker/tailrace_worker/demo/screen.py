@@ -6,14 +6,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from tailrace_worker.demo.job import DemoJob, Screen, Update
+from tailrace_worker.demo.job import DemoJob, DemoScreen, Update
 
 _LINE_LENGTH = 88
 _LABEL_LENGTH = 9
 
 
 class PlainScreen:
-    """A `Screen` of plain lines, for a pipe, a file, or a machine without rich. A job's line is shown once complete."""
+    """A `DemoScreen` of plain lines, for a pipe, a file, or a machine without rich.
+
+    A job's line is shown once complete.
+    """
 
     def heading(self, text: str) -> None:
         """Begin a part with a heading."""
@@ -39,7 +42,7 @@ class PlainScreen:
         yield update
 
 
-def open_screen() -> Screen:
+def open_screen() -> DemoScreen:
     """Return the live screen if rich is installed and the terminal can move its cursor; otherwise plain lines."""
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and find_spec("rich") is not None:
         from tailrace_worker.demo.live import LiveScreen  # noqa: PLC0415

@@ -12,7 +12,7 @@ from tailrace.client import Tailrace
 from tailrace.settings import Settings
 from tailrace_worker.cancel_scope import Interruptible
 from tailrace_worker.demo.api import APIS
-from tailrace_worker.demo.job import Screen
+from tailrace_worker.demo.job import DemoScreen
 from tailrace_worker.processes.service import open_service
 from tailrace_worker.processes.valkey import EmbeddedBroker
 
@@ -30,7 +30,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(screen: Screen, redis_url: str | None) -> AsyncGenerator[Stage]:
+async def open_stage(screen: DemoScreen, redis_url: str | None) -> AsyncGenerator[Stage]:
     """Start the processes that the environment does not provide, and end them at the exit.
 
     Args:

@@ -11,7 +11,7 @@ from tailrace.request.generation_request import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class TokenCounts:
     """How many tokens were used so far. If a provider sends usage again, each count in it replaces the earlier one."""
 
     input_tokens: int | None = None
@@ -20,13 +20,15 @@ class Usage:
     cache_write_input_tokens: int | None = None
     reasoning_tokens: int | None = None
 
-    def updated(self, said: "Usage") -> "Usage":
+    def updated(self, said: "TokenCounts") -> "TokenCounts":
         """Return these counts, updated with later ones.
 
         Args:
             said: The later counts. `None` leaves an earlier count as it is.
         """
-        return Usage(**{**asdict(self), **{name: count for name, count in asdict(said).items() if count is not None}})
+        return TokenCounts(
+            **{**asdict(self), **{name: count for name, count in asdict(said).items() if count is not None}}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def text_delta(text: str) -> Delta:
 
 
 Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Notice | Box
-Piece: TypeAlias = Content | Usage | Finish
+Piece: TypeAlias = Content | TokenCounts | Finish
 
 
 class Provider(Protocol):

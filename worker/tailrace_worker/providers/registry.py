@@ -67,11 +67,11 @@ def _http_client(kinds: Collection[ApiKind], connections: ConnectionLimits) -> h
     if "openai" in kinds or "openai-responses" in kinds:
         from tailrace_worker.providers.sdks import openai_sdk  # noqa: PLC0415
 
-        client = openai_sdk.HttpClient
+        client = openai_sdk.OpenAIHttpClient
     else:
         from tailrace_worker.providers.sdks import anthropic_sdk  # noqa: PLC0415
 
-        client = anthropic_sdk.HttpClient
+        client = anthropic_sdk.AnthropicHttpClient
     return client(closed_seconds=connections.closed_seconds, timeout=_TIMEOUT, limits=limits, event_hooks=EVENT_HOOKS)
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from tailrace_worker.providers.base import Usage
+from tailrace_worker.providers.base import TokenCounts
 from tailrace_worker.providers.json_decoder import members
 
 Path: TypeAlias = tuple[str, ...]
 Places: TypeAlias = Mapping[str, Sequence[Path]]
-"""For each field of `Usage`, the paths of the provider's members; the first one that holds a count is used."""
+"""For each field of `TokenCounts`, the paths of the provider's members; the first one that holds a count is used."""
 
 
-def used(said: object, places: Places) -> Iterator[Usage]:
+def used(said: object, places: Places) -> Iterator[TokenCounts]:
     """Yield the counts, if there are any. A value that is not a count is left out, and never fails an answer.
 
     Args:
@@ -20,7 +20,7 @@ def used(said: object, places: Places) -> Iterator[Usage]:
     """
     counts = {field: _first(said, paths) for field, paths in places.items()}
     if any(count is not None for count in counts.values()):
-        yield Usage(**counts)
+        yield TokenCounts(**counts)
 
 
 def _first(said: object, paths: Sequence[Path]) -> int | None:

@@ -29,7 +29,7 @@ _YEAR_2100_MS = 4_102_444_800_000
 """The latest time of enqueue. arq converts the number to a date, which fails if the number is too large."""
 
 
-class _Body(BaseModel):
+class _ArqBody(BaseModel):
     """A job's body in arq: the number of the try, the function, its arguments, and the time of enqueue in Unix ms."""
 
     t: Annotated[int, Field(ge=0, le=1_000_000)] | None
@@ -64,7 +64,7 @@ def from_json(body: bytes) -> dict[str, Any]:
             logs the error, so the message quotes nothing of the body.
     """
     try:
-        read = _Body.model_validate_json(body)
+        read = _ArqBody.model_validate_json(body)
     except ValidationError:
         raise ValueError("the body is not JSON that calls 'generate' with one request") from None
     return sealed({**read.model_dump(exclude={"k"}), "k": read.k.model_dump(exclude_unset=True)})

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tailrace.events import Delta, Reasoning, Refusal
 from tailrace.request.limits import Buffering
-from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.graphemes import likely_cut, safe_cut
 from tailrace_worker.shaping.sentences import last_sentence_end
 
@@ -111,7 +111,7 @@ class _Joined:
                 self._hold(piece.text)
             case other:
                 # Usage is not part of the answer, and some providers send it with every event.
-                if not isinstance(other, Usage):
+                if not isinstance(other, TokenCounts):
                     self._pass(len(self._held))
                 self.out.append(other)
                 self._ready.set()

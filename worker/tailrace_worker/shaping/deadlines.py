@@ -9,14 +9,14 @@ from typing import Final, Self
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Notice
 from tailrace.request.limits import Timeouts
-from tailrace_worker.providers.base import Alive, Finish, Piece, Usage
+from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
 
 _TURNS: Final = 3
 """How many iterations of the event loop pass between a deadline and the cancellation. After a worker was blocked, it
 reads its sockets in one iteration, and the tasks that wait for them run in the next."""
 
 
-async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch") -> AsyncGenerator[Piece, None]:
+async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "CallWatch") -> AsyncGenerator[Piece, None]:
     """Pass the pieces on while the deadlines hold.
 
     Args:
@@ -40,7 +40,7 @@ async def deadlines(pieces: AsyncGenerator[Piece | Alive, None], watch: "Watch")
                     watch.wait()
 
 
-class Watch:
+class CallWatch:
     """The deadlines of one call. Once one has passed, the wait for a piece ends with an error that names the deadline.
 
     The task that reads the pieces enters the watch in a `with` block. If another task reads on, it enters the watch
@@ -140,8 +140,8 @@ class Watch:
         if isinstance(piece, Alive):
             self._is_whole = piece.is_whole
             self._held_since = now if piece.is_held else None
-        elif self._is_whole or not (self._has_token or isinstance(piece, Usage | Notice)):
-            self._has_token = self._has_token or not isinstance(piece, Usage | Notice)
+        elif self._is_whole or not (self._has_token or isinstance(piece, TokenCounts | Notice)):
+            self._has_token = self._has_token or not isinstance(piece, TokenCounts | Notice)
             self._is_whole = False
             self._stop()
             self._set()

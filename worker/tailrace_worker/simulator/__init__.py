@@ -1,7 +1,7 @@
 """A server that speaks the providers' wire protocols, for the demo, the tests and the benchmarks."""
 
-from tailrace_worker.simulator.journal import Entry, Journal
+from tailrace_worker.simulator.journal import Journal, JournalEntry
 from tailrace_worker.simulator.scenario import Scenario
 from tailrace_worker.simulator.server import Simulator
 
-__all__ = ["Entry", "Journal", "Scenario", "Simulator"]
+__all__ = ["Journal", "JournalEntry", "Scenario", "Simulator"]

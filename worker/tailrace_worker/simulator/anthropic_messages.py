@@ -10,15 +10,15 @@ from pydantic import BaseModel, Field
 from tailrace_worker.simulator import anthropic_door
 from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.script import (
+    AnswerScript,
     Question,
-    Reasoning,
-    Refusal,
-    Script,
-    Search,
+    ReasoningBlock,
+    RefusalBlock,
+    SearchBlock,
     Source,
-    Text,
-    ToolCall,
-    Unknown,
+    TextBlock,
+    ToolCallBlock,
+    UnknownBlock,
 )
 from tailrace_worker.simulator.wire import (
     COMMENT,
@@ -41,7 +41,7 @@ _STOP_REASONS: Final[Mapping[str, str]] = {
 """The finish reasons of tailrace for which Anthropic has another word."""
 
 
-class _Tool(BaseModel):
+class _MessagesTool(BaseModel):
     type: str = "custom"
     name: str
 
@@ -59,14 +59,14 @@ class _Thinking(BaseModel):
     budget_tokens: int = 0
 
 
-class _Body(Body):
+class _MessagesBody(Body):
     messages: Annotated[tuple[_Turn, ...], Field(min_length=1)]
     max_tokens: int
     thinking: _Thinking | None = None
-    tools: tuple[_Tool, ...] = ()
+    tools: tuple[_MessagesTool, ...] = ()
 
 
-class AnthropicMessages:
+class MessagesApi:
     """`POST /v1/messages`."""
 
     name = "anthropic-messages"
@@ -74,7 +74,7 @@ class AnthropicMessages:
     request_id_header = anthropic_door.REQUEST_ID_HEADER
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
-        read = anthropic_door.admitted(_Body, headers, body)
+        read = anthropic_door.admitted(_MessagesBody, headers, body)
         if read.thinking and read.thinking.budget_tokens >= read.max_tokens:
             raise Refused(400, "`max_tokens` must be greater than `thinking.budget_tokens`")
         return Question(
@@ -88,22 +88,22 @@ class AnthropicMessages:
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:
         return anthropic_door.refusal(refused, model_name=model_name, request_id=request_id)
 
-    def answer(self, question: Question, script: Script, *, request_id: str) -> "Message":
-        return Message(question, script, request_id=request_id)
+    def answer(self, question: Question, script: AnswerScript, *, request_id: str) -> "SimulatedMessage":
+        return SimulatedMessage(question, script, request_id=request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found(Search):
+class _Found(SearchBlock):
     """The result of a search, which is a separate block in this protocol."""
 
 
-_Content: TypeAlias = Reasoning | Search | _Found | Text | ToolCall | Unknown
+_Content: TypeAlias = ReasoningBlock | SearchBlock | _Found | TextBlock | ToolCallBlock | UnknownBlock
 
 
-class Message:
+class SimulatedMessage:
     """One answer: blocks of content, each with an event for its beginning and one for its end."""
 
-    def __init__(self, question: Question, script: Script, *, request_id: str) -> None:
+    def __init__(self, question: Question, script: AnswerScript, *, request_id: str) -> None:
         self._question = question
         self._script = script
         self._request_id = request_id
@@ -176,33 +176,33 @@ def _prefill(last: _Turn) -> str:
     return text
 
 
-def _contents(script: Script) -> Iterator[_Content]:
+def _contents(script: AnswerScript) -> Iterator[_Content]:
     """Yield the blocks of this protocol: two for a search, and none for a refusal."""
     for block in script.blocks:
-        if isinstance(block, Refusal):
+        if isinstance(block, RefusalBlock):
             continue
         yield block
-        if isinstance(block, Search):
+        if isinstance(block, SearchBlock):
             yield _Found(key=block.key, query=block.query, source=block.source)
 
 
 def _block(content: _Content, *, begun: bool = False) -> dict[str, object]:
     """Return a block of content, whole or (`begun`) empty, as it begins."""
     match content:
-        case Reasoning(passage=passage):
+        case ReasoningBlock(passage=passage):
             thinking, signature = ("", "") if begun else (passage.text, content.signature)
             return {"type": "thinking", "thinking": thinking, "signature": signature}
-        case Text(passage=passage, source=source):
+        case TextBlock(passage=passage, source=source):
             citations = {"citations": [] if begun else [_citation(source)]} if source else {}
             return {"type": "text", "text": "" if begun else passage.text, **citations}
-        case ToolCall(passage=passage, name=name):
+        case ToolCallBlock(passage=passage, name=name):
             arguments: object = {} if begun else json.loads(passage.text)
             return {"type": "tool_use", "id": f"toolu_01{content.key}", "name": name, "input": arguments}
         case _Found(source=source):
             page = {"type": "web_search_result", "title": source.title, "url": source.url}
             results = [{**page, "encrypted_content": content.key, "page_age": None}]
             return {"type": "web_search_tool_result", "tool_use_id": f"srvtoolu_01{content.key}", "content": results}
-        case Search(query=query):
+        case SearchBlock(query=query):
             arguments = {} if begun else {"query": query}
             return {
                 "type": "server_tool_use",
@@ -210,28 +210,28 @@ def _block(content: _Content, *, begun: bool = False) -> dict[str, object]:
                 "name": "web_search",
                 "input": arguments,
             }
-        case Unknown():
+        case UnknownBlock():
             return {"type": "surprise", "surprise": content.key}
 
 
 def _told(index: int, content: _Content) -> Iterator[Told]:
     """Yield the events between the beginning and the end of a block."""
     match content:
-        case Reasoning(passage=passage):
+        case ReasoningBlock(passage=passage):
             yield _pieces(index, "thinking_delta", "thinking", passage)
             yield _delta(index, "signature_delta", signature=content.signature)
-        case Text(passage=passage, source=source):
+        case TextBlock(passage=passage, source=source):
             if source:
                 yield _delta(index, "citations_delta", citation=_citation(source))
             yield _pieces(index, "text_delta", "text", passage)
-        case ToolCall(passage=passage):
+        case ToolCallBlock(passage=passage):
             yield _delta(index, "input_json_delta", partial_json="")
             yield _pieces(index, "input_json_delta", "partial_json", passage)
         case _Found():
             pass
-        case Search(query=query):
+        case SearchBlock(query=query):
             yield _delta(index, "input_json_delta", partial_json=json.dumps({"query": query}))
-        case Unknown():
+        case UnknownBlock():
             yield COMMENT + _event("surprise") + _delta(index, "surprise_delta", surprise=content.key)
 
 

@@ -23,7 +23,7 @@ _KEPT: Final = 100_000
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Entry:
+class JournalEntry:
     """One request. Each time is given in Unix ms, and by `time.monotonic()` in ms for differences."""
 
     api: str
@@ -44,11 +44,11 @@ class Journal:
     """The entries of the last 100,000 requests, oldest first, and the number of requests for each model string."""
 
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque(maxlen=_KEPT)
+        self.entries: deque[JournalEntry] = deque(maxlen=_KEPT)
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._changed = asyncio.Event()
 
-    def open(self, *, api: str, model: str) -> Entry:
+    def open(self, *, api: str, model: str) -> JournalEntry:
         """Record a request.
 
         Args:
@@ -59,17 +59,17 @@ class Journal:
             Its entry.
         """
         self._attempts[api, model] += 1
-        entry = Entry(api=api, model=model, attempt=self._attempts[api, model])
+        entry = JournalEntry(api=api, model=model, attempt=self._attempts[api, model])
         self.entries.append(entry)
         self._notify()
         return entry
 
-    def stall(self, entry: Entry) -> None:
+    def stall(self, entry: JournalEntry) -> None:
         """Record that nothing more of an answer will be sent."""
         entry.outcome = "stalled"
         self._notify()
 
-    def close(self, entry: Entry, outcome: Outcome) -> None:
+    def close(self, entry: JournalEntry, outcome: Outcome) -> None:
         """Record how an answer ended. Only the first outcome counts: after a reset, the client disconnects too.
 
         Args:
@@ -93,7 +93,7 @@ class Journal:
         self.entries.clear()
         self._attempts.clear()
 
-    async def until(self, condition: Callable[[Entry], bool]) -> Entry:
+    async def until(self, condition: Callable[[JournalEntry], bool]) -> JournalEntry:
         """Wait for an entry that meets a condition.
 
         Args:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from tailrace_worker.simulator import openai_door
-from tailrace_worker.simulator.journal import Entry, Journal
+from tailrace_worker.simulator.journal import Journal, JournalEntry
 from tailrace_worker.simulator.scenario import HEADER
 from tailrace_worker.simulator.wire import Body, Refused, first_fault, new_id
 
@@ -49,7 +49,7 @@ class _ImagePart(BaseModel):
 _Part: TypeAlias = Annotated[_TextPart | _ImagePart, Field(discriminator="type")]
 
 
-class _Body(Body):
+class _ModerationsBody(Body):
     model: str = "omni-moderation-latest"
     input: str | list[str] | list[_Part]
 
@@ -89,8 +89,8 @@ class Moderations:
         self._journal.close(entry, "complete")
         return web.json_response(told, headers=headers)
 
-    async def _answer(self, request: web.Request, entry: Entry) -> dict[str, Any]:
-        body = openai_door.admitted(_Body, request.headers, _parsed(await request.read()))
+    async def _answer(self, request: web.Request, entry: JournalEntry) -> dict[str, Any]:
+        body = openai_door.admitted(_ModerationsBody, request.headers, _parsed(await request.read()))
         entry.model = body.model
         name, _, query = body.model.partition("?")
         options = _options(request.headers.get(HEADER, query))

@@ -7,7 +7,16 @@ from functools import partial
 from pydantic import BaseModel
 
 from tailrace_worker.simulator import openai_door
-from tailrace_worker.simulator.script import Question, Reasoning, Refusal, Script, Search, Text, ToolCall, Unknown
+from tailrace_worker.simulator.script import (
+    AnswerScript,
+    Question,
+    ReasoningBlock,
+    RefusalBlock,
+    SearchBlock,
+    TextBlock,
+    ToolCallBlock,
+    UnknownBlock,
+)
 from tailrace_worker.simulator.wire import (
     COMMENT,
     PLACE,
@@ -30,17 +39,17 @@ class _Function(BaseModel):
     name: str
 
 
-class _Tool(BaseModel):
+class _ChatTool(BaseModel):
     function: _Function | None = None
 
 
-class _Body(Body):
+class _ChatBody(Body):
     messages: Conversation
-    tools: tuple[_Tool, ...] = ()
+    tools: tuple[_ChatTool, ...] = ()
     stream_options: _StreamOptions | None = None
 
 
-class OpenAIChat:
+class ChatCompletionsApi:
     """`POST /v1/chat/completions`."""
 
     name = "openai-chat"
@@ -48,7 +57,7 @@ class OpenAIChat:
     request_id_header = openai_door.REQUEST_ID_HEADER
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
-        read = openai_door.admitted(_Body, headers, body)
+        read = openai_door.admitted(_ChatBody, headers, body)
         return Question(
             model=read.model,
             stream=read.stream,
@@ -60,39 +69,39 @@ class OpenAIChat:
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:  # noqa: ARG002
         return openai_door.refusal(refused, model_name=model_name)
 
-    def answer(self, question: Question, script: Script, *, request_id: str) -> "ChatCompletion":  # noqa: ARG002
-        return ChatCompletion(question, script)
+    def answer(self, question: Question, script: AnswerScript, *, request_id: str) -> "SimulatedCompletion":  # noqa: ARG002
+        return SimulatedCompletion(question, script)
 
 
-class ChatCompletion:
+class SimulatedCompletion:
     """One answer: deltas. This protocol marks no boundaries except those between tool calls."""
 
-    def __init__(self, question: Question, script: Script) -> None:
+    def __init__(self, question: Question, script: AnswerScript) -> None:
         self._question = question
         self._script = script
         self._id = new_id("chatcmpl-")
         self._created = int(time.time())
         self._finish = "stop" if script.finish == "refusal" else script.finish
-        self._calls = [block for block in script.blocks if isinstance(block, ToolCall)]
+        self._calls = [block for block in script.blocks if isinstance(block, ToolCallBlock)]
 
     def events(self) -> Iterator[Told]:
         yield self._chunk({"role": "assistant", "content": None if self._calls else "", "refusal": None})
         for block in self._script.blocks:
             match block:
-                case Reasoning(passage=passage):
+                case ReasoningBlock(passage=passage):
                     yield piecewise(self._chunk({"reasoning_content": PLACE}), passage)
-                case Text(passage=passage):
+                case TextBlock(passage=passage):
                     yield piecewise(self._chunk({"content": PLACE}), passage)
-                case Refusal(passage=passage):
+                case RefusalBlock(passage=passage):
                     yield piecewise(self._chunk({"refusal": PLACE}), passage)
-                case ToolCall(passage=passage):
+                case ToolCallBlock(passage=passage):
                     index = self._calls.index(block)
                     yield self._chunk({"tool_calls": [{"index": index, **_call(block, "")}]})
                     more = {"index": index, "function": {"arguments": PLACE}}
                     yield piecewise(self._chunk({"tool_calls": [more]}), passage)
-                case Unknown():
+                case UnknownBlock():
                     yield COMMENT + self._event("chat.completion.surprise", choices=[], surprise={"key": block.key})
-                case Search():
+                case SearchBlock():
                     pass
         if annotations := self._annotations():
             yield self._chunk({"annotations": annotations})
@@ -103,11 +112,11 @@ class ChatCompletion:
         return server_sent_event({"error": openai_door.failure(code, model_name=self._question.model_name)})
 
     def whole(self) -> object:
-        content, reasoning = self._said(Text), self._said(Reasoning)
+        content, reasoning = self._said(TextBlock), self._said(ReasoningBlock)
         message = {
             "role": "assistant",
             "content": content if content or not self._calls else None,
-            "refusal": self._said(Refusal) or None,
+            "refusal": self._said(RefusalBlock) or None,
             "annotations": self._annotations(),
             **({"reasoning_content": reasoning} if reasoning else {}),
             **({"tool_calls": [_call(call, call.passage.text) for call in self._calls]} if self._calls else {}),
@@ -147,13 +156,13 @@ class ChatCompletion:
             "system_fingerprint": "fp_simulator",
         }
 
-    def _said(self, kind: type[Reasoning | Text | Refusal]) -> str:
+    def _said(self, kind: type[ReasoningBlock | TextBlock | RefusalBlock]) -> str:
         return "".join(block.passage.text for block in self._script.blocks if isinstance(block, kind))
 
     def _annotations(self) -> list[object]:
         """Return an annotation for each source of the text. Each one covers the whole text."""
-        sources = [block.source for block in self._script.blocks if isinstance(block, Text) and block.source]
-        end = len(self._said(Text)) if sources else 0
+        sources = [block.source for block in self._script.blocks if isinstance(block, TextBlock) and block.source]
+        end = len(self._said(TextBlock)) if sources else 0
         return [
             {
                 "type": "url_citation",
@@ -179,5 +188,5 @@ class ChatCompletion:
         }
 
 
-def _call(call: ToolCall, arguments: str) -> dict[str, object]:
+def _call(call: ToolCallBlock, arguments: str) -> dict[str, object]:
     return {"id": f"call_{call.key}", "type": "function", "function": {"name": call.name, "arguments": arguments}}

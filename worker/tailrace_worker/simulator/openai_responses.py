@@ -10,16 +10,16 @@ from pydantic import BaseModel
 from tailrace_worker.simulator import openai_door
 from tailrace_worker.simulator.sample_text import Passage
 from tailrace_worker.simulator.script import (
-    Block,
+    AnswerScript,
     Question,
-    Reasoning,
-    Refusal,
-    Script,
-    Search,
+    ReasoningBlock,
+    RefusalBlock,
+    ScriptBlock,
+    SearchBlock,
     Source,
-    Text,
-    ToolCall,
-    Unknown,
+    TextBlock,
+    ToolCallBlock,
+    UnknownBlock,
 )
 from tailrace_worker.simulator.wire import (
     COMMENT,
@@ -36,28 +36,28 @@ from tailrace_worker.simulator.wire import (
 
 _COMPLETE: Final = ("stop", "tool_calls", "refusal")
 """The finish reasons of tailrace with which a response is not incomplete."""
-_ID_PREFIXES: Final[Mapping[type[Block], str]] = {
-    Reasoning: "rs_",
-    Search: "ws_",
-    Text: "msg_",
-    Refusal: "msg_",
-    ToolCall: "fc_",
-    Unknown: "sp_",
+_ID_PREFIXES: Final[Mapping[type[ScriptBlock], str]] = {
+    ReasoningBlock: "rs_",
+    SearchBlock: "ws_",
+    TextBlock: "msg_",
+    RefusalBlock: "msg_",
+    ToolCallBlock: "fc_",
+    UnknownBlock: "sp_",
 }
 
 
-class _Tool(BaseModel):
+class _ResponsesTool(BaseModel):
     type: str
     name: str | None = None
 
 
-class _Body(Body):
+class _ResponsesBody(Body):
     input: str | Conversation
-    tools: tuple[_Tool, ...] = ()
+    tools: tuple[_ResponsesTool, ...] = ()
     include: tuple[str, ...] = ()
 
 
-class OpenAIResponses:
+class ResponsesApi:
     """`POST /v1/responses`."""
 
     name = "openai-responses"
@@ -65,7 +65,7 @@ class OpenAIResponses:
     request_id_header = openai_door.REQUEST_ID_HEADER
 
     def read(self, headers: Mapping[str, str], body: Mapping[str, object] | None) -> Question:
-        read = openai_door.admitted(_Body, headers, body)
+        read = openai_door.admitted(_ResponsesBody, headers, body)
         return Question(
             model=read.model,
             stream=read.stream,
@@ -77,14 +77,14 @@ class OpenAIResponses:
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:  # noqa: ARG002
         return openai_door.refusal(refused, model_name=model_name)
 
-    def answer(self, question: Question, script: Script, *, request_id: str) -> "Response":  # noqa: ARG002
-        return Response(question, script)
+    def answer(self, question: Question, script: AnswerScript, *, request_id: str) -> "SimulatedResponse":  # noqa: ARG002
+        return SimulatedResponse(question, script)
 
 
-class Response:
+class SimulatedResponse:
     """One answer: items, whose events are numbered, and then all items again at the end."""
 
-    def __init__(self, question: Question, script: Script) -> None:
+    def __init__(self, question: Question, script: AnswerScript) -> None:
         self._question = question
         self._script = script
         self._id = new_id("resp_")
@@ -120,16 +120,16 @@ class Response:
     def _status(self) -> str:
         return "completed" if self._script.finish in _COMPLETE else "incomplete"
 
-    def _told(self, block: Block, **at: object) -> Iterator[Told]:
+    def _told(self, block: ScriptBlock, **at: object) -> Iterator[Told]:
         """Yield the events between the beginning and the end of an item."""
         match block:
-            case Reasoning(passage=passage):
+            case ReasoningBlock(passage=passage):
                 at = {**at, "summary_index": 0}
                 yield self._event("response.reasoning_summary_part.added", **at, part=_summary(""))
                 yield self._pieces("response.reasoning_summary_text.delta", passage, **at)
                 yield self._event("response.reasoning_summary_text.done", **at, text=passage.text)
                 yield self._event("response.reasoning_summary_part.done", **at, part=_summary(passage.text))
-            case Text(passage=passage, source=source):
+            case TextBlock(passage=passage, source=source):
                 at = {**at, "content_index": 0}
                 yield self._event("response.content_part.added", **at, part=_part(block, begun=True))
                 yield self._pieces("response.output_text.delta", passage, **at, logprobs=[])
@@ -138,19 +138,19 @@ class Response:
                     yield self._event(kind, **at, annotation_index=number, annotation=annotation)
                 yield self._event("response.output_text.done", **at, text=passage.text, logprobs=[])
                 yield self._event("response.content_part.done", **at, part=_part(block))
-            case Refusal(passage=passage):
+            case RefusalBlock(passage=passage):
                 at = {**at, "content_index": 0}
                 yield self._event("response.content_part.added", **at, part=_part(block, begun=True))
                 yield self._pieces("response.refusal.delta", passage, **at)
                 yield self._event("response.refusal.done", **at, refusal=passage.text)
                 yield self._event("response.content_part.done", **at, part=_part(block))
-            case ToolCall(passage=passage):
+            case ToolCallBlock(passage=passage):
                 yield self._pieces("response.function_call_arguments.delta", passage, **at)
                 yield self._event("response.function_call_arguments.done", **at, arguments=passage.text)
-            case Search():
+            case SearchBlock():
                 for step in ("in_progress", "searching", "completed"):
                     yield self._event(f"response.web_search_call.{step}", **at)
-            case Unknown():
+            case UnknownBlock():
                 yield COMMENT + self._event("response.surprise.delta", **at, delta={"key": block.key})
 
     def _event(self, kind: str, **fields: object) -> bytes:
@@ -161,26 +161,26 @@ class Response:
         pieces = piecewise(event.removesuffix(b"0}\n\n"), passage)
         return (b"%b%d}\n\n" % numbered for numbered in zip(pieces, self._sequence))  # noqa: B905
 
-    def _item(self, block: Block, *, begun: bool = False) -> dict[str, object]:
+    def _item(self, block: ScriptBlock, *, begun: bool = False) -> dict[str, object]:
         """Return an item of the output, whole or (`begun`) empty, as it begins."""
         status = "in_progress" if begun else self._status
         item: dict[str, object] = {"id": _id(block)}
         match block:
-            case Reasoning(passage=passage):
+            case ReasoningBlock(passage=passage):
                 item |= {"type": "reasoning", "summary": [] if begun else [_summary(passage.text)]}
                 if self._question.include_encrypted_reasoning:
                     # The real API sends two different values. Only the one at the end of the item counts.
                     item |= {"encrypted_content": block.signature[:8] if begun else block.signature}
-            case Text() | Refusal():
+            case TextBlock() | RefusalBlock():
                 content = [] if begun else [_part(block)]
                 item |= {"type": "message", "status": status, "role": "assistant", "content": content}
-            case ToolCall(passage=passage, name=name):
+            case ToolCallBlock(passage=passage, name=name):
                 call = {"call_id": f"call_{block.key}", "name": name, "arguments": "" if begun else passage.text}
                 item |= {"type": "function_call", "status": status, **call}
-            case Search(query=query):
+            case SearchBlock(query=query):
                 action = {} if begun else {"action": {"type": "search", "query": query}}
                 item |= {"type": "web_search_call", "status": status, **action}
-            case Unknown():
+            case UnknownBlock():
                 item |= {"type": "surprise", "status": status}
         return item
 
@@ -227,7 +227,7 @@ class Response:
         }
 
 
-def _id(block: Block) -> str:
+def _id(block: ScriptBlock) -> str:
     return f"{_ID_PREFIXES[type(block)]}{block.key}"
 
 
@@ -235,9 +235,9 @@ def _summary(text: str) -> dict[str, object]:
     return {"type": "summary_text", "text": text}
 
 
-def _part(block: Text | Refusal, *, begun: bool = False) -> dict[str, object]:
+def _part(block: TextBlock | RefusalBlock, *, begun: bool = False) -> dict[str, object]:
     text = "" if begun else block.passage.text
-    if isinstance(block, Refusal):
+    if isinstance(block, RefusalBlock):
         return {"type": "refusal", "refusal": text}
     annotations = [] if begun else _annotations(text, block.source)
     return {"type": "output_text", "annotations": annotations, "logprobs": [], "text": text}

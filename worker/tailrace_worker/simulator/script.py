@@ -1,4 +1,4 @@
-"""`Script`: the content of one answer, in blocks. Each protocol writes the blocks in its own way."""
+"""`AnswerScript`: the content of one answer, in blocks. Each protocol writes the blocks in its own way."""
 
 import secrets
 from base64 import b64encode
@@ -43,13 +43,13 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
+class _KeyedBlock:
     key: str = field(default_factory=lambda: secrets.token_hex(12))
     """Random characters, of which ids are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reasoning(_Block):
+class ReasoningBlock(_KeyedBlock):
     """The reasoning before the text."""
 
     passage: Passage
@@ -61,7 +61,7 @@ class Reasoning(_Block):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search(_Block):
+class SearchBlock(_KeyedBlock):
     """A web search by the provider itself."""
 
     query: str
@@ -69,7 +69,7 @@ class Search(_Block):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Text(_Block):
+class TextBlock(_KeyedBlock):
     """A part of the text."""
 
     passage: Passage
@@ -78,14 +78,14 @@ class Text(_Block):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal(_Block):
+class RefusalBlock(_KeyedBlock):
     """A part of the model's refusal."""
 
     passage: Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall(_Block):
+class ToolCallBlock(_KeyedBlock):
     """A call of one of the client's functions."""
 
     name: str
@@ -94,21 +94,21 @@ class ToolCall(_Block):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown(_Block):
+class UnknownBlock(_KeyedBlock):
     """A block of a type that only a later version of a protocol may have."""
 
 
-Block: TypeAlias = Reasoning | Search | Text | Refusal | ToolCall | Unknown
-Spoken: TypeAlias = Reasoning | Text | Refusal | ToolCall
+ScriptBlock: TypeAlias = ReasoningBlock | SearchBlock | TextBlock | RefusalBlock | ToolCallBlock | UnknownBlock
+Spoken: TypeAlias = ReasoningBlock | TextBlock | RefusalBlock | ToolCallBlock
 """The blocks that are sent in pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class AnswerScript:
     """One answer: its blocks in order, its finish reason and its token counts."""
 
     scenario: Scenario
-    blocks: tuple[Block, ...]
+    blocks: tuple[ScriptBlock, ...]
     finish: str
     """A finish reason of tailrace, or the provider's own word."""
     input_tokens: int
@@ -124,7 +124,7 @@ class Script:
         return _count(self.blocks)
 
 
-def write(scenario: Scenario, question: Question) -> Script:
+def write(scenario: Scenario, question: Question) -> AnswerScript:
     """Write the answer of a scenario to a question.
 
     Args:
@@ -134,12 +134,12 @@ def write(scenario: Scenario, question: Question) -> Script:
     begun = scenario.position_after(question.prefill)
     blocks = [*_before_text(scenario), *_text(scenario, begun), *_tools(scenario, question)]
     if begun:
-        blocks = [block for block in blocks if not isinstance(block, Reasoning | Search)]
+        blocks = [block for block in blocks if not isinstance(block, ReasoningBlock | SearchBlock)]
     if scenario.unknown:
-        blocks = [Unknown(), *(each for block in blocks for each in (block, Unknown()))]
-    thoughts = _count(block for block in blocks if isinstance(block, Reasoning))
+        blocks = [UnknownBlock(), *(each for block in blocks for each in (block, UnknownBlock()))]
+    thoughts = _count(block for block in blocks if isinstance(block, ReasoningBlock))
     reasoning_tokens = thoughts if scenario.reasoning_tokens is None else scenario.reasoning_tokens
-    return Script(
+    return AnswerScript(
         scenario=scenario,
         blocks=tuple(blocks),
         finish=scenario.finish or ("refusal" if scenario.refusal else "tool_calls" if scenario.tools else "stop"),
@@ -155,26 +155,26 @@ def signature(thoughts: str) -> str:
     return b64encode(sha256(thoughts.encode()).digest()).decode()
 
 
-def _before_text(scenario: Scenario) -> Iterator[Block]:
+def _before_text(scenario: Scenario) -> Iterator[ScriptBlock]:
     if scenario.reasoning:
-        yield Reasoning(passage=scenario.thoughts)
+        yield ReasoningBlock(passage=scenario.thoughts)
     if scenario.search:
-        yield Search(query=scenario.search)
+        yield SearchBlock(query=scenario.search)
 
 
-def _text(scenario: Scenario, begun: int) -> Iterator[Block]:
+def _text(scenario: Scenario, begun: int) -> Iterator[ScriptBlock]:
     borders = [scenario.pieces * number // scenario.blocks for number in range(scenario.blocks + 1)]
     for start, stop in pairwise(borders):
         if passage := scenario.passage(range(max(start, begun), stop)):
             source = Source() if scenario.search else None
-            yield Refusal(passage=passage) if scenario.refusal else Text(passage=passage, source=source)
+            yield RefusalBlock(passage=passage) if scenario.refusal else TextBlock(passage=passage, source=source)
 
 
-def _tools(scenario: Scenario, question: Question) -> Iterator[Block]:
+def _tools(scenario: Scenario, question: Question) -> Iterator[ScriptBlock]:
     for number, arguments in enumerate(scenario.arguments):
         name = question.tools[number % len(question.tools)] if question.tools else f"tool_{number + 1}"
-        yield ToolCall(name=name, passage=arguments)
+        yield ToolCallBlock(name=name, passage=arguments)
 
 
-def _count(blocks: Iterable[Block]) -> int:
+def _count(blocks: Iterable[ScriptBlock]) -> int:
     return sum(len(block.passage) for block in blocks if isinstance(block, Spoken))

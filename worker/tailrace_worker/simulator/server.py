@@ -7,19 +7,19 @@ from typing import Final, Self
 from aiohttp import web
 
 from tailrace.errors import InfrastructureError
-from tailrace_worker.simulator.anthropic_messages import AnthropicMessages
+from tailrace_worker.simulator.anthropic_messages import MessagesApi
+from tailrace_worker.simulator.api_handler import ApiHandler, refusal
 from tailrace_worker.simulator.clock import Clock
-from tailrace_worker.simulator.endpoint import Endpoint, refusal
 from tailrace_worker.simulator.journal import Journal
 from tailrace_worker.simulator.moderations import PATH, Moderations
-from tailrace_worker.simulator.openai_chat import OpenAIChat
-from tailrace_worker.simulator.openai_responses import OpenAIResponses
-from tailrace_worker.simulator.wire import Refused, Wire, new_id
+from tailrace_worker.simulator.openai_chat import ChatCompletionsApi
+from tailrace_worker.simulator.openai_responses import ResponsesApi
+from tailrace_worker.simulator.wire import Refused, SimulatedApi, new_id
 
 _MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-_OPENAI: Final = OpenAIChat()
-_ANTHROPIC: Final = AnthropicMessages()
-_WIRES: Final[tuple[Wire, ...]] = (_OPENAI, OpenAIResponses(), _ANTHROPIC)
+_OPENAI: Final = ChatCompletionsApi()
+_ANTHROPIC: Final = MessagesApi()
+_APIS: Final[tuple[SimulatedApi, ...]] = (_OPENAI, ResponsesApi(), _ANTHROPIC)
 
 
 class Simulator:
@@ -50,9 +50,9 @@ class Simulator:
         self.journal = Journal()
         clock = Clock()
         application = web.Application(client_max_size=_MAX_BODY_BYTES)
-        for wire in _WIRES:
-            endpoint = Endpoint(wire, clock=clock, journal=self.journal)
-            application.router.add_post(wire.path, endpoint.handle)
+        for api in _APIS:
+            handler = ApiHandler(api, clock=clock, journal=self.journal)
+            application.router.add_post(api.path, handler.handle)
         application.router.add_post(PATH, Moderations(self.journal).handle)
         application.router.add_get("/health", _health)
         application.router.add_get("/journal", self._read_journal)
@@ -101,6 +101,6 @@ async def _health(_: web.Request) -> web.Response:
 
 
 async def _unknown(request: web.Request) -> web.Response:
-    wire = _ANTHROPIC if "anthropic-version" in request.headers else _OPENAI
+    api = _ANTHROPIC if "anthropic-version" in request.headers else _OPENAI
     refused = Refused(404, f"Invalid URL ({request.method} {request.path})")
-    return refusal(wire, refused, model="", request_id=new_id("req_"))
+    return refusal(api, refused, model="", request_id=new_id("req_"))

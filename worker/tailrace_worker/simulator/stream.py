@@ -11,9 +11,9 @@ from typing import Final
 from aiohttp import web
 
 from tailrace_worker.simulator.clock import Clock
-from tailrace_worker.simulator.journal import Entry, Journal
+from tailrace_worker.simulator.journal import Journal, JournalEntry
 from tailrace_worker.simulator.scenario import Scenario
-from tailrace_worker.simulator.wire import Answer
+from tailrace_worker.simulator.wire import SimulatedAnswer
 
 _BURST: Final = 64
 """How many pieces a stream without intervals sends before other tasks have their turn."""
@@ -34,11 +34,11 @@ class Stream:
         self,
         request: web.Request,
         *,
-        answer: Answer,
+        answer: SimulatedAnswer,
         scenario: Scenario,
         clock: Clock,
         journal: Journal,
-        entry: Entry,
+        entry: JournalEntry,
     ) -> None:
         if request.transport is None:
             raise ConnectionResetError("The client left before its answer began.")

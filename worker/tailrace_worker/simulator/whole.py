@@ -5,14 +5,20 @@ import json
 
 from aiohttp import web
 
-from tailrace_worker.simulator.journal import Entry, Journal
+from tailrace_worker.simulator.journal import Journal, JournalEntry
 from tailrace_worker.simulator.scenario import Scenario
 from tailrace_worker.simulator.stream import reset
-from tailrace_worker.simulator.wire import Answer, Refused
+from tailrace_worker.simulator.wire import Refused, SimulatedAnswer
 
 
 async def whole_response(
-    request: web.Request, *, answer: Answer, scenario: Scenario, pieces: int, journal: Journal, entry: Entry
+    request: web.Request,
+    *,
+    answer: SimulatedAnswer,
+    scenario: Scenario,
+    pieces: int,
+    journal: Journal,
+    entry: JournalEntry,
 ) -> web.Response:
     """Return the response at the time at which its last piece, or its fault, would be due in a stream.
 

@@ -1,4 +1,4 @@
-"""The `Wire` protocol, which each simulated API implements, and what the implementations share."""
+"""The `SimulatedApi` protocol, which each simulated API implements, and what the implementations share."""
 
 import json
 import secrets
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailrace_worker.simulator.sample_text import Passage
-from tailrace_worker.simulator.script import Question, Script
+from tailrace_worker.simulator.script import AnswerScript, Question
 
 COMMENT: Final = b": keep-alive\n\n"
 """The comment that proxies send to keep a silent connection open."""
@@ -40,7 +40,7 @@ class Refused(Exception):
         self.retry_after = retry_after
 
 
-class Answer(Protocol):
+class SimulatedAnswer(Protocol):
     """One answer, as one wire protocol writes it."""
 
     def events(self) -> Iterator[Told]:
@@ -59,7 +59,7 @@ class Answer(Protocol):
         ...
 
 
-class Wire(Protocol):
+class SimulatedApi(Protocol):
     """One API of a provider. It reads requests and writes answers as the provider does, but sends nothing."""
 
     name: str
@@ -82,7 +82,7 @@ class Wire(Protocol):
         """Return the JSON of an error response."""
         ...
 
-    def answer(self, question: Question, script: Script, *, request_id: str) -> Answer:
+    def answer(self, question: Question, script: AnswerScript, *, request_id: str) -> SimulatedAnswer:
         """Return the answer to a request."""
         ...
 
@@ -90,7 +90,7 @@ class Wire(Protocol):
 class CarriageReturns:
     """An answer whose lines end with CR LF."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: SimulatedAnswer) -> None:
         self._answer = answer
 
     def events(self) -> Iterator[Told]:

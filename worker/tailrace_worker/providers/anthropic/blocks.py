@@ -1,4 +1,4 @@
-"""`Blocks`: the open content blocks of an answer of Messages, whatever indices the server gives them."""
+"""`ContentBlocks`: the open content blocks of an answer of Messages, whatever indices the server gives them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ MAX_OPEN_BLOCKS: Final = 1_024
 
 
 @dataclass(slots=True, eq=False)
-class Block:
+class ContentBlock:
     """One block, as far as it has arrived."""
 
     number: int
@@ -38,7 +38,7 @@ class Block:
         return self.call is not None or isinstance(self.said, wire.ServerToolUse)
 
 
-class Blocks:
+class ContentBlocks:
     """The open blocks of one message.
 
     Anthropic ends each block before it begins the next one. Other servers open several blocks at the same time, give
@@ -46,19 +46,19 @@ class Blocks:
     """
 
     def __init__(self) -> None:
-        self._open: dict[int | None, Block] = {}
-        self._latest: Block | None = None
+        self._open: dict[int | None, ContentBlock] = {}
+        self._latest: ContentBlock | None = None
         self._begun = 0
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[ContentBlock]:
         return iter(tuple(self._open.values()))
 
     @property
-    def last(self) -> Block | None:
+    def last(self) -> ContentBlock | None:
         """The block that began last, if it is still open."""
         return self._latest if self._latest and self._latest.is_open else None
 
-    def begin(self, place: object, said: Struct | None = None) -> Block:
+    def begin(self, place: object, said: Struct | None = None) -> ContentBlock:
         """Begin a block.
 
         Raises:
@@ -66,30 +66,30 @@ class Blocks:
         """
         if len(self._open) == MAX_OPEN_BLOCKS:
             raise ValueError(f"The answer has more than {MAX_OPEN_BLOCKS:,} blocks open at once.")
-        block = self._latest = self._open[_key(place)] = Block(self._begun, _key(place), said)
+        block = self._latest = self._open[_key(place)] = ContentBlock(self._begun, _key(place), said)
         self._begun += 1
         return block
 
-    def at(self, place: object) -> Block | None:
+    def at(self, place: object) -> ContentBlock | None:
         """Return the open block at an index, or `None`."""
         return self._open.get(_key(place))
 
-    def growing(self, place: object) -> Block:
+    def growing(self, place: object) -> ContentBlock:
         """Return the open block to which a fragment belongs, or begin one if there is none."""
         return self._open.get(place if isinstance(place, int) else None) or self.last or self.begin(place)
 
-    def asking(self, place: object) -> Block:
+    def asking(self, place: object) -> ContentBlock:
         """Return the block to which a fragment of a tool's input belongs."""
         if (block := self.at(place)) and block.takes_input:
             return block
         # A server that gives every fragment the same index may also end the block before its fragments arrive.
         return self._latest if self._latest and self._latest.takes_input else self.growing(place)
 
-    def calling(self, call_id: object) -> Block | None:
+    def calling(self, call_id: object) -> ContentBlock | None:
         """Return the open block of the tool call with this id, or `None`."""
         return next((block for block in self if call_id and block.call and block.call.call_id == call_id), None)
 
-    def end(self, block: Block) -> None:
+    def end(self, block: ContentBlock) -> None:
         """Note that a block has ended."""
         block.is_open = False
         self._open.pop(block.place, None)

@@ -7,7 +7,7 @@ import msgspec
 
 from tailrace.events import FinishReason, Reasoning, Refusal
 from tailrace_worker.providers.anthropic import wire
-from tailrace_worker.providers.anthropic.blocks import Block, Blocks
+from tailrace_worker.providers.anthropic.blocks import ContentBlock, ContentBlocks
 from tailrace_worker.providers.anthropic.request import REDACTED, UNSIGNED
 from tailrace_worker.providers.anthropic.turn import Turn
 from tailrace_worker.providers.base import Finish, Piece, text_delta
@@ -49,7 +49,7 @@ class MessagesDecoder:
         self._stop = wire.Stop()
         self._has_content = False
         self._calls = ToolCalls()
-        self._blocks = Blocks()
+        self._blocks = ContentBlocks()
 
     def whole(self, body: bytes) -> Iterable[Piece]:
         # An answer that is not streamed may omit its type.
@@ -170,27 +170,27 @@ class MessagesDecoder:
             case _:
                 return ()
 
-    def _say(self, block: Block, text: str) -> Iterable[Piece]:
+    def _say(self, block: ContentBlock, text: str) -> Iterable[Piece]:
         told = block.text.add(text)
         if not told:
             return ()
         # Some gateways put the thinking into the text block.
         return (text_delta(told),) if block.thinking is None else (*self._end_thought(block), text_delta(told))
 
-    def _think(self, block: Block, text: str) -> Iterable[Piece]:
+    def _think(self, block: ContentBlock, text: str) -> Iterable[Piece]:
         if block.thinking is None:
             block.thinking = Fragments()
         told = block.thinking.add(text)
         return (Reasoning(text=told),) if told else ()
 
-    def _input(self, block: Block, json: object) -> Iterable[Piece]:
+    def _input(self, block: ContentBlock, json: object) -> Iterable[Piece]:
         if block.call:
             return block.call.fragment(json)
         if len(block.asked) < _MAX_ASKED:
             block.asked += as_text(json)[:_MAX_ASKED]
         return ()
 
-    def _end_thought(self, block: Block) -> Iterator[Piece]:
+    def _end_thought(self, block: ContentBlock) -> Iterator[Piece]:
         """Yield the rest of a block's thinking, and the signature with which it can be sent back."""
         thinking, signature = block.thinking, block.signature
         block.thinking, block.signature = None, ""
@@ -203,7 +203,7 @@ class MessagesDecoder:
         if block := self._blocks.at(place):
             yield from self._end_block(block)
 
-    def _end_block(self, block: Block) -> Iterator[Piece]:
+    def _end_block(self, block: ContentBlock) -> Iterator[Piece]:
         """End a block, and yield the rest of it."""
         self._blocks.end(block)
         yield from self._end_thought(block)

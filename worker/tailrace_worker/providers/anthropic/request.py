@@ -30,12 +30,12 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 
 
-class _Block(Struct):
+class _PastBlock(Struct):
     type: str
     text: str = ""
 
 
-_decode_blocks: Final = msgspec.json.Decoder(list[_Block]).decode
+_decode_blocks: Final = msgspec.json.Decoder(list[_PastBlock]).decode
 
 
 def body(request: GenerationRequest) -> Body:

@@ -22,13 +22,13 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self._blocks: list[_Block] = []
+        self._blocks: list[_RecordedBlock] = []
         self._chars = 0
 
     def begin(self, block: object) -> None:
         """Record the beginning of a block."""
         if self._has_room(block):
-            self._blocks.append(_Block(dict(members(block))))
+            self._blocks.append(_RecordedBlock(dict(members(block))))
 
     def add(self, number: int, delta: object) -> None:
         """Record a delta of a block.
@@ -54,7 +54,7 @@ class Turn:
         return self._chars <= _MAX_CHARS
 
 
-class _Block:
+class _RecordedBlock:
     def __init__(self, said: dict[str, Any]) -> None:
         self._said = said
         self._grown: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import httpx2
 
 from tailrace.request.messages import Document, Image
-from tailrace_worker.providers.base import Alive, Piece, Usage
+from tailrace_worker.providers.base import Alive, Piece, TokenCounts
 from tailrace_worker.providers.error_body import is_error
 from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
@@ -174,7 +174,7 @@ class _Stream:
                     self._hear_more(piece)
                 elif not inflow.is_patient:
                     # The first piece is delivered without delay; for those after it, wake-ups are batched.
-                    inflow.is_patient = not isinstance(piece, Usage)
+                    inflow.is_patient = not isinstance(piece, TokenCounts)
         if answer.is_whole or not is_heard:
             yield Alive(is_whole=answer.is_whole)
 
@@ -200,7 +200,7 @@ class _Stream:
 
     def _hear_more(self, piece: Piece) -> None:
         """Note a piece that came after the finish reason."""
-        if not isinstance(piece, Usage):
+        if not isinstance(piece, TokenCounts):
             self._goes_on = True
             self._settled_at = math.inf
 

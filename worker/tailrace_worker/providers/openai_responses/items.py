@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from tailrace_worker.providers.fragments import Differs, Fragments
 from tailrace_worker.providers.json_decoder import members
-from tailrace_worker.providers.openai_responses.reasoning import Part
+from tailrace_worker.providers.openai_responses.reasoning import BlockPart
 from tailrace_worker.providers.tool_calls import Call
 
 MAX_OPEN_ITEMS: Final = 1_024
@@ -18,7 +18,7 @@ TextKind: TypeAlias = Literal["text", "refusal", "summary", "content"]
 
 
 @dataclass(slots=True, eq=False)
-class Item:
+class OutputItem:
     """One item, as far as it has arrived."""
 
     kind: str = ""
@@ -29,13 +29,13 @@ class Item:
     texts: dict[tuple[TextKind, int], Fragments] = field(default_factory=dict[tuple[TextKind, int], Fragments])
     """The texts, by their kind and the number of their part."""
     call: Call | None = None
-    last_thought: Part | None = None
+    last_thought: BlockPart | None = None
     """The part of the reasoning that was passed on last."""
     begun: Mapping[str, Any] | None = None
     """The item as the server announced it; `None` if it was not announced."""
     is_done: bool = False
     """True once the whole item has arrived."""
-    repeats: "Item | None" = None
+    repeats: "OutputItem | None" = None
     """An earlier item with the same id, whose text this one may repeat. Transformers ends a message twice."""
 
     def can_be(self, kind: str, call_id: object = None) -> bool:
@@ -115,18 +115,18 @@ class Items:
     """
 
     def __init__(self) -> None:
-        self._all: list[Item] = []
-        self._by_index: dict[int, Item] = {}
-        self._by_id: dict[str, Item] = {}
-        self._by_call: dict[str, Item] = {}
-        self._latest: dict[str, Item] = {}
+        self._all: list[OutputItem] = []
+        self._by_index: dict[int, OutputItem] = {}
+        self._by_id: dict[str, OutputItem] = {}
+        self._by_call: dict[str, OutputItem] = {}
+        self._latest: dict[str, OutputItem] = {}
         """The latest item of each type."""
         self._open = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[OutputItem]:
         return iter(self._all)
 
-    def begin(self, kind: str = "", index: object = None, item_id: object = None) -> Item:
+    def begin(self, kind: str = "", index: object = None, item_id: object = None) -> OutputItem:
         """Begin an item.
 
         Raises:
@@ -135,11 +135,11 @@ class Items:
         if self._open == MAX_OPEN_ITEMS or len(self._all) == _MAX_ITEMS:
             raise ValueError(f"The answer has too many items: {len(self._all):,}, of which {self._open:,} are open.")
         self._open += 1
-        item = Item(kind)
+        item = OutputItem(kind)
         self._all.append(item)
         return self._known_by(index, item_id, item, kind)
 
-    def of(self, index: object, item_id: object, kind: str = "") -> Item:
+    def of(self, index: object, item_id: object, kind: str = "") -> OutputItem:
         """Return the item to which an event belongs, or begin one if no known item fits.
 
         Args:
@@ -157,12 +157,12 @@ class Items:
             self._known_by(index, item_id, item, kind)
         return item
 
-    def growing(self, index: object, item_id: object, kind: str) -> Item:
+    def growing(self, index: object, item_id: object, kind: str) -> OutputItem:
         """Return the item to which a fragment belongs. If that item has ended, begin another one."""
         item = self.of(index, item_id, kind)
         return self.begin(kind, index, item_id) if item.is_done else item
 
-    def added(self, index: object, said: Mapping[str, Any]) -> Item:
+    def added(self, index: object, said: Mapping[str, Any]) -> OutputItem:
         """Return an item that is announced: a new one, unless an earlier event was about the same item."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
         named = self._by_id.get(item_id) if isinstance(item_id, str) else None
@@ -179,7 +179,7 @@ class Items:
         item.begun = said
         return self._known_by(index, item_id, item, kind)
 
-    def ended(self, index: object, said: Mapping[str, Any]) -> Item:
+    def ended(self, index: object, said: Mapping[str, Any]) -> OutputItem:
         """Return the item that an event sends as a whole."""
         kind, item_id, call_id = str(said.get("type")), said.get("id"), said.get("call_id")
         item = self._found(index, item_id, kind) or self._continued(index, item_id, kind)
@@ -191,23 +191,23 @@ class Items:
             item = None
         return self._known_by(index, item_id, item or self.begin(kind), kind)
 
-    def called(self, item: Item, call_id: str) -> None:
+    def called(self, item: OutputItem, call_id: str) -> None:
         """Note the id of the call in an item."""
         if call_id:
             self._by_call[call_id] = item
 
-    def close(self, item: Item) -> None:
+    def close(self, item: OutputItem) -> None:
         """Note that the whole item has arrived."""
         if not item.is_done:
             item.is_done = True
             self._open -= 1
 
-    def matched(self, output: Sequence[object]) -> Iterator[tuple[Item | None, object]]:
+    def matched(self, output: Sequence[object]) -> Iterator[tuple[OutputItem | None, object]]:
         """Yield each output of a whole response with the item that it repeats, by its id or else by its order."""
         things = [(members(thing), thing) for thing in output]
         known = [self._repeated(said) for said, _ in things]
         taken = set(known)
-        left: defaultdict[object, deque[Item]] = defaultdict(deque)
+        left: defaultdict[object, deque[OutputItem]] = defaultdict(deque)
         for item in self._all:
             if item not in taken:
                 left[item.kind].append(item)
@@ -215,7 +215,7 @@ class Items:
             turn = left[str(said.get("type"))]
             yield match or (turn.popleft() if turn else None), thing
 
-    def _found(self, index: object, item_id: object, kind: str) -> Item | None:
+    def _found(self, index: object, item_id: object, kind: str) -> OutputItem | None:
         at = self._by_index.get(index) if isinstance(index, int) else None
         if at is not None and at.kind == kind and at.item_id == item_id:
             return at
@@ -226,7 +226,7 @@ class Items:
             return at
         return named if named is not None and named.can_be(kind) else None
 
-    def _continued(self, index: object, item_id: object, kind: str) -> Item | None:
+    def _continued(self, index: object, item_id: object, kind: str) -> OutputItem | None:
         """Return the latest item of a type if an event with an unknown index and id may belong to it."""
         item = self._latest.get(kind) if kind else self._all[-1] if self._all else None
         if item is None or item.is_done:
@@ -236,7 +236,7 @@ class Items:
             return item if index in self._by_index and item.begun is not None else None
         return item if item.begun is not None or not isinstance(item_id, str) else None
 
-    def _known_by(self, index: object, item_id: object, item: Item, kind: str) -> Item:
+    def _known_by(self, index: object, item_id: object, item: OutputItem, kind: str) -> OutputItem:
         if isinstance(index, int):
             self._by_index[index] = item
             item.index = index if item.index is None else item.index
@@ -247,10 +247,10 @@ class Items:
         self._latest[item.kind] = item
         return item
 
-    def _of_call(self, call_id: object) -> Item | None:
+    def _of_call(self, call_id: object) -> OutputItem | None:
         return self._by_call.get(call_id) if isinstance(call_id, str) else None
 
-    def _repeated(self, said: Mapping[str, Any]) -> Item | None:
+    def _repeated(self, said: Mapping[str, Any]) -> OutputItem | None:
         if item := self._of_call(said.get("call_id")):
             return item
         item_id = said.get("id")

@@ -8,8 +8,8 @@ from tailrace_worker.providers.base import Piece, text_delta
 from tailrace_worker.providers.fragments import Differs
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.openai_responses import wire
-from tailrace_worker.providers.openai_responses.items import Item, Items, TextKind
-from tailrace_worker.providers.openai_responses.reasoning import GAP, Part, signature_of, text_of
+from tailrace_worker.providers.openai_responses.items import Items, OutputItem, TextKind
+from tailrace_worker.providers.openai_responses.reasoning import GAP, BlockPart, signature_of, text_of
 from tailrace_worker.providers.tool_calls import Call, ToolCalls, as_text, server_tool
 from tailrace_worker.providers.vocabulary import Skipped, kind_of
 
@@ -81,7 +81,7 @@ class ItemReader:
             case _:
                 return ()
 
-    def _of(self, event: wire.OfItem, kind: TextKind) -> Item:
+    def _of(self, event: wire.OfItem, kind: TextKind) -> OutputItem:
         return self._items.of(event.output_index, event.item_id, _ITEM_KINDS[kind])
 
     def _arguments_done(self, event: wire.OfItem, kind: str, whole: object) -> Iterator[Piece]:
@@ -126,7 +126,7 @@ class ItemReader:
                     yield self._piece(item, kind, number, half)
         yield from self.calls.end()
 
-    def _only_begun(self, item: Item, said: Mapping[str, Any]) -> Iterator[Piece]:
+    def _only_begun(self, item: OutputItem, said: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield an item that was announced and then not mentioned, because the announcement may be the whole item."""
         match wire.ITEMS.known(said, self._skipped):
             case wire.Message() | wire.FunctionCall() | wire.CustomToolCall():
@@ -134,7 +134,7 @@ class ItemReader:
             case _:
                 return
 
-    def _done(self, item: Item, said: object) -> Iterator[Piece]:
+    def _done(self, item: OutputItem, said: object) -> Iterator[Piece]:
         """Yield what the fragments of a whole item did not have."""
         match wire.ITEMS.known(said, self._skipped):
             case wire.Message(content=content):
@@ -155,7 +155,7 @@ class ItemReader:
                     yield server_tool(kind, said)
         self._items.close(item)
 
-    def _thought(self, item: Item, block: wire.Reasoning) -> Iterator[Piece]:
+    def _thought(self, item: OutputItem, block: wire.Reasoning) -> Iterator[Piece]:
         if not item.last_thought and (text := text_of(block)):
             yield Reasoning(text=text)
         if item.is_done:
@@ -167,7 +167,7 @@ class ItemReader:
                 for number, part in enumerate(parts):
                     yield from self._rest(item, kind, number, part.text)
 
-    def _message(self, item: Item, content: object) -> Iterator[Piece]:
+    def _message(self, item: OutputItem, content: object) -> Iterator[Piece]:
         texts: list[str] = []
         refusals: list[str] = []
         for part in _listed(content):
@@ -183,7 +183,7 @@ class ItemReader:
         if rest := item.rest("refusal", "".join(refusals)):
             yield self._piece(item, "refusal", 0, rest)
 
-    def _rest(self, item: Item, kind: TextKind, number: int, whole: str) -> Iterator[Piece]:
+    def _rest(self, item: OutputItem, kind: TextKind, number: int, whole: str) -> Iterator[Piece]:
         """Yield what the fragments of a whole text did not have."""
         try:
             rest = item.rest_of_part(kind, number, whole)
@@ -194,7 +194,7 @@ class ItemReader:
         if rest:
             yield self._piece(item, kind, number, rest)
 
-    def _piece(self, item: Item, kind: TextKind, number: int, text: str) -> Piece:
+    def _piece(self, item: OutputItem, kind: TextKind, number: int, text: str) -> Piece:
         match kind:
             case "text":
                 return text_delta(text)
@@ -202,16 +202,16 @@ class ItemReader:
                 self.refused = True
                 return Refusal(text=text)
             case "summary" | "content":
-                part, last = Part(kind, number), item.last_thought
+                part, last = BlockPart(kind, number), item.last_thought
                 item.last_thought = part
                 return Reasoning(text=text if last in (None, part) else f"{GAP}{text}")
 
-    def _call(self, item: Item) -> Call:
+    def _call(self, item: OutputItem) -> Call:
         if item.call is None:
             item.call = self.calls.begin(is_json=item.kind == "function_call")
         return item.call
 
-    def _named(self, item: Item, said: wire.FunctionCall | wire.CustomToolCall) -> Iterator[Piece]:
+    def _named(self, item: OutputItem, said: wire.FunctionCall | wire.CustomToolCall) -> Iterator[Piece]:
         call_id = as_text(said.call_id)
         yield from self._call(item).named(call_id, as_text(said.name))
         self._items.called(item, call_id)

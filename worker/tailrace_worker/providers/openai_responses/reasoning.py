@@ -14,14 +14,14 @@ GAP: Final = "\n\n"
 """The text between two parts of a block, which is one text for readers."""
 
 
-class Part(NamedTuple):
+class BlockPart(NamedTuple):
     """The kind and the number of a part of a block."""
 
     kind: Literal["summary", "content"]
     number: int
 
 
-class _Signature(Struct, omit_defaults=True):
+class _ItemSignature(Struct, omit_defaults=True):
     """The data of a block that its text does not contain."""
 
     id: str | None = None
@@ -34,7 +34,7 @@ class _Signature(Struct, omit_defaults=True):
     """True if the text has the reasoning before its summary."""
 
 
-_decode: Final = msgspec.json.Decoder(_Signature).decode
+_decode: Final = msgspec.json.Decoder(_ItemSignature).decode
 
 
 def text_of(item: wire.Reasoning) -> str:
@@ -42,7 +42,7 @@ def text_of(item: wire.Reasoning) -> str:
     return _joined(part.text for part in (*(item.summary or ()), *(item.content or ())))
 
 
-def signature_of(item: wire.Reasoning, last: Part | None) -> str | None:
+def signature_of(item: wire.Reasoning, last: BlockPart | None) -> str | None:
     """Return the signature that is sent back with the text; `None` if the block has no id and no encrypted content.
 
     Args:
@@ -51,7 +51,7 @@ def signature_of(item: wire.Reasoning, last: Part | None) -> str | None:
     """
     if not item.id and not item.encrypted_content:
         return None
-    signature = _Signature(
+    signature = _ItemSignature(
         id=item.id,
         encrypted_content=item.encrypted_content,
         summary=[len(part.text) for part in item.summary or ()],
@@ -78,7 +78,7 @@ def item_of(block: PastReasoning) -> Body | None:
     return item
 
 
-def _parts(text: str, signature: _Signature) -> tuple[Sequence[str], Sequence[str]]:
+def _parts(text: str, signature: _ItemSignature) -> tuple[Sequence[str], Sequence[str]]:
     """Return the parts of a text, or only one part if the text was changed after it was joined."""
     reverse = signature.content_first
     before, after = (signature.content, signature.summary) if reverse else (signature.summary, signature.content)

@@ -145,7 +145,7 @@ class OutputText(Struct, tag="output_text"):
     text: str = ""
 
 
-class PlainText(OutputText, tag="text"):
+class ChatText(OutputText, tag="text"):
     """A text under the name that it has in Chat Completions."""
 
 
@@ -153,7 +153,7 @@ class OutputRefusal(Struct, tag="refusal"):
     refusal: str = ""
 
 
-PARTS: Final = Vocabulary(OutputText, PlainText, OutputRefusal, silent="reasoning_text|summary_text")
+PARTS: Final = Vocabulary(OutputText, ChatText, OutputRefusal, silent="reasoning_text|summary_text")
 
 
 class Item(Struct, kw_only=True):

@@ -11,7 +11,7 @@ from tailrace_worker.providers.http.client import Resending
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 
 
-class HttpClient(Resending, anthropic.DefaultAioHttpClient):
+class AnthropicHttpClient(Resending, anthropic.DefaultAioHttpClient):
     """The SDK's client over aiohttp."""
 
 

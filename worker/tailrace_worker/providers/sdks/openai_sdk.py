@@ -14,7 +14,7 @@ from tailrace_worker.providers.openai_chat.adapter import OpenAIChat
 from tailrace_worker.providers.openai_responses.adapter import OpenAIResponses
 
 
-class HttpClient(Resending, openai.DefaultAioHttpClient):
+class OpenAIHttpClient(Resending, openai.DefaultAioHttpClient):
     """The SDK's client over aiohttp."""
 
 

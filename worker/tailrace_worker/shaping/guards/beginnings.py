@@ -65,7 +65,7 @@ def taken_apart(pattern: str, longest: int | None = None) -> Form:
         Unsupported: The expression sets flags after its beginning, or has a `\\Q`, a `\\C`, or a repetition of nothing.
     """
     flags = _FLAGS.match(pattern)
-    parser = _Parser(pattern[flags.end() if flags else 0 :], longest)
+    parser = _ExpressionParser(pattern[flags.end() if flags else 0 :], longest)
     form = parser.choice()
     if parser.kind != "end":
         raise Unsupported(f"{parser.text!r} is not expected")
@@ -78,7 +78,7 @@ def alternatives(forms: Iterable[Form]) -> Form:
     return Form("|".join(wholes), "|".join(beginnings))
 
 
-class _Parser:
+class _ExpressionParser:
     """A parser that reads an expression once, and builds its forms on the way."""
 
     def __init__(self, pattern: str, longest: int | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterator
 from tailrace.errors import FailureCode, ProviderError
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.shaping.guards.rules import Rules
-from tailrace_worker.shaping.guards.search import Passage, Search
+from tailrace_worker.shaping.guards.search import Search, Segment
 from tailrace_worker.shaping.guards.texts import watched
 
 
@@ -46,9 +46,9 @@ class Blockade:
         return map(_shown, self._search.end())
 
 
-def _shown(passage: Passage) -> str:
-    if passage.kind is not None:
+def _shown(segment: Segment) -> str:
+    if segment.kind is not None:
         # Nobody may see the match itself, so the message does not quote it.
-        message = f"A guard of the request blocked the text, which contains: {passage.kind}."
+        message = f"A guard of the request blocked the text, which contains: {segment.kind}."
         raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=False)
-    return passage.text
+    return segment.text

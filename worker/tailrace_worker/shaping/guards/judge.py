@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from tailrace_worker.shaping.guards.moderate import Judge, ModerationFailed, Verdict
+from tailrace_worker.shaping.guards.moderate import Judge, ModerationFailed, ModerationVerdict
 
 _KEY_VARIABLES: Final = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
 
@@ -28,5 +28,5 @@ async def open_judge() -> AsyncGenerator[Judge]:
         yield judge
 
 
-async def _without_key(text: str) -> Verdict:  # noqa: ARG001
+async def _without_key(text: str) -> ModerationVerdict:  # noqa: ARG001
     raise ModerationFailed(f"OpenAI's moderation endpoint cannot be called: {_KEY_VARIABLES[0]} is not set.")

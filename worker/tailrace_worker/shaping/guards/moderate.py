@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal
-from tailrace_worker.providers.base import Finish, Piece, Usage
+from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.shaping.guards.texts import Text
 
 NOT_MODERATED: Final = "not_moderated"
@@ -19,7 +19,7 @@ _MAX_AHEAD: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ModerationVerdict:
     """The categories for which a text was flagged; empty if it was not."""
 
     categories: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class ModerationFailed(Exception):
     """There is no verdict. The message says why."""
 
 
-Judge: TypeAlias = Callable[[str], Awaitable[Verdict]]
+Judge: TypeAlias = Callable[[str], Awaitable[ModerationVerdict]]
 """Judges a text. Raises `ModerationFailed`."""
 
 
@@ -93,7 +93,7 @@ class _Awaited:
     """The pieces that are shown once their verdict has arrived, and all pieces before them are shown."""
 
     held: list[Piece]
-    verdict: asyncio.Task[Verdict | ModerationFailed] | None = None
+    verdict: asyncio.Task[ModerationVerdict | ModerationFailed] | None = None
 
 
 class _Judging:
@@ -127,12 +127,12 @@ class _Judging:
         await self.shown.put(ending)
 
     async def _take(self, piece: Piece, group: asyncio.TaskGroup) -> None:
-        if isinstance(piece, Usage | Notice) or not (self._is_strict or isinstance(piece, Finish)):
+        if isinstance(piece, TokenCounts | Notice) or not (self._is_strict or isinstance(piece, Finish)):
             await self.shown.put(piece)
         match piece:
             case Delta() | Reasoning() | Refusal():
                 await self._read(piece, group)
-            case Usage() | Notice():
+            case TokenCounts() | Notice():
                 pass
             case _:
                 await self._end_texts(group)
@@ -166,7 +166,7 @@ class _Judging:
         verdict = group.create_task(self._verdict(stretch.before + stretch.text)) if stretch.text else None
         await self._awaited.put(_Awaited(stretch.held, verdict))
 
-    async def _verdict(self, text: str) -> Verdict | ModerationFailed:
+    async def _verdict(self, text: str) -> ModerationVerdict | ModerationFailed:
         try:
             return await self._moderation.judge(text)
         except ModerationFailed as failed:
@@ -179,8 +179,8 @@ class _Judging:
             for piece in awaited.held:
                 await self.shown.put(piece)
 
-    async def _heed(self, verdict: Verdict | ModerationFailed) -> None:
-        if isinstance(verdict, Verdict):
+    async def _heed(self, verdict: ModerationVerdict | ModerationFailed) -> None:
+        if isinstance(verdict, ModerationVerdict):
             if verdict.categories:
                 message = f"The text was flagged by moderation: {', '.join(verdict.categories)}."
                 raise ProviderError(message, code=FailureCode.CONTENT_BLOCKED, retryable=False)

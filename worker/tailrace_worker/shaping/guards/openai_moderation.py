@@ -7,7 +7,7 @@ from typing import Final
 from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 
 from tailrace_worker.providers.http.redirects import stay_there
-from tailrace_worker.shaping.guards.moderate import Judge, ModerationFailed, Verdict
+from tailrace_worker.shaping.guards.moderate import Judge, ModerationFailed, ModerationVerdict
 
 _MODEL: Final = "omni-moderation-latest"
 _TIMEOUT_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ async def open_moderation() -> AsyncGenerator[Judge]:
 
 
 def _failing(reason: str) -> Judge:
-    async def judge(text: str) -> Verdict:  # noqa: ARG001
+    async def judge(text: str) -> ModerationVerdict:  # noqa: ARG001
         raise ModerationFailed(reason)
 
     return judge
@@ -46,7 +46,7 @@ class OpenAIModeration:
         self._moderations = client.with_options(timeout=_TIMEOUT_SECONDS, max_retries=_RETRIES).moderations
         self._model = model
 
-    async def judge(self, text: str) -> Verdict:
+    async def judge(self, text: str) -> ModerationVerdict:
         """Judge a text.
 
         Args:
@@ -66,4 +66,4 @@ class OpenAIModeration:
             # The SDK accepts any JSON as an answer. Only an answer that says so means that the text is not flagged.
             raise ModerationFailed("OpenAI's moderation endpoint gave no verdict.")
         names = {name for categories in flagged for name, is_flagged in categories.items() if is_flagged}
-        return Verdict(categories=tuple(sorted(names)) or (("unnamed",) if flagged else ()))
+        return ModerationVerdict(categories=tuple(sorted(names)) or (("unnamed",) if flagged else ()))

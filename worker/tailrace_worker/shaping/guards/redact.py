@@ -9,7 +9,7 @@ from tailrace.errors import ProviderError
 from tailrace.events import Notice
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.guards.rules import Rules
-from tailrace_worker.shaping.guards.search import Passage, Search
+from tailrace_worker.shaping.guards.search import Search, Segment
 from tailrace_worker.shaping.guards.texts import watched
 
 REDACTED: Final = "redacted"
@@ -82,14 +82,14 @@ class Redaction:
         """Yield the rest of the text."""
         return self._shown(self._search.end())
 
-    def _shown(self, passages: Iterator[Passage]) -> Iterator[str]:
-        text = "".join(map(self._replaced, passages))
+    def _shown(self, segments: Iterator[Segment]) -> Iterator[str]:
+        text = "".join(map(self._replaced, segments))
         if text:
             yield text
 
-    def _replaced(self, passage: Passage) -> str:
-        if passage.kind is None:
-            return passage.text
+    def _replaced(self, segment: Segment) -> str:
+        if segment.kind is None:
+            return segment.text
         self.has_altered = True
-        self._counts[passage.kind] += 1
-        return f"[{passage.kind} redacted]"
+        self._counts[segment.kind] += 1
+        return f"[{segment.kind} redacted]"

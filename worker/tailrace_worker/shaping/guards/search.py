@@ -11,7 +11,7 @@ _CONTEXT_BYTES: Final = 4
 _PART_CHARS: Final = 4_096
 
 
-class Passage(NamedTuple):
+class Segment(NamedTuple):
     """A match, or a part of the text without one."""
 
     text: str
@@ -34,8 +34,8 @@ class Search:
         self._start = len(self._text)
         self._since = 0.0
 
-    def feed(self, text: str) -> Iterator[Passage]:
-        """Take the next part of the text, and yield the passages that more text cannot change.
+    def feed(self, text: str) -> Iterator[Segment]:
+        """Take the next part of the text, and yield the segments that more text cannot change.
 
         Args:
             text: The next part.
@@ -47,11 +47,11 @@ class Search:
             self._text += part
             yield from self._known(is_whole=False)
 
-    def end(self) -> Iterator[Passage]:
-        """Yield the rest of the passages, because the text has ended."""
+    def end(self) -> Iterator[Segment]:
+        """Yield the rest of the segments, because the text has ended."""
         yield from self._known(is_whole=True)
 
-    def _known(self, *, is_whole: bool) -> Iterator[Passage]:
+    def _known(self, *, is_whole: bool) -> Iterator[Segment]:
         text, start, rules = self._text, self._start, self._rules
         self._since = time.thread_time()
         stop = len(text) if is_whole else -1
@@ -62,10 +62,10 @@ class Search:
             self._spend()
             if found is None:
                 break
-            yield from _passage(text[start : found[0]])
-            yield from _passage(text[found[0] : found[1]], found[2])
+            yield from _segment(text[start : found[0]])
+            yield from _segment(text[found[0] : found[1]], found[2])
             start = found[1]
-        yield from _passage(text[start:stop])
+        yield from _segment(text[start:stop])
         dropped = max(0, stop - _CONTEXT_BYTES)
         self._text, self._start = text[dropped:], stop - dropped
 
@@ -76,6 +76,6 @@ class Search:
             budget.spend(self._since - since)
 
 
-def _passage(text: bytes, kind: str | None = None) -> Iterator[Passage]:
+def _segment(text: bytes, kind: str | None = None) -> Iterator[Segment]:
     if text:
-        yield Passage(text.decode(errors="surrogatepass"), kind)
+        yield Segment(text.decode(errors="surrogatepass"), kind)

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias
 from tailrace.errors import ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal
 from tailrace_worker.offload import search_beside_the_loop
-from tailrace_worker.providers.base import Piece, Usage
+from tailrace_worker.providers.base import Piece, TokenCounts
 
 Text: TypeAlias = Delta | Reasoning | Refusal
 
@@ -128,7 +128,7 @@ async def watched(
                         watches[kind] = watch()
                     for text in await looked(watches[kind], watches[kind].feed(piece.text)):
                         yield piece if text is piece.text else kind(text=text)
-                case Usage() | Notice():
+                case TokenCounts() | Notice():
                     yield piece
                 case _:
                     reasoning = watches.get(Reasoning)

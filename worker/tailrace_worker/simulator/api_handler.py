@@ -1,4 +1,4 @@
-"""`Endpoint`: one path of a provider's API. It records each request, and answers it by its scenario."""
+"""`ApiHandler`: one path of a provider's API. It records each request, and answers it by its scenario."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from aiohttp import web
 from pydantic_core import from_json
 
 from tailrace_worker.simulator.clock import Clock
-from tailrace_worker.simulator.journal import Entry, Journal
+from tailrace_worker.simulator.journal import Journal, JournalEntry
 from tailrace_worker.simulator.scenario import HEADER, InvalidScenario, Scenario
 from tailrace_worker.simulator.script import Question, write
 from tailrace_worker.simulator.stream import Stream
 from tailrace_worker.simulator.whole import whole_response
-from tailrace_worker.simulator.wire import CarriageReturns, Refused, Wire, new_id
+from tailrace_worker.simulator.wire import CarriageReturns, Refused, SimulatedApi, new_id
 
 
-class Endpoint:
-    """The handler of the requests of one wire protocol."""
+class ApiHandler:
+    """The handler of the requests of one API."""
 
-    def __init__(self, wire: Wire, *, clock: Clock, journal: Journal) -> None:
-        self._wire = wire
+    def __init__(self, api: SimulatedApi, *, clock: Clock, journal: Journal) -> None:
+        self._api = api
         self._clock = clock
         self._journal = journal
 
@@ -31,29 +31,29 @@ class Endpoint:
             request: The request.
         """
         body = _parsed(await request.read())
-        entry = self._journal.open(api=self._wire.name, model=_model(body))
+        entry = self._journal.open(api=self._api.name, model=_model(body))
         request_id = new_id("req_")
         try:
             return await self._answer(request, body, entry, request_id)
         except Refused as refused:
             entry.status = refused.status
             self._journal.close(entry, "refused")
-            return refusal(self._wire, refused, model=entry.model, request_id=request_id)
+            return refusal(self._api, refused, model=entry.model, request_id=request_id)
         except (asyncio.CancelledError, ConnectionError):
             self._journal.close(entry, "client_closed")
             raise
 
     async def _answer(
-        self, request: web.Request, body: Mapping[str, object] | None, entry: Entry, request_id: str
+        self, request: web.Request, body: Mapping[str, object] | None, entry: JournalEntry, request_id: str
     ) -> web.StreamResponse:
-        question = self._wire.read(request.headers, body)
+        question = self._api.read(request.headers, body)
         scenario = _scenario(request, question).at(entry.attempt)
         if scenario.status is not None:
             retry_after = scenario.retry_after_header if scenario.status == 429 else None
             raise Refused(scenario.status, code=scenario.error_code, retry_after=retry_after)
         script = write(scenario, question)
-        answer = self._wire.answer(question, script, request_id=request_id)
-        headers = {self._wire.request_id_header: request_id}
+        answer = self._api.answer(question, script, request_id=request_id)
+        headers = {self._api.request_id_header: request_id}
         if not question.stream:
             whole = await whole_response(
                 request,
@@ -82,21 +82,21 @@ class Endpoint:
         return response
 
 
-def refusal(wire: Wire, refused: Refused, *, model: str, request_id: str) -> web.Response:
+def refusal(api: SimulatedApi, refused: Refused, *, model: str, request_id: str) -> web.Response:
     """Return the error response of a provider.
 
     Args:
-        wire: The wire protocol.
+        api: The API of the provider.
         refused: The error.
         model: The model string of the request, with its options.
         request_id: The id of the request.
     """
-    headers = {wire.request_id_header: request_id}
+    headers = {api.request_id_header: request_id}
     if refused.retry_after is not None:
         headers["retry-after"] = refused.retry_after
     model_name = model.partition("?")[0]
     return web.json_response(
-        wire.refusal(refused, model_name=model_name, request_id=request_id),
+        api.refusal(refused, model_name=model_name, request_id=request_id),
         status=refused.status,
         headers=headers,
     )
