@@ -1,4 +1,4 @@
-"""Jobs that nobody can run any more: a reader that waits for one ends it."""
+"""Ends jobs that would be stuck for ever, because no worker can run them any more. The readers that wait do this."""
 
 import asyncio
 from typing import Final

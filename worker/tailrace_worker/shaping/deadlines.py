@@ -1,4 +1,4 @@
-"""Ends a call if its provider is silent for too long or takes too long."""
+"""The timeouts of a call: ends it if the provider is silent for too long, or takes too long in all."""
 
 import asyncio
 from collections.abc import AsyncGenerator
