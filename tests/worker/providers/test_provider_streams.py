@@ -381,7 +381,7 @@ def test_a_new_kind_is_logged_once_and_kinds_do_not_pile_up(caplog: pytest.LogCa
     assert new.counts["a_new_event"] == 1_000
     assert new.counts["others"] == 901
     assert len(new.counts) == len(caplog.records) == 101
-    assert "Acme sends 'a_new_event'" in caplog.text
+    assert "Acme sent 'a_new_event'" in caplog.text
 
 
 @pytest.mark.parametrize("before", ["", "x" * 90])
@@ -392,7 +392,7 @@ def test_a_new_kind_is_logged_and_counted_without_the_key_that_it_echoes(
     new = Skipped("Acme", Failures("Acme", key_variables=("ACME_KEY",), url="ACME_URL").redacted)
     new.add(f"{before}a/key+of=acme")
 
-    assert f"Acme sends '{before}[key]'" in caplog.text
+    assert f"Acme sent '{before}[key]'" in caplog.text
     assert list(new.counts) == [f"{before}[key]"]
 
 

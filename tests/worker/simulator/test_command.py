@@ -60,7 +60,7 @@ def test_a_port_that_is_none_is_misuse(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as caught:
         parsed("--port", "70000")
     assert caught.value.code == 2
-    assert "70000 is not a port" in capsys.readouterr().err
+    assert "'70000' is not a port" in capsys.readouterr().err
 
 
 @pytest.mark.process
