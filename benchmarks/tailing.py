@@ -12,7 +12,7 @@ import sys
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -40,7 +40,7 @@ _OPENING: Final = 200
 _OPEN_SECONDS: Final = 120
 _KEYS: Final = Keys(Settings.read().prefix)
 
-Tails: TypeAlias = Callable[[str], AsyncGenerator[Event, None]]
+Tails: TypeAlias = Callable[[str], AsyncIterator[Event]]
 _Result = TypeVar("_Result")
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Failed,
         FinishReason,
         Gap,
+        KeepAlive,
         Notice,
         Queued,
         Reasoning,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from tailrace.request.tools import OutputSchema, Tool, ToolChoice, ToolName
     from tailrace.settings import Settings
     from tailrace.status import JobState, JobStatus
+    from tailrace.tailing.tail import Tail
     from tailrace.timing import Timing, Verdict
 
     __version__: str
@@ -81,7 +83,7 @@ else:
         *("errors", "cursor", "events", "event_schema", "settings"),
         *("request.messages", "request.limits", "request.tools", "request.guards", "request.generation_request"),
         *("timing", "protocol.cancellation", "protocol.endings", "protocol.fleet"),
-        *("attempt_content", "answer", "status", "job", "client"),
+        *("attempt_content", "answer", "status", "tailing.tail", "job", "client"),
     )
 
     def __getattr__(name: str) -> object:
@@ -140,6 +142,7 @@ __all__ = [
     "JobNotFound",
     "JobState",
     "JobStatus",
+    "KeepAlive",
     "MaxChars",
     "Message",
     "Moderate",
@@ -160,6 +163,7 @@ __all__ = [
     "Snapshot",
     "Started",
     "SystemMessage",
+    "Tail",
     "Tailrace",
     "TailraceError",
     "Text",

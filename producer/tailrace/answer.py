@@ -15,6 +15,7 @@ from tailrace.events import (
     Failed,
     FinishReason,
     Gap,
+    KeepAlive,
     Notice,
     Queued,
     Started,
@@ -66,7 +67,7 @@ class Answer:
         self.cancel_requested_at: int | None = None
         """When the job was first asked to stop, by the Redis server's clock, in Unix ms; `None` if not known here."""
 
-    def add(self, event: "Event | Snapshot") -> None:
+    def add(self, event: "Event | Snapshot | KeepAlive") -> None:
         """Add the next event.
 
         A `Started` discards what earlier attempts said, unless it `continues` them. A `Snapshot` replaces everything
@@ -91,7 +92,7 @@ class Answer:
                 self._said = deepcopy(event.answer._said)  # noqa: SLF001
                 self.attempt = event.answer.attempt
                 self.ending = event.answer.ending
-            case Queued():
+            case Queued() | KeepAlive():
                 pass
             case _:
                 if self.attempt < event.id.attempt:

@@ -248,6 +248,17 @@ class Gap(_Event):
     """The id of the first entry after the gap: the next event."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAlive(_Event):
+    """A sign of life of a tail to which nothing came for its `keep_alive_seconds`. A reader makes it; no stream holds
+    one.
+
+    Its `id` is the cursor of the tail, which it leaves as it is.
+    """
+
+    type: ClassVar[Literal["keep_alive"]] = "keep_alive"
+
+
 Ending: TypeAlias = Completed | Failed | Cancelled
 StreamEvent: TypeAlias = (
     Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Notice | Completed | Failed | Cancelled

@@ -1,7 +1,6 @@
 """`Job`: the handle of a job. Anyone who holds the id of a job can make one."""
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any, Literal, Unpack, cast, overload
 
 from pydantic import ValidationError
@@ -10,7 +9,7 @@ from tailrace.answer import Answer, Snapshot
 from tailrace.broker.client import Broker, text
 from tailrace.cursor import BEGINNING, EntryId
 from tailrace.errors import InvalidRequest, JobNotFound
-from tailrace.events import ENDINGS, Ending, Event, Failed, Started
+from tailrace.events import ENDINGS, Ending, Event, Failed, KeepAlive, Started
 from tailrace.protocol import queue
 from tailrace.protocol.cancellation import Cancellation, CancelOutcome, cancel
 from tailrace.protocol.endings import JobEnding, close
@@ -25,7 +24,7 @@ from tailrace.request.validation import described
 from tailrace.settings import Settings
 from tailrace.status import JobState, JobStatus
 from tailrace.tailing.reader import Reader
-from tailrace.tailing.tail import tail, tail_with_snapshot
+from tailrace.tailing.tail import Tail
 from tailrace.timing import Timing
 
 _STATUS_FIELDS = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
@@ -67,46 +66,104 @@ class Job:
 
     @overload
     def tail(
-        self, *, after: str | EntryId = BEGINNING, snapshot: Literal[False] = False
-    ) -> AsyncGenerator[Event, None]: ...
+        self, *, after: str | EntryId = ..., snapshot: Literal[False] = ..., keep_alive_seconds: None = ...
+    ) -> Tail[Event]: ...
 
     @overload
-    def tail(self, *, after: str | EntryId = BEGINNING, snapshot: bool) -> AsyncGenerator[Event | Snapshot, None]: ...
+    def tail(
+        self, *, after: str | EntryId = ..., snapshot: bool, keep_alive_seconds: None = ...
+    ) -> Tail[Event | Snapshot]: ...
+
+    @overload
+    def tail(
+        self, *, after: str | EntryId = ..., snapshot: Literal[False] = ..., keep_alive_seconds: float
+    ) -> Tail[Event | KeepAlive]: ...
+
+    @overload
+    def tail(
+        self, *, after: str | EntryId = ..., snapshot: bool, keep_alive_seconds: float | None
+    ) -> Tail[Event | Snapshot | KeepAlive]: ...
 
     def tail(
-        self, *, after: str | EntryId = BEGINNING, snapshot: bool = False
-    ) -> AsyncGenerator[Event, None] | AsyncGenerator[Event | Snapshot, None]:
+        self, *, after: str | EntryId = BEGINNING, snapshot: bool = False, keep_alive_seconds: float | None = None
+    ) -> Tail[Event | Snapshot | KeepAlive]:
         """Read the job's stream from a cursor to the ending, and wait for events that are not there yet.
 
-        To leave the loop early does not touch the job. All tails of a client share two connections. A tail whose
-        caller is slow delays no other tail: it reads the rest from the stream later.
+        Nothing is read before the first event is asked for. To leave the loop early does not touch the job. All tails
+        of a client share two connections. A tail whose caller is slow delays no other tail: it reads the rest from the
+        stream later.
 
         Args:
             after: The cursor of the last event that was read, such as `1-17`; by default the beginning of the stream.
             snapshot: True to begin with one `Snapshot`, the answer so far, in place of the events so far. If the answer
                 has more than 4 MiB, the snapshot is its beginning, and the rest follows as events. It excludes `after`.
+            keep_alive_seconds: After how many seconds without an event the tail yields a `KeepAlive`, again and again:
+                above 0, up to 86,400 (a day). By default never.
 
-        Yields:
-            The events after the cursor in the order of the stream; the last one is the ending. A `Gap` reports entries
-            that Redis lost.
+        Returns:
+            An asynchronous iterator over the events after the cursor, in the order of the stream; the last one is the
+            ending. A `Gap` reports entries that Redis lost. The iteration raises these errors too:
+
+            - `JobNotFound`: The job has no stream, or its stream went away before the ending.
+            - `InvalidCursor`: `after` is ahead of the stream.
+            - `BrokerUnavailable`: Redis was unavailable for the settings' `reconnect_seconds`; pass the `cursor` of the
+              error to `tail(after=...)` to go on.
+            - `BrokerRefused`: Redis refused to read the stream.
 
         Raises:
-            JobNotFound: The job has no stream, or its stream went away before the ending.
+            InvalidCursor: `after` is not of the form `ATTEMPT-SEQ`.
+            InvalidRequest: Both `after` and `snapshot` were given, or `keep_alive_seconds` is out of range.
+        """
+        return Tail(
+            self._reader,
+            self.id,
+            EntryId.parse(after) if isinstance(after, str) else after,
+            snapshot=self._settings if snapshot else None,
+            keep_alive_seconds=keep_alive_seconds,
+        )
+
+    @overload
+    async def open_tail(
+        self, *, after: str | EntryId = ..., snapshot: Literal[False] = ..., keep_alive_seconds: None = ...
+    ) -> Tail[Event]: ...
+
+    @overload
+    async def open_tail(
+        self, *, after: str | EntryId = ..., snapshot: bool, keep_alive_seconds: None = ...
+    ) -> Tail[Event | Snapshot]: ...
+
+    @overload
+    async def open_tail(
+        self, *, after: str | EntryId = ..., snapshot: Literal[False] = ..., keep_alive_seconds: float
+    ) -> Tail[Event | KeepAlive]: ...
+
+    @overload
+    async def open_tail(
+        self, *, after: str | EntryId = ..., snapshot: bool, keep_alive_seconds: float | None
+    ) -> Tail[Event | Snapshot | KeepAlive]: ...
+
+    async def open_tail(
+        self, *, after: str | EntryId = BEGINNING, snapshot: bool = False, keep_alive_seconds: float | None = None
+    ) -> Tail[Event | Snapshot | KeepAlive]:
+        """Open a tail, and read the stream for the first time: what is wrong is raised here, before the first event.
+
+        Args:
+            after: The cursor of the last event that was read, as for `tail`.
+            snapshot: True to begin with one `Snapshot`, as for `tail`.
+            keep_alive_seconds: After how many seconds without an event the tail yields a `KeepAlive`, as for `tail`.
+
+        Returns:
+            The tail, as `tail` returns it. If its `at_end` is true, the cursor is at the ending, and no event will
+            come.
+
+        Raises:
+            JobNotFound: The job has no stream.
             InvalidCursor: `after` is not of the form `ATTEMPT-SEQ`, or is ahead of the stream.
-            InvalidRequest: Both `after` and `snapshot` were given.
-            BrokerUnavailable: Redis was unavailable for the settings' `reconnect_seconds`; pass the `cursor` of the
-                error to `tail(after=...)` to go on.
+            InvalidRequest: Both `after` and `snapshot` were given, or `keep_alive_seconds` is out of range.
+            BrokerUnavailable: Redis was unavailable for the settings' `reconnect_seconds`.
             BrokerRefused: Redis refused to read the stream.
         """
-        cursor = EntryId.parse(after) if isinstance(after, str) else after
-        if not snapshot:
-            return tail(self._reader, self.id, cursor)
-        if cursor != BEGINNING:
-            raise InvalidRequest(
-                f"snapshot: a snapshot begins with the stream, so after={str(cursor)!r} cannot be given too. Omit "
-                "one of the two."
-            )
-        return tail_with_snapshot(self._reader, self.id, self._settings)
+        return await self.tail(after=after, snapshot=snapshot, keep_alive_seconds=keep_alive_seconds).open()
 
     async def answer(self) -> Answer:
         """Wait for the ending, and join all events into the answer.
@@ -120,8 +177,9 @@ class Job:
             BrokerRefused: Redis refused to read the stream.
         """
         answer = Answer(self._settings)
-        async for event in self.tail():
-            answer.add(event)
+        async with self.tail() as tail:
+            async for event in tail:
+                answer.add(event)
         answer.cancel_requested_at = self._cancel_requested_at
         return answer
 

@@ -116,6 +116,7 @@ async def _tail(reader: Reader, run: _Run, arrivals: _Arrivals) -> None:
         async with reader.open(run.job.id, BEGINNING) as inbox:
             while (events := await inbox.take()) is not None:
                 await arrivals.put((run, events))
+        end = inbox.error
     except Exception as error:  # noqa: BLE001 - every error is raised to the caller
         end = error
     # Only after the tail has left the reader: the next job is enqueued when this is read.

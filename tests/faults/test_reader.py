@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -132,7 +131,7 @@ async def test_a_tail_waits_for_a_suspended_server(
 ) -> None:
     hasty = Broker(open_redis(own_broker.url, liveness=LivenessLimits(reply_timeout_seconds=0.3)))
     tailed = Job(job.id, hasty, Reader(hasty, SETTINGS), SETTINGS)
-    async with asyncio.timeout(30), aclosing(tailed.tail()) as tail:
+    async with asyncio.timeout(30), tailed.tail() as tail:
         await anext(tail)
         await hears(stream)
         async with suspended(own_broker.url):
@@ -171,7 +170,7 @@ async def test_a_tail_waits_for_a_server_that_came_back_with_fewer_entries(
     job: Job, stream: HandwrittenStream, broker: Broker
 ) -> None:
     await stream.append_deltas(2, 5)
-    async with asyncio.timeout(20), aclosing(job.tail()) as tail:
+    async with asyncio.timeout(20), job.tail() as tail:
         assert [(await anext(tail)).id.seq for _ in range(5)] == [1, 2, 3, 4, 5]
         await hears(stream)
         await broker.transaction(("DEL", stream.key), ("XADD", stream.key, "0-1", *encode(STARTED)))

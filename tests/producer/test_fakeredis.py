@@ -49,7 +49,7 @@ def test_a_client_of_fakeredis_is_taken_as_it_is_made() -> None:
 
 async def test_a_tail_follows_a_job_to_its_ending(tailrace: Tailrace, fake: Any) -> None:
     job = await tailrace.enqueue(REQUEST)
-    async with asyncio.timeout(10), aclosing(job.tail()) as tail:
+    async with asyncio.timeout(10), job.tail() as tail:
         assert (await anext(tail)).type == "queued"
         waiting = asyncio.ensure_future(anext(tail))
         await eventually(lambda: is_heard(fake, job.id))

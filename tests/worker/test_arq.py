@@ -5,7 +5,7 @@ import json
 import logging
 import pickle
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -311,7 +311,7 @@ async def test_a_tail_of_a_job_of_a_stock_client_ends_when_the_job_is_taken_from
         await waiting
 
 
-async def events_in_time(tail: AsyncGenerator[Any, None]) -> list[Any]:
+async def events_in_time(tail: AsyncIterator[Any]) -> list[Any]:
     async with asyncio.timeout(20):
         return [event async for event in tail]
 

@@ -5,7 +5,7 @@ import logging
 import shlex
 import signal
 from collections.abc import Generator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from tailrace import BrokerUnavailable, EntryId, Job, JobNotFound, JobState, TailraceError
 from tailrace.broker.causes import without_password
@@ -117,8 +117,8 @@ class _Following:
 
     async def _show(self, job: Job) -> str:
         last = ""
-        async with aclosing(job.tail(after=self._cursors[job.id])) as events:
-            async for event in events:
+        async with job.tail(after=self._cursors[job.id]) as tail:
+            async for event in tail:
                 self._display.show(job, event)
                 self._cursors[job.id], last = event.id, event.type
         if not last:

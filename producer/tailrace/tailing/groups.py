@@ -136,6 +136,11 @@ class Group:
         if not self.entry_bytes or (self.is_isolated and not self.stream.has_oversized_entries):
             self.count, self.entry_bytes = SMALL_READ, _SMALL_ENTRY_BYTES
 
+    def confirm(self) -> None:
+        """Tell the tails that their job was found."""
+        for inbox in self.inboxes:
+            inbox.confirm()
+
     def check_cursor(self, newest_id: bytes, flat: list[bytes], *, grace_seconds: float) -> bool:
         """Compare the cursor of a new group with the last entry of its stream.
 
@@ -164,6 +169,8 @@ class Group:
                     f"The cursor '{self.cursor}' is ahead of job {self.stream.job_id!r}, "
                     f"whose last entry is '{newest}'."
                 )
+        else:
+            self.confirm()
         return is_over and newest == self.cursor
 
     async def deliver(self, entries: list[Any], *, woken_at_once: int) -> ReadBatch:

@@ -54,14 +54,16 @@ class Reader:
         self._availability = Availability(self.limits)
         self._notifications: Notifications
         self._orphans: Orphans
+        self._loop: asyncio.AbstractEventLoop
         self._running: asyncio.Task[None] | None = None
 
-    def open(self, job_id: str, after: EntryId) -> Inbox:
-        """Open an inbox, to be entered at once, for the events of a job.
+    def open(self, job_id: str, after: EntryId, *, keep_alive_seconds: float | None = None) -> Inbox:
+        """Open an inbox for the events of a job. It stays open until `leave` or `abandon`.
 
         Args:
             job_id: The job whose stream is read.
             after: The cursor after which the events begin.
+            keep_alive_seconds: After how many seconds without an event the inbox says so.
 
         Returns:
             The inbox. If reading fails, it is closed with `JobNotFound`, `InvalidCursor`, `BrokerUnavailable` or
@@ -69,7 +71,7 @@ class Reader:
         """
         if self._running is None or self._running.done():
             self._start()
-        inbox = Inbox(self, after, opened_at=time.monotonic())
+        inbox = Inbox(self, after, opened_at=time.monotonic(), keep_alive_seconds=keep_alive_seconds)
         self.registry.add(job_id, inbox)
         return inbox
 
@@ -79,19 +81,38 @@ class Reader:
 
     async def leave(self, inbox: Inbox) -> None:
         """Forget an inbox, and whatever only this inbox needs. The last one to leave closes the connections."""
+        running = self._forget(inbox)
+        if running is not None:
+            await asyncio.wait([running])
+
+    def abandon(self, inbox: Inbox) -> None:
+        """Forget an inbox that nobody holds any more. Any thread may call it, at any moment."""
+        try:
+            # Not now: the garbage collector may have interrupted a change of the registry.
+            self._loop.call_soon_threadsafe(self._forget, inbox)
+        except RuntimeError:
+            # The loop was closed, and all its tasks have ended.
+            self.registry.remove(inbox)
+
+    async def aclose(self) -> None:
+        """End all tails, and forget them."""
+        for inbox in self.registry.inboxes:
+            self._give_up(inbox, "The client was closed.")
+            self.registry.remove(inbox)
+        running = self._stop()
+        if running is not None:
+            await asyncio.wait([running])
+
+    def _forget(self, inbox: Inbox) -> asyncio.Task[None] | None:
+        """Forget an inbox, unless that was done before, and return the run that this stops."""
+        inbox.discard()
         stream = self.registry.remove(inbox)
         if stream is not None and stream.is_subscribed:
             self._notifications.unsubscribe(stream.channel)
-        if self.registry.is_empty:
-            await self._stop()
-
-    async def aclose(self) -> None:
-        """End all tails."""
-        for inbox in self.registry.inboxes:
-            self._give_up(inbox, "The client was closed.")
-        await self._stop()
+        return self._stop() if self.registry.is_empty else None
 
     def _start(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._notifications = Notifications(self._broker.redis, self._on_notify, self.limits.notifications)
         self._orphans = Orphans(self._broker, self._keys, keep_seconds=self._settings.keep_seconds)
         self._availability.succeed()
@@ -100,12 +121,12 @@ class Reader:
             stream.is_subscribed = False
         self._running = asyncio.create_task(self._run(Wire(self._broker.redis), self._notifications, self._orphans))
 
-    async def _stop(self) -> None:
-        # Another run may start before this one has ended.
+    def _stop(self) -> asyncio.Task[None] | None:
+        """Cancel the run, and return it; `None` if there is none. Another one may start before it has ended."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
-            await asyncio.wait([running])
+        return running
 
     async def _run(self, wire: Wire, notifications: Notifications, orphans: Orphans) -> None:
         try:
@@ -181,9 +202,13 @@ class Reader:
             if group.inboxes:
                 self.schedule.mark_idle(group)
         if doubtful := list(dict.fromkeys([*missing, *swept])):
-            for group in await find_gone(wire, doubtful):
+            gone = set(await find_gone(wire, doubtful))
+            for group in gone:
                 if not self._availability.may_restore:
                     self._close_stream(group.stream)
+            for group in missing:
+                if group not in gone:
+                    group.confirm()
             self._suspect_silent(swept)
 
     def _suspect_silent(self, groups: list[Group]) -> None:

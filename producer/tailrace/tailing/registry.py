@@ -77,11 +77,13 @@ class Registry:
                 self._drop(group)
 
     def remove(self, inbox: Inbox) -> TailedStream | None:
-        """Remove a tail.
+        """Remove a tail, unless that was done before.
 
         Returns:
             Its stream if nobody else tails it.
         """
+        if inbox not in self._groups:
+            return None
         self.detach(inbox)
         stream = self._groups.pop(inbox).stream
         del stream.inboxes[inbox]

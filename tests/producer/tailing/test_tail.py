@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -310,7 +309,7 @@ async def test_a_stream_replaced_by_another_type_harms_no_other_tail(
     job: Job, stream: HandwrittenStream, tailrace: Tailrace, settings: Settings
 ) -> None:
     spoiled = await tailrace.enqueue(REQUEST)
-    async with asyncio.timeout(10), aclosing(spoiled.tail()) as other:
+    async with asyncio.timeout(10), spoiled.tail() as other:
         await anext(other)
         async for event in job.tail():
             if event.type == "queued":
