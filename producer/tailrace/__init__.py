@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from tailrace.answer import Answer, Snapshot, Usage
     from tailrace.attempt_content import CalledTool
     from tailrace.client import Tailrace
+    from tailrace.conversation import Conversation
     from tailrace.cursor import EntryId
     from tailrace.errors import (
         BrokerRefused,
         BrokerUnavailable,
         CallerError,
+        ConversationBusy,
         FailureCode,
         IdempotencyConflict,
         InfrastructureError,
@@ -83,7 +85,7 @@ else:
         *("errors", "cursor", "events", "event_schema", "settings"),
         *("request.messages", "request.limits", "request.tools", "request.guards", "request.generation_request"),
         *("timing", "protocol.cancellation", "protocol.endings", "protocol.fleet"),
-        *("attempt_content", "answer", "status", "tailing.tail", "job", "client"),
+        *("attempt_content", "answer", "status", "tailing.tail", "job", "conversation", "client"),
     )
 
     def __getattr__(name: str) -> object:
@@ -117,6 +119,8 @@ __all__ = [
     "Cancelled",
     "Clean",
     "Completed",
+    "Conversation",
+    "ConversationBusy",
     "Delta",
     "Document",
     "Ending",

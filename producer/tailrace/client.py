@@ -1,25 +1,30 @@
 """`Tailrace`: the client with which a service enqueues jobs and finds them again."""
 
 import re
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Self, Unpack
 
 from redis.asyncio import Redis
 
 from tailrace.broker.client import Broker, open_redis
+from tailrace.conversation import Conversation
 from tailrace.errors import InvalidRequest
 from tailrace.events import Event
 from tailrace.job import Job
 from tailrace.parallel import parallel
+from tailrace.protocol.conversations import IfActive, checked_conversation, checked_if_active, enqueue
 from tailrace.protocol.durability import make_durable
 from tailrace.protocol.endings import JobEnding
 from tailrace.protocol.endings_reader import read_endings
 from tailrace.protocol.fleet import Fleet, read_fleet
 from tailrace.protocol.keys import Keys, new_job_id
-from tailrace.protocol.queue import NewJob, enqueue, enqueue_many, enqueue_once
+from tailrace.protocol.new_job import NewJob
+from tailrace.protocol.queue import enqueue_many
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.settings import Settings, SettingsFields
+from tailrace.status import JobState, JobStatus
+from tailrace.status_reader import checked_limit, list_jobs
 from tailrace.tailing.reader import Reader
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -106,6 +111,9 @@ class Tailrace:
         tenant: str = "default",
         queue: str = "default",
         idempotency_key: str | None = None,
+        conversation: str | None = None,
+        if_active: IfActive = "reject",
+        labels: Mapping[str, str] | None = None,
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
         durable: bool | None = None,
@@ -122,6 +130,12 @@ class Tailrace:
             queue: The queue in which the job waits, a name of the same form.
             idempotency_key: A name for this request, not empty. If the tenant used it before, the first job under it
                 is returned, and no other is enqueued.
+            conversation: The id of the conversation that the job belongs to, 1 to 256 characters. One job of a
+                conversation is active at a time: from its enqueue until its ending, or until somebody cancels it.
+            if_active: What to do if the conversation has an active job: `"reject"` to raise `ConversationBusy`,
+                `"interrupt"` to cancel that job, whose text stays readable, and to go on.
+            labels: Up to 16 short texts by name, which statuses and endings of the job have. A name has 1 to 64
+                characters of `A-Z a-z 0-9 _ . -`, a value at most 256 characters.
             defer_seconds: The delay in seconds until the job is due, 0 to 31,536,000 (a year).
             expires_in_seconds: How long in seconds the job may wait from the time at which it is due, 0 to 31,536,000;
                 after that it fails with `expired_in_queue`. By default the settings' `expires_in_seconds`.
@@ -131,25 +145,30 @@ class Tailrace:
             The job: a new one, or the first one under `idempotency_key`.
 
         Raises:
-            InvalidRequest: The tenant or the queue is not a name, the idempotency key is empty, or a time is out of
-                range.
+            InvalidRequest: The tenant or the queue is not a name, the idempotency key is empty, a time is out of range,
+                or the conversation, `if_active` or the labels are not valid.
             RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
             IdempotencyConflict: The tenant used the key before, for another request.
+            ConversationBusy: Another job of the conversation is active; the job was not enqueued.
             QueueFull: `max_queued` jobs wait already; the job was not enqueued.
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
             BrokerRefused: Redis refused, for example because it is out of memory; the job will not run. Or the job is
                 to be durable, and Redis has neither an append-only file nor a replica.
             NotDurable: The job was enqueued, but was not on a disk or a replica in time, or was lost before it was.
         """
-        job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
+        job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds, labels, conversation)
         if idempotency_key == "":
             raise InvalidRequest(
                 "idempotency_key: '' is empty, so all jobs would share it. Give a key for this request, or omit it."
             )
-        if idempotency_key is None:
-            job_id = await enqueue(self._broker, self._keys, job)
-        else:
-            job_id = await enqueue_once(self._broker, self._keys, job, idempotency_key)
+        job_id = await enqueue(
+            self._broker,
+            self._keys,
+            job,
+            if_active=checked_if_active(if_active),
+            keep_seconds=self._settings.keep_seconds,
+            idempotency_key=idempotency_key,
+        )
         await self._settle(queue, durable, [job_id])
         return self.job(job_id)
 
@@ -159,6 +178,7 @@ class Tailrace:
         *,
         tenant: str = "default",
         queue: str = "default",
+        labels: Mapping[str, str] | None = None,
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
         durable: bool | None = None,
@@ -171,6 +191,7 @@ class Tailrace:
             requests: The generations to run, one job each.
             tenant: On whose behalf the jobs run: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
             queue: The queue in which the jobs wait, a name of the same form.
+            labels: The labels of each of the jobs, as for `enqueue`.
             defer_seconds: The delay in seconds until the jobs are due, 0 to 31,536,000 (a year).
             expires_in_seconds: How long in seconds a job may wait from the time at which it is due, 0 to 31,536,000.
                 By default the settings' `expires_in_seconds`.
@@ -180,7 +201,8 @@ class Tailrace:
             The jobs, in the order of the requests.
 
         Raises:
-            InvalidRequest: The tenant or the queue is not a name, or a time is out of range; nothing was written.
+            InvalidRequest: The tenant or the queue is not a name, a time is out of range, or the labels are not valid;
+                nothing was written.
             RequestTooLarge: The JSON of a request is larger than the settings' `max_request_bytes`; nothing was
                 written.
             QueueFull: With these jobs more than `max_queued` would wait; none of them was enqueued.
@@ -189,7 +211,7 @@ class Tailrace:
             NotDurable: The jobs were enqueued, but not all were on a disk or a replica in time, or some were lost.
         """
         jobs = {
-            new_job_id(): self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds)
+            new_job_id(): self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds, labels)
             for request in requests
         }
         if jobs:
@@ -205,6 +227,7 @@ class Tailrace:
         cancel_on_leave: bool = True,
         tenant: str = "default",
         queue: str = "default",
+        labels: Mapping[str, str] | None = None,
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
     ) -> AsyncGenerator[tuple[int, Event], None]:
@@ -221,6 +244,7 @@ class Tailrace:
                 False to let them run.
             tenant: On whose behalf the jobs run: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
             queue: The queue in which the jobs wait, a name of the same form.
+            labels: The labels of each of the jobs, as for `enqueue`.
             defer_seconds: The delay in seconds from the enqueue of a job until it is due, 0 to 31,536,000 (a year).
             expires_in_seconds: How long in seconds a job may wait from the time at which it is due, 0 to 31,536,000.
                 By default the settings' `expires_in_seconds`.
@@ -229,8 +253,8 @@ class Tailrace:
             Each event, with the index of its request in `requests`, from 0.
 
         Raises:
-            InvalidRequest: `max_concurrent` is below 1, the tenant or the queue is not a name, or a time is out of
-                range; no job was enqueued.
+            InvalidRequest: `max_concurrent` is below 1, the tenant or the queue is not a name, a time is out of range,
+                or the labels are not valid; no job was enqueued.
             RequestTooLarge: The JSON of a request is larger than the settings' `max_request_bytes`; no job was
                 enqueued.
             QueueFull: The queue has no room for the next jobs.
@@ -242,7 +266,9 @@ class Tailrace:
             raise InvalidRequest(
                 f"max_concurrent: {max_concurrent!r} is below 1. Give the number of jobs that may run at a time."
             )
-        jobs = [self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds) for request in requests]
+        jobs = [
+            self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds, labels) for request in requests
+        ]
         return parallel(
             *(self._broker, self._reader, self._settings, jobs),
             max_concurrent=max_concurrent,
@@ -262,6 +288,64 @@ class Tailrace:
             InvalidJobId: The text is not of the form of a job id.
         """
         return Job(job_id, self._broker, self._reader, self._settings)
+
+    async def jobs(
+        self,
+        *,
+        tenant: str = "default",
+        conversation: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+    ) -> list[JobStatus]:
+        """List the jobs of a tenant, or of one of its conversations, the newest first.
+
+        Redis keeps an index of the last 10,000 jobs of a tenant, and of the last 100 of a conversation. A job is listed
+        for as long as its status can be read: `keep_seconds` after its ending. Jobs that a stock arq client enqueued
+        are not listed.
+
+        Args:
+            tenant: The tenant of the jobs.
+            conversation: The id of a conversation of the tenant, to list only its jobs.
+            state: The state of the jobs; by default all are listed. To find jobs in a state that few are in, many
+                others may have to be read.
+            limit: How many jobs to list at most, 1 to 10,000.
+
+        Returns:
+            The statuses at this moment.
+
+        Raises:
+            InvalidRequest: The tenant is not a name, the conversation or the state is not valid, or the limit is out of
+                range.
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused to read the jobs.
+        """
+        tenant = _checked_name("tenant", tenant)
+        if conversation is None:
+            index = self._keys.jobs(tenant)
+        else:
+            index = self._keys.conversation(tenant, checked_conversation(conversation))
+        if state is not None and state not in tuple(JobState):
+            raise InvalidRequest(f"state: {state!r} is not one of {', '.join(JobState)}.")
+        return await list_jobs(self._broker, self._keys, self._settings, index, state=state, limit=checked_limit(limit))
+
+    def conversation(self, conversation: str, *, tenant: str = "default") -> Conversation:
+        """Make a handle of a conversation, without a round trip.
+
+        Args:
+            conversation: The id of the conversation, 1 to 256 characters.
+            tenant: The tenant under which its jobs are enqueued.
+
+        Returns:
+            The handle. A conversation needs not be created: it has the jobs that were enqueued with its id.
+
+        Raises:
+            InvalidRequest: The id or the tenant is not valid.
+        """
+        return Conversation(
+            checked_conversation(conversation),
+            _checked_name("tenant", tenant),
+            *(self._broker, self._reader, self._settings),
+        )
 
     async def fleet(self) -> Fleet:
         """Count the jobs in each queue, and list the workers that are alive.
@@ -310,6 +394,8 @@ class Tailrace:
         queue: str,
         defer_seconds: float,
         expires_in_seconds: float | None,
+        labels: Mapping[str, str] | None,
+        conversation: str | None = None,
     ) -> NewJob:
         if expires_in_seconds is not None:
             _checked_seconds("expires_in_seconds", expires_in_seconds)
@@ -320,6 +406,8 @@ class Tailrace:
             queue=_checked_name("queue", queue),
             defer_seconds=_checked_seconds("defer_seconds", defer_seconds),
             expires_in_seconds=expires_in_seconds,
+            labels=labels,
+            conversation=None if conversation is None else checked_conversation(conversation),
         )
 
 

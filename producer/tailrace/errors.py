@@ -48,6 +48,25 @@ class IdempotencyConflict(CallerError):
     """The tenant used the idempotency key before, for another request."""
 
 
+class ConversationBusy(CallerError):
+    """Another job of the conversation is active; the new job was not enqueued.
+
+    Wait for the ending of that job, or enqueue with `if_active="interrupt"`.
+
+    Args:
+        conversation: The id of the conversation.
+        job_id: The id of the active job.
+    """
+
+    def __init__(self, conversation: str, job_id: str) -> None:
+        super().__init__(
+            f"Conversation {conversation!r} has an active job, {job_id!r}. Wait for its ending, or interrupt it."
+        )
+        self.conversation = conversation
+        self.job_id = job_id
+        """The id of the active job, which can be tailed and cancelled."""
+
+
 class ProviderError(TailraceError):
     """A provider rejected the request, or its answer broke off.
 

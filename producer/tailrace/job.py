@@ -1,6 +1,7 @@
 """`Job`: the handle of a job. Anyone who holds the id of a job can make one."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal, Unpack, cast, overload
 
 from pydantic import ValidationError
@@ -9,30 +10,23 @@ from tailrace.answer import Answer, Snapshot
 from tailrace.broker.client import Broker, text
 from tailrace.cursor import BEGINNING, EntryId
 from tailrace.errors import InvalidRequest, JobNotFound
-from tailrace.events import ENDINGS, Ending, Event, Failed, KeepAlive, Started
+from tailrace.events import Event, KeepAlive
 from tailrace.protocol import queue
-from tailrace.protocol.cancellation import Cancellation, CancelOutcome, cancel
-from tailrace.protocol.endings import JobEnding, close
-from tailrace.protocol.entries import decode
+from tailrace.protocol.cancellation import CancelOutcome, cancel
+from tailrace.protocol.conversations import IfActive, checked_if_active, enqueue
 from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys, checked_job_id
-from tailrace.protocol.queue import NewJob
+from tailrace.protocol.labels import decode_labels
+from tailrace.protocol.new_job import NewJob
 from tailrace.protocol.scripts import Script
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.request_fields import RequestChanges
 from tailrace.request.validation import described
 from tailrace.settings import Settings
-from tailrace.status import JobState, JobStatus
+from tailrace.status import JobStatus
+from tailrace.status_reader import read_statuses
 from tailrace.tailing.reader import Reader
 from tailrace.tailing.tail import Tail
-from tailrace.timing import Timing
-
-_STATUS_FIELDS = ("tenant", "queue", "provider", "model", "queued_at", "regenerated_from")
-"""The fields of the record that a status shows."""
-_MS_DIGITS = 14
-"""The most digits of a time in Unix ms: enough up to the year 5138."""
-_STATES_OF_EVENTS = frozenset(JobState) - {JobState.RUNNING}
-"""The states that have the name of a type of event."""
 
 
 class Job:
@@ -200,27 +194,25 @@ class Job:
         done = await cancel(self._broker, self._keys, self.id, _utf8(reason), keep_seconds=self._settings.keep_seconds)
         if done.outcome is not CancelOutcome.ENDED and self._cancel_requested_at is None:
             self._cancel_requested_at = done.at
-        if done.outcome is CancelOutcome.CANCELLED or await self._waits_after_its_ending(done):
-            # The announcement goes before the withdrawal: if this process dies in between, a worker finds the job and
-            # announces its ending again.
-            ended = JobEnding(job_id=self.id, tenant=done.tenant, ending=ENDINGS[done.ending])
-            await close(self._broker, self._keys, ended, keep_seconds=self._settings.keep_seconds)
-            await queue.withdraw(self._broker, self._keys, self.id, done.queue)
         return done.outcome
 
-    async def _waits_after_its_ending(self, done: Cancellation) -> bool:
-        """True if the job has ended and still waits in its queue, because an earlier canceller died half-way."""
-        if done.outcome is not CancelOutcome.ENDED:
-            return False
-        return await self._broker.call("ZSCORE", self._keys.queue(done.queue), self.id) is not None
-
-    async def regenerate(self, **changes: Unpack[RequestChanges]) -> "Job":
+    async def regenerate(
+        self,
+        *,
+        if_active: IfActive = "reject",
+        labels: Mapping[str, str] | None = None,
+        **changes: Unpack[RequestChanges],
+    ) -> "Job":
         """Enqueue the job's request again, with some fields changed, for the same tenant in the same queue.
 
-        The job itself goes on if it still runs. If `provider` changes, the `extra` of the old request is dropped, as
-        with a fallback. The statuses of the two jobs name each other, for as long as each is kept.
+        The new job belongs to the same conversation, of which one job is active at a time. Without a conversation the
+        job itself goes on if it still runs. If `provider` changes, the `extra` of the old request is dropped, as with a
+        fallback. The statuses of the two jobs name each other, for as long as each is kept.
 
         Args:
+            if_active: What to do if the conversation has an active job, such as the job itself: `"reject"` to raise
+                `ConversationBusy`, `"interrupt"` to cancel that job.
+            labels: The labels of the new job; by default those of the job.
             **changes: Fields of `GenerationRequest`, as its constructor takes them.
 
         Returns:
@@ -228,14 +220,15 @@ class Job:
 
         Raises:
             JobNotFound: The job has no record, and so no request.
-            InvalidRequest: The request is not valid with the changes.
+            InvalidRequest: The request is not valid with the changes, or `if_active` or the labels are not valid.
             RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
+            ConversationBusy: Another job of the conversation is active; the new job was not enqueued.
             QueueFull: `max_queued` jobs wait already; the new job was not enqueued.
             BrokerUnavailable: Redis cannot be reached; the new job may have been enqueued nevertheless.
             BrokerRefused: Redis refused, for example because it is out of memory.
         """
-        stored, tenant, queue_name = await self._broker.call(
-            "HMGET", self._keys.record(self.id), "request", "tenant", "queue"
+        stored, tenant, queue_name, conversation, old_labels = await self._broker.call(
+            "HMGET", self._keys.record(self.id), "request", "tenant", "queue", "conversation", "labels"
         )
         if stored is None:
             raise JobNotFound(
@@ -247,8 +240,16 @@ class Job:
             tenant=text(tenant),
             queue=text(queue_name),
             regenerated_from=self.id,
+            conversation=None if conversation is None else text(conversation),
+            labels=decode_labels(old_labels) if labels is None else labels,
         )
-        job_id = await queue.enqueue(self._broker, self._keys, new_job)
+        job_id = await enqueue(
+            self._broker,
+            self._keys,
+            new_job,
+            if_active=checked_if_active(if_active),
+            keep_seconds=self._settings.keep_seconds,
+        )
         linked = (self._keys.regenerated(self.id), self._keys.record(self.id))
         await self._broker.call(*Script.LINK_REGENERATED.command(linked, job_id))
         return Job(job_id, self._broker, self._reader, self._settings)
@@ -282,37 +283,12 @@ class Job:
             BrokerUnavailable: Redis cannot be reached.
             BrokerRefused: Redis refused to read the stream or the record.
         """
-        newest, record, regenerated_as = await self._broker.pipeline(
-            ("XREVRANGE", self._keys.events(self.id), "+", "-", "COUNT", 1),
-            ("HMGET", self._keys.record(self.id), *_STATUS_FIELDS),
-            ("LRANGE", self._keys.regenerated(self.id), 0, -1),
+        (status,) = await read_statuses(
+            self._broker, self._keys, self._settings, [self.id], cancel_requested_at=self._cancel_requested_at
         )
-        if not newest:
+        if status is None:
             raise no_stream(self.id)
-        entry_id, fields = newest[0]
-        event = decode(entry_id, fields)
-        state = JobState(event.type) if event and event.type in _STATES_OF_EVENTS else JobState.RUNNING
-        started = await self._started(entry_id) if state is JobState.RUNNING else None
-        named = event if isinstance(event, Ending) else started
-        failed = event if isinstance(event, Failed) else None
-        tenant, queue_name, provider, model, queued_at, regenerated_from = (part or b"" for part in record)
-        return JobStatus(
-            job_id=self.id,
-            state=state,
-            tenant=text(tenant),
-            queue=text(queue_name),
-            provider=(named and named.provider) or text(provider),
-            model=(named and named.model) or text(model),
-            queued_at=_unix_ms(queued_at),
-            cursor=EntryId.decode(entry_id),
-            regenerated_from=text(regenerated_from) or None,
-            regenerated_as=tuple(map(text, regenerated_as)),
-            timing=self._timing(event),
-            code=failed.code if failed else None,
-            message=failed.message if failed else None,
-            attempt=started.attempt if started else None,
-            worker=started.worker if started else None,
-        )
+        return status
 
     async def delete(self) -> None:
         """Delete the stream, the record and all other keys of the job. A worker that runs it stops at its next append.
@@ -323,18 +299,6 @@ class Job:
             BrokerRefused: Redis refused.
         """
         await queue.delete(self._broker, self._keys, self.id)
-
-    async def _started(self, newest: bytes) -> Started | None:
-        """Read the `started` of the attempt that an entry belongs to; `None` if Redis has lost it."""
-        attempt = EntryId.decode(newest).attempt
-        first = await self._broker.call("XRANGE", self._keys.events(self.id), attempt, attempt, "COUNT", 1)
-        event = decode(*first[0]) if first else None
-        return event if isinstance(event, Started) else None
-
-    def _timing(self, event: Event | None) -> Timing | None:
-        if not isinstance(event, Ending):
-            return None
-        return Timing.of(event, self._settings, cancel_requested_at=self._cancel_requested_at)
 
 
 def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
@@ -352,11 +316,6 @@ def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
         return GenerationRequest.model_validate({**request, **changes})
     except ValidationError as error:
         raise InvalidRequest(described(error)) from None
-
-
-def _unix_ms(digits: bytes) -> int:
-    """Return a time in Unix ms, or 0 if the text is not one."""
-    return int(digits) if digits.isdigit() and len(digits) <= _MS_DIGITS else 0
 
 
 def _utf8(reason: str) -> str:

@@ -15,7 +15,8 @@ from tailrace.errors import BrokerRefused, BrokerUnavailable, JobNotFound
 from tailrace.events import Event
 from tailrace.job import Job
 from tailrace.protocol.keys import Keys, new_job_id
-from tailrace.protocol.queue import NewJob, enqueue_many
+from tailrace.protocol.new_job import NewJob
+from tailrace.protocol.queue import enqueue_many
 from tailrace.settings import Settings
 from tailrace.tailing.reader import Reader
 

@@ -1,6 +1,7 @@
 """`JobStatus`: the status of a job at one moment, as `Job.status` reads it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tailrace.cursor import EntryId
@@ -57,3 +58,9 @@ class JobStatus:
     """The number of the attempt that runs; `None` unless one runs."""
     worker: str | None = None
     """The worker that runs the attempt, as `host:pid`; `None` unless one runs."""
+    position: int | None = None
+    """The position of the job in its queue: 1 for the job that is claimed next; `None` unless it is due and waits."""
+    conversation: str | None = None
+    """The conversation that the job belongs to, if any."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The labels that the job was given."""

@@ -24,7 +24,7 @@ from tailrace.events import Completed, Delta, Failed, Started, StreamEvent
 from tailrace.parallel import parallel
 from tailrace.protocol.entries import encode
 from tailrace.protocol.keys import Keys
-from tailrace.protocol.queue import NewJob
+from tailrace.protocol.new_job import NewJob
 from tailrace.tailing.reader import Reader
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from tailrace import BrokerRefused, BrokerUnavailable, GenerationRequest, Tailrace
-from tailrace import job as job_module
-from tailrace.protocol import endings
+from tailrace.protocol import cancellation, endings
 from tailrace.protocol.endings import JobEnding, announcement
 from tailrace_worker.generation import Generations
 from tests.worker.conftest import running_worker
@@ -22,7 +21,7 @@ async def test_a_cancel_that_dies_before_it_is_told_leaves_the_job_to_a_worker_w
         raise BrokerUnavailable("Redis cannot be reached: by order of the test")
 
     with monkeypatch.context() as dying:
-        dying.setattr(job_module, "close", dies)
+        dying.setattr(cancellation, "close", dies)
         with pytest.raises(BrokerUnavailable):
             await job.cancel("enough")
     async with running_worker(generations), asyncio.timeout(10):

@@ -20,7 +20,7 @@ from tailrace_docs.docstrings import attribute_docs, defined_names, restructured
 
 _SECTIONS: Final = (
     ("The client", ("client",)),
-    ("Jobs", ("job", "status", "tailing", "protocol")),
+    ("Jobs", ("job", "status", "conversation", "tailing", "protocol")),
     ("Answers", ("answer", "attempt_content", "timing")),
     ("Requests", ("request",)),
     ("Events and cursors", ("events", "event_schema", "cursor")),

@@ -12,6 +12,7 @@ _PLACEHOLDERS: Final = {
     "name": "NAME",
     "tenant": "TENANT",
     "idempotency_key": "KEY",
+    "conversation": "KEY",
     "provider": "PROVIDER",
     "model": "MODEL",
 }

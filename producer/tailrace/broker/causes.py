@@ -14,7 +14,7 @@ _OPEN_OPTIONS: Final = frozenset({"db", "protocol"})
 _HIDDEN_OPTIONS: Final = frozenset({"password", "username"})
 _INNER_COMMAND: Final = re.compile(r"to run the '([^']+)' command")
 """Finds the command in what Redis says of a command, or of one that a script runs."""
-_OF_ONE: Final = re.compile(r"^(~arq:[a-z-]+:|~.*:(?:idempotency|throttle|worker):).*")
+_OF_ONE: Final = re.compile(r"^(~arq:[a-z-]+:|~.*:(?:conversation|idempotency|jobs|throttle|worker):).*")
 _ON_KEYS: Final = frozenset({"DEL", "EXISTS", "MGET", "UNLINK"})
 _ON_CHANNELS: Final = frozenset({"PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"})
 _ON_NOTHING: Final = frozenset({"CLIENT", "CONFIG", "HELLO", "INFO", "PING", "TIME", "WAIT", "WAITAOF"})

@@ -1,11 +1,18 @@
-"""Cancels a job: a script on the job's own keys sets the cancel key, or appends the ending."""
+"""Cancels a job: a script on the job's own keys sets the cancel key, or appends the ending.
+
+An ending that was appended here is then announced, and the job leaves its queue. The announcement goes before the
+withdrawal: if this process dies in between, a worker finds the job and announces its ending again.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tailrace.broker.client import Broker, ms, text
+from tailrace.events import ENDINGS
+from tailrace.protocol.endings import JobEnding, close
 from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.queue import withdraw
 from tailrace.protocol.scripts import Script
 
 
@@ -37,7 +44,7 @@ class Cancellation:
 
 
 async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_seconds: float) -> Cancellation:
-    """Set the cancel key and, if no attempt has started, append the ending.
+    """Set the cancel key. If no attempt has started, end the job, and remove it from its queue.
 
     Args:
         broker: The connections to Redis.
@@ -51,11 +58,27 @@ async def cancel(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_s
 
     Raises:
         JobNotFound: The job has no stream.
-        BrokerUnavailable: Redis cannot be reached.
+        BrokerUnavailable: Redis cannot be reached; the job may be cancelled nevertheless.
         BrokerRefused: Redis refused.
     """
+    done = await _request(broker, keys, job_id, reason, keep_seconds=keep_seconds)
+    if done.outcome is CancelOutcome.CANCELLED or await _waits_after_its_ending(broker, keys, job_id, done):
+        ended = JobEnding(job_id=job_id, tenant=done.tenant, ending=ENDINGS[done.ending])
+        await close(broker, keys, ended, keep_seconds=keep_seconds)
+        await withdraw(broker, keys, job_id, done.queue)
+    return done
+
+
+async def _request(broker: Broker, keys: Keys, job_id: str, reason: str, *, keep_seconds: float) -> Cancellation:
     reply = await broker.call(*Script.CANCEL.command(keys.of_job(job_id), reason, ms(keep_seconds)))
     if reply[0] == b"gone":
         raise no_stream(job_id)
     outcome, ending, tenant, queue = map(text, reply[:4])
     return Cancellation(outcome=CancelOutcome(outcome), ending=ending, tenant=tenant, queue=queue, at=reply[4])
+
+
+async def _waits_after_its_ending(broker: Broker, keys: Keys, job_id: str, done: Cancellation) -> bool:
+    """Return True if the job has ended and still waits in its queue, because an earlier canceller died half-way."""
+    if done.outcome is not CancelOutcome.ENDED:
+        return False
+    return await broker.call("ZSCORE", keys.queue(done.queue), job_id) is not None

@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tailrace.broker.client import Broker, Command, ms
+from tailrace.broker.client import Broker, Command, ms, text
 from tailrace.events import Ending, EndingType
 from tailrace.protocol.entries import decode, encode
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.scripts import Script
 
 CAPACITY = 100_000
 """How many endings are kept, approximately: about 20 MB."""
@@ -34,6 +35,10 @@ class JobEnding:
     `None` if an older version announced the ending."""
     is_readable: bool = field(default=False, compare=False)
     """True if the answer could be read when this was yielded: it is kept for `keep_seconds` after the ending."""
+    conversation: str | None = field(default=None, compare=False)
+    """The conversation of the job. Like the labels it is kept for as long as the answer."""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """The labels of the job; none if the job has expired."""
 
 
 def announcement(keys: Keys, ended: JobEnding) -> tuple[Command, Command]:
@@ -77,14 +82,17 @@ async def close(broker: Broker, keys: Keys, ended: JobEnding, *, keep_seconds: f
     if ended.outcome is None:
         newest = await broker.call(*newest_entry(keys, ended.job_id))
         ended = replace(ended, outcome=read_outcome(newest))
-    idempotency, *_ = await broker.pipeline(
-        ("HGET", keys.record(ended.job_id), "idempotency"),
+    (idempotency, tenant, conversation), *_ = await broker.pipeline(
+        ("HMGET", keys.record(ended.job_id), "idempotency", "tenant", "conversation"),
         *(("PEXPIRE", key, ms(keep_seconds)) for key in keys.of_job(ended.job_id)),
         *announcement(keys, ended),
     )
     if idempotency is not None:
         # It expires 1 s before the job: a key that outlived its job would start the job again, under its old id.
         await broker.call("PEXPIRE", idempotency, max(1, ms(keep_seconds) - 1_000))
+    if tenant is not None and conversation is not None:
+        turns = keys.conversation(text(tenant), text(conversation))
+        await broker.call(*Script.END_TURN.command((turns,), ended.job_id, ms(keep_seconds)))
 
 
 def newest_entry(keys: Keys, job_id: str) -> Command:

@@ -14,6 +14,7 @@ from tailrace.errors import BrokerRefused, InfrastructureError
 from tailrace.events import ENDINGS
 from tailrace.protocol.endings import KEEP_SECONDS, JobEnding, decode_ending, newest_entry, read_outcome
 from tailrace.protocol.keys import Keys
+from tailrace.protocol.labels import decode_labels
 from tailrace.protocol.scripts import Script
 from tailrace.settings import Settings
 
@@ -166,8 +167,13 @@ class _Member:
         if ending is None:
             return None
         job_id = text(fields[b"job"])
+        conversation: bytes | None = None
+        labels: bytes | None = None
         try:
-            outcome = read_outcome(await self._ask(newest_entry(self._keys, job_id)))
+            newest, (conversation, labels) = await self._ask(
+                newest_entry(self._keys, job_id), ("HMGET", self._keys.record(job_id), "conversation", "labels")
+            )
+            outcome = read_outcome(newest)
         except BrokerRefused as error:
             # Another program's key has the name of the stream. The reader must still go on to the next ending.
             if "WRONGTYPE" not in str(error):
@@ -179,13 +185,17 @@ class _Member:
             ending=ending,
             outcome=outcome or decode_ending({b"message": b"", **fields, b"type": ending.encode()}),
             is_readable=outcome is not None,
+            conversation=None if conversation is None else text(conversation),
+            labels=decode_labels(labels),
         )
 
-    async def _ask(self, command: Command) -> Any:
-        commands = (*self._acknowledgement, command)
+    async def _ask(self, command: Command, *more: Command) -> Any:
+        """Send commands, and return the reply to the one, or the list of the replies to several."""
+        commands = (*self._acknowledgement, command, *more)
         # Reading in a group is writing: a Redis that is out of memory refuses it for a while.
-        *_, reply = await patiently(
+        replies = await patiently(
             lambda: self._broker.pipeline(*commands), limit_seconds=self._limit_seconds, while_refused=True
         )
+        replies = replies[len(self._acknowledgement) :]
         self._acknowledgement = ()
-        return reply
+        return replies if more else replies[0]

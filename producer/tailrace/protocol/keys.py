@@ -74,8 +74,17 @@ class Keys:
 
     def idempotency(self, tenant: str, idempotency_key: str) -> str:
         """The id of the job that a tenant enqueued under an idempotency key. The key is hashed: it may be any text."""
-        digest = hashlib.sha256(idempotency_key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        return f"{self.prefix}:idempotency:{tenant}:{digest}"
+        return f"{self.prefix}:idempotency:{tenant}:{_digest(idempotency_key)}"
+
+    def jobs(self, tenant: str) -> str:
+        """The index of a tenant's newest jobs, scored by the time of their enqueue (Unix ms)."""
+        return f"{self.prefix}:jobs:{tenant}"
+
+    def conversation(self, tenant: str, conversation: str) -> str:
+        """The newest jobs of a conversation, scored by the time of their enqueue (Unix ms). The last one is the active
+        one, unless it was released. The conversation's id is hashed, as an idempotency key is.
+        """
+        return f"{self.prefix}:conversation:{tenant}:{_digest(conversation)}"
 
     def throttle(self, provider: str, model: str) -> str:
         """The rate limit of a model: the key exists as long as the provider takes no calls for it."""
@@ -120,6 +129,11 @@ class Keys:
     def endings(self) -> str:
         """The stream of all endings, capped at about 100,000."""
         return f"{self.prefix}:endings"
+
+
+def _digest(name: str) -> str:
+    """Return a part of a key that stands for any text."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def arq_job(job_id: str) -> str:

@@ -1,107 +1,18 @@
 """Enqueues, withdraws and deletes jobs: first the job's own keys, then those of the queue, each all or nothing."""
 
-import json
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from typing import Any
 
-from tailrace.broker.client import Broker, Command, ms, text
+from tailrace.broker.client import Broker, ms, text
 from tailrace.errors import IdempotencyConflict, QueueFull
 from tailrace.protocol.job_end import no_stream
-from tailrace.protocol.keys import (
-    QUEUES_LIFE_SECONDS,
-    Keys,
-    arq_in_progress,
-    arq_job,
-    arq_result,
-    arq_retry,
-    new_job_id,
-)
+from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
+from tailrace.protocol.new_job import NewJob, create_command, enqueue_command
 from tailrace.protocol.scripts import Script
-from tailrace.request.generation_request import GenerationRequest
-from tailrace.settings import Settings
-
-FUNCTION = "generate"
-"""The name of the workers' function in arq."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A job to be enqueued."""
-
-    request: str
-    """The request, as JSON."""
-    provider: str
-    """The provider of the request."""
-    model: str
-    """The model of the request."""
-    tenant: str
-    """On whose behalf the job runs."""
-    queue: str
-    """The queue in which the job waits."""
-    defer_seconds: float
-    """The delay until the job is due, in seconds."""
-    expires_in_seconds: float
-    """How long the job may wait from the time at which it is due, in seconds."""
-    life_seconds: float
-    """How long its keys live, in seconds."""
-    max_queued: int
-    """How many jobs may wait in the queue; 0 for no limit."""
-    fallback_providers: tuple[str, ...] = ()
-    """The providers of the request's fallbacks, in their order."""
-    regenerated_from: str | None = None
-    """The job whose request this job runs again."""
-
-    @classmethod
-    def of(
-        cls,
-        request: GenerationRequest,
-        settings: Settings,
-        *,
-        tenant: str,
-        queue: str,
-        defer_seconds: float = 0,
-        expires_in_seconds: float | None = None,
-        regenerated_from: str | None = None,
-    ) -> Self:
-        """Prepare a job from its request.
-
-        Args:
-            request: The request.
-            settings: The limits, and the defaults.
-            tenant: On whose behalf the job runs.
-            queue: The queue in which the job waits.
-            defer_seconds: The delay until the job is due, in seconds.
-            expires_in_seconds: How long the job may wait from then on, in seconds; by default as the settings say.
-            regenerated_from: The job whose request this job runs again.
-
-        Returns:
-            The job, ready to be enqueued.
-
-        Raises:
-            RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
-            InvalidRequest: A text of the request is not valid Unicode.
-        """
-        if expires_in_seconds is None:
-            expires_in_seconds = settings.expires_in_seconds
-        return cls(
-            request=request.to_json(max_bytes=settings.max_request_bytes),
-            provider=request.provider,
-            model=request.model,
-            fallback_providers=tuple(each["provider"] for each in request.fallbacks),
-            tenant=tenant,
-            queue=queue,
-            defer_seconds=defer_seconds,
-            expires_in_seconds=expires_in_seconds,
-            life_seconds=defer_seconds + expires_in_seconds + settings.running_seconds,
-            max_queued=settings.max_queued,
-            regenerated_from=regenerated_from,
-        )
 
 
 async def enqueue(broker: Broker, keys: Keys, job: NewJob) -> str:
-    """Enqueue a job, in one round trip.
+    """Enqueue a job that belongs to no conversation, in one round trip.
 
     Args:
         broker: The connections to Redis.
@@ -127,7 +38,7 @@ async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -
     Args:
         broker: The connections to Redis.
         keys: The keys under the prefix.
-        jobs: The jobs by their ids, at least one, all for the same queue.
+        jobs: The jobs by their ids, at least one, all of one tenant and for one queue, and of no conversation.
 
     Raises:
         QueueFull: The queue has no room for all jobs; none of them was enqueued.
@@ -135,18 +46,18 @@ async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -
         BrokerRefused: Redis refused; some jobs may have been enqueued nevertheless.
     """
     job = next(iter(jobs.values()))
-    *states, depth = await broker.pipeline(
+    *states, placed = await broker.pipeline(
         *(create_command(keys, job_id, each) for job_id, each in jobs.items()),
-        _queue_side(keys, jobs, job.queue, limit=job.max_queued),
+        enqueue_command(keys, jobs, limit=job.max_queued),
     )
     # If one has begun, an earlier call enqueued all of them and this one is a repetition: nothing is to be undone.
-    if depth is not None and b"begun" not in states:
-        await broker.call("UNLINK", *(key for job_id in jobs for key in (keys.events(job_id), keys.record(job_id))))
-        raise QueueFull(job.queue, depth=depth, limit=job.max_queued)
+    if placed[0] == b"full" and b"begun" not in states:
+        await broker.call("UNLINK", *(key for job_id in jobs for key in created(keys, job_id)))
+        raise QueueFull(job.queue, depth=placed[1], limit=job.max_queued)
 
 
 async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str) -> str:
-    """Enqueue a job, unless its tenant has enqueued one under the same idempotency key.
+    """Enqueue a job of no conversation, unless its tenant has enqueued one under the same idempotency key.
 
     The steps are those of `enqueue`, and each may be repeated: if a producer died half-way, the next call with the key
     completes its job.
@@ -166,23 +77,68 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
         BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
         BrokerRefused: Redis refused.
     """
-    key = keys.idempotency(job.tenant, idempotency_key)
-    admitted = await broker.call(
-        *Script.ADMIT.command((key, keys.queue(job.queue)), new_job_id(), ms(job.life_seconds), job.max_queued)
-    )
+    admitted = await admit(broker, keys, job, idempotency_key, limit=job.max_queued)
     if isinstance(admitted, int):
         raise QueueFull(job.queue, depth=admitted, limit=job.max_queued)
-    job_id: str = admitted.decode()
+    if not await create_once(broker, keys, admitted, job, idempotency_key):
+        # No limit: the job was admitted above. To refuse it now would take it from other callers with the same key.
+        await broker.call(*enqueue_command(keys, {admitted: job}, limit=0))
+    return admitted
+
+
+async def admit(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str, *, limit: int) -> str | int:
+    """Find out which job an idempotency key stands for.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job: The job that comes with the key.
+        idempotency_key: The key, not empty.
+        limit: How many jobs may wait; 0 for no limit.
+
+    Returns:
+        The id of the first job under the key; or how many jobs wait, if the key is new and the queue is full.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    at = keys.idempotency(job.tenant, idempotency_key), keys.queue(job.queue)
+    admitted: Any = await broker.call(*Script.ADMIT.command(at, new_job_id(), ms(job.life_seconds), limit))
+    return admitted if isinstance(admitted, int) else text(admitted)
+
+
+async def create_once(broker: Broker, keys: Keys, job_id: str, job: NewJob, idempotency_key: str) -> bool:
+    """Create the keys of the job that an idempotency key stands for, unless it has them.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+        job_id: The job that the key stands for.
+        job: The job that comes with the key.
+        idempotency_key: The key, not empty.
+
+    Returns:
+        True if the job has begun or is over, so that it was enqueued.
+
+    Raises:
+        IdempotencyConflict: The first job under the key has another request.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    key = keys.idempotency(job.tenant, idempotency_key)
     state = await broker.call(*create_command(keys, job_id, job, "idempotency", key))
     if state == b"conflict":
         raise IdempotencyConflict(
             f"Tenant {job.tenant!r} used the idempotency key {idempotency_key!r} before, for another request "
             f"(job {job_id!r}): use a new key for a new request."
         )
-    if state == b"queued":
-        # No limit: the job was admitted above. To refuse it now would take it from other callers with the same key.
-        await broker.call(*_queue_side(keys, {job_id: job}, job.queue, limit=0))
-    return job_id
+    return bool(state == b"begun")
+
+
+def created(keys: Keys, job_id: str) -> tuple[str, str]:
+    """Return the keys that `create_command` makes, to be deleted if the job is refused."""
+    return keys.events(job_id), keys.record(job_id)
 
 
 async def withdraw(broker: Broker, keys: Keys, job_id: str, queue: str) -> None:
@@ -216,59 +172,20 @@ async def delete(broker: Broker, keys: Keys, job_id: str) -> None:
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
-    queue, idempotency = await broker.call("HMGET", keys.record(job_id), "queue", "idempotency")
+    queue, tenant, conversation, idempotency = await broker.call(
+        "HMGET", keys.record(job_id), "queue", "tenant", "conversation", "idempotency"
+    )
     # The stream is deleted before the queue's side: a worker that claims the job in between finds no stream and stops.
     removed, *_ = await broker.pipeline(
         ("UNLINK", *keys.of_job(job_id)),
         *((("UNLINK", idempotency),) if idempotency else ()),
     )
-    sets = () if queue is None else (keys.queue(text(queue)), keys.running(text(queue)))
+    sets = [] if queue is None else [keys.queue(text(queue)), keys.running(text(queue))]
+    if tenant is not None:
+        sets.append(keys.jobs(text(tenant)))
+        if conversation is not None:
+            sets.append(keys.conversation(text(tenant), text(conversation)))
     arq_keys = (arq_job(job_id), arq_in_progress(job_id), arq_retry(job_id), arq_result(job_id))
     await broker.transaction(*(("ZREM", each, job_id) for each in sets), ("DEL", *arq_keys))
     if not removed:
         raise no_stream(job_id)
-
-
-def create_command(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
-    """Return the command that makes the stream and the record of a job. No worker finds the job before it is queued.
-
-    Args:
-        keys: The names of the keys.
-        job_id: The id of the job.
-        job: The job.
-        more: Further names and values of the record.
-    """
-    return Script.CREATE.command(
-        (keys.events(job_id), keys.record(job_id)),
-        ms(job.life_seconds),
-        job.queue,
-        job.request,
-        ms(job.defer_seconds + job.expires_in_seconds),
-        *("tenant", job.tenant, "provider", job.provider, "model", job.model),
-        *(("regenerated_from", job.regenerated_from) if job.regenerated_from else ()),
-        *more,
-    )
-
-
-def _queue_side(keys: Keys, jobs: Mapping[str, NewJob], queue: str, *, limit: int) -> Command:
-    at = round(time.time() * 1000)
-    return Script.ENQUEUE.command(
-        (keys.queue(queue), keys.doorbell(queue), keys.queues, keys.history, *map(arq_job, jobs)),
-        limit,
-        queue,
-        ms(QUEUES_LIFE_SECONDS),
-        *(
-            argument
-            for job_id, job in jobs.items()
-            for argument in (job_id, _body(job, at), ms(job.life_seconds), ms(job.defer_seconds))
-        ),
-    )
-
-
-def _body(job: NewJob, at: int) -> str:
-    """Return the job's body for arq, by arq's names for try, function, arguments and time of enqueue.
-
-    arq ignores `providers`. A claim returns the body, so that the worker knows at once if it can run the job.
-    """
-    providers = list(dict.fromkeys((job.provider, *job.fallback_providers)))
-    return json.dumps({"t": None, "f": FUNCTION, "a": [], "k": {}, "et": at, "providers": providers})

@@ -6,7 +6,7 @@ queues and of arq. No script touches both, so that the streams may live on a Red
 Each file begins with a comment on what the script does, its KEYS, its ARGV and its reply. This comment is not sent to
 Redis, because every call carries the source. Redis keeps the compiled script by the digest of its source.
 
-Code that several scripts share has files of its own: `lua/history.lua`, `lua/queue/ring.lua` and
+Code that several scripts share has files of its own: `lua/history.lua`, `lua/queue/ring.lua`, `lua/queue/index.lua` and
 `lua/job/last_entry.lua`. It is put in front of the script, and defines the local variables and functions that its
 comment names. It removes its own arguments from the front of ARGV, so that the script's own ARGV begins at 1.
 """
@@ -19,6 +19,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from tailrace.broker.client import Argument, Command, ms
 from tailrace.protocol.history import UNKNOWN
+from tailrace.protocol.keys import arq_in_progress, arq_job
 
 Side: TypeAlias = Literal["job", "queue"]
 
@@ -42,6 +43,7 @@ class Shared(NamedTuple):
 
 HISTORY: Final = Shared("history", (UNKNOWN,))
 RING: Final = Shared("queue/ring", (_MAX_RINGS, ms(_RING_LIFE_SECONDS)))
+INDEX: Final = Shared("queue/index", (arq_job(""), arq_in_progress("")))
 LAST_ENTRY: Final = Shared("job/last_entry", (_ATTEMPTS_SKIPPED, _ATTEMPTS_SKIPPED_IN_ANOTHER_HISTORY))
 
 
@@ -55,11 +57,13 @@ class Script(Enum):
     RESTORE = ("job/restore",)
     LINK_REGENERATED = ("job/link_regenerated",)
 
-    ENQUEUE = ("queue/enqueue", RING, HISTORY)
+    ENQUEUE = ("queue/enqueue", RING, HISTORY, INDEX)
     ADMIT = ("queue/admit",)
+    RETRACT = ("queue/retract",)
+    END_TURN = ("queue/end_turn", INDEX)
     CLAIM = ("queue/claim", RING, HISTORY)
     RENEW = ("queue/renew", HISTORY)
-    ASSERT_CLAIM = ("queue/assert_claim",)
+    ASSERT_CLAIM = ("queue/assert_claim", INDEX)
     NEXT_ATTEMPT = ("queue/next_attempt",)
     RELEASE = ("queue/release", RING, HISTORY)
     UNCLAIM = ("queue/unclaim", RING)

@@ -18,7 +18,7 @@ from tailrace.request.fallback import Fallback, ModelName, ProviderName
 from tailrace.request.guards import Guards, excessive
 from tailrace.request.json_values import JsonObject
 from tailrace.request.limits import Buffering, Timeouts
-from tailrace.request.messages import Conversation
+from tailrace.request.messages import Messages
 from tailrace.request.openai_form import path_in
 from tailrace.request.request_fields import RequestFields
 from tailrace.request.tools import OutputSchema, ToolChoice, Tools
@@ -56,7 +56,7 @@ class GenerationRequest(BaseModel):
     the workers' `TAILRACE_PROVIDERS`."""
     model: ModelName
     """The model, as the provider writes its name."""
-    messages: Conversation
+    messages: Messages
     """The conversation so far, oldest first; use `answer.message` for the turns of the model. Messages in OpenAI's own
     form are translated if they mean the same; otherwise the error says what to write. Chat Completions accepts
     documents only as data, and only text from tools; OpenAI's own server gets no reasoning back. Anthropic gets all

@@ -226,7 +226,7 @@ def _in_order(messages: list[Message]) -> list[Message]:
     return messages
 
 
-Conversation: TypeAlias = Annotated[
+Messages: TypeAlias = Annotated[
     list[Annotated[Message, Discriminator("role"), BeforeValidator(openai_form.message)]],
     Field(min_length=1),
     AfterValidator(_in_order),

@@ -24,7 +24,7 @@ from tailrace.broker.client import Broker
 from tailrace.events import Cancelled
 from tailrace.protocol.entries import decode
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
-from tailrace.protocol.queue import NewJob, create_command
+from tailrace.protocol.new_job import NewJob, create_command
 from tests.support.either_redis import broker, queued, tailrace
 from tests.support.handwritten import REQUEST
 
@@ -47,7 +47,7 @@ async def test_the_body_is_json_and_holds_no_request(tailrace: Tailrace, broker:
     job = await tailrace.enqueue(REQUEST)
     body = json.loads(await broker.call("GET", arq_job(job.id)))
     assert body.pop("et") > 0
-    assert body == {"t": None, "f": "generate", "a": [], "k": {}, "providers": ["openai"]}
+    assert body == {"t": None, "f": "generate", "a": [], "k": {}, "providers": ["openai"], "tenant": "default"}
 
 
 async def test_the_body_names_the_providers_that_may_run_the_job(tailrace: Tailrace, broker: Broker) -> None:

@@ -6,7 +6,8 @@ from redis.asyncio import Redis
 from tailrace import GenerationRequest, InvalidRequest, JobState, QueueFull, RequestTooLarge, Settings, Tailrace
 from tailrace.broker.client import Broker, Command
 from tailrace.protocol.keys import Keys, arq_job, new_job_id
-from tailrace.protocol.queue import NewJob, enqueue_many, withdraw
+from tailrace.protocol.new_job import NewJob
+from tailrace.protocol.queue import enqueue_many, withdraw
 from tests.support.either_redis import broker, queued, tailrace
 
 __all__ = ["broker", "tailrace"]  # fixtures

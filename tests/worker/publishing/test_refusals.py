@@ -13,7 +13,7 @@ from tailrace_worker.queueing.arq_function import ArqTimings
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 
-@pytest.mark.parametrize("step", ["EVAL", "HGET"], ids=["begin", "announcement"])
+@pytest.mark.parametrize("step", ["EVAL", "HMGET"], ids=["begin", "announcement"])
 async def test_a_redis_that_refuses_for_a_while_costs_no_job_its_ending(
     tailrace: Tailrace,
     open_generations: OpenGenerations,

@@ -4,7 +4,9 @@ import re
 from contextlib import aclosing
 from typing import Any, Final
 
-from tailrace import GenerationRequest, Settings, Tailrace
+import pytest
+
+from tailrace import ConversationBusy, GenerationRequest, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.wire import Wire, packed
 from tailrace.events import Failed
@@ -55,6 +57,10 @@ async def test_no_script_touches_keys_of_a_job_and_of_the_queues(
 async def use_every_script(tailrace: Tailrace, broker: Broker, keys: Keys, request: GenerationRequest) -> None:
     job = await tailrace.enqueue(request, idempotency_key="order-7")
     again = await job.regenerate()
+    turn = await tailrace.enqueue(request, conversation="chat-42", labels={"user": "ada"})
+    for key in (None, "order-8"):
+        with pytest.raises(ConversationBusy):
+            await tailrace.enqueue(request, conversation="chat-42", idempotency_key=key)
     began = await begin(broker, keys, job.id, 1)
     assert isinstance(began, Began)
     await broker.call("UNLINK", keys.events(job.id), keys.record(job.id))
@@ -62,12 +68,14 @@ async def use_every_script(tailrace: Tailrace, broker: Broker, keys: Keys, reque
     await begin(broker, keys, job.id, 2, reason="worker_lost")
     await end_orphan(broker, keys, job.id, FAILED, keep_seconds=60)
     for _ in range(5):
-        (first, second) = await claim(broker, keys)
+        (first, second, third) = await claim(broker, keys)
         await broker.call(*renew_command(keys, [first, second], lease_seconds=60))
         await broker.call(*assert_command(keys, first, lease_seconds=60, life_seconds=60))
         await broker.call(*next_attempt_command(first))
         await broker.call(*release_command(keys, first, "retry", life_seconds=60))
+        await broker.call(*assert_command(keys, third, lease_seconds=60, life_seconds=60))
         await broker.call(*unclaim_command(keys, second))
+        await broker.call(*unclaim_command(keys, third))
     for each in await claim(broker, keys):
         await broker.call("ZADD", keys.running("default"), 1, each.job_id)
     for each in await claim(broker, keys):
@@ -76,6 +84,8 @@ async def use_every_script(tailrace: Tailrace, broker: Broker, keys: Keys, reque
     for each in await claim(broker, keys):
         await broker.call(*release_command(keys, each, "finish", life_seconds=60))
     await again.cancel()
+    await turn.cancel()
+    await tailrace.jobs()
     await tailrace.fleet()
     async with aclosing(tailrace.endings("archive")) as endings:
         await anext(endings)

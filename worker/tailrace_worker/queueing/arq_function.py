@@ -13,7 +13,7 @@ from tailrace.errors import FailureCode, InvalidJobId
 from tailrace.events import Failed
 from tailrace.protocol.attempts import Carried
 from tailrace.protocol.keys import arq_retry, checked_job_id
-from tailrace.protocol.queue import FUNCTION
+from tailrace.protocol.new_job import FUNCTION
 from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.generation import Generations, Hold
 from tailrace_worker.queueing.holds import ClaimedHold, UnclaimedHold

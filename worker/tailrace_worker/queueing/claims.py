@@ -32,6 +32,7 @@ from tailrace.broker.client import Command, ms, text
 from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys, arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace.protocol.scripts import Script
 from tailrace_worker.queueing.claim import Claim
+from tailrace_worker.queueing.job_body import listed_by
 
 MARK_SECONDS: Final = 86_400.0
 """How long the key with a claim's token lives if it is not renewed: far longer than any lease."""
@@ -188,7 +189,8 @@ def read_renewed(reply: Any) -> Renewed:
 
 
 def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_seconds: float) -> Command:
-    """Return the command that puts back a claim that Redis has lost, with all that belongs to it.
+    """Return the command that puts back a claim that Redis has lost, with all that belongs to it: its body, and its
+    places in the index of its tenant and in its conversation.
 
     Redis replies 0 if another worker holds the job.
 
@@ -199,12 +201,20 @@ def assert_command(keys: Keys, claim: Claim, *, lease_seconds: float, life_secon
         life_seconds: How long the job's body lives if it has to be put back.
     """
     job_id, queue = claim.job_id, claim.queue
+    listed = listed_by(claim.body)
+    indexes: list[str] = []
+    if listed is not None:
+        indexes.append(keys.jobs(listed.tenant))
+        if listed.conversation is not None:
+            indexes.append(keys.conversation(listed.tenant, listed.conversation))
     return Script.ASSERT_CLAIM.command(
         (
             *(keys.queue(queue), keys.running(queue)),
             *(arq_in_progress(job_id), arq_job(job_id), arq_retry(job_id)),
+            *indexes,
         ),
         *(job_id, claim.token, ms(lease_seconds), ms(MARK_SECONDS), claim.attempt, claim.body, ms(life_seconds)),
+        0 if listed is None else listed.enqueued_at,
     )
 
 

@@ -99,6 +99,31 @@ def providers_of(body: bytes) -> tuple[str, ...] | None:
     return ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Where a job is listed."""
+
+    tenant: str
+    """On whose behalf it runs."""
+    conversation: str | None
+    """The conversation that it belongs to."""
+    enqueued_at: int
+    """When it was enqueued, by the producer's clock, in Unix ms."""
+
+
+def listed_by(body: bytes) -> Listed | None:
+    """Return where a job is listed, as its body tells it; `None` if no producer of this version wrote the body."""
+    with suppress(ValueError):
+        match pydantic_core.from_json(body):
+            case {"tenant": str(tenant), "et": int(at), **more}:
+                conversation = more.get("conversation")
+                named = conversation if isinstance(conversation, str) else None
+                return Listed(tenant=tenant, conversation=named, enqueued_at=at)
+            case _:
+                pass
+    return None
+
+
 def providers_of_request(encoded: bytes) -> tuple[str, ...]:
     """Return the providers of a request and its fallbacks, in their order; empty if the request cannot be read."""
     with suppress(ValueError):
