@@ -32,7 +32,7 @@ PYTHON: Final = [ROOT / "README.md", *(path for path in PAGES if "```python" in 
 COMMANDS: Final = [path for path in PAGES if "$ tailrace" in path.read_text()]
 BESIDE: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 
-TRIED: Final = {"cancel", "completion", "enqueue", "regenerate", "status", "tail"}
+TRIED: Final = {"cancel", "completion", "delete", "enqueue", "list", "regenerate", "status", "tail"}
 """The verbs that end by themselves."""
 
 REQUEST: Final = GenerationRequest(

@@ -27,6 +27,21 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="the id of the job; after '--' if it begins with '-'")
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the jobs, for verbs that take several."""
+    parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' if it begins with '-'")
+
+
+def add_if_active(parser: argparse.ArgumentParser) -> None:
+    """Add what happens to an active job, for verbs that enqueue."""
+    parser.add_argument(
+        "--if-active",
+        choices=("reject", "interrupt"),
+        default="reject",
+        help="with an active job in the conversation: fail, or cancel that job (default: %(default)s)",
+    )
+
+
 @asynccontextmanager
 async def named_job(arguments: argparse.Namespace) -> AsyncGenerator[Job]:
     """Connect to Redis, and yield the job that the arguments name.

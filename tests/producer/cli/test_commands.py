@@ -612,4 +612,90 @@ async def test_status_as_json_has_the_fields_of_the_status(job: Job, capsys: Cap
         "model": "m",
         "cursor": "0-1",
         "regenerated_as": [],
+        "position": 1,
+        "labels": {},
     }
+
+
+async def test_enqueue_takes_a_conversation_and_labels(tailrace: Tailrace, capsys: Capture) -> None:
+    chat = ("--conversation", "chat-42")
+    assert await command("enqueue", "Hi", *MODEL, *chat, "--label", "user=ada", "--label", "title=a=b c") == 0
+    job = tailrace.job(capsys.readouterr().out.strip())
+    assert await command("status", job=job) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "position 1 in its queue",
+        "conversation 'chat-42'",
+        "user=ada, title=a=b c",
+    ]
+    assert await command("enqueue", "Hi", *MODEL, *chat) == 1
+    assert f"has an active job, '{job.id}'" in capsys.readouterr().err
+    assert await command("enqueue", "Hi", *MODEL, *chat, "--if-active", "interrupt") == 0
+    assert (await job.status()).state == "cancelled"
+    assert await command("regenerate", job=job) == 1
+    assert await command("regenerate", "--if-active", "interrupt", job=job) == 0
+
+
+async def test_a_label_without_a_value_is_misuse(capsys: Capture) -> None:
+    assert await command("enqueue", "Hi", *MODEL, "--label", "user") == 2
+    assert "--label: 'user' has no value. Write NAME=VALUE." in capsys.readouterr().err
+
+
+async def test_list_shows_the_newest_jobs(tailrace: Tailrace, job: Job, say: Say, capsys: Capture) -> None:
+    request = await job.request()
+    await say(job, STARTED)
+    chat = await tailrace.enqueue(request, conversation="chat\n42", labels={"user": "ada"})
+    assert await command("list") == 0
+    head, newest, oldest = capsys.readouterr().out.splitlines()
+    assert head.split() == ["JOB", "STATE", "AGE", "MODEL", "CONVERSATION", "LABELS"]
+    assert re.fullmatch(rf"{chat.id}  queued \(2\)  \d+ s  openai m  chat 42       user=ada", newest)
+    assert re.fullmatch(rf"{job.id}  running     \d+ s  openai m  -             -", oldest)
+    assert await command("list", "--conversation", "chat\n42", "--json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["job_id"] == chat.id
+    assert await command("list", "--state", "running", "--limit", "1") == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(job.id)
+    assert await command("list", "--tenant", "acme") == 0
+    assert capsys.readouterr().out == "no jobs\n"
+
+
+async def test_delete_removes_jobs_and_names_those_that_are_not_there(
+    tailrace: Tailrace, job: Job, capsys: Capture
+) -> None:
+    other = await job.regenerate()
+    assert await command("delete", "hX3vJ0c2TqK9bWm5yRzA1g", other.id, job=job) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [f"deleted {other.id}", f"deleted {job.id}"]
+    assert err.startswith("Job 'hX3vJ0c2TqK9bWm5yRzA1g' has no stream")
+    assert await tailrace.jobs() == []
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+async def test_status_is_told_again_when_it_changes_until_the_job_has_ended(
+    form: tuple[str, ...], job: Job, say: Say
+) -> None:
+    watch = await process("status", "--watch", *form, "--", job.id)
+    assert watch.stdout is not None
+    async with asyncio.timeout(20):
+        assert b"queued" in await watch.stdout.readline()
+        await say(job, STARTED)
+        while b"running" not in await watch.stdout.readline():
+            pass
+        await say(job, COMPLETED)
+        out, err = await watch.communicate()
+    assert b"completed" in out
+    assert (watch.returncode, err) == (0, b"")
+
+
+@pytest.mark.process
+async def test_the_watch_of_the_fleet_goes_on_until_it_is_left(tailrace: Tailrace, job: Job) -> None:
+    watch = await process("status", "--watch")
+    assert watch.stdout is not None
+    async with asyncio.timeout(20):
+        for queue in (b"default", b"other"):
+            while not (await watch.stdout.readline()).startswith(queue):
+                pass
+            await tailrace.enqueue(await job.request(), queue="other")
+        watch.send_signal(signal.SIGINT)
+        _, err = await watch.communicate()
+    assert (watch.returncode, err) == (130, b"")

@@ -538,3 +538,26 @@ async def test_a_terminal_that_cannot_draw_gets_plain_lines(variables: dict[str,
         await say(job, started(), Delta(text="**one**\n水"), COMPLETED)
         assert await terminal.ended() == 0
         assert terminal.screen.text.startswith("**one**\n")
+
+
+async def test_a_status_is_drawn_in_place_until_the_job_has_ended(job: Job, say: Say) -> None:
+    async with at_terminal("status", "--watch", "--", job.id) as terminal:
+        await terminal.shows("position 1 in its queue")
+        await say(job, Started(at=1, attempt=1, provider="openai", model="m", worker="w"))
+        shown = await terminal.shows("attempt 1")
+        assert "position" not in shown
+        await say(job, COMPLETED)
+        assert await terminal.ended() == 0
+        first, second, *rest = terminal.screen.text.rstrip().splitlines()
+    assert first == "completed, at 1-3 of its stream"
+    assert second.startswith("openai m, queued ")
+    assert rest == ["first token after 80 ms (good), 9.0 tokens/s (bad)"]
+
+
+async def test_a_list_keeps_each_job_on_one_line(tailrace: Tailrace, job: Job) -> None:
+    await tailrace.enqueue(await job.request(), labels={"title": "x" * 200})
+    async with at_terminal("list") as terminal:
+        assert await terminal.ended() == 0
+        lines = terminal.screen.text.rstrip().splitlines()
+    assert len(lines) == 3
+    assert lines[1].endswith("xxx…")

@@ -12,7 +12,7 @@ from tailrace.cli import event_loop
 from tailrace.cli.commands.tail import follow
 from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.image import image_part
-from tailrace.cli.options import add_json, add_redis_url
+from tailrace.cli.options import add_if_active, add_json, add_redis_url
 from tailrace.request.capabilities import API_KINDS
 from tailrace.request.validation import described
 
@@ -73,6 +73,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--defer-seconds", metavar="S", type=float, default=0, help="start the job no earlier than S seconds from now"
     )
+    parser.add_argument(
+        "--conversation", metavar="ID", help="the conversation that the job belongs to: one job is active at a time"
+    )
+    add_if_active(parser)
+    parser.add_argument(
+        "--label",
+        dest="labels",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a label, shown by 'tailrace list' and 'tailrace status'; may be repeated",
+    )
     parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
@@ -127,6 +139,9 @@ async def _enqueue(arguments: argparse.Namespace, request: GenerationRequest) ->
             tenant=arguments.tenant,
             queue=arguments.queue,
             idempotency_key=arguments.idempotency_key,
+            conversation=arguments.conversation,
+            if_active=arguments.if_active,
+            labels=dict(map(_label, arguments.labels)),
             defer_seconds=arguments.defer_seconds,
         )
         if arguments.json:
@@ -134,6 +149,13 @@ async def _enqueue(arguments: argparse.Namespace, request: GenerationRequest) ->
         else:
             print(job.id, file=sys.stderr if arguments.wait else sys.stdout, flush=True)
         return await follow(job, arguments) if arguments.wait else 0
+
+
+def _label(written: str) -> tuple[str, str]:
+    name, is_one, value = written.partition("=")
+    if not is_one:
+        raise InvalidRequest(f"--label: {written!r} has no value. Write NAME=VALUE.")
+    return name, value
 
 
 def _read_prompt(arguments: argparse.Namespace) -> str:

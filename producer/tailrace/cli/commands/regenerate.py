@@ -6,7 +6,7 @@ import sys
 from tailrace.cli import event_loop
 from tailrace.cli.commands.tail import follow
 from tailrace.cli.display.json_lines import print_json
-from tailrace.cli.options import add_job, add_json, add_redis_url, named_job
+from tailrace.cli.options import add_if_active, add_job, add_json, add_redis_url, named_job
 from tailrace.request.request_fields import RequestChanges
 
 SUMMARY = "enqueue a job's request again as a new job, and print its id"
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job(parser)
     parser.add_argument("--model", help="another model of the same provider")
     parser.add_argument("--temperature", metavar="T", type=float, help="another temperature, 0 to 2")
+    add_if_active(parser)
     parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")
     add_redis_url(parser)
@@ -35,7 +36,7 @@ async def _regenerate(arguments: argparse.Namespace) -> int:
     if arguments.temperature is not None:
         changes["temperature"] = arguments.temperature
     async with named_job(arguments) as job:
-        again = await job.regenerate(**changes)
+        again = await job.regenerate(if_active=arguments.if_active, **changes)
         if arguments.json:
             print_json(job_id=again.id)
         else:

@@ -1,18 +1,26 @@
 """`tailrace status`: shows how far a job is, or all queues and workers."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from tailrace import Fleet, JobStatus, Tailrace, Timing
 from tailrace.cli import event_loop
 from tailrace.cli.display.json_lines import print_fleet, print_status
+from tailrace.cli.display.table import table
+from tailrace.cli.display.watch import open_watch
 from tailrace.cli.options import add_json, add_redis_url, named_job
 from tailrace.cli.tty.control_characters import visible_line
+from tailrace.events import ENDINGS
+
+_T = TypeVar("_T")
 
 SUMMARY = "show how far a job is, or all queues and workers"
 
+_WATCH_SECONDS: Final = 0.5
 _MEASURES: Final = {
     "queued_ms": "queued {:,} ms",
     "ttft_ms": "first token after {:,} ms",
@@ -26,41 +34,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "job", metavar="JOB", nargs="?", help="the id of a job; without one, all queues and workers are shown"
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="show every change: of a job until it has ended, otherwise until Ctrl-C"
+    )
     add_json(parser, "the status as one line of JSON; times are Unix ms")
     add_redis_url(parser)
-    parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g"
+    parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --watch"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Return 0, whatever the state of the job."""
-    if arguments.job is None:
-        fleet = event_loop.run(_fleet(arguments))
-        if arguments.json:
-            print_fleet(fleet)
-        else:
-            _show_fleet(fleet)
-    else:
-        status = event_loop.run(_status(arguments))
-        if arguments.json:
-            print_status(status)
-        else:
-            _show_status(status)
+    event_loop.run(_fleet(arguments) if arguments.job is None else _job(arguments))
     return 0
 
 
-async def _fleet(arguments: argparse.Namespace) -> Fleet:
+async def _fleet(arguments: argparse.Namespace) -> None:
     async with Tailrace.connect(arguments.redis_url) as tailrace:
-        return await tailrace.fleet()
+        await _show(tailrace.fleet, _lines_of_fleet, print_fleet, arguments, is_over=lambda _: False)
 
 
-async def _status(arguments: argparse.Namespace) -> JobStatus:
+async def _job(arguments: argparse.Namespace) -> None:
     async with named_job(arguments) as job:
-        return await job.status()
+        await _show(job.status, _lines_of_status, print_status, arguments, is_over=_has_ended)
 
 
-def _show_status(status: JobStatus) -> None:
-    for line in _lines(status):
-        print(visible_line(line))
+async def _show(
+    read: Callable[[], Awaitable[_T]],
+    lines: Callable[[_T], list[str]],
+    print_as_json: Callable[[_T], None],
+    arguments: argparse.Namespace,
+    *,
+    is_over: Callable[[_T], bool],
+) -> None:
+    """Show what is read: once, or again and again until it is over."""
+    read_now = await read()
+    if not arguments.watch:
+        if arguments.json:
+            print_as_json(read_now)
+        else:
+            print("\n".join(lines(read_now)))
+        return
+    before: _T | None = None
+    async with open_watch() if not arguments.json else nullcontext() as watch:
+        while True:
+            if watch is not None:
+                watch.show(lines(read_now))
+            elif read_now != before:
+                print_as_json(read_now)
+            if is_over(read_now):
+                return
+            before = read_now
+            await asyncio.sleep(_WATCH_SECONDS)
+            read_now = await read()
+
+
+def _has_ended(status: JobStatus) -> bool:
+    return status.state in ENDINGS
+
+
+def _lines_of_status(status: JobStatus) -> list[str]:
+    return [visible_line(line) for line in _lines(status)]
 
 
 def _lines(status: JobStatus) -> Iterable[str]:
@@ -69,6 +102,12 @@ def _lines(status: JobStatus) -> Iterable[str]:
     if status.queued_at:
         queued = datetime.fromtimestamp(status.queued_at / 1000, UTC).isoformat(" ", "milliseconds")
         yield f"{status.provider} {status.model}, queued {queued} in {status.queue!r} for {status.tenant!r}"
+    if status.position is not None:
+        yield f"position {status.position:,} in its queue"
+    if status.conversation is not None:
+        yield f"conversation {status.conversation!r}"
+    if status.labels:
+        yield ", ".join(f"{name}={value}" for name, value in status.labels.items())
     if status.attempt is not None:
         yield f"attempt {status.attempt}, on worker {status.worker}"
     if status.code is not None:
@@ -89,16 +128,15 @@ def _measures(timing: Timing) -> list[str]:
     ]
 
 
-def _show_fleet(fleet: Fleet) -> None:
-    _show_table(
+def _lines_of_fleet(fleet: Fleet) -> list[str]:
+    queues = table(
         ("QUEUE", "DUE", "DEFERRED", "RUNNING", "OLDEST DUE"),
         (
             (queue.name, f"{queue.due:,}", f"{queue.deferred:,}", f"{queue.running:,}", _age(queue.oldest_due_seconds))
             for queue in fleet.queues
         ),
     )
-    print()
-    _show_table(
+    workers = table(
         ("WORKER", "RUNNING", "MAX JOBS", "LAST BEAT", "QUEUES", "PROVIDERS"),
         (
             (
@@ -113,21 +151,11 @@ def _show_fleet(fleet: Fleet) -> None:
         ),
     )
     problems = [
-        f"{worker.name} cannot call {provider}: {problem}"
+        visible_line(f"{worker.name} cannot call {provider}: {problem}")
         for worker in fleet.workers
         for provider, problem in worker.problems.items()
     ]
-    if problems:
-        print()
-    for line in problems:
-        print(visible_line(line))
-
-
-def _show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = [head, *([visible_line(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return [*queues, "", *workers, *([""] if problems else []), *problems]
 
 
 def _age(seconds: float | None) -> str:

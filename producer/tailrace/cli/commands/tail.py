@@ -7,7 +7,7 @@ import sys
 from tailrace import EntryId, InvalidCursor, Job
 from tailrace.cli import event_loop, following
 from tailrace.cli.display.choice import open_display
-from tailrace.cli.options import add_redis_url, named_jobs
+from tailrace.cli.options import add_jobs, add_redis_url, named_jobs
 from tailrace.cursor import BEGINNING
 
 SUMMARY = "show a job's answer as it grows, or several side by side"
@@ -15,7 +15,7 @@ SUMMARY = "show a job's answer as it grows, or several side by side"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the jobs, the cursor, and the form of the output."""
-    parser.add_argument("jobs", metavar="JOB", nargs="+", help="the id of a job; after '--' if it begins with '-'")
+    add_jobs(parser)
     parser.add_argument("--after", metavar="ID", help="begin after this event, such as 1-17; with one job only")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--raw", action="store_true", help="print the text unchanged, on a terminal too")

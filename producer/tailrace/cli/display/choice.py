@@ -49,7 +49,7 @@ def open_display(jobs: Sequence[Job], *, as_json: bool = False, raw: bool = Fals
     """
     if as_json:
         return JsonLines(with_job_id=len(jobs) > 1)
-    if not raw and _can_draw():
+    if not raw and can_draw():
         # rich is imported only if it is used.
         from tailrace.cli.display.live_answer import LiveAnswer  # noqa: PLC0415
         from tailrace.cli.display.panels import LivePanels  # noqa: PLC0415
@@ -69,7 +69,7 @@ def short_names(jobs: Sequence[Job]) -> dict[str, str]:
     return {job_id: job_id[:length] for job_id in ids}
 
 
-def _can_draw() -> bool:
+def can_draw() -> bool:
     """Return whether rich is installed, and stdout is a terminal with UTF-8 and a movable cursor."""
     return (
         sys.stdout.isatty()
