@@ -164,7 +164,7 @@ class RedisCheck:
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             warnings.append(
-                f"Redis may evict jobs when its memory is full, because its maxmemory-policy is {policy}: "
+                f"Redis may evict jobs when its memory is full, because of its maxmemory-policy {policy}: "
                 "set it to noeviction, so that enqueue raises an error instead."
             )
         if info.get("aof_enabled") == "0":
