@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tailrace.events import (
         Box,
         Cancelled,
+        Citation,
         Completed,
         Delta,
         Ending,
@@ -117,6 +118,7 @@ __all__ = [
     "CallerError",
     "CancelOutcome",
     "Cancelled",
+    "Citation",
     "Clean",
     "Completed",
     "Conversation",

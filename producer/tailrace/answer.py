@@ -9,6 +9,7 @@ from tailrace.cursor import BEGINNING, EntryId
 from tailrace.events import (
     Box,
     Cancelled,
+    Citation,
     Completed,
     Ending,
     Event,
@@ -146,6 +147,11 @@ class Answer:
     def boxes(self) -> list[Box]:
         """The bounding boxes, in the order of the text."""
         return self._said.boxes
+
+    @property
+    def citations(self) -> list[Citation]:
+        """The citations so far, in the order in which they came. Several may name the same source."""
+        return self._said.citations
 
     @property
     def notices(self) -> list[Notice]:

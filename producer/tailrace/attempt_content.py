@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.messages import PastReasoning
 
-_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Notice
+_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Citation | Notice
 
 _PIECES_AT_ONCE: Final = 1_000
 """How many pieces of a text are kept before they are joined."""
@@ -94,6 +94,7 @@ class AttemptContent:
     refusal: _Text = field(default_factory=_Text)
     tool_calls: dict[int, CalledTool] = field(default_factory=dict[int, CalledTool])
     boxes: list[Box] = field(default_factory=list[Box])
+    citations: list[Citation] = field(default_factory=list[Citation])
     notices: list[Notice] = field(default_factory=list[Notice])
     complete: bool = True
 
@@ -115,6 +116,8 @@ class AttemptContent:
                 self.tool_calls.setdefault(piece.index, CalledTool()).add(piece)
             case Box():
                 self.boxes.append(piece)
+            case Citation():
+                self.citations.append(piece)
             case Notice():
                 self.notices.append(piece)
 

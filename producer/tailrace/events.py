@@ -161,6 +161,41 @@ class Box(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Citation(_Event):
+    """A source that the provider names for a passage of the answer. It comes after the text of its range."""
+
+    type: ClassVar[Literal["citation"]] = "citation"
+    source: Literal["web", "document", "search_result", "file"]
+    """What is cited: a page of the web, a document or a search result in the request's messages, or a file that the
+    provider keeps."""
+    start: int | None = None
+    """The offset of the passage's first character in the answer's text, in characters from 0; not set if the provider
+    does not say which passage it is."""
+    end: int | None = None
+    """The offset after the passage's last character in the answer's text, in characters; set if `start` is. It equals
+    `start` if the provider names only a position."""
+    url: str | None = None
+    """The address of a page, or what the request names as the source of a search result."""
+    title: str | None = None
+    """The title of the source, or the name of the file."""
+    quote: str | None = None
+    """The text of the source that the provider quotes; its first 8,192 characters."""
+    source_index: int | None = None
+    """The position of the document among all documents in the request's messages, or of the search result among all
+    search results, from 0."""
+    file_id: str | None = None
+    """The provider's id of the file."""
+    container_id: str | None = None
+    """The provider's id of the container that holds the file."""
+    unit: Literal["chars", "pages", "blocks"] | None = None
+    """What `source_start` and `source_end` count: `chars` and `blocks` from 0, `pages` from 1."""
+    source_start: int | None = None
+    """Where the quoted text begins in the source: the number of its first character, page or block."""
+    source_end: int | None = None
+    """Where the quoted text ends in the source: the number after that of its last character, page or block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(_Event):
     """Something that the person reading the answer should know, for example that a guard changed it."""
 
@@ -261,7 +296,7 @@ class KeepAlive(_Event):
 
 Ending: TypeAlias = Completed | Failed | Cancelled
 StreamEvent: TypeAlias = (
-    Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Notice | Completed | Failed | Cancelled
+    Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Citation | Notice | Completed | Failed | Cancelled
 )
 """The events that the entries of a stream hold."""
 Event: TypeAlias = StreamEvent | Gap

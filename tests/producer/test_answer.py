@@ -6,7 +6,19 @@ import pytest
 
 from tailrace import Answer, EntryId, GenerationRequest, Snapshot, Usage
 from tailrace.cursor import BEGINNING
-from tailrace.events import Completed, Delta, Failed, Gap, Notice, Queued, Reasoning, Refusal, Started, ToolCall
+from tailrace.events import (
+    Citation,
+    Completed,
+    Delta,
+    Failed,
+    Gap,
+    Notice,
+    Queued,
+    Reasoning,
+    Refusal,
+    Started,
+    ToolCall,
+)
 
 
 def started(attempt: int, *, continues: bool = False) -> Started:
@@ -61,6 +73,22 @@ def test_fragments_of_tool_calls_are_joined_per_index() -> None:
         ("a", "first", '{"x":1}'),
         ("b", "second", "{}"),
     ]
+
+
+def test_citations_are_kept_in_their_order_and_are_no_part_of_the_next_turn() -> None:
+    answer = Answer()
+    first, second = (
+        Citation(source="web", url="https://a.example", start=0, end=3),
+        Citation(source="file", file_id="f"),
+    )
+    for event in (started(1), Delta(text="one"), first, Delta(text=" two"), second):
+        answer.add(event)
+    assert answer.citations == [first, second]
+    assert answer.message == {"role": "assistant", "content": "one two"}
+    answer.add(started(2, continues=True))
+    assert answer.citations == [first, second]
+    answer.add(started(3))
+    assert answer.citations == []
 
 
 def test_a_refusal_is_kept_apart_from_the_text() -> None:

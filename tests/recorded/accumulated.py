@@ -23,6 +23,8 @@ class Accumulated:
     signed_whole: list[object] = field(default_factory=list[object])
     """and where they were not streamed."""
     calls: Sequence[Call]
+    cited: Sequence[tuple[str, str]] = ()
+    """The address of each source that is cited, and the passage of the text for which it is."""
     usage: TokenCounts
     finish: str
     body: bytes
@@ -80,6 +82,13 @@ async def responses(model: str) -> Accumulated:
             for item in response.output
             if item.type == "function_call"
         ],
+        cited=[
+            (annotation.url, part.text[annotation.start_index : annotation.end_index])
+            for item in response.output
+            if item.type == "message"
+            for part in item.content
+            for annotation in part.annotations
+        ],
         usage=TokenCounts(
             input_tokens=response.usage.input_tokens,
             output_tokens=response.usage.output_tokens,
@@ -110,6 +119,13 @@ async def messages(model: str) -> Accumulated:
             Call(call_id=block.id, name=block.name, arguments=str(block.input))
             for block in message.content
             if block.type == "tool_use"
+        ],
+        cited=[
+            (citation.url, block.text)
+            for block in message.content
+            if block.type == "text"
+            for citation in block.citations or ()
+            if citation.type == "web_search_result_location"
         ],
         usage=TokenCounts(
             input_tokens=message.usage.input_tokens,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.messages import PastReasoning
 from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
@@ -28,6 +28,7 @@ class Folded:
     blocks: list[PastReasoning] = field(default_factory=list[PastReasoning])
     """The signed blocks of the reasoning, as a later turn gives them back."""
     calls: dict[int, Call] = field(default_factory=dict[int, Call])
+    citations: list[Citation] = field(default_factory=list[Citation])
     notices: list[str] = field(default_factory=list[str])
     usage: TokenCounts = field(default_factory=TokenCounts)
     finishes: list[Finish] = field(default_factory=list[Finish])
@@ -55,6 +56,8 @@ class Folded:
                 call = self.calls.setdefault(piece.index, Call(call_id=piece.call_id, name=piece.name))
                 call.call_id, call.name = call.call_id or piece.call_id, call.name or piece.name
                 call.arguments += piece.arguments
+            case Citation():
+                self._cite(piece)
             case Notice(message=message):
                 self.notices.append(message)
             case TokenCounts():
@@ -63,6 +66,14 @@ class Folded:
                 self.finishes.append(piece)
             case Box():
                 raise AssertionError("boxes are found in the text, no provider sends them")
+
+    def _cite(self, citation: Citation) -> None:
+        assert citation not in self.citations, "each citation comes once"
+        if citation.start is not None and citation.end is not None:
+            assert 0 <= citation.start <= citation.end <= len(self.text), "a citation comes after its text"
+        else:
+            assert citation.start is citation.end is None
+        self.citations.append(citation)
 
 
 def folded(pieces: Iterable[Piece | Alive]) -> Folded:

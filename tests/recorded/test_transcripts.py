@@ -133,6 +133,7 @@ async def test_nothing_in_any_recording_is_unknown() -> None:
 def agree(ours: Folded, theirs: Accumulated, kind: ApiKind) -> None:
     assert (ours.text, ours.refusal, ours.reasoning) == (theirs.text, theirs.refusal, theirs.reasoning)
     assert [parsed(call, kind) for call in ours.calls.values()] == list(theirs.calls)
+    assert [(each.url, ours.text[each.start : each.end]) for each in ours.citations] == list(theirs.cited)
     assert ours.usage == theirs.usage
     stop: FinishReason = "refusal" if theirs.refusal else "stop"
     called: FinishReason = "tool_calls" if theirs.calls and kind == "openai-responses" else stop

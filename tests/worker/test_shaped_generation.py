@@ -9,7 +9,7 @@ import pytest
 
 from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
-from tailrace.events import Box, Cancelled, Completed, Delta, Failed, Notice
+from tailrace.events import Box, Cancelled, Citation, Completed, Delta, Failed, Notice
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import TokenCounts
 from tailrace_worker.shaping.guards import compiler
@@ -204,6 +204,27 @@ async def test_guards_boxes_and_buffering_are_applied_in_this_order(
     assert answer.text[box.start : box.end] == "[1, 2, 3, 4]"
     assert [notice.code for notice in answer.notices] == ["redacted"]
     assert len([event for event in events if isinstance(event, Delta)]) <= 3
+
+
+async def test_a_citation_has_its_place_in_the_text_that_is_shown(
+    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+) -> None:
+    guards: list[Any] = [{"type": "clean"}, {"type": "redact", "kinds": ["email"]}]
+    buffering = {"max_chars": 1_000, "max_delay_ms": 10_000, "at_sentences": False}
+    puppet.say("Write", " to\u202e me", "@example.org. ", "Mills turn")
+    puppet.put(Citation(source="web", url="https://mill.example", title="Mill", quote="It turns.", start=26, end=36))
+    puppet.say(".")
+    puppet.finish()
+    job = await tailrace.enqueue(asking(request_, guards=guards, boxes=True, buffering=buffering))
+    await run_unclaimed(generations, job.id, 1)
+    answer = await job.answer()
+    assert answer.text == "Write to [email redacted]. Mills turn."
+    (citation,) = answer.citations
+    assert answer.text[citation.start : citation.end] == "Mills turn"
+    assert (citation.source, citation.url, citation.title) == ("web", "https://mill.example", "Mill")
+    assert citation.quote == "It turns."
+    events = await events_of(job)
+    assert citation in events
 
 
 async def test_a_block_ends_the_job_and_what_was_held_back_is_never_published(

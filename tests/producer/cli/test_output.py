@@ -11,6 +11,7 @@ from tailrace.cli.display.json_lines import JsonLines
 from tailrace.cli.display.plain import PlainLines, PlainText
 from tailrace.events import (
     Cancelled,
+    Citation,
     Completed,
     Delta,
     Event,
@@ -95,6 +96,46 @@ def test_a_new_attempt_says_that_the_text_so_far_is_void(capsys: pytest.CaptureF
 
 def test_an_attempt_that_continues_the_text_is_not_announced(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, started(1), Delta(text="one"), started(2, continues=True)) == ("one", "")
+
+
+MILL = Citation(source="web", start=0, end=3, url="https://mill.example", title="The mill\n")
+CITED: list[Event] = [
+    started(1),
+    Citation(source="web", url="https://void.example"),
+    started(2),
+    Delta(text="one\n"),
+    MILL,
+    Citation(source="document", source_index=1, quote="Water.", unit="pages", source_start=3, source_end=4),
+    Citation(source="file", title="mills.pdf", file_id="file-1"),
+    MILL,
+    Citation(source="web", url="https://other.example"),
+    Completed(at=2, finish_reason="stop"),
+]
+SOURCES = [
+    "Sources",
+    " 1. The mill: https://mill.example",
+    " 2. document 2",
+    " 3. mills.pdf: file-1",
+    " 4. web: https://other.example",
+    "completed: stop",
+]
+
+
+def test_the_sources_of_an_answer_are_listed_once_before_its_ending(capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = shown(capsys, *CITED)
+    assert out == "one\n"
+    assert err.splitlines()[1:] == SOURCES
+
+
+def test_the_sources_of_several_answers_are_listed_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = PlainLines(short_names(JOBS))
+    for event in CITED:
+        lines.show(JOBS[1], event)
+    lines.show(JOB, Completed(at=2, finish_reason="stop"))
+    assert [line.partition(" | ") for line in capsys.readouterr().err.splitlines()[1:]] == [
+        *(("hX3vJ0d", " | ", line) for line in SOURCES),
+        ("hX3vJ0c", " | ", "completed: stop"),
+    ]
 
 
 def test_a_gap_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from tailrace import GenerationRequest, Job, JobState, Settings, Tailrace
 from tailrace.broker.client import Broker
 from tailrace.events import (
     Cancelled,
+    Citation,
     Completed,
     Delta,
     Failed,
@@ -252,6 +253,17 @@ async def test_thinking_tool_calls_refusals_and_notices_are_drawn_apart_from_the
             "failed: content_blocked: guard\n"
         )
         assert "\x1b[2;3mLet me\x1b[0m" in terminal.screen.written
+
+
+async def test_the_sources_of_an_answer_are_listed_below_it(job: Job, say: Say) -> None:
+    mill = Citation(source="web", start=0, end=5, url="https://mill.example/tailrace", title="The mill")
+    async with at_terminal("tail", job.id, columns=60) as terminal:
+        await say(job, started(), Delta(text="Water "), mill, Delta(text="leaves."), mill)
+        await say(job, Citation(source="document", source_index=0), COMPLETED)
+        assert await terminal.ended() == 0
+        assert terminal.screen.text.startswith(
+            "Water leaves.\n\nSources\n 1. The mill: https://mill.example/tailrace\n 2. document 1\n\ncompleted: stop"
+        )
 
 
 async def test_a_new_attempt_says_that_the_text_above_is_void(

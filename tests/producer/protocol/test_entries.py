@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cursor import EntryId
-from tailrace.events import Box, Completed, Delta, Failed, Started, StreamEvent, ToolCall
+from tailrace.events import Box, Citation, Completed, Delta, Failed, Started, StreamEvent, ToolCall
 from tailrace.protocol.entries import decode, encode, pairs
 
 EVENTS: list[StreamEvent] = [
@@ -17,6 +17,9 @@ EVENTS: list[StreamEvent] = [
     ToolCall(index=0, arguments=': "Rome"}'),
     Box(x1=0.5, y1=1.0, x2=2.0, y2=3.25, label="cat", start=3, end=9),
     Box(x1=1.0, y1=2.0, x2=3.0, y2=4.0, start=3, end=9, scale=1000),
+    Citation(source="web", start=3, end=9, url="https://mill.example", title="Mill", quote="Water\nleaves."),
+    Citation(source="document", source_index=0, file_id="f", unit="pages", source_start=3, source_end=4),
+    Citation(source="file", container_id="c"),
     Completed(at=9, finish_reason="stop", provider_finish_reason="end_turn", output_tokens=3, tokens_per_second=12.5),
     Failed(at=9, code="total_timeout", message="It took too long.", retryable=True),
 ]

@@ -8,7 +8,7 @@ import pytest
 from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode
-from tailrace.events import Box, Completed, Failed, Notice, Reasoning, Started
+from tailrace.events import Box, Citation, Completed, Failed, Notice, Reasoning, Started
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_retry
 from tailrace_worker.attempt.plan import FALLBACK
 from tailrace_worker.attempt.retry_policy import RetryPolicy
@@ -179,6 +179,20 @@ class TestContinuing:
         events = await run(tailrace, open_generations, request_.model_copy(update={"boxes": True}))
         (box,) = (event for event in events if isinstance(event, Box))
         assert answer_of(events).text[box.start : box.end] == "[1, 2, 3, 4]"
+
+    async def test_a_citation_has_its_place_where_readers_have_it(
+        self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    ) -> None:
+        puppet.prefills = True
+        puppet.say("Mills turn. ")
+        puppet.put(Citation(source="web", url="https://a.example", start=0, end=10), CUT)
+        puppet.say(" Water leaves.")
+        puppet.put(Citation(source="web", url="https://b.example", start=1, end=13))
+        puppet.finish()
+        events = await run(tailrace, open_generations, request_)
+        answer = answer_of(events)
+        assert answer.text == "Mills turn. Water leaves."
+        assert [answer.text[each.start : each.end] for each in answer.citations] == ["Mills turn", "Water leaves"]
 
     async def test_it_begins_again_where_the_provider_cannot(
         self, tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet

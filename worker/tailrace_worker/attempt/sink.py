@@ -3,7 +3,7 @@
 import asyncio
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Box, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.attempt.metrics import Metrics
 from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.providers.base import Content, Finish, Piece, TokenCounts
@@ -49,7 +49,7 @@ class Sink:
                 self._say(piece)
                 if self._remembers:
                     self._plan.remember(piece)
-            case Notice() | Box():
+            case Citation() | Notice() | Box():
                 self._plan.has_spoken = True
                 self._say(piece)
             case TokenCounts():
@@ -89,6 +89,8 @@ def _said_bytes(content: Content) -> int:
             texts = content.text, content.signature
         case ToolCall():
             texts = content.call_id, content.name, content.arguments
+        case Citation():
+            texts = content.url, content.title, content.quote, content.file_id, content.container_id
         case Notice():
             texts = content.code, content.message
         case Box(label=label):

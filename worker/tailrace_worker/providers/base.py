@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from tailrace.cursor import BEGINNING
 from tailrace.errors import ProviderError
-from tailrace.events import Box, Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.generation_request import GenerationRequest
 
 
@@ -66,14 +66,15 @@ def text_delta(text: str) -> Delta:
     return made
 
 
-Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Notice | Box
+Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Citation | Notice | Box
 Piece: TypeAlias = Content | TokenCounts | Finish
 
 
 class Provider(Protocol):
     """One way to reach models. One instance serves all jobs of a worker.
 
-    `stream` yields each piece as soon as it arrives. Content is never empty. The last piece is a `Finish`, and there is
+    `stream` yields each piece as soon as it arrives. Content is never empty. The range of a citation counts from the
+    beginning of this call's text, and the citation comes after that text. The last piece is a `Finish`, and there is
     only one: a stream that ends without the last event of its protocol raises `PROVIDER_INTERRUPTED`. Every failure is
     raised as a `ProviderError`. If the generator is closed, or the task that waits for it is cancelled, the connection
     to the provider is closed at once. A provider never retries a call: that is for the attempt, which knows the job.

@@ -32,6 +32,7 @@ class LiveAnswer:
         self._progress.add(event)
         if isinstance(event, Ending):
             self._transcript.end()
+            self._screen.print(*self._transcript.sources())
             self._screen.print(*[Text()] * self._transcript.has_parts, coloured_summary(event, self._settings))
         else:
             self._transcript.add(event)

@@ -96,6 +96,7 @@ class _Answer:
         self._transcript.end()
         yield Rule(self._title, align="left", style=STYLES[self.ending.type] if self.ending else "blue")
         yield from self._printed
+        yield from self._transcript.sources()
         if self.ending:
             yield coloured_summary(self.ending, settings)
         yield Text()

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from tailrace import Job
+from tailrace.cli.display.sources import Sources
 from tailrace.cli.display.summary import summary
 from tailrace.cli.tty.control_characters import is_dumb, visible
 from tailrace.events import (
     Cancelled,
     Completed,
     Delta,
+    Ending,
     Event,
     Failed,
     Gap,
@@ -54,11 +56,16 @@ class PlainText:
         """The stream on which the last character was not the end of a line."""
         self._call: int | None = None
         """The index of the tool call that is being printed."""
+        self._sources = Sources()
 
     def show(self, _: Job, event: Event) -> None:
         """Print the part of an event that a person wants to see, if any."""
         if not isinstance(event, ToolCall):
             self._call = None
+        self._sources.add(event)
+        if isinstance(event, Ending):
+            for source in self._sources.lines():
+                self.say(source)
         match event:
             case Delta():
                 self._write(event.text, sys.stdout)
@@ -122,10 +129,13 @@ class PlainLines:
         self._names = names
         self._begun: dict[str, list[str]] = {job_id: [] for job_id in names}
         """For each job, the pieces of the line that has not ended."""
+        self._sources = {job_id: Sources() for job_id in names}
 
     def show(self, job: Job, event: Event) -> None:
         """Print the lines of text that have ended to stdout, and remarks to stderr."""
         begun = self._begun[job.id]
+        sources = self._sources[job.id]
+        sources.add(event)
         if isinstance(event, Delta):
             *ended, rest = event.text.split("\n")
             for piece in ended:
@@ -137,7 +147,8 @@ class PlainLines:
             if begun:
                 self._print(job, "".join(begun), sys.stdout)
                 begun.clear()
-            self._print(job, line, sys.stderr)
+            for each in (*(sources.lines() if isinstance(event, Ending) else ()), line):
+                self._print(job, each, sys.stderr)
 
     def say(self, line: str) -> None:
         """Print a line about all jobs to stderr."""

@@ -8,7 +8,9 @@ from rich.text import Text
 
 from tailrace.cli.display.parts import MarkdownPart, Part, StyledPart
 from tailrace.cli.display.plain import remark
+from tailrace.cli.display.sources import Sources
 from tailrace.cli.tty.control_characters import visible
+from tailrace.cli.tty.screen import unbroken
 from tailrace.events import Box, Delta, Event, Reasoning, Refusal, Started, ToolCall
 
 _THINKING: Final = "dim italic"
@@ -30,9 +32,11 @@ class Transcript:
         """The kind of the open part: a type of events, or one tool call. An event of another kind ends the part."""
         self.has_parts: bool = False
         """True after the first text."""
+        self._sources = Sources()
 
     def add(self, event: Event) -> None:
         """Add an event that is not an ending."""
+        self._sources.add(event)
         match event:
             case Delta() | Reasoning() | Refusal() if not event.text:
                 # It carries something else, for example the signature of the thinking.
@@ -57,6 +61,11 @@ class Transcript:
                 self._remark(event)
             case _:
                 self._remark(event)
+
+    def sources(self) -> Iterable[RenderableType]:
+        """Return the sources that the answer cites, below a blank line; nothing if there are none."""
+        lines = [unbroken(line) for line in self._sources.lines()]
+        return [Text(), *lines] if lines else []
 
     def preview(self, *, width: int, height: int) -> RenderableType | None:
         """Return what draws the text that may still change, or as much of its end as fits.

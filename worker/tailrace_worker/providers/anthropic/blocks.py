@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tailrace.events import Citation
 from tailrace_worker.providers.anthropic import wire
 from tailrace_worker.providers.fragments import Fragments
 from tailrace_worker.providers.tool_calls import Call
@@ -24,6 +25,12 @@ class ContentBlock:
     said: Struct | None = None
     """The block as it began; `None` if this version does not know its type."""
     text: Fragments = field(default_factory=Fragments)
+    begin: int | None = None
+    """Where its text begins in the answer's text; `None` before it has any."""
+    end: int | None = None
+    """Where its text ends in the answer's text."""
+    citations: list[Citation] = field(default_factory=list[Citation])
+    """The citations of its text, without their range. Most arrive before the text."""
     thinking: Fragments | None = None
     """Thinking that has no signature yet."""
     signature: str = ""

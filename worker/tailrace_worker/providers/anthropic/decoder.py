@@ -1,16 +1,19 @@
 """`MessagesDecoder`: decodes the answers of Anthropic's Messages."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 import msgspec
 
-from tailrace.events import FinishReason, Reasoning, Refusal
+from tailrace.events import Delta, FinishReason, Reasoning, Refusal
 from tailrace_worker.providers.anthropic import wire
 from tailrace_worker.providers.anthropic.blocks import ContentBlock, ContentBlocks
+from tailrace_worker.providers.anthropic.citations import citation_of
 from tailrace_worker.providers.anthropic.request import REDACTED, UNSIGNED
 from tailrace_worker.providers.anthropic.turn import Turn
 from tailrace_worker.providers.base import Finish, Piece, text_delta
+from tailrace_worker.providers.citations import MAX_HELD, Citations
 from tailrace_worker.providers.errors import ErrorEvent
 from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.fragments import Fragments
@@ -50,6 +53,9 @@ class MessagesDecoder:
         self._has_content = False
         self._calls = ToolCalls()
         self._blocks = ContentBlocks()
+        self._citations = Citations()
+        self._chars = 0
+        """How many characters of the answer's text were passed on."""
 
     def whole(self, body: bytes) -> Iterable[Piece]:
         # An answer that is not streamed may omit its type.
@@ -137,8 +143,10 @@ class MessagesDecoder:
             self._turn.begin(said)
         block = self._blocks.begin(place, known)
         match known:
-            case wire.Text(text=text):
+            case wire.Text(text=text, citations=citations):
                 yield from self._say(block, text)
+                for citation in cast("list[object]", citations) if isinstance(citations, list) else ():
+                    self._cite(block, citation)
             case wire.Thinking(thinking=text, signature=signature):
                 yield from self._think(block, text)
                 block.signature = signature
@@ -167,6 +175,9 @@ class MessagesDecoder:
                 return ()
             case wire.InputDelta(partial_json=json):
                 return self._input(block, json)
+            case wire.CitationsDelta(citation=citation):
+                self._cite(block, citation)
+                return ()
             case _:
                 return ()
 
@@ -174,8 +185,22 @@ class MessagesDecoder:
         told = block.text.add(text)
         if not told:
             return ()
+        delta = self._told(block, told)
         # Some gateways put the thinking into the text block.
-        return (text_delta(told),) if block.thinking is None else (*self._end_thought(block), text_delta(told))
+        return (delta,) if block.thinking is None else (*self._end_thought(block), delta)
+
+    def _told(self, block: ContentBlock, text: str) -> Delta:
+        """Return text of a block as a piece, and note where it is in the answer's text."""
+        if block.begin is None:
+            block.begin = self._chars
+        self._chars += len(text)
+        block.end = self._chars
+        return text_delta(text)
+
+    def _cite(self, block: ContentBlock, said: object) -> None:
+        """Keep a citation of a block until the block ends, because only then the range of its text is known."""
+        if len(block.citations) < MAX_HELD:
+            block.citations.append(citation_of(said))
 
     def _think(self, block: ContentBlock, text: str) -> Iterable[Piece]:
         if block.thinking is None:
@@ -208,7 +233,10 @@ class MessagesDecoder:
         self._blocks.end(block)
         yield from self._end_thought(block)
         if half := block.text.end():
-            yield text_delta(half)
+            yield self._told(block, half)
+        for citation in block.citations:
+            placed = replace(citation, start=block.begin, end=block.end)
+            yield from self._citations.tell(placed, self._chars)
         match block.said:
             case wire.ToolUse(input=given) if given and block.call and block.call.arguments.is_blank:
                 # The input arrived with the block, not in fragments.

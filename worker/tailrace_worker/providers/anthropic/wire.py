@@ -12,6 +12,7 @@ from tailrace_worker.providers.vocabulary import Vocabulary
 
 class Text(Struct, tag="text"):
     text: str = ""
+    citations: Any = None
 
 
 class Thinking(Struct, tag="thinking"):
@@ -61,7 +62,11 @@ class InputDelta(Struct, tag="input_json_delta"):
     """A fragment of JSON; some servers send an object."""
 
 
-DELTAS: Final = Vocabulary(TextDelta, ThinkingDelta, SignatureDelta, InputDelta, silent="citations_delta")
+class CitationsDelta(Struct, tag="citations_delta"):
+    citation: Any = None
+
+
+DELTAS: Final = Vocabulary(TextDelta, ThinkingDelta, SignatureDelta, InputDelta, CitationsDelta)
 
 
 class Stop(Struct, frozen=True):

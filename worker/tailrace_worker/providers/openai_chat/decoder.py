@@ -5,7 +5,9 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from tailrace.events import Delta, FinishReason, Reasoning, Refusal
+from tailrace_worker.providers.annotations import cited
 from tailrace_worker.providers.base import Finish, Piece, text_delta
+from tailrace_worker.providers.citations import Citations
 from tailrace_worker.providers.error_body import ErrorBody, is_error
 from tailrace_worker.providers.errors import ErrorEvent
 from tailrace_worker.providers.finish_words import finish_reason
@@ -14,6 +16,7 @@ from tailrace_worker.providers.json_decoder import loaded, members
 from tailrace_worker.providers.openai_chat import wire
 from tailrace_worker.providers.openai_chat.calls import ChatCalls
 from tailrace_worker.providers.openai_chat.reasoning import GivenBack
+from tailrace_worker.providers.openai_chat.sources import sources
 from tailrace_worker.providers.token_counts import Places, used
 from tailrace_worker.providers.tool_calls import ToolCalls
 from tailrace_worker.providers.vocabulary import Skipped
@@ -48,6 +51,9 @@ class ChatDecoder:
         self._thinking = Fragments()
         self._refusal = Fragments()
         self._calls = ToolCalls(past_calls)
+        self._citations = Citations()
+        self._sources: tuple[object, object] = (None, None)
+        """The last lists of sources that the provider sent beside its choices."""
         self._given_back = GivenBack()
         self._fragments = ChatCalls(self._calls, self._given_back)
 
@@ -86,6 +92,8 @@ class ChatDecoder:
             self._read(choice, said, pieces)
         if said.usage:
             pieces += used(said.usage, _COUNTS)
+        if said.citations or said.search_results:
+            self._sources = said.citations, said.search_results
         if said.base_resp and members(said.base_resp).get("status_code") not in (None, 0, "0"):
             raise ErrorEvent({"base_resp": said.base_resp})
         if said.choices is None and not said.usage:
@@ -98,6 +106,9 @@ class ChatDecoder:
         for kind, text in ((Reasoning, self._thinking), (Delta, self._text), (Refusal, self._refusal)):
             if half := text.end():
                 yield kind(text=half)
+        for source in sources(*self._sources):
+            yield from self._citations.tell(source, len(self._text))
+        yield from self._citations.end(len(self._text))
         yield from self._calls.end()
         if signature := self._given_back.signature():
             yield Reasoning(text="", signature=signature)
@@ -151,6 +162,8 @@ class ChatDecoder:
                     pieces.append(kind(text=text))
         if message.refusal and isinstance(message.refusal, str) and (text := self._refusal.add(message.refusal)):
             pieces.append(Refusal(text=text))
+        if message.annotations:
+            self._cite(message, pieces)
         if message.tool_calls or message.function_call:
             calls = message.calls()
             for number, call in enumerate(calls):
@@ -174,7 +187,14 @@ class ChatDecoder:
             with suppress(Differs):
                 if len(text) > len(told) and (rest := told.rest(text)):
                     pieces.append(kind(text=rest))
+        self._cite(message, pieces)
         pieces += self._fragments.whole(message.calls())
+
+    def _cite(self, message: wire.Message, pieces: list[Piece]) -> None:
+        annotations = message.annotations
+        for annotation in cast("list[object]", annotations) if isinstance(annotations, list) else ():
+            if citation := cited(annotation):
+                pieces += self._citations.tell(citation, len(self._text))
 
     def _parts(self, content: object) -> Iterator[tuple[type[Delta | Reasoning], Fragments, str]]:
         """Yield each text of a content, with its type of event and the fragments that it continues."""

@@ -37,6 +37,7 @@ class Message(Struct, gc=False):
     content: Any = None
     """A text. Not OpenAI's: a list of parts, as Mistral sends for models that think."""
     refusal: Any = None
+    annotations: Any = None
     tool_calls: list[ToolCall] | dict[str, Any] | None = None
     """A list. Not OpenAI's: one call outside a list, or calls by their numbers."""
     function_call: Function | None = None
@@ -80,6 +81,10 @@ class Completion(Struct, gc=False):
     usage: Any = None
     error: Any = None
     object: Any = None
+    citations: Any = None
+    """Not OpenAI's: the addresses of the sources of Perplexity and xAI, which the text refers to by number."""
+    search_results: Any = None
+    """Not OpenAI's: Perplexity's sources with their titles."""
     base_resp: Any = None
     """Not OpenAI's: MiniMax's status."""
 

@@ -28,6 +28,8 @@ class OutputItem:
     """The index and the id that the server gave it first."""
     texts: dict[tuple[TextKind, int], Fragments] = field(default_factory=dict[tuple[TextKind, int], Fragments])
     """The texts, by their kind and the number of their part."""
+    begins: dict[int, int] = field(default_factory=dict[int, int])
+    """Where the text of each part begins in the answer's text, by the number of the part."""
     call: Call | None = None
     last_thought: BlockPart | None = None
     """The part of the reasoning that was passed on last."""
@@ -56,6 +58,11 @@ class OutputItem:
     def told_chars(self, kind: TextKind) -> int:
         """Return the length of `told(kind)`, without joining the parts."""
         return sum(len(text) for (each, _), text in self.texts.items() if each == kind)
+
+    def begin_of(self, number: int) -> int | None:
+        """Return where the text of a part begins in the answer's text; `None` if none of the item's text is there."""
+        begins = self.begins or (self.repeats.begins if self.repeats else {})
+        return begins.get(number, min(begins.values(), default=None))
 
     def rest_of_part(self, kind: TextKind, number: int, whole: str) -> str:
         """Take the whole text of a part, and return what the fragments did not have.

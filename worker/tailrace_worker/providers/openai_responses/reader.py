@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from tailrace.events import Reasoning, Refusal
+from tailrace_worker.providers.annotations import cited
 from tailrace_worker.providers.base import Piece, text_delta
+from tailrace_worker.providers.citations import Citations
 from tailrace_worker.providers.fragments import Differs
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.openai_responses import wire
@@ -35,6 +37,9 @@ class ItemReader:
         self.calls = ToolCalls()
         self._skipped = skipped
         self._items = Items()
+        self._citations = Citations()
+        self._chars = 0
+        """How many characters of the answer's text were passed on."""
 
     @property
     def is_complete(self) -> bool:
@@ -70,16 +75,29 @@ class ItemReader:
             ):
                 kind, number = _place(event)
                 return self._rest(self._of(event, kind), kind, number, whole)
+            case wire.AnnotationAdded(annotation=annotation, content_index=number):
+                return self._cited(self._of(event, "text"), _number(number), [annotation])
             case wire.PartDone(part=part, content_index=number) if part:
                 match wire.PARTS.known(part, self._skipped):
-                    case wire.OutputText(text=whole):
-                        return self._rest(self._of(event, "text"), "text", _number(number), whole)
+                    case wire.OutputText(text=whole, annotations=annotations):
+                        return self._part(self._of(event, "text"), _number(number), whole, annotations)
                     case wire.OutputRefusal(refusal=whole):
                         return self._rest(self._of(event, "refusal"), "refusal", _number(number), whole)
                     case _:
                         return ()
             case _:
                 return ()
+
+    def _part(self, item: OutputItem, number: int, whole: str, annotations: object) -> Iterator[Piece]:
+        yield from self._rest(item, "text", number, whole)
+        yield from self._cited(item, number, annotations)
+
+    def _cited(self, item: OutputItem, number: int, annotations: object, *, offset: int = 0) -> Iterator[Piece]:
+        """Yield the new citations of a part, or of a text that begins so many characters after the part does."""
+        begin = item.begin_of(number)
+        for annotation in _listed(annotations):
+            if citation := cited(annotation, offset=offset + (self._chars if begin is None else begin)):
+                yield from self._citations.tell(citation, self._chars)
 
     def _of(self, event: wire.OfItem, kind: TextKind) -> OutputItem:
         return self._items.of(event.output_index, event.item_id, _ITEM_KINDS[kind])
@@ -124,6 +142,7 @@ class ItemReader:
             for (kind, number), text in item.texts.items():
                 if half := text.end():
                     yield self._piece(item, kind, number, half)
+        yield from self._citations.end(self._chars)
         yield from self.calls.end()
 
     def _only_begun(self, item: OutputItem, said: Mapping[str, Any]) -> Iterator[Piece]:
@@ -170,9 +189,11 @@ class ItemReader:
     def _message(self, item: OutputItem, content: object) -> Iterator[Piece]:
         texts: list[str] = []
         refusals: list[str] = []
+        annotations: list[tuple[int, object]] = []
         for part in _listed(content):
             match wire.PARTS.known(part, self._skipped):
-                case wire.OutputText(text=text):
+                case wire.OutputText(text=text, annotations=said):
+                    annotations.append((sum(map(len, texts)), said))
                     texts.append(text)
                 case wire.OutputRefusal(refusal=text):
                     refusals.append(text)
@@ -180,6 +201,8 @@ class ItemReader:
                     pass
         if rest := item.rest("text", content if isinstance(content, str) else "".join(texts)):
             yield self._piece(item, "text", 0, rest)
+        for offset, said in annotations:
+            yield from self._cited(item, min(item.begins, default=0), said, offset=offset)
         if rest := item.rest("refusal", "".join(refusals)):
             yield self._piece(item, "refusal", 0, rest)
 
@@ -197,6 +220,8 @@ class ItemReader:
     def _piece(self, item: OutputItem, kind: TextKind, number: int, text: str) -> Piece:
         match kind:
             case "text":
+                item.begins.setdefault(number, self._chars)
+                self._chars += len(text)
                 return text_delta(text)
             case "refusal":
                 self.refused = True

@@ -80,6 +80,10 @@ class InputDone(OfItem, tag="response.custom_tool_call_input.done"):
     input: Any = None
 
 
+class AnnotationAdded(OfItem, tag="response.output_text.annotation.added"):
+    annotation: Any = None
+
+
 class PartDone(OfItem, tag="response.content_part.done"):
     part: Any = None
 
@@ -132,7 +136,7 @@ class Error(Numbered, tag="error"):
 
 EVENTS: Final = Vocabulary(
     *(TextDelta, RefusalDelta, SummaryDelta, ReasoningDelta, ArgumentsDelta, InputDelta),
-    *(TextDone, RefusalDone, SummaryDone, ReasoningDone, ArgumentsDone, InputDone, PartDone),
+    *(TextDone, RefusalDone, SummaryDone, ReasoningDone, ArgumentsDone, InputDone, AnnotationAdded, PartDone),
     *(ItemAdded, ItemDone, Completed, Done, Incomplete, Failed, Error),
     silent=r"keepalive|response\.("
     r".*_call[._].*|mcp_list_tools\..*|(.*\.)?(created|queued|in_progress|added|done|compacting))",
@@ -143,6 +147,7 @@ decode_response: Final = decoder(Response)
 
 class OutputText(Struct, tag="output_text"):
     text: str = ""
+    annotations: Any = None
 
 
 class ChatText(OutputText, tag="text"):

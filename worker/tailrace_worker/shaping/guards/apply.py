@@ -65,7 +65,7 @@ def shielded(
             case "max_chars":
                 pieces = max_chars(pieces, guard["limit"], said=said, report=partial(_told, tuple(counted)))
             case "clean":
-                pieces = clean(pieces)
+                pieces = clean(pieces, said_chars=len(said))
             case "redact":
                 counted.append(Counter())
                 pieces = redact(pieces, rules_of(guard), said=said, counts=counted[-1])

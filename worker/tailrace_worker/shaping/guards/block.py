@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace_worker.providers.base import Piece
+from tailrace_worker.shaping.guards.ranges import Alteration
 from tailrace_worker.shaping.guards.rules import Rules
 from tailrace_worker.shaping.guards.search import Search, Segment
 from tailrace_worker.shaping.guards.texts import watched
@@ -20,7 +21,7 @@ def block(pieces: AsyncGenerator[Piece, None], rules: Rules, *, said: str = "") 
     Returns:
         The pieces. The generator raises `ProviderError` at a match.
     """
-    return watched(pieces, lambda: Blockade(rules), first=Blockade(rules, said))
+    return watched(pieces, lambda: Blockade(rules), first=Blockade(rules, said), said_chars=len(said))
 
 
 class Blockade:
@@ -31,6 +32,7 @@ class Blockade:
 
     def __init__(self, rules: Rules, said: str = "") -> None:
         self.is_slow = rules.budget is not None
+        self.alterations: list[Alteration] = []
         self._search = Search(rules, said)
 
     def feed(self, text: str) -> Iterator[str]:

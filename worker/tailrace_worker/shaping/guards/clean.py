@@ -9,23 +9,25 @@ from typing import Final
 
 from tailrace.events import ToolCall
 from tailrace_worker.providers.base import Piece
+from tailrace_worker.shaping.guards.ranges import Alteration
 from tailrace_worker.shaping.guards.texts import watched
 
 # Direction marks (U+200E, U+200F, U+061C) stay, because they only change the position of the characters next to them.
 _NO_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PAIR: Final = re.compile("([\ud800-\udbff])([\udc00-\udfff])")
+_PAIR_OR_NO_TEXT: Final = re.compile(f"[\ud800-\udbff][\udc00-\udfff]|{_NO_TEXT.pattern}")
 
 
-def clean(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+def clean(pieces: AsyncGenerator[Piece, None], *, said_chars: int = 0) -> AsyncGenerator[Piece, None]:
     """Clean texts, and the names and arguments of tool calls. The two halves of a surrogate pair become one character.
 
     Args:
         pieces: The pieces of the answer.
+        said_chars: How many characters the text of earlier attempts has.
 
     Returns:
         The cleaned pieces.
     """
-    return watched(_cleaned_calls(pieces), Cleaner)
+    return watched(_cleaned_calls(pieces), Cleaner, said_chars=said_chars)
 
 
 def cleaned(text: str) -> str:
@@ -40,6 +42,9 @@ class Cleaner:
 
     def __init__(self) -> None:
         self.has_altered = False
+        self.alterations: list[Alteration] = []
+        self._read = 0
+        """How many characters were read, without `_half`."""
         self._half = ""
         """The first half of a possible surrogate pair."""
 
@@ -51,19 +56,29 @@ class Cleaner:
         """
         if not self._half and not _NO_TEXT.search(text):
             if text:
+                self._read += len(text)
                 yield text
             return
-        text = _PAIR.sub(_joined, self._half + text)
+        text = self._half + text
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        left = _NO_TEXT.sub("", text)
-        self.has_altered |= len(left) + len(self._half) < len(text)
+        text = text.removesuffix(self._half)
+        left = _PAIR_OR_NO_TEXT.sub(self._replaced, text)
+        self._read += len(text)
         if left:
             yield left
 
     def end(self) -> Iterator[str]:
         """Yield nothing: half of a pair that is still held is not text."""
-        self.has_altered |= bool(self._half)
+        if self._half:
+            self.has_altered = True
+            self.alterations.append(Alteration(self._read, 1, 0))
         return iter(())
+
+    def _replaced(self, found: re.Match[str]) -> str:
+        shown = _joined(found[0]) if len(found[0]) > 1 else ""
+        self.has_altered |= not shown
+        self.alterations.append(Alteration(self._read + found.start(), len(found[0]), len(shown)))
+        return shown
 
 
 async def _cleaned_calls(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
@@ -80,5 +95,5 @@ async def _cleaned_calls(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[
                 yield piece
 
 
-def _joined(pair: re.Match[str]) -> str:
-    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+def _joined(pair: str) -> str:
+    return pair.encode("utf-16-le", "surrogatepass").decode("utf-16-le")

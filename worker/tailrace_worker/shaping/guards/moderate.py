@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Delta, Notice, Reasoning, Refusal
+from tailrace.events import Citation, Delta, Notice, Reasoning, Refusal
 from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.shaping.guards.texts import Text
 
@@ -85,6 +85,8 @@ class _Stretch:
 
     before: str = ""
     text: str = ""
+    cited: str = ""
+    """The texts of the citations in it, which are judged with it."""
     held: list[Piece] = field(default_factory=list[Piece])
 
 
@@ -134,6 +136,8 @@ class _Judging:
                 await self._read(piece, group)
             case TokenCounts() | Notice():
                 pass
+            case Citation():
+                await self._cite(piece, group)
             case _:
                 await self._end_texts(group)
                 if self._is_strict or isinstance(piece, Finish):
@@ -157,13 +161,24 @@ class _Judging:
                 stretch.held.append(Reasoning(text="", signature=piece.signature))
             await self._end_stretch(kind, group)
 
+    async def _cite(self, piece: Citation, group: asyncio.TaskGroup) -> None:
+        """Judge the texts of a citation together with the stretch that it is in, which it does not end."""
+        stretch = self._stretches.setdefault(Delta, _Stretch())
+        stretch.cited += "".join(f"\n{text}" for text in (piece.url, piece.title, piece.quote) if text)
+        if self._is_strict:
+            stretch.held.append(piece)
+        if len(stretch.cited) >= self._moderation.every_chars:
+            await self._awaited.put(_Awaited([], group.create_task(self._verdict(stretch.cited))))
+            stretch.cited = ""
+
     async def _end_texts(self, group: asyncio.TaskGroup) -> None:
         for kind in tuple(self._stretches):
             await self._end_stretch(kind, group)
 
     async def _end_stretch(self, kind: type[Text], group: asyncio.TaskGroup) -> None:
         stretch = self._stretches.pop(kind, _Stretch())
-        verdict = group.create_task(self._verdict(stretch.before + stretch.text)) if stretch.text else None
+        said = stretch.text + stretch.cited
+        verdict = group.create_task(self._verdict(stretch.before + said)) if said else None
         await self._awaited.put(_Awaited(stretch.held, verdict))
 
     async def _verdict(self, text: str) -> ModerationVerdict | ModerationFailed:

@@ -8,6 +8,7 @@ from typing import Final
 from tailrace.errors import ProviderError
 from tailrace.events import Notice
 from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.shaping.guards.ranges import Alteration
 from tailrace_worker.shaping.guards.rules import Rules
 from tailrace_worker.shaping.guards.search import Search, Segment
 from tailrace_worker.shaping.guards.texts import watched
@@ -32,7 +33,8 @@ def redact(
     """
     if counts is None:
         counts = Counter()
-    return _told(watched(pieces, lambda: Redaction(rules, counts), first=Redaction(rules, counts, said)), counts)
+    first = Redaction(rules, counts, said)
+    return _told(watched(pieces, lambda: Redaction(rules, counts), first=first, said_chars=len(said)), counts)
 
 
 async def _told(pieces: AsyncGenerator[Piece, None], counts: Counter[str]) -> AsyncGenerator[Piece, None]:
@@ -66,9 +68,12 @@ class Redaction:
 
     def __init__(self, rules: Rules, counts: Counter[str], said: str = "") -> None:
         self.has_altered = False
+        self.alterations: list[Alteration] = []
         self.is_slow = rules.budget is not None
         self._search = Search(rules, said)
         self._counts = counts
+        self._read = 0
+        """How many characters were shown or replaced."""
 
     def feed(self, text: str) -> Iterator[str]:
         """Yield the text that cannot be part of a match any more, with its matches replaced.
@@ -88,8 +93,12 @@ class Redaction:
             yield text
 
     def _replaced(self, segment: Segment) -> str:
+        start, chars = self._read, len(segment.text)
+        self._read += chars
         if segment.kind is None:
             return segment.text
         self.has_altered = True
         self._counts[segment.kind] += 1
-        return f"[{segment.kind} redacted]"
+        shown = f"[{segment.kind} redacted]"
+        self.alterations.append(Alteration(start, chars, len(shown)))
+        return shown
