@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from tailrace.attempt_content import AttemptContent, CalledTool
 from tailrace.cursor import BEGINNING, EntryId
@@ -107,6 +107,21 @@ class Answer:
     def text(self) -> str:
         """The text of the answer so far."""
         return str(self._said.text)
+
+    @property
+    def partial(self) -> Any:
+        """The value of the text so far, if the text is the JSON of an object or a list, as with an `output_schema`.
+
+        Members and items are there once they have begun to arrive: a string grows, a number or a literal comes as a
+        whole. At the end it equals `json.loads(answer.text)`. It is `None` before the object or the list begins. If the
+        text is not JSON, the value stays as it was before the first fault. Text before the JSON, such as the fence of a
+        code block, is a fault.
+
+        Each character is parsed once, however often this is read: a read takes the time of the text that is new since
+        the last one, and of one copy of the string in which the text ends. The value is the same object each time, and
+        grows: copy what you want to keep, and do not change it.
+        """
+        return self._said.text.partial
 
     @property
     def reasoning(self) -> str:

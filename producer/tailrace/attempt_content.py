@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.partial_json import PartialJson
 from tailrace.request.messages import PastReasoning
 
 _Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Citation | Notice
@@ -16,20 +17,35 @@ _PIECES_AT_ONCE: Final = 1_000
 class _Text:
     """A text that grows. It is joined when it is read, because joining at each piece would take quadratic time."""
 
-    __slots__ = ("_joined", "_pieces")
+    __slots__ = ("_joined", "_json", "_pieces")
 
-    def __init__(self) -> None:
-        self._joined: list[str] = []
+    def __init__(self, text: str = "") -> None:
+        self._joined = [text]
         self._pieces: list[str] = []
         """The last pieces, not joined yet. Each takes about 50 bytes more than its characters."""
+        self._json: PartialJson | None = None
+        """The text as JSON, once this was asked for."""
+
+    def __reduce__(self) -> tuple[type["_Text"], tuple[str]]:
+        # A parser cannot be copied, so a copy of the text begins without one.
+        return _Text, (str(self),)
 
     def __str__(self) -> str:
         if self._pieces or len(self._joined) > 1:
             self._joined[:] = ["".join((*self._joined, *self._pieces))]
             self._pieces.clear()
-        return self._joined[0] if self._joined else ""
+        return self._joined[0]
+
+    @property
+    def partial(self) -> Any:
+        if self._json is None:
+            self._json = PartialJson()
+            self._json.add(str(self))
+        return self._json.value
 
     def add(self, piece: str) -> None:
+        if self._json is not None:
+            self._json.add(piece)
         self._pieces.append(piece)
         if len(self._pieces) >= _PIECES_AT_ONCE:
             self._joined.append("".join(self._pieces))
@@ -65,6 +81,11 @@ class CalledTool:
     def arguments(self) -> str:
         """The arguments so far, as JSON, which is complete after the answer has ended."""
         return str(self._arguments)
+
+    @property
+    def partial(self) -> Any:
+        """The value of the arguments so far, as `Answer.partial` has it for the text."""
+        return self._arguments.partial
 
     @property
     def parsed_arguments(self) -> Any:

@@ -13,7 +13,19 @@ import tailrace
 from tailrace.cli import main
 
 HEAVY = {
-    *("aiohttp", "anthropic", "arq", "dotenv", "openai", "phonenumbers", "pydantic_settings", "re2", "rich", "stdnum"),
+    *(
+        "aiohttp",
+        "anthropic",
+        "arq",
+        "dotenv",
+        "ijson",
+        "openai",
+        "phonenumbers",
+        "pydantic_settings",
+        "re2",
+        "rich",
+        "stdnum",
+    ),
     *("tailrace_worker", "uvloop"),
 }
 

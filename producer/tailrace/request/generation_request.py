@@ -1,6 +1,7 @@
 """`GenerationRequest`: what a job asks for. Every request that is valid here can be run by a worker."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Unpack, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Unpack, cast
 
 from pydantic import (
     BaseModel,
@@ -18,7 +19,8 @@ from tailrace.request.fallback import Fallback, ModelName, ProviderName
 from tailrace.request.guards import Guards, excessive
 from tailrace.request.json_values import JsonObject
 from tailrace.request.limits import Buffering, Timeouts
-from tailrace.request.messages import Messages
+from tailrace.request.messages import Message, Messages, ToolMessage
+from tailrace.request.next_turn import Answered, NextTurn, next_turn
 from tailrace.request.openai_form import path_in
 from tailrace.request.request_fields import RequestFields
 from tailrace.request.tools import OutputSchema, ToolChoice, Tools
@@ -106,6 +108,44 @@ class GenerationRequest(BaseModel):
     if TYPE_CHECKING:
 
         def __init__(self, **fields: Unpack[RequestFields]) -> None: ...
+
+    def followed_by(
+        self,
+        answer: Answered,
+        *,
+        tool_results: Mapping[str, Any] | Sequence[ToolMessage] = (),
+        messages: Sequence[Message | dict[str, Any]] = (),
+    ) -> Self:
+        """Make the request of the next turn: these messages, the answer, the results of its tools, and new messages.
+
+        All other fields stay as they are, `tool_choice` too. The answer has to be read to its ending: a call whose
+        arguments are cut needs no result, and is omitted without one.
+
+        Args:
+            answer: The `Answer` to this request.
+            tool_results: The results of the answer's tool calls: text or a JSON value by the `call_id` of each call. A
+                result with images, or of a tool that failed, is given as a message of the role `tool`; then all of them
+                are given as a sequence of such messages.
+            messages: The messages after that, as in `messages`. They may have results too.
+
+        Returns:
+            A new request.
+
+        Raises:
+            InvalidRequest: A call has no result, a result has no call, or a message is not valid. The message of the
+                error names each of them.
+        """
+        turn = next_turn(answer.message, tool_results, messages)
+        if isinstance(turn, NextTurn):
+            try:
+                return self.model_validate(
+                    {**self.model_dump(exclude_defaults=True), "messages": [*self.messages, *turn.messages]}
+                )
+            except ValidationError as error:
+                problems = list(turn.problems(error, len(self.messages)))
+        else:
+            problems = turn
+        raise InvalidRequest("; ".join(map(str, problems)))
 
     def falling_back(self, fallback: Fallback) -> Self:
         """Make the request that is sent to a fallback.
