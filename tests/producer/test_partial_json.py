@@ -3,8 +3,9 @@
 import copy
 import json
 import time
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -37,33 +38,26 @@ def partial(*pieces: str) -> Any:
     return grown.value
 
 
+def entries(value: object) -> Sequence[tuple[object, Any]] | None:
+    """The members of an object by their keys, and the items of a list by their numbers."""
+    if isinstance(value, dict):
+        return list(cast("dict[object, Any]", value).items())
+    return list(enumerate(cast("list[object]", value))) if isinstance(value, list) else None
+
+
 def begins(part: Any, whole: Any, *, may_grow: bool = True) -> bool:
     """Whether a value is the beginning of another one: equal, but for what its last member or item may still become."""
-    match part, whole:
-        case dict(), dict():
-            members = list(zip(part.items(), whole.items(), strict=False))
-            is_short = len(part) < len(whole)
-            return (
-                len(part) <= len(whole)
-                and (may_grow or not is_short)
-                and all(
-                    key == other and begins(value, final, may_grow=may_grow and place == len(part) - 1)
-                    for place, ((key, value), (other, final)) in enumerate(members)
-                )
-            )
-        case list(), list():
-            return (
-                len(part) <= len(whole)
-                and (may_grow or len(part) == len(whole))
-                and all(
-                    begins(value, final, may_grow=may_grow and place == len(part) - 1)
-                    for place, (value, final) in enumerate(zip(part, whole, strict=False))
-                )
-            )
-        case str(), str():
-            return whole.startswith(part) if may_grow else part == whole
-        case _:
-            return type(part) is type(whole) and part == whole
+    if type(part) is not type(whole):
+        return False
+    ours, theirs = entries(part), entries(whole)
+    if ours is None or theirs is None:
+        return bool(whole.startswith(part)) if may_grow and isinstance(whole, str) else bool(part == whole)
+    if not (len(ours) <= len(theirs) if may_grow else len(ours) == len(theirs)):
+        return False
+    return all(
+        key == other and begins(value, final, may_grow=may_grow and place == len(ours))
+        for place, ((key, value), (other, final)) in enumerate(zip(ours, theirs, strict=False), 1)
+    )
 
 
 @settings(deadline=None)

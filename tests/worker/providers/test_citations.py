@@ -141,7 +141,7 @@ class TestMessages:
                 | {"unit": "blocks", "source_start": 0, "source_end": 1},
             ),
         ],
-        ids=lambda value: value.get("unit") if isinstance(value, dict) else None,
+        ids=lambda value: type(value).__name__,
     )
     async def test_a_place_in_a_document_or_a_search_result_is_told(self, said: Any, cited: dict[str, Any]) -> None:
         pieces = await read("anthropic", sse(*block(0, "Mills.", said), *END))
@@ -162,9 +162,9 @@ class TestMessages:
     @pytest.mark.parametrize("said", [None, {}, [], {"type": "page_location"}, {"url": 1, "cited_text": ["x"]}, "x"])
     async def test_one_that_names_no_source_is_left_out(self, said: object) -> None:
         begin, *rest = block(0, "Mills.")
-        events = [begin, {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta"}}, *rest]
-        events[1]["delta"]["citation"] = said
-        pieces = await read("anthropic", sse(*events, *END))
+        delta = {"type": "citations_delta", "citation": said}
+        cited = {"type": "content_block_delta", "index": 0, "delta": delta}
+        pieces = await read("anthropic", sse(begin, cited, *rest, *END))
         assert folded(pieces).text == "Mills."
         assert citations(pieces) == []
 
