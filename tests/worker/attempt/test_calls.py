@@ -262,7 +262,7 @@ async def test_a_provider_that_the_worker_does_not_have_is_named_with_those_that
     ending = (await events_of(job))[-1]
     assert isinstance(ending, Failed)
     assert ending.code == "provider_not_configured"
-    assert "no provider 'nobody', it has openai" in ending.message
+    assert "no provider 'nobody', only openai" in ending.message
 
 
 async def test_what_the_api_behind_a_name_of_the_settings_cannot_do_is_refused(
