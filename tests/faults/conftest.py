@@ -1,8 +1,18 @@
 """What all tests of faults have in common."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from tailrace_worker.simulator import Simulator
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A server with the providers' APIs, which answers as the model's name says."""
+    async with Simulator() as simulator:
+        yield simulator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

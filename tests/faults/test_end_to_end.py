@@ -24,12 +24,6 @@ def request_for(provider: str, model: str, **fields: object) -> GenerationReques
 
 
 @pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 async def worker(settings: Settings, simulator: Simulator) -> AsyncIterator[WorkerProcess]:
     entry = {"kind": "openai", "base_url": f"{simulator.url}/v1", "key_variable": "KEY_OF_MINE"}
     variables = {"TAILRACE_PROVIDERS": json.dumps({"mine": entry}), "KEY_OF_MINE": KEY, "TAILRACE_PROVIDER_TRIES": "2"}

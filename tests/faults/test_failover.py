@@ -89,12 +89,6 @@ def settings(pair: Pair) -> Settings:
     return Settings.read(redis_url=pair.proxy.url)
 
 
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
-
-
 class Follower:
     """Reads a job to its ending, and tells what it has seen so far."""
 

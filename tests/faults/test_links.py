@@ -35,22 +35,9 @@ def asking(model: str) -> GenerationRequest:
 
 
 @pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 async def proxy(settings: Settings) -> AsyncIterator[Proxy]:
     async with Proxy(settings.redis_url) as proxy:
         yield proxy
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
 
 
 @pytest.fixture

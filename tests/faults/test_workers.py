@@ -4,14 +4,13 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
 
 from tailrace import Answer, Event, GenerationRequest, Job, Settings, Tailrace
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_retry
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tailrace_worker.simulator import Scenario, Simulator
@@ -25,19 +24,6 @@ STREAM: Final = "demo?pieces=300&interval_ms=10"
 SILENT: Final = "demo?pieces=3&first_token_ms=3600000"
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
 
 
 def asking(model: str) -> GenerationRequest:

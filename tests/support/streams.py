@@ -1,14 +1,19 @@
 """Beginning an attempt by hand, and looking at what was written of a job."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 
-from tailrace import Event, Job
-from tailrace.events import Delta, Failed
+from tailrace import Answer, Event, Job
+from tailrace.events import Completed, Delta, Failed
 from tailrace.protocol import attempts
 from tailrace.protocol.attempts import Began, Carried
 from tailrace_worker.generation import Generations
 from tailrace_worker.publishing.losses import StreamLost
+from tailrace_worker.publishing.stream_writer import StreamWriter
 from tailrace_worker.queueing.holds import UnclaimedHold
+
+ENDING = Completed(at=1, finish_reason="stop")
 
 
 async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
@@ -25,6 +30,13 @@ async def begin(generations: Generations, job: Job, attempt: int = 1) -> Began:
     )
     assert isinstance(began, Began)
     return began
+
+
+@asynccontextmanager
+async def writing(generations: Generations, job: Job, attempt: int = 1) -> AsyncGenerator[StreamWriter]:
+    """Begins an attempt, and writes to its stream."""
+    with generations.publisher.open(job.id, await begin(generations, job, attempt), ignore) as writer:
+        yield writer
 
 
 async def run_unclaimed(generations: Generations, job_id: str, attempt: int, *, carried: Carried | None = None) -> None:
@@ -64,6 +76,13 @@ async def said(job: Job, text: str) -> list[Event]:
             if text in "".join(texts(events)):
                 break
     return events
+
+
+def answer_of(events: Iterable[Event]) -> Answer:
+    answer = Answer()
+    for event in events:
+        answer.add(event)
+    return answer
 
 
 def ignore(lost: StreamLost) -> None:

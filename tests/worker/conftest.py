@@ -7,7 +7,7 @@ from signal import Signals
 
 import pytest
 
-from tailrace import GenerationRequest, Settings
+from tailrace import GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.liveness import LivenessLimits
 from tailrace.events import Delta
@@ -103,6 +103,12 @@ def request_() -> GenerationRequest:
     return GenerationRequest.model_validate(
         {"provider": "openai", "model": "puppet", "messages": [{"role": "user", "content": "Hi"}]}
     )
+
+
+@pytest.fixture
+async def job(tailrace: Tailrace, request_: GenerationRequest) -> Job:
+    """A job that waits in the queue."""
+    return await tailrace.enqueue(request_)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tailrace import BrokerRefused, BrokerUnavailable, GenerationRequest, Tailrace
+from tailrace import BrokerRefused, BrokerUnavailable, Job, Tailrace
 from tailrace.protocol import cancellation, endings
 from tailrace.protocol.endings import JobEnding, announcement
 from tailrace_worker.generation import Generations
@@ -13,9 +13,8 @@ from tests.worker.conftest import running_worker
 
 
 async def test_a_cancel_that_dies_before_it_is_told_leaves_the_job_to_a_worker_who_tells(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    job: Job, tailrace: Tailrace, generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = await tailrace.enqueue(request_)
 
     async def dies(*_: object, **__: object) -> None:
         raise BrokerUnavailable("Redis cannot be reached: by order of the test")

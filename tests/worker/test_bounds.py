@@ -4,16 +4,15 @@ import asyncio
 
 import pytest
 
-from tailrace import GenerationRequest, ProviderError, Tailrace
+from tailrace import GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
-from tailrace.events import Completed, Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
+from tailrace.events import Delta, Failed, Reasoning, Refusal, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.large import LargeAnswers
-from tests.support.streams import begin, ignore, read, run_unclaimed, texts
+from tests.support.streams import ENDING, read, run_unclaimed, texts, writing
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
-ENDING = Completed(at=1, finish_reason="stop")
 BROKEN = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
 
 
@@ -30,14 +29,12 @@ BROKEN = ProviderError("It broke.", code=FailureCode.PROVIDER_INTERRUPTED, retry
     ids=lambda value: type(value).__name__,
 )
 async def test_a_job_that_says_more_than_it_may_fails_and_its_provider_is_closed(
-    tailrace: Tailrace,
+    job: Job,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     last: Delta | Reasoning | Refusal | ToolCall,
     said: str,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.say(said)
     puppet.put(last)
     puppet.say("and so on")
@@ -68,10 +65,9 @@ async def test_a_job_may_say_no_more_in_several_attempts_than_in_one(
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\U0001f600" * 100_000], ids=["ascii", "four bytes a character"])
 async def test_a_large_piece_becomes_entries_of_64_kib_with_whole_characters(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, text: str
+    job: Job, generations: Generations, text: str
 ) -> None:
-    job = await tailrace.enqueue(request_)
-    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+    async with writing(generations, job) as writer:
         writer.write(Delta(text=text))
         await writer.end(ENDING)
     pieces = texts(await read(job, 999))
@@ -79,16 +75,13 @@ async def test_a_large_piece_becomes_entries_of_64_kib_with_whole_characters(
     assert max(len(piece.encode()) for piece in pieces) <= 65_536
 
 
-async def test_the_parts_of_a_large_event_say_once_what_counts_once(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_the_parts_of_a_large_event_say_once_what_counts_once(job: Job, generations: Generations) -> None:
     large = "x" * 100_000
     events: list[StreamEvent] = [
         ToolCall(index=3, call_id="call", name="look", arguments=large),
         Reasoning(text=large, signature="signed"),
     ]
-    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+    async with writing(generations, job) as writer:
         for event in events:
             writer.write(event)
         await writer.end(ENDING)

@@ -20,7 +20,7 @@ from tailrace import (
 )
 from tailrace.broker.client import Broker, open_redis
 from tailrace.errors import FailureCode
-from tailrace.events import Cancelled, Completed, Event, Failed
+from tailrace.events import Cancelled, Completed, Failed
 from tailrace.protocol import attempts, endings
 from tailrace.protocol.attempts import Carried
 from tailrace.protocol.keys import Keys, arq_retry, new_job_id
@@ -30,13 +30,8 @@ from tailrace_worker.providers.base import TokenCounts
 from tailrace_worker.queueing.claim import Claim
 from tailrace_worker.queueing.holds import ClaimedHold
 from tests.support.eventually import eventually
-from tests.support.streams import failure_of, run_unclaimed
+from tests.support.streams import events_of, failure_of, run_unclaimed
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
-
-
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(10):
-        return [event async for event in job.tail()]
 
 
 async def test_a_job_runs_from_enqueue_to_ending(
@@ -75,10 +70,7 @@ async def test_an_answer_that_came_at_once_has_no_rate(
     assert (ending.tokens_per_second is not None) == stream
 
 
-async def test_readers_before_during_and_after_see_the_same(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_readers_before_during_and_after_see_the_same(job: Job, generations: Generations, puppet: Puppet) -> None:
     before = asyncio.create_task(events_of(job))
     running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say("one ")
@@ -92,10 +84,7 @@ async def test_readers_before_during_and_after_see_the_same(
     assert await before == await during == await events_of(job)
 
 
-async def test_a_reader_that_leaves_changes_nothing(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_a_reader_that_leaves_changes_nothing(job: Job, generations: Generations, puppet: Puppet) -> None:
     reader = asyncio.create_task(events_of(job))
     running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say("one ")
@@ -108,9 +97,8 @@ async def test_a_reader_that_leaves_changes_nothing(
 
 
 async def test_a_cancel_before_the_start_ends_the_job_and_no_provider_is_called(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     assert await job.cancel("changed my mind") is CancelOutcome.CANCELLED
     # A worker that had claimed it at the same moment.
     await run_unclaimed(generations, job.id, 1)
@@ -122,9 +110,8 @@ async def test_a_cancel_before_the_start_ends_the_job_and_no_provider_is_called(
 
 
 async def test_a_cancel_between_two_attempts_ends_the_job_at_the_next_begin(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    job: Job, open_generations: OpenGenerations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations() as first:
         running = asyncio.create_task(run_unclaimed(first, job.id, 1))
         await puppet.called.wait()
@@ -140,9 +127,8 @@ async def test_a_cancel_between_two_attempts_ends_the_job_at_the_next_begin(
 
 @pytest.mark.parametrize("said", [[], ["one"]], ids=["silent", "streaming"])
 async def test_a_cancel_closes_the_provider_and_ends_the_job(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, said: list[str]
+    job: Job, generations: Generations, puppet: Puppet, said: list[str]
 ) -> None:
-    job = await tailrace.enqueue(request_)
     running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     puppet.say(*said)
     await puppet.called.wait()
@@ -155,9 +141,8 @@ async def test_a_cancel_closes_the_provider_and_ends_the_job(
 
 
 async def test_a_cancel_after_the_ending_changes_nothing_and_says_so(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.finish()
     await run_unclaimed(generations, job.id, 1)
     before = await events_of(job)
@@ -166,9 +151,8 @@ async def test_a_cancel_after_the_ending_changes_nothing_and_says_so(
 
 
 async def test_an_attempt_that_finds_an_ending_announces_it_again_and_releases(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, tailrace: Tailrace, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.finish()
     await run_unclaimed(generations, job.id, 1)
     # As if the worker had died before its release.
@@ -188,10 +172,9 @@ async def _first(tailrace: Tailrace, count: int) -> AsyncIterator[str]:
 
 
 async def test_an_attempt_that_is_not_above_the_last_hands_the_job_back(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
     """arq's counter of tries was lost: two attempts under one number would write each other's ids."""
-    job = await tailrace.enqueue(request_)
     running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     await puppet.called.wait()
     running.cancel()
@@ -203,10 +186,7 @@ async def test_an_attempt_that_is_not_above_the_last_hands_the_job_back(
     assert (await job.status()).state is JobState.RUNNING
 
 
-async def test_a_job_without_a_stream_is_left_alone(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_a_job_without_a_stream_is_left_alone(job: Job, generations: Generations, puppet: Puppet) -> None:
     await job.delete()
     await run_unclaimed(generations, job.id, 1)
     assert not puppet.called.is_set()
@@ -214,9 +194,8 @@ async def test_a_job_without_a_stream_is_left_alone(
 
 
 async def test_a_second_attempt_goes_on_with_the_next_seq_and_says_why(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.say("void")
     running = asyncio.create_task(run_unclaimed(generations, job.id, 1))
     async for event in job.tail():
@@ -246,9 +225,8 @@ async def lose(generations: Generations, job: Job, attempt: int, puppet: Puppet,
 
 
 async def test_a_job_that_lost_as_many_workers_as_it_may_fails(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     for attempt, reason in enumerate(["retry", "worker_lost", "worker_shutdown", "worker_shutdown", "worker_lost"], 1):
         await lose(generations, job, attempt, puppet, reason)
     puppet.called.clear()
@@ -262,9 +240,8 @@ async def test_a_job_that_lost_as_many_workers_as_it_may_fails(
 
 
 async def test_a_job_that_is_handed_back_ever_so_often_does_not_fail(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     for attempt in range(1, 12):
         await lose(generations, job, attempt, puppet, "worker_shutdown")
     assert (await job.status()).state is JobState.RUNNING
@@ -309,9 +286,8 @@ async def test_a_stream_that_ends_without_a_finish_reason_was_interrupted(
 
 
 async def test_a_defect_becomes_the_ending_and_tells_no_secret(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.put(ZeroDivisionError("sk-secret"))
     await run_unclaimed(generations, job.id, 1)
     ending = await failure_of(job)
@@ -320,9 +296,8 @@ async def test_a_defect_becomes_the_ending_and_tells_no_secret(
 
 
 async def test_a_request_that_no_longer_validates_fails_with_its_field(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     record = generations.keys.record(job.id)
     await generations.broker.call("HSET", record, "request", '{"provider":"openai","model":"m"}')
     await run_unclaimed(generations, job.id, 1)
@@ -340,9 +315,8 @@ def of_a_newer_version(request: GenerationRequest) -> list[str]:
 
 @pytest.mark.parametrize("number", range(3))
 async def test_a_request_that_only_a_newer_worker_understands_is_handed_back_and_not_failed(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, number: int
+    job: Job, generations: Generations, request_: GenerationRequest, puppet: Puppet, number: int
 ) -> None:
-    job = await tailrace.enqueue(request_)
     record, queue = generations.keys.record(job.id), generations.keys.queue("default")
     stored = await generations.broker.call("HGET", record, "request")
     await generations.broker.call("HSET", record, "request", of_a_newer_version(request_)[number])
@@ -363,9 +337,8 @@ async def test_a_request_that_only_a_newer_worker_understands_is_handed_back_and
 
 
 async def test_a_request_that_no_worker_has_understood_for_as_long_as_it_may_wait_fails(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+    job: Job, open_generations: OpenGenerations, request_: GenerationRequest
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(expires_in_seconds=0.001) as generations:
         newer, *_ = of_a_newer_version(request_)
         await generations.broker.call("HSET", generations.keys.record(job.id), "request", newer, "queued_at", 1)
@@ -386,9 +359,8 @@ async def test_a_request_of_a_stock_client_that_has_an_unknown_field_fails_at_on
 
 
 async def test_a_generation_over_its_total_time_is_cut_and_keeps_the_text(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    job: Job, open_generations: OpenGenerations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.say("so far")
     async with open_generations(total_seconds=1) as generations:
         await run_unclaimed(generations, job.id, 1)

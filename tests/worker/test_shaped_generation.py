@@ -18,13 +18,8 @@ from tailrace_worker.shaping.guards.moderate import ModerationVerdict
 from tailrace_worker.shaping.guards.rules import Rule, Rules
 from tailrace_worker.shaping.guards.search_budget import SearchLimits
 from tests.support.eventually import eventually
-from tests.support.streams import read, run_unclaimed, texts
+from tests.support.streams import events_of, read, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
-
-
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(10):
-        return [event async for event in job.tail()]
 
 
 def asking(request: GenerationRequest, **fields: object) -> GenerationRequest:

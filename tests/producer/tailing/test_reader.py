@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any, TypeAlias, cast
@@ -28,24 +28,6 @@ from tailrace.tailing.reader import Reader
 from tailrace.tailing.schedule import Schedule
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-@pytest.fixture
-async def job(tailrace: Tailrace) -> Job:
-    return await tailrace.enqueue(REQUEST)
-
-
-@pytest.fixture
-def stream(broker: Broker, settings: Settings, job: Job) -> HandwrittenStream:
-    return HandwrittenStream(broker, Keys(settings.prefix), job)
-
 
 NO_SWEEPS = ReaderLimits(schedule=ScheduleLimits(sweep_seconds=3_600))
 

@@ -1,7 +1,6 @@
 """Reading a stream, on the real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from tailrace import (
     Tailrace,
 )
 from tailrace.answer import Snapshot
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker
 from tailrace.broker.wire import Wire
 from tailrace.cursor import EntryId
 from tailrace.events import Delta, Gap, Reasoning, Started
@@ -30,23 +29,6 @@ from tailrace.tailing.reader import Reader
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.support.proxy import Proxy
-
-
-@pytest.fixture
-async def job(tailrace: Tailrace) -> Job:
-    return await tailrace.enqueue(REQUEST)
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-@pytest.fixture
-def stream(broker: Broker, settings: Settings, job: Job) -> HandwrittenStream:
-    return HandwrittenStream(broker, Keys(settings.prefix), job)
 
 
 async def collect(job: Job, after: str = "0-0") -> list[str]:

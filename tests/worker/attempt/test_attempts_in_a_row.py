@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Tailrace
+from tailrace import GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import BrokerUnavailable, FailureCode
 from tailrace.events import Completed, Delta, Failed, Notice, Reasoning, Started
 from tailrace.protocol.keys import arq_retry
@@ -14,7 +14,7 @@ from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Finish
 from tests.support.eventually import eventually
-from tests.support.streams import begin, ignore, read, run_unclaimed, texts
+from tests.support.streams import ENDING, answer_of, begin, events_of, read, run_unclaimed, texts, writing
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 CUT = ProviderError("Acme broke off its answer.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
@@ -24,27 +24,11 @@ REJECTED = ProviderError("No.", code=FailureCode.PROVIDER_REJECTED, retryable=Fa
 SEARCH = Notice(code="server_tool", message="web_search: weather")
 
 
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(10):
-        return [event async for event in job.tail()]
-
-
-def answer_of(events: list[Event]) -> Answer:
-    answer = Answer()
-    for event in events:
-        answer.add(event)
-    return answer
-
-
-async def test_signatures_of_two_blocks_are_never_joined(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
-) -> None:
-    job = await tailrace.enqueue(request_)
-    async with open_generations(batch_ms=1_000) as generations:
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            writer.write(Reasoning(text="", signature="one"))
-            writer.write(Reasoning(text="", signature="two"))
-            await writer.end(Completed(at=1, finish_reason="stop"))
+async def test_signatures_of_two_blocks_are_never_joined(job: Job, open_generations: OpenGenerations) -> None:
+    async with open_generations(batch_ms=1_000) as generations, writing(generations, job) as writer:
+        writer.write(Reasoning(text="", signature="one"))
+        writer.write(Reasoning(text="", signature="two"))
+        await writer.end(ENDING)
     said = [event.signature for event in await read(job, 99) if isinstance(event, Reasoning)]
     assert said == ["one", "two"]
 
@@ -180,22 +164,23 @@ async def lose_tail(generations: Generations, job: Job, last: str) -> None:
     await generations.publisher.link.wire.disconnect()
 
 
-async def test_two_attempts_of_one_worker_are_put_back_in_order(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
-) -> None:
+async def say_one_two(generations: Generations, job: Job) -> None:
+    """The first attempt, with two entries."""
+    async with writing(generations, job) as writer:
+        for text in ("one ", "two "):
+            writer.write(Delta(text=text))
+            await writer.settled()
+
+
+async def test_two_attempts_of_one_worker_are_put_back_in_order(job: Job, open_generations: OpenGenerations) -> None:
     """A restarted Redis lost the end of the first attempt, and the beginning of the second."""
-    job = await tailrace.enqueue(request_)
     async with open_generations() as generations:
         publisher = generations.publisher
-        with publisher.open(job.id, await begin(generations, job), ignore) as first:
-            first.write(Delta(text="one "))
-            await first.settled()
-            first.write(Delta(text="two "))
-            await first.settled()
-        with publisher.open(job.id, await begin(generations, job, attempt=2), ignore) as second:
+        await say_one_two(generations, job)
+        async with writing(generations, job, attempt=2) as second:
             await lose_tail(generations, job, "1-3")
             second.write(Delta(text="three"))
-            await second.end(Completed(at=1, finish_reason="stop"))
+            await second.end(ENDING)
         assert publisher.budget.used_bytes == 0, "what lands again counts no second time"
     events = await read(job, 99)
     assert [event.id.seq for event in events] == list(range(1, len(events) + 1))
@@ -203,18 +188,13 @@ async def test_two_attempts_of_one_worker_are_put_back_in_order(
 
 
 async def test_a_piece_waiting_in_the_second_attempt_goes_behind_what_the_first_lost(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    job: Job, open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second's piece was sent into the break: its writer is pending before the first's."""
-    job = await tailrace.enqueue(request_)
     async with open_generations() as generations:
         publisher = generations.publisher
-        with publisher.open(job.id, await begin(generations, job), ignore) as first:
-            first.write(Delta(text="one "))
-            await first.settled()
-            first.write(Delta(text="two "))
-            await first.settled()
-        with publisher.open(job.id, await begin(generations, job, attempt=2), ignore) as second:
+        await say_one_two(generations, job)
+        async with writing(generations, job, attempt=2) as second:
             exchange, broke = publisher.link.wire.exchange, False
 
             async def breaks(payload: bytes, replies: int) -> list[Any]:
@@ -229,7 +209,7 @@ async def test_a_piece_waiting_in_the_second_attempt_goes_behind_what_the_first_
 
             monkeypatch.setattr(publisher.link.wire, "exchange", breaks)
             second.write(Delta(text="three"))
-            await second.end(Completed(at=1, finish_reason="stop"))
+            await second.end(ENDING)
     events = await read(job, 99)
     assert texts(events) == ["one ", "two ", "three"]
 
@@ -346,13 +326,10 @@ async def test_a_job_is_handed_over_once_what_it_has_said_is_readable(
         assert newest[0][1][b"text"] == b"upon"
 
 
-async def test_a_writer_lost_after_it_closed_is_let_go_of(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_a_writer_lost_after_it_closed_is_let_go_of(job: Job, open_generations: OpenGenerations) -> None:
     async with open_generations(max_resend_bytes=0) as generations:
         publisher = generations.publisher
-        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             await eventually(lambda: not publisher.resend_buffer)
             await begin(generations, job, attempt=2)
             writer.write(Delta(text="late"))

@@ -11,7 +11,7 @@ import httpx2
 import openai
 import pytest
 
-from tailrace import Event, GenerationRequest, Job, ProviderError, Tailrace
+from tailrace import GenerationRequest, Job, ProviderError, Tailrace
 from tailrace.errors import FailureCode
 from tailrace.events import Completed, Delta, Failed
 from tailrace.protocol.keys import arq_retry
@@ -24,7 +24,7 @@ from tailrace_worker.generation import Generations
 from tailrace_worker.providers.base import Alive, Piece, TokenCounts
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.shaping.deadlines import CallWatch
-from tests.support.streams import run_unclaimed, texts
+from tests.support.streams import events_of, run_unclaimed, texts
 from tests.worker.conftest import OpenGenerations, Puppet
 
 DOWN = ProviderError("Acme is down.", code=FailureCode.PROVIDER_UNAVAILABLE, retryable=True)
@@ -52,15 +52,9 @@ def open_generations(open_generations: OpenGenerations) -> OpenGenerations:
     return partial(open_generations, retry_policy=QUICK)
 
 
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(10):
-        return [event async for event in job.tail()]
-
-
 async def test_a_call_that_fails_before_the_first_word_is_made_again_in_the_same_attempt(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet
+    job: Job, generations: Generations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     # What was read so far is counted before the first word, and said again by the next call.
     puppet.put(DOWN, TokenCounts(input_tokens=3), DOWN, TokenCounts(input_tokens=3))
     puppet.say("Here")

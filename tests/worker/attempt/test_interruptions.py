@@ -1,12 +1,11 @@
 """Answers that break off: another attempt, from the beginning or from where it was, another provider, or the end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tailrace import Answer, Event, GenerationRequest, Job, ProviderError, Settings, Tailrace
-from tailrace.broker.client import Broker, open_redis
+from tailrace import Event, GenerationRequest, ProviderError, Settings, Tailrace
+from tailrace.broker.client import Broker
 from tailrace.errors import FailureCode
 from tailrace.events import Box, Citation, Completed, Failed, Notice, Reasoning, Started
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_retry
@@ -14,31 +13,12 @@ from tailrace_worker.attempt.plan import FALLBACK
 from tailrace_worker.attempt.retry_policy import RetryPolicy
 from tailrace_worker.queueing.claims import claim_command, new_token, read_claimed
 from tests.support.eventually import eventually
-from tests.support.streams import texts
+from tests.support.streams import answer_of, events_of, texts
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 CUT = ProviderError("Acme broke off its answer.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
 QUOTA = ProviderError("Acme wants money.", code=FailureCode.PROVIDER_QUOTA_EXCEEDED, retryable=False)
 REJECTED = ProviderError("Acme takes no beginning.", code=FailureCode.PROVIDER_REJECTED, retryable=False)
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
-
-
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(10):
-        return [event async for event in job.tail()]
-
-
-def answer_of(events: list[Event]) -> Answer:
-    answer = Answer()
-    for event in events:
-        answer.add(event)
-    return answer
 
 
 def starts(events: list[Event]) -> list[tuple[int, str | None, bool]]:

@@ -1,25 +1,17 @@
 """What all workers know of rate limits, as Redis keeps it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tailrace import BrokerUnavailable, Settings
-from tailrace.broker.client import Broker, open_redis
+from tailrace.broker.client import Broker
 from tailrace.protocol.keys import Keys
 from tailrace_worker.attempt.rate_limits import RateLimits
 
 MILL = ("openai", "mill")
 OTHER = ("openai", "other")
-
-
-@pytest.fixture
-async def broker(settings: Settings) -> AsyncIterator[Broker]:
-    broker = Broker(open_redis(settings.redis_url))
-    yield broker
-    await broker.aclose()
 
 
 @pytest.fixture

@@ -3,18 +3,18 @@
 import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from itertools import cycle, islice
 from typing import Any
 
 import pytest
 
-from tailrace import GenerationRequest, Job, Settings, Tailrace
+from tailrace import GenerationRequest, Job, Tailrace
 from tailrace.broker.backoff import Backoff
 from tailrace.broker.liveness import LivenessLimits
 from tailrace.broker.wire import Wire, packed
 from tailrace.errors import BrokerRefused, BrokerUnavailable
-from tailrace.events import Completed, Delta, Reasoning, StreamEvent, ToolCall
+from tailrace.events import Delta, Reasoning, StreamEvent, ToolCall
 from tailrace_worker.generation import Generations
 from tailrace_worker.publishing.batch import BatchLimits
 from tailrace_worker.publishing.entry_fields import ENTRY_BYTES
@@ -22,10 +22,8 @@ from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
 from tailrace_worker.publishing.publisher import Publisher, PublisherLimits
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
-from tests.support.streams import begin, ignore, read, run_unclaimed, texts
+from tests.support.streams import ENDING, begin, read, run_unclaimed, texts, writing
 from tests.worker.conftest import OpenGenerations, Puppet
-
-ENDING = Completed(at=1, finish_reason="stop")
 
 
 def held(publisher: Publisher) -> tuple[int, int, int, int]:
@@ -51,12 +49,11 @@ async def test_what_ended_is_let_go_of(
 
 
 async def test_a_writer_that_lost_its_stream_after_a_long_silence_is_let_go_of(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+    job: Job, open_generations: OpenGenerations
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(max_resend_bytes=0) as generations:
         publisher = generations.publisher
-        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             await eventually(lambda: not publisher.resend_buffer)
             await job.delete()
             with pytest.raises(StreamDeleted):
@@ -65,12 +62,11 @@ async def test_a_writer_that_lost_its_stream_after_a_long_silence_is_let_go_of(
 
 
 async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+    job: Job, open_generations: OpenGenerations
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(max_resend_bytes=4_096, resend_seconds=60) as generations:
         publisher = generations.publisher
-        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             for number in range(40):
                 writer.write(Delta(text=f"{number}" * 100))
                 await writer.settled()
@@ -84,38 +80,35 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_time_and_not_before(
 
 
 async def test_what_a_slow_disk_or_a_lagging_replica_may_lose_is_kept_for_ten_seconds_at_least(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
+    job: Job, generations: Generations
 ) -> None:
-    job = await tailrace.enqueue(request_)
     publisher = generations.publisher
-    with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+    async with writing(generations, job) as writer:
         writer.write(Delta(text="one"))
         await writer.settled()
         publisher.resend_buffer.drop(publisher.link.heard_at + 10)
         assert len(writer.landed) == 2
 
 
-async def test_time_does_not_count_while_redis_says_nothing(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_time_does_not_count_while_redis_says_nothing(job: Job, open_generations: OpenGenerations) -> None:
     silent = PublisherLimits(watch_seconds=3_600)
-    async with open_generations(resend_seconds=0, publisher_limits=silent) as generations:
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            writer.write(Delta(text="one"))
-            await writer.settled()
-            # The `started` is older than the last reply. "one" landed with it, and ages with the next one.
-            await eventually(lambda: [entry.seq for entry in writer.landed] == [3])
+    async with (
+        open_generations(resend_seconds=0, publisher_limits=silent) as generations,
+        writing(generations, job) as writer,
+    ):
+        writer.write(Delta(text="one"))
+        await writer.settled()
+        # The `started` is older than the last reply. "one" landed with it, and ages with the next one.
+        await eventually(lambda: [entry.seq for entry in writer.landed] == [3])
 
 
 async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    job: Job, open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stood in the socket of a connection that was given up, and Redis reads it after the reconciliation.
 
     What goes along with it the second time did not the first time, and lands before it is known of the other.
     """
-    job = await tailrace.enqueue(request_)
     one_entry = PublisherLimits(batch=BatchLimits(first_bytes=0))
     async with open_generations(publisher_limits=one_entry) as generations:
         wire = generations.publisher.link.wire
@@ -135,7 +128,7 @@ async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
                 late.append((b"", 0))
             return answered
 
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             writer.write(Delta(text="one "))
             await writer.settled()
             monkeypatch.setattr(wire, "exchange", delayed)
@@ -152,9 +145,8 @@ async def test_a_batch_that_arrives_after_the_reconnect_lands_once(
 
 
 async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_where_a_successor_has_begun(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    job: Job, generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = await tailrace.enqueue(request_)
     wire = generations.publisher.link.wire
     exchange, began = wire.exchange, asyncio.Event()
 
@@ -166,7 +158,7 @@ async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_w
             raise BrokerRefused("Redis refused: OOM command not allowed")
         return await exchange(payload, replies)
 
-    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+    async with writing(generations, job) as writer:
         writer.write(Delta(text="one "))
         await writer.settled()
         monkeypatch.setattr(wire, "exchange", refused)
@@ -176,11 +168,8 @@ async def test_a_refused_resend_on_the_same_connection_is_not_taken_for_landed_w
     assert [event.type for event in await read(job, 4)] == ["queued", "started", "delta", "started"]
 
 
-async def test_a_stream_that_cannot_be_written_stops_its_attempt(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest
-) -> None:
-    job = await tailrace.enqueue(request_)
-    with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+async def test_a_stream_that_cannot_be_written_stops_its_attempt(job: Job, generations: Generations) -> None:
+    async with writing(generations, job) as writer:
         writer.write(Delta(text="one"))
         await writer.settled()
         key = generations.keys.events(job.id)
@@ -195,11 +184,8 @@ async def test_each_batch_rings_once_for_each_job_that_it_touches(
     jobs = [await tailrace.enqueue(request_) for _ in range(2)]
     async with open_generations(batch_ms=1_000) as generations, _bells(generations) as bells:
         await bells.subscribe(*(generations.keys.bell(job.id) for job in jobs))
-        with ExitStack() as stack:
-            writers = [
-                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
-                for job in jobs
-            ]
+        async with AsyncExitStack() as stack:
+            writers = [await stack.enter_async_context(writing(generations, job)) for job in jobs]
             for writer in writers:
                 writer.write(Reasoning(text="Hm."))
                 writer.write(Delta(text="Hello"))
@@ -225,31 +211,27 @@ async def _messages(bells: Any, count: int) -> AsyncIterator[dict[str, Any]]:
 
 
 async def test_texts_join_one_entry_only_where_nothing_else_differs(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest
+    job: Job, open_generations: OpenGenerations
 ) -> None:
-    job = await tailrace.enqueue(request_)
-    async with open_generations(batch_ms=1_000) as generations:
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
-            writer.write(Delta(text="one "))
-            await writer.settled()
-            for text in ("two ", "three "):
-                writer.write(Delta(text=text))
-            writer.write(Reasoning(text="Hm."))
-            writer.write(Delta(text="x" * 65_000))
-            writer.write(Delta(text="y" * 65_000))
-            await writer.end(ENDING)
+    async with open_generations(batch_ms=1_000) as generations, writing(generations, job) as writer:
+        writer.write(Delta(text="one "))
+        await writer.settled()
+        for text in ("two ", "three "):
+            writer.write(Delta(text=text))
+        writer.write(Reasoning(text="Hm."))
+        writer.write(Delta(text="x" * 65_000))
+        writer.write(Delta(text="y" * 65_000))
+        await writer.end(ENDING)
     events = await read(job, 99)
     assert [text[:5] for text in texts(events)] == ["one ", "two t", "xxxxx", "yyyyy"]
 
 
 async def test_a_provider_is_not_read_while_as_much_waits_as_may(
-    tailrace: Tailrace,
+    job: Job,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(max_waiting_bytes=65_536) as generations, asyncio.timeout(20):
         publisher = generations.publisher
         exchange, answers = publisher.link.wire.exchange, asyncio.Event()
@@ -281,15 +263,13 @@ async def test_a_provider_is_not_read_while_as_much_waits_as_may(
     ids=["texts-that-join", "fragments-that-take-turns", "calls-without-arguments"],
 )
 async def test_what_waits_is_bounded_in_memory_whatever_it_is(
-    tailrace: Tailrace,
+    job: Job,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     pieces: list[StreamEvent],
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(max_waiting_bytes=262_144) as generations:
         publisher = generations.publisher
-        with publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             tracemalloc.start()
             try:
                 for piece in islice(cycle(pieces), 100_000):
@@ -312,7 +292,7 @@ async def test_the_first_text_of_a_job_does_not_wait_for_the_next_batch(
     # Longer than the settings allow.
     async with open_generations(unchecked={"batch_ms": 600_000}) as generations, asyncio.timeout(20):
         for job in jobs:
-            with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+            async with writing(generations, job) as writer:
                 writer.write(Delta(text="first"))
                 await writer.settled()
 
@@ -323,7 +303,7 @@ async def test_adjacent_batches_are_as_far_apart_as_they_are_told(
     job: Job = await tailrace.enqueue(request_)
     async with open_generations(batch_ms=300) as generations:
         loop = asyncio.get_running_loop()
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             writer.write(Delta(text="first"))
             await writer.settled()
             start = loop.time()
@@ -333,9 +313,8 @@ async def test_adjacent_batches_are_as_far_apart_as_they_are_told(
 
 
 async def test_a_batch_is_bounded_in_bytes(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    job: Job, open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(batch_ms=1_000) as generations:
         wire, sizes = generations.publisher.link.wire, list[int]()
         exchange = wire.exchange
@@ -345,7 +324,7 @@ async def test_a_batch_is_bounded_in_bytes(
             return await exchange(payload, replies)
 
         monkeypatch.setattr(wire, "exchange", measured)
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             for _ in range(80):
                 writer.write(Delta(text="x" * 60_000))
             await writer.end(ENDING)
@@ -356,7 +335,7 @@ async def test_a_batch_is_bounded_in_bytes(
 @pytest.mark.parametrize("cuts", [0, 8], ids=["slow", "slow-and-cut-again-and-again"])
 async def test_a_backlog_goes_through_a_slow_link(
     tailrace: Tailrace,
-    settings: Settings,
+    proxy: Proxy,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
     cuts: int,
@@ -365,25 +344,21 @@ async def test_a_backlog_goes_through_a_slow_link(
     limits = LivenessLimits(reply_timeout_seconds=2.0)
     jobs = [await tailrace.enqueue(request_) for _ in range(20)]
     async with (
-        Proxy(settings.redis_url) as proxy,
         open_generations(redis_url=proxy.url, liveness=limits) as generations,
+        AsyncExitStack() as stack,
     ):
-        with ExitStack() as stack:
-            writers = [
-                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
-                for job in jobs
-            ]
-            proxy.bytes_per_second = 40_000
-            for writer in writers:
-                for piece in range(5):
-                    writer.write(Reasoning(text=f"{piece}"))
-                    writer.write(Delta(text=f"{piece}" * 2_000))
-            ending = asyncio.gather(*(writer.end(ENDING) for writer in writers))
-            for _ in range(cuts):
-                await asyncio.wait([ending], timeout=1)
-                await proxy.cut()
-            async with asyncio.timeout(40):
-                await ending
+        writers = [await stack.enter_async_context(writing(generations, job)) for job in jobs]
+        proxy.bytes_per_second = 40_000
+        for writer in writers:
+            for piece in range(5):
+                writer.write(Reasoning(text=f"{piece}"))
+                writer.write(Delta(text=f"{piece}" * 2_000))
+        ending = asyncio.gather(*(writer.end(ENDING) for writer in writers))
+        for _ in range(cuts):
+            await asyncio.wait([ending], timeout=1)
+            await proxy.cut()
+        async with asyncio.timeout(40):
+            await ending
     for job in jobs:
         events = await read(job, 99)
         assert events[-1].type == "completed"
@@ -391,24 +366,20 @@ async def test_a_backlog_goes_through_a_slow_link(
 
 
 async def test_who_has_little_to_say_does_not_wait_for_who_has_much(
-    tailrace: Tailrace, settings: Settings, open_generations: OpenGenerations, request_: GenerationRequest
+    tailrace: Tailrace, proxied: Generations, request_: GenerationRequest, proxy: Proxy
 ) -> None:
     jobs = [await tailrace.enqueue(request_) for _ in range(2)]
-    async with Proxy(settings.redis_url) as proxy, open_generations(redis_url=proxy.url) as generations:
-        with ExitStack() as stack:
-            much, little = [
-                stack.enter_context(generations.publisher.open(job.id, await begin(generations, job), ignore))
-                for job in jobs
-            ]
-            proxy.bytes_per_second = 200_000
-            for number in range(40):
-                much.write(Reasoning(text=f"{number}"))
-                much.write(Delta(text="x" * 30_000))
-            await eventually(lambda: len(much.unsettled) > 0)
-            little.write(Delta(text="Hello"))
-            await little.settled()
-            assert much.unsettled
-            await much.end(ENDING)
+    async with AsyncExitStack() as stack:
+        much, little = [await stack.enter_async_context(writing(proxied, job)) for job in jobs]
+        proxy.bytes_per_second = 200_000
+        for number in range(40):
+            much.write(Reasoning(text=f"{number}"))
+            much.write(Delta(text="x" * 30_000))
+        await eventually(lambda: len(much.unsettled) > 0)
+        little.write(Delta(text="Hello"))
+        await little.settled()
+        assert much.unsettled
+        await much.end(ENDING)
     assert texts(await read(jobs[0], 99)) == ["x" * 30_000] * 40
 
 
@@ -427,9 +398,9 @@ async def test_all_entries_of_a_stream_are_in_one_transaction_of_a_batch(
             sent.append(payload.split(packed("EXEC"))[:-1])
             return await exchange(payload, replies)
 
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             writers = [
-                stack.enter_context(publisher.open(job.id, await begin(generations, job, attempt), ignore))
+                await stack.enter_async_context(writing(generations, job, attempt))
                 for attempt in (1, 2)
                 for job in jobs
             ]
@@ -447,9 +418,8 @@ async def test_all_entries_of_a_stream_are_in_one_transaction_of_a_batch(
 
 
 async def test_the_waits_between_tries_grow_although_a_connection_is_made_each_time(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    job: Job, open_generations: OpenGenerations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = await tailrace.enqueue(request_)
     waits: list[float] = []
 
     class Watched(Backoff):
@@ -468,7 +438,7 @@ async def test_the_waits_between_tries_grow_although_a_connection_is_made_each_t
                 raise BrokerUnavailable("Redis cannot be reached: by order of the test")
             return await exchange(payload, replies)
 
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             monkeypatch.setattr(wire, "exchange", fails)
             writer.write(Delta(text="Hello"))
             await writer.end(ENDING)
@@ -493,7 +463,7 @@ async def test_no_more_is_kept_while_a_backlog_is_sent(
             return await exchange(payload, replies)
 
         monkeypatch.setattr(publisher.link.wire, "exchange", noted)
-        with generations.publisher.open(job.id, await begin(generations, job), ignore) as writer:
+        async with writing(generations, job) as writer:
             for _ in range(100):
                 writer.write(Delta(text="x" * 60_000))
             await writer.end(ENDING)

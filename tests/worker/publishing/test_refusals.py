@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tailrace import GenerationRequest, Tailrace
+from tailrace import Job, Tailrace
 from tailrace.errors import BrokerRefused
 from tailrace_worker.generation import GenerationTimings
 from tailrace_worker.queueing.arq_function import ArqTimings
@@ -15,15 +15,14 @@ from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 @pytest.mark.parametrize("step", ["EVAL", "HMGET"], ids=["begin", "announcement"])
 async def test_a_redis_that_refuses_for_a_while_costs_no_job_its_ending(
+    job: Job,
     tailrace: Tailrace,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
     """arq ends a job whose function raises, and by itself it would end it without an ending of ours."""
-    job = await tailrace.enqueue(request_)
     puppet.finish()
     async with open_generations() as generations:
         refused = asyncio.Event()
@@ -50,13 +49,12 @@ async def test_a_redis_that_refuses_for_a_while_costs_no_job_its_ending(
 
 
 async def test_a_job_whose_ending_is_held_up_for_longer_than_arq_waits_gets_it_all_the_same(
+    job: Job,
     tailrace: Tailrace,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     puppet.finish()
     short = ArqTimings(timeout_margin_seconds=-0.5)
     async with open_generations(total_seconds=1, timings=GenerationTimings(hand_over_seconds=0.1)) as generations:

@@ -13,7 +13,6 @@ from redis import Redis
 
 from tailrace import CancelOutcome, GenerationRequest, Job, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
-from tailrace.events import Event
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry
 from tailrace_worker.generation import Generations
 from tailrace_worker.queueing.claim import Claim
@@ -31,7 +30,7 @@ from tailrace_worker.queueing.claims import (
 from tailrace_worker.queueing.leases import Leases
 from tailrace_worker.queueing.takeover_gate import TakeoverGate
 from tests.support.eventually import eventually
-from tests.support.streams import read
+from tests.support.streams import events_of, read
 from tests.worker.conftest import OpenGenerations, Puppet, running_worker
 
 FOR_EVER = 10**15
@@ -290,11 +289,6 @@ async def test_who_leaves_due_jobs_behind_rings_again(
     assert await side.broker.call("LLEN", bell) == 0
 
 
-async def events_of(job: Job) -> list[Event]:
-    async with asyncio.timeout(20):
-        return [event async for event in job.tail()]
-
-
 async def begun(job: Job, attempt: int = 1) -> None:
     async with asyncio.timeout(20):
         async for event in job.tail():
@@ -337,9 +331,8 @@ async def test_a_full_worker_leaves_the_rings_to_others(
 
 
 async def test_a_lost_claim_stops_a_silent_job_which_writes_nothing_more(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+    job: Job, open_generations: OpenGenerations, puppet: Puppet, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
         (running,) = worker.tasks.values()
@@ -362,6 +355,7 @@ async def test_a_lost_claim_stops_a_silent_job_which_writes_nothing_more(
 
 
 async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
+    job: Job,
     tailrace: Tailrace,
     open_generations: OpenGenerations,
     request_: GenerationRequest,
@@ -369,7 +363,6 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
     side: Side,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations):
         await begun(job)
         monkeypatch.setattr(TakeoverGate, "takes_over_until", FOR_EVER)
@@ -389,9 +382,8 @@ async def test_a_worker_regains_a_lapsed_lease_of_its_own_and_the_job_goes_on(
 
 
 async def test_a_drained_worker_finishes_what_it_runs_and_claims_nothing_more(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+    job: Job, tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with running_worker(generations) as worker:
         await begun(job)
         worker.handle_sig_wait_for_completion(Signals.SIGTERM)
@@ -403,9 +395,8 @@ async def test_a_drained_worker_finishes_what_it_runs_and_claims_nothing_more(
 
 
 async def test_what_still_runs_after_the_grace_time_is_handed_back(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+    job: Job, open_generations: OpenGenerations, puppet: Puppet, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(grace_seconds=0.2) as generations, running_worker(generations) as worker:
         await begun(job)
         (running,) = worker.tasks.values()
@@ -419,9 +410,8 @@ async def test_what_still_runs_after_the_grace_time_is_handed_back(
 
 
 async def test_a_second_signal_hands_back_at_once_and_the_next_worker_goes_on_at_once(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet
+    job: Job, open_generations: OpenGenerations, puppet: Puppet
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations("first") as generations, running_worker(generations) as worker:
         puppet.say("void")
         await puppet.called.wait()
@@ -439,9 +429,8 @@ async def test_a_second_signal_hands_back_at_once_and_the_next_worker_goes_on_at
 
 
 async def test_a_deleted_job_is_dropped_even_while_its_provider_is_silent(
-    tailrace: Tailrace, open_generations: OpenGenerations, request_: GenerationRequest, puppet: Puppet, side: Side
+    job: Job, open_generations: OpenGenerations, puppet: Puppet, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations):
         await begun(job)
         await job.delete()
@@ -452,9 +441,8 @@ async def test_a_deleted_job_is_dropped_even_while_its_provider_is_silent(
 
 
 async def test_a_cancel_between_claim_and_begin_ends_the_job_once(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+    job: Job, generations: Generations, puppet: Puppet, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     (claim,) = await side.claim()
     assert await job.cancel() is CancelOutcome.CANCELLED
     await side.release(claim, "hand_back")
@@ -516,14 +504,12 @@ async def test_what_is_claimed_in_the_moment_of_a_drain_is_handed_back_at_once(
 
 
 async def test_a_worker_that_was_suspended_before_it_began_leaves_the_job_to_its_successor(
-    tailrace: Tailrace,
+    job: Job,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     side: Side,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     (stale,) = await side.claim()
     await side.expire(stale)
     async with open_generations("successor") as generations, running_worker(generations):
@@ -539,9 +525,8 @@ async def test_a_worker_that_was_suspended_before_it_began_leaves_the_job_to_its
 
 
 async def test_a_counter_that_somebody_else_has_moved_costs_a_hand_back_and_no_job(
-    tailrace: Tailrace, generations: Generations, request_: GenerationRequest, puppet: Puppet, side: Side
+    job: Job, generations: Generations, puppet: Puppet, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     (stale,) = await side.claim()
     await side.broker.call("INCR", arq_retry(job.id))
     async with running_worker(generations) as worker:
@@ -561,14 +546,12 @@ async def test_an_id_that_is_no_text_does_not_end_the_worker(
 
 
 async def test_a_renewal_under_the_old_token_does_not_lose_a_job_that_was_claimed_anew(
-    tailrace: Tailrace,
+    job: Job,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     side: Side,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
         await begun(job)
         held = leases_of(worker).get(job.id)
@@ -624,9 +607,8 @@ async def test_a_worker_that_was_started_again_takes_over_at_once_from_the_one_t
 
 
 async def test_a_worker_that_has_just_connected_takes_nothing_from_one_that_lives_on_its_machine(
-    side: Side, tailrace: Tailrace, request_: GenerationRequest
+    job: Job, side: Side
 ) -> None:
-    job = await tailrace.enqueue(request_)
     (claim,) = await side.claim(worker="host:1")
     await side.expire(claim)
     command = claim_command(
@@ -713,10 +695,7 @@ async def test_a_worker_that_takes_back_its_own_jobs_is_not_told_of_as_lost(
     assert side.lost == [("host:0", 1)]
 
 
-async def test_a_job_that_is_put_back_is_due_by_the_servers_time(
-    side: Side, tailrace: Tailrace, request_: GenerationRequest
-) -> None:
-    job = await tailrace.enqueue(request_)
+async def test_a_job_that_is_put_back_is_due_by_the_servers_time(job: Job, side: Side) -> None:
     (claim,) = await side.claim()
     await side.release(claim, "retry", delay_seconds=60)
     (seconds, _), due = await side.broker.pipeline(("TIME",), ("ZSCORE", side.keys.queue("default"), job.id))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tailrace import GenerationRequest, Job, Settings, Tailrace
+from tailrace import Job, Settings
 from tailrace.protocol.keys import Keys
 from tailrace_worker.queueing.claims import claim_command
 from tailrace_worker.queueing.leases import LeaseTimings
@@ -56,14 +56,12 @@ async def begun(job: Job) -> None:
 
 @pytest.mark.parametrize("wedged_after", [10.0, 1.0], ids=["busy", "wedged"])
 async def test_a_busy_loop_keeps_its_leases_and_a_wedged_one_loses_them(
-    tailrace: Tailrace,
+    job: Job,
     open_generations: OpenGenerations,
-    request_: GenerationRequest,
     puppet: Puppet,
     settings: Settings,
     wedged_after: float,
 ) -> None:
-    job = await tailrace.enqueue(request_)
     timings = LeaseTimings(wedged_seconds=wedged_after)
     async with (
         open_generations(lease_seconds=LEASE_SECONDS) as generations,
