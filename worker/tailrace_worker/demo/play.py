@@ -98,4 +98,4 @@ async def _check(shown: DemoJob) -> None:
     if isinstance(shown.answer.ending, Failed):
         # If the simulator died, its jobs fail a moment before its death is reported. Only its death should be reported.
         await asyncio.sleep(_SECONDS_TO_HEAR_OF_A_DEATH)
-        raise JobFailed(f"The job of {shown.label} failed: {shown.answer.ending.code}: {shown.answer.ending.message}")
+        raise JobFailed(f"The job of {shown.label} failed, {shown.answer.ending.code}: {shown.answer.ending.message}")
