@@ -77,7 +77,7 @@ def _run(arguments: Sequence[str]) -> int:
             parser.error(f"argument {argument!r} is not UTF-8")
     parsed, unknown = parser.parse_known_args(arguments)
     if unknown:
-        _Parser(prog=f"tailrace {parsed.verb}").error(f"unrecognized arguments: {' '.join(unknown)}")
+        _CommandParser(prog=f"tailrace {parsed.verb}").error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return int(verbs[parsed.verb].run(parsed))
     except TailraceError as error:
@@ -93,7 +93,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 1
 
 
-class _Parser(argparse.ArgumentParser):
+class _CommandParser(argparse.ArgumentParser):
     """Reports a wrong call on one line."""
 
     def error(self, message: str) -> NoReturn:
@@ -115,7 +115,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
     Returns:
         The parser, and the module of each verb by its name.
     """
-    parser = _Parser(
+    parser = _CommandParser(
         prog="tailrace", description="Runs LLM generations that outlive the web request.", formatter_class=_Help
     )
     parser.add_argument("--version", action="version", version=f"tailrace {version('tailrace')}")

@@ -19,18 +19,8 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.protocol.keys import Keys, arq_job
 from tailrace.tailing.limits import ReaderLimits
 from tailrace.tailing.reader import Reader
-from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
+from tests.support.handwritten import ENDING, STARTED, HandwrittenStream
 from tests.support.proxy import Proxy
-
-
-@pytest.fixture
-async def job(tailrace: Tailrace) -> Job:
-    return await tailrace.enqueue(REQUEST)
-
-
-@pytest.fixture
-def stream(broker: Broker, settings: Settings, job: Job) -> HandwrittenStream:
-    return HandwrittenStream(broker, Keys(settings.prefix), job)
 
 
 async def test_an_open_tail_yields_what_a_tail_yields(job: Job, stream: HandwrittenStream) -> None:

@@ -20,16 +20,6 @@ from tailrace.tailing.reader import Reader
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 
 
-@pytest.fixture
-async def job(tailrace: Tailrace) -> Job:
-    return await tailrace.enqueue(REQUEST)
-
-
-@pytest.fixture
-def stream(broker: Broker, settings: Settings, job: Job) -> HandwrittenStream:
-    return HandwrittenStream(broker, Keys(settings.prefix), job)
-
-
 async def test_a_wait_that_timed_out_is_asked_again_and_nothing_is_lost_or_doubled(
     job: Job, stream: HandwrittenStream
 ) -> None:

@@ -50,7 +50,7 @@ class _Part(BaseModel):
     text: str = ""
 
 
-class _Turn(BaseModel):
+class _MessagesTurn(BaseModel):
     role: str = ""
     content: str | list[_Part] = ""
 
@@ -60,7 +60,7 @@ class _Thinking(BaseModel):
 
 
 class _MessagesBody(Body):
-    messages: Annotated[tuple[_Turn, ...], Field(min_length=1)]
+    messages: Annotated[tuple[_MessagesTurn, ...], Field(min_length=1)]
     max_tokens: int
     thinking: _Thinking | None = None
     tools: tuple[_MessagesTool, ...] = ()
@@ -165,7 +165,7 @@ class SimulatedMessage:
         }
 
 
-def _prefill(last: _Turn) -> str:
+def _prefill(last: _MessagesTurn) -> str:
     """Return the beginning of the answer that a request contains."""
     if last.role != "assistant":
         return ""

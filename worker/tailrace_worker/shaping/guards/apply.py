@@ -20,7 +20,7 @@ from tailrace_worker.shaping.guards.max_chars import max_chars
 from tailrace_worker.shaping.guards.moderate import Judge, Moderation, moderate
 from tailrace_worker.shaping.guards.redact import Redaction, notices, redact
 from tailrace_worker.shaping.guards.rules import Rules
-from tailrace_worker.shaping.guards.texts import TURN_CHARS, Watch, in_turns, looked
+from tailrace_worker.shaping.guards.texts import TURN_CHARS, TextWatch, in_turns, looked
 
 _INPUT_STRETCH_CHARS: Final = 4_000
 """How many characters of the messages are judged at a time. The messages are complete, so larger stretches delay no
@@ -141,7 +141,7 @@ def _redacting(rules: Rules, counts: Counter[str]) -> _Change:
     return lambda text: _through(Redaction(rules, counts), text)
 
 
-async def _through(watch: Watch, text: str) -> str:
+async def _through(watch: TextWatch, text: str) -> str:
     shown: list[str] = []
     for place in range(0, len(text), TURN_CHARS):
         shown += await looked(watch, watch.feed(text[place : place + TURN_CHARS]))

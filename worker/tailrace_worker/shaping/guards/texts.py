@@ -20,7 +20,7 @@ TURN_CHARS: Final = 512
 per character of dense numbers, and less than 1 microsecond per character of prose."""
 
 
-class Watch(Protocol):
+class TextWatch(Protocol):
     """A watch of one text, which decides what is shown as it arrives. `feed` and `end` may raise to end the job."""
 
     @property
@@ -72,7 +72,7 @@ async def in_turns(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece,
                 yield piece
 
 
-async def looked(watch: Watch, shown: Iterator[str]) -> Iterator[str]:
+async def looked(watch: TextWatch, shown: Iterator[str]) -> Iterator[str]:
     """Return what a watch shows. A slow watch searches in a thread, so that RE2 does not hold up the event loop.
 
     Args:
@@ -99,7 +99,11 @@ def _shown_until(texts: list[str], error: ProviderError) -> Iterator[str]:
 
 
 async def watched(
-    pieces: AsyncGenerator[Piece, None], watch: Callable[[], Watch], *, first: Watch | None = None, said_chars: int = 0
+    pieces: AsyncGenerator[Piece, None],
+    watch: Callable[[], TextWatch],
+    *,
+    first: TextWatch | None = None,
+    said_chars: int = 0,
 ) -> AsyncGenerator[Piece, None]:
     """Watch each text with its own watch, up to a tool call or the end.
 
@@ -140,9 +144,9 @@ async def watched(
 class _Texts:
     """The texts of one answer, each with its watch, and the citations that wait for the text of their range."""
 
-    def __init__(self, watch: Callable[[], Watch], first: Watch | None, said_chars: int) -> None:
+    def __init__(self, watch: Callable[[], TextWatch], first: TextWatch | None, said_chars: int) -> None:
         self._watch = watch
-        self._watches: dict[type[Text], Watch] = {Delta: first} if first else {}
+        self._watches: dict[type[Text], TextWatch] = {Delta: first} if first else {}
         self._has_altered = False
         """True if the current block of reasoning was altered before a tool call. The block may be signed long after its
         text, with tool calls in between."""
@@ -189,7 +193,7 @@ class _Texts:
         self._watches.clear()
         self._has_altered = self._has_altered or (reasoning is not None and reasoning.has_altered)
 
-    def _shown(self, piece: Text, watch: Watch, texts: Iterator[str]) -> Iterator[Piece]:
+    def _shown(self, piece: Text, watch: TextWatch, texts: Iterator[str]) -> Iterator[Piece]:
         kind = type(piece)
         for text in texts:
             if kind is Delta:
@@ -200,7 +204,7 @@ class _Texts:
             yield from self._ranges.ready()
         watch.alterations.clear()
 
-    def _signed(self, block: Reasoning, watch: Watch, texts: Iterator[str]) -> Iterator[Piece]:
+    def _signed(self, block: Reasoning, watch: TextWatch, texts: Iterator[str]) -> Iterator[Piece]:
         for text in texts:
             yield Reasoning(text=text)
         if not (self._has_altered or watch.has_altered):
