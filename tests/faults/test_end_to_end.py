@@ -139,7 +139,7 @@ async def test_a_call_that_fails_before_the_first_piece_is_repeated_and_then_a_f
     answer = await job.answer()
     assert answer.text == Scenario.parse("demo?pieces=5").text_sent
     assert [notice.code for notice in answer.notices] == ["fallback"]
-    assert "anthropic demo?pieces=5 goes on" in answer.notices[0].message
+    assert "continues with anthropic demo?pieces=5" in answer.notices[0].message
 
 
 async def test_an_api_key_reaches_no_redis_key_event_error_or_log(

@@ -186,8 +186,9 @@ class Failures:
         retry_after_seconds: float | None = None,
         request_id: str | None = None,
     ) -> ProviderError:
+        sentence = words if words.endswith(("!", "?")) else f"{words.rstrip('.')}."
         return ProviderError(
-            f"{self.name} {happened}: {words.rstrip('.')}. {_ADVICE[code].format_map(self._advised)}",
+            f"{self.name} {happened}: {sentence} {_ADVICE[code].format_map(self._advised)}",
             code=code,
             retryable=code in _RETRYABLE,
             retry_after_seconds=retry_after_seconds,
