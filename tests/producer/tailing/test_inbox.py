@@ -112,7 +112,8 @@ def test_an_inbox_that_was_closed_takes_no_events_and_has_no_timer() -> None:
 
 def test_the_first_read_is_waited_for_until_there_is_something_to_tell() -> None:
     async def play() -> None:
-        for happen in (Inbox.confirm, Inbox.close, lambda inbox: put(inbox, 2)):
+        happenings: tuple[Callable[[Inbox], None], ...] = (Inbox.confirm, Inbox.close, lambda inbox: put(inbox, 2))
+        for happen in happenings:
             inbox = opened()
             waiting = asyncio.ensure_future(inbox.opened())
             await asyncio.sleep(0)

@@ -145,10 +145,9 @@ async def test_a_sign_of_life_comes_before_a_snapshot_that_is_not_there_yet(
     async with asyncio.timeout(10), job.tail(snapshot=True, keep_alive_seconds=0.02) as tail:
         assert await anext(tail) == KeepAlive(id=BEGINNING)
         await stream.append("1-1", STARTED)
-        async for event in tail:
-            if event.type == "snapshot":
-                break
-        assert event.id == EntryId(1, 1)
+        while isinstance(event := await anext(tail), KeepAlive):
+            pass
+        assert (event.type, event.id) == ("snapshot", EntryId(1, 1))
     await broker.call("DEL", f"arq:job:{job.id}")
 
 

@@ -1,5 +1,6 @@
 """How much what a request looks for may take: of memory, and of the thread that compiles."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def memory_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         allowed.append(options.max_mem)
         return compiled(pattern, options)
 
-    compiled: Any = re2.compile  # pyright: ignore[reportUnknownMemberType]
+    compiled: Callable[[str, Any], Any] = re2.compile  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     monkeypatch.setattr(re2, "compile", noted)
     return allowed
 
