@@ -46,22 +46,24 @@ class Sink:
                     self._is_silent = False
                     self._plan.has_spoken = True
                     self._metrics.speak()
-                self._say(piece)
+                if type(piece) is Delta:
+                    # Nearly all pieces are `Delta`, and the match in `_said_bytes` would take longer than all the rest.
+                    text = piece.text
+                    self._plan.spend(len(text) if text.isascii() else _bytes(text))
+                else:
+                    self._plan.spend(_said_bytes(piece))
+                self._writer.write(piece)
                 if self._remembers:
                     self._plan.remember(piece)
             case Citation() | Notice() | Box():
                 self._plan.has_spoken = True
-                self._say(piece)
+                self._plan.spend(_said_bytes(piece))
+                self._writer.write(piece)
             case TokenCounts():
                 self._metrics.use(piece)
             case Finish():
                 self._finish = piece
                 self._deadline.reschedule(None)
-
-    def _say(self, content: Content) -> None:
-        # Nearly all pieces are `Delta`, and the match in `_said_bytes` would take longer than all the rest.
-        self._plan.spend(_bytes(content.text) if type(content) is Delta else _said_bytes(content))
-        self._writer.write(content)
 
     @property
     def finish(self) -> Finish:

@@ -165,18 +165,15 @@ class StreamWriter:
             StreamLost: The attempt can no longer write to the stream.
         """
         if type(event) is Delta and len(event.text) <= MAX_PART_CHARS:
-            self._write(event)
+            # Nearly all events. To cut and to encode them as all others would take several times as long.
+            self._write(DELTA, event.text)
         else:
             for part in parts(event):
-                self._write(part)
+                self._write(*head_and_text(part))
 
-    def _write(self, event: StreamEvent) -> None:
+    def _write(self, head: Head, text: str) -> None:
         if self.lost is not None:
             raise self.lost
-        if type(event) is Delta:
-            head, text = DELTA, event.text
-        else:
-            head, text = head_and_text(event)
         # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
         value = text.encode("utf-8", "replace")
         size = len(value)

@@ -137,6 +137,8 @@ class _Stream:
     def __init__(self, inflow: Inflow, answer: AnswerDecoder, limits: AnswerLimits) -> None:
         self.is_one = False
         """True once there was an event, so that the body is an event stream."""
+        self.held_bytes = 0
+        """How many bytes have arrived of an event that has not ended."""
         self._is_behind = False
         """True if the last chunk had several events."""
         self._decoder = EventStreamDecoder()
@@ -149,11 +151,6 @@ class _Stream:
         """When to stop reading a complete answer whose stream is still open, in the time of the event loop."""
 
     @property
-    def held_bytes(self) -> int:
-        """How many bytes have arrived of an event that has not ended."""
-        return self._decoder.buffered_bytes
-
-    @property
     def is_settled(self) -> bool:
         """True if the answer is complete and an error can no longer fail it."""
         return self._answer.is_whole and not self._goes_on
@@ -163,6 +160,7 @@ class _Stream:
         is_heard = False
         answer, inflow = self._answer, self._inflow
         events = self._decoder.feed(chunk)
+        self.held_bytes = self._decoder.buffered_bytes
         self.is_one = self.is_one or bool(events)
         self._is_behind = len(events) > 1
         for event in events:

@@ -34,7 +34,7 @@ class EventStreamDecoder:
     no client can reconnect to a generation.
     """
 
-    __slots__ = ("_data", "_event", "_event_bytes", "_line", "_max_event_bytes", "_optional", "_room")
+    __slots__ = ("_data", "_event", "_event_bytes", "_line", "_max_event_bytes", "_optional", "_room", "buffered_bytes")
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         """Start at the beginning of a stream.
@@ -43,6 +43,8 @@ class EventStreamDecoder:
             max_event_bytes: The largest event. All bytes between two blank lines count, with names and comments, and
                 each line end counts as one byte, so that the chunks' ends do not decide whether a stream can be read.
         """
+        self.buffered_bytes = 0
+        """How many bytes of the unfinished event are held; never more than `max_event_bytes`."""
         self._max_event_bytes = max_event_bytes
         self._optional = _BYTE_ORDER_MARK
         """Bytes that are skipped if the stream continues with them. Empty, except at the beginning of some lines."""
@@ -55,11 +57,6 @@ class EventStreamDecoder:
         """How many bytes the finished lines of that event had."""
         self._room = 0
         """The largest chunk that may be one whole event; 0 while a line or an event is unfinished."""
-
-    @property
-    def buffered_bytes(self) -> int:
-        """How many bytes of the unfinished event are held; never more than `max_event_bytes`."""
-        return len(self._line) + len(self._event) + len(self._data)
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Decode a chunk.
@@ -125,6 +122,7 @@ class EventStreamDecoder:
         if self._event_bytes + len(self._line) + len(unfinished) > self._max_event_bytes:
             raise self._too_large()
         self._line += unfinished
+        self.buffered_bytes = len(self._line) + len(self._event) + len(self._data)
         begun = self._event_bytes or self._line or self._optional
         self._room = 0 if begun else self._max_event_bytes
         return events
