@@ -1,11 +1,13 @@
 """The events of a job, from `queued` to the ending."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from tailrace.cursor import BEGINNING, EntryId
@@ -36,10 +38,10 @@ class _Event:
             A new dict of values that JSON can hold, `type` first, then `id`.
         """
         public: dict[str, Any] = {"type": self.type}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for name, publish in _public_fields(type(self)):
+            value = getattr(self, name)
             if value is not None:
-                public[field.name] = field.metadata.get("public", _plain)(value)
+                public[name] = value if publish is None else publish(value)
         return public
 
     def to_json(self) -> str:
@@ -51,8 +53,17 @@ class _Event:
         return json.dumps(self.to_dict())
 
 
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, EntryId) else value
+@functools.cache
+def _public_fields(event: type[_Event]) -> tuple[tuple[str, Callable[[Any], object] | None], ...]:
+    """Return the fields of a class, each with the function that makes its value public, if it needs one.
+
+    `dataclasses.fields` takes as long as all the rest, and each reader of a job asks for the form of each event.
+    """
+    hints = typing.get_type_hints(event)
+    return tuple(
+        (field.name, field.metadata.get("public", str if hints[field.name] is EntryId else None))
+        for field in dataclasses.fields(event)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +107,10 @@ class Delta(_Event):
     type: ClassVar[Literal["delta"]] = "delta"
     text: str
     """The next piece of the answer."""
+
+    def to_json(self) -> str:
+        # Nearly every event is a delta, and each reader of a job asks for its JSON: this takes a fifth of the time.
+        return f'{{"type": "delta", "id": "{self.id}", "text": {encode_basestring_ascii(self.text)}}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
