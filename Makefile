@@ -21,14 +21,14 @@ GROUPS_PIP := pip>=25.1
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
 
-test: .venv/installed .venv-newest-redis/installed  ## the whole suite, and the producer's side on the newest redis-py
+test: .venv/installed .venv-newest-redis/installed .node/installed  ## the whole suite, and the producer's side on the newest redis-py
 	$(BIN)/python -m pytest $(BESIDE)
 	$(NEWEST)/python -m pytest tests/producer $(BESIDE)
 
 test-fast: .venv/installed  ## what needs neither a server nor a process, in less than half a minute
 	$(BIN)/python -m pytest -m 'not redis and not process and not slow' --hypothesis-profile fast --numprocesses 2 --dist worksteal
 
-coverage: .venv/installed  ## the whole suite, and which lines and branches it runs
+coverage: .venv/installed .node/installed  ## the whole suite, and which lines and branches it runs
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest $(BESIDE)
 	$(BIN)/python -m coverage combine --quiet
@@ -52,7 +52,7 @@ format: .venv/installed
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .coverage .venv .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .coverage .node .venv .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/demo-installed: pyproject.toml constraints.txt
 	$(call make_venv,.venv)
@@ -73,3 +73,11 @@ clean:
 	@$(NEWEST)/python -m pip install --quiet '$(GROUPS_PIP)'
 	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' --group test
 	touch $@
+
+# Clients in JavaScript, which tests drive. Without npm those tests are skipped.
+.node/installed: tests/node/package.json
+	@mkdir -p .node
+	@cp $< .node/package.json
+	@if command -v npm >/dev/null; then \
+		npm install --prefix .node --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel error && touch $@; \
+	else echo "npm is not installed: the tests that need it will be skipped."; fi

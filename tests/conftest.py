@@ -3,7 +3,7 @@
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.outage import PROCESS_OUTAGE
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
+from tests.support.node import SdkClients, running_sdk_clients
 
 pytest_plugins = ["tests.support.permissions"]
 
@@ -98,6 +99,13 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
         client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), protocol=2)
     async with client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def sdk_clients() -> Generator[SdkClients]:
+    """The AI SDK's clients in a process of node."""
+    with running_sdk_clients() as clients:
+        yield clients
 
 
 @pytest.fixture(autouse=True)

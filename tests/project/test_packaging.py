@@ -1,5 +1,6 @@
 """What is built to be installed is complete, and describes itself."""
 
+import json
 import re
 import subprocess
 import sys
@@ -51,3 +52,11 @@ def test_the_source_distribution_holds_the_scripts(tmp_path: Path) -> None:
     with tarfile.open(build("sdist", tmp_path)) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert names >= {f"producer/{name}" for name in DATA}
+
+
+def test_each_npm_package_of_the_tests_has_one_version_and_no_address() -> None:
+    packages = json.loads((ROOT / "tests" / "node" / "package.json").read_text())["dependencies"]
+    assert packages
+    for name, version in packages.items():
+        assert re.fullmatch(r"(npm:[@a-z0-9/-]+@)?\d+\.\d+\.\d+", version), (name, version)
+    assert not list((ROOT / "tests" / "node").glob("*lock*"))

@@ -1,4 +1,4 @@
-"""The page of the API: every name of `tailrace.__all__`, and of `tailrace.render`."""
+"""The page of the API: every name of `tailrace.__all__`, and of the packages that are imported by their own names."""
 
 import inspect
 import types
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 import tailrace
-from tailrace import render
+from tailrace import asgi, encoders, render
 from tailrace_docs.docstrings import attribute_docs, defined_names, restructured
 
 _SECTIONS: Final = (
@@ -40,6 +40,8 @@ def markdown() -> str:
         parts.append(_section(title, tailrace, names))
     if modules:
         raise ValueError(f"no section of the API page is for {', '.join(modules)}")
+    parts.append(_section("Web services: `tailrace.asgi`", asgi, asgi.__all__))
+    parts.append(_section("Encoders: `tailrace.encoders`", encoders, encoders.__all__))
     parts.append(_section("Markdown: `tailrace.render`", render, render.__all__))
     return "\n".join(parts)
 
@@ -78,7 +80,8 @@ def _directive(package: ModuleType, name: str) -> str:
     if inspect.isfunction(member):
         return f".. autofunction:: {path}"
     doc = attribute_docs(import_module(_module_of(name, package))).get(name, "")
-    return f".. py:type:: {path}\n\n   {doc}"
+    kind = "type" if typing.get_origin(member) else "data"
+    return f".. py:{kind}:: {path}\n\n   {doc}"
 
 
 def _class(path: str, member: type[Any]) -> str:

@@ -1,0 +1,55 @@
+"""The native protocol: server-sent events, one for each event of the job."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tailrace.encoders.base import ReplayFrom
+from tailrace.events import Event
+
+_RETRY_MS: Final = 1_000
+"""How long a browser waits before it reconnects. The default of browsers is 3 to 5 s."""
+
+
+def retry_frame(milliseconds: int) -> bytes:
+    """Return the frame that tells clients how long to wait before they reconnect.
+
+    Args:
+        milliseconds: The time to wait, in ms.
+
+    Returns:
+        The frame. It is no event: clients show nothing of it.
+    """
+    return b"retry: %d\n\n" % milliseconds
+
+
+class SseEncoder:
+    """Encodes events as server-sent events: `id:` is the cursor, `event:` the type, `data:` the public form as JSON.
+
+    It has no state, so a client that comes back with its last id gets exactly the frames that it missed.
+    """
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    """None beside those of every stream."""
+    replay_from: ReplayFrom = ReplayFrom.CURSOR
+    """The client's cursor: the `Last-Event-ID` that a browser sends, or `?after=`."""
+    opening: bytes = retry_frame(_RETRY_MS)
+    """Tells browsers to reconnect after 1 s."""
+    is_over: bool = False
+    """Never true: the stream ends with the job's ending."""
+
+    def encode(self, event: Event) -> bytes:
+        """Encode the next event.
+
+        Args:
+            event: The next event of the tail.
+
+        Returns:
+            One frame.
+        """
+        # The JSON is one line of ASCII, and neither ids nor types have line ends.
+        return f"id: {event.id}\nevent: {event.type}\ndata: {event.to_json()}\n\n".encode()
+
+    def broken_off(self) -> bytes:
+        """Return nothing: the client comes back with its last id, and then gets an HTTP status."""
+        return b""
