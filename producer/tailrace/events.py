@@ -38,7 +38,7 @@ class _Event:
             A new dict of values that JSON can hold, `type` first, then `id`.
         """
         public: dict[str, Any] = {"type": self.type}
-        for name, publish in _public_fields(type(self)):
+        for name, publish in _public_fields(type(self)):  # type: ignore[arg-type]  # mypy takes the instances' hash
             value = getattr(self, name)
             if value is not None:
                 public[name] = value if publish is None else publish(value)
