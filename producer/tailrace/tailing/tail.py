@@ -37,6 +37,7 @@ class Tail(AsyncIterator[Item_co]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_after",
         "_answer",
         "_inbox",
@@ -157,6 +158,17 @@ class Tail(AsyncIterator[Item_co]):
         if self._inbox is not None and self._inbox.keep_alive is not None:
             self._inbox.keep_alive.restart()
         return item
+
+    def take_ready(self) -> list[Item_co]:
+        """Take the events that were read together with the last one, without waiting.
+
+        Returns:
+            The events that `anext` would return at once, in their order; it returns what comes after them.
+        """
+        ready = self._items
+        self._items = []
+        ready.reverse()
+        return ready
 
     def _ask(self) -> Inbox:
         """Return the inbox to wait at, and let no other task wait until `_is_asked` is reset."""

@@ -135,4 +135,4 @@ async def test_a_tail_that_could_not_be_opened_leaves_nothing_behind(
     with pytest.raises(InvalidCursor):
         await Job(job.id, broker, reader, settings).open_tail(after="9-9")
     assert reader.registry.is_empty
-    assert asyncio.all_tasks() == tasks
+    assert asyncio.all_tasks() <= tasks

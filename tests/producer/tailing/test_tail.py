@@ -321,3 +321,16 @@ async def test_many_tails_see_the_same_events(job: Job, stream: HandwrittenStrea
     await stream.append("1-2", STARTED)
     await stream.append("1-3", ENDING)
     assert {tuple(seen) for seen in await asyncio.gather(*tails)} == {("0-1 queued", "1-2 started", "1-3 completed")}
+
+
+async def test_what_was_read_together_is_taken_at_once_and_the_tail_goes_on(
+    job: Job, stream: HandwrittenStream
+) -> None:
+    await stream.append_deltas(2, 4)
+    async with asyncio.timeout(10), job.tail() as tail:
+        assert tail.take_ready() == []
+        taken = [await anext(tail), *tail.take_ready()]
+        assert tail.take_ready() == []
+        await stream.append("1-5", ENDING)
+        taken += [event async for event in tail]
+    assert [event.id.seq for event in taken] == [1, 2, 3, 4, 5]
