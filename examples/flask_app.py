@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from flask import Flask, Response, abort, request
 
 from tailrace import Event, GenerationRequest, InvalidCursor, InvalidJobId, JobNotFound, KeepAlive
+from tailrace.encoders import KEEP_ALIVE, SseEncoder
 from tailrace.sync import Tail, Tailrace
 
 app = Flask(__name__)
@@ -34,13 +35,12 @@ def events(job_id: str) -> Response:
     return Response(frames(tail), mimetype="text/event-stream", headers={"Cache-Control": "no-cache, no-transform"})
 
 
-def frames(tail: Tail[Event | KeepAlive]) -> Iterator[str]:
+def frames(tail: Tail[Event | KeepAlive]) -> Iterator[bytes]:
+    encoder = SseEncoder()
     with tail:
+        yield encoder.opening
         for event in tail:
-            if event.type == "keep_alive":
-                yield ": keep-alive\n\n"
-            else:
-                yield f"id: {event.id}\nevent: {event.type}\ndata: {event.to_json()}\n\n"
+            yield KEEP_ALIVE if isinstance(event, KeepAlive) else encoder.encode(event)
 
 
 @app.post("/jobs/<job_id>/cancel")

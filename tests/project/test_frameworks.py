@@ -57,7 +57,11 @@ def django_view(job: sync.Job) -> Iterator[Any]:
         namespace: dict[str, Any] = {"client": client}
         exec(code, namespace)  # noqa: S102
         requests: Any = importlib.import_module("django.test").RequestFactory()
-        yield lambda job_id, after: namespace["events"](requests.get("/", headers={"Last-Event-ID": after}), job_id)
+
+        def view(job_id: str, after: str) -> Any:
+            return namespace["events"](requests.get("/", headers={"Last-Event-ID": after}), job_id)
+
+        yield view
 
 
 def finish(stream: BlockingStream) -> None:
@@ -95,6 +99,7 @@ def test_flask_resumes_a_stream_and_tells_by_a_status_what_is_wrong(
 
 def test_flask_leaves_a_tail_whose_browser_is_gone(flask: Any, job: sync.Job, stream: BlockingStream) -> None:
     response = flask.get(f"/jobs/{job.id}/events")
+    assert next(response.response).startswith(b"retry: ")
     assert ids(next(response.response).decode()) == ["0-1"]
     until(lambda: stream.listeners() == 1)
     response.close()
