@@ -71,7 +71,7 @@ clean:
 .venv-newest-redis/installed: pyproject.toml constraints.txt constraints-newest-redis.txt
 	$(call make_venv,.venv-newest-redis)
 	@$(NEWEST)/python -m pip install --quiet '$(GROUPS_PIP)'
-	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli]' --group test
+	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli,gateway]' --group test
 	touch $@
 
 # Clients in JavaScript, which tests drive. Without npm those tests are skipped.

@@ -18,15 +18,18 @@ from tailrace.job import Job
 
 __all__ = ["EventStream", "Request", "stream"]
 
-_KEEP_ALIVE_SECONDS: Final = 10.0
+KEEP_ALIVE_SECONDS: Final = 10.0
 """How often a silent stream shows that it lives. Proxies cut silent connections after 30 to 60 s."""
-_STATUS_SECONDS: Final = 5.0
+STATUS_SECONDS: Final = 5.0
 """For how long the status is held back, until an attempt starts. What goes wrong before that is an HTTP error."""
-_STREAM_HEADERS: Final[Mapping[str, str]] = {
+STREAM_HEADERS: Final[Mapping[str, str]] = {
     "content-type": "text/event-stream",
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
+"""The headers of every stream: no proxy holds it back, stores or compresses it."""
+_AT_ONCE: Final = 64
+"""How many events are sent together at most."""
 _UNAVAILABLE: Final = "The job cannot be read at the moment. Try again."
 
 # Each framework has types of its own for what ASGI passes as dicts.
@@ -124,15 +127,15 @@ async def stream(job: Job, request: Request, encoder: Encoder | None = None) -> 
     except (InfrastructureError, TimeoutError):
         # The messages of these errors name hosts, which clients need not know.
         return _error(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _UNAVAILABLE, {**named, "retry-after": "1"})
-    return EventStream(HTTPStatus.OK, {**_STREAM_HEADERS, **encoder.headers, **named}, body)
+    return EventStream(HTTPStatus.OK, {**STREAM_HEADERS, **encoder.headers, **named}, body)
 
 
 async def _frames(job: Job, scope: Any, encoder: Encoder) -> AsyncGenerator[bytes, None]:
     """Yield nothing if no event will come; otherwise something empty once the status is known, and then the body."""
-    deadline = asyncio.get_running_loop().time() + _STATUS_SECONDS
+    deadline = asyncio.get_running_loop().time() + STATUS_SECONDS
     async with asyncio.timeout_at(deadline):
         after = await _cursor(job, scope, encoder.replay_from)
-        tail = await job.open_tail(after=after, keep_alive_seconds=_KEEP_ALIVE_SECONDS)
+        tail = await job.open_tail(after=after, keep_alive_seconds=KEEP_ALIVE_SECONDS)
     async with tail:
         if tail.at_end:
             return
@@ -147,9 +150,13 @@ async def _frames(job: Job, scope: Any, encoder: Encoder) -> AsyncGenerator[byte
         if frames := b"".join(first):
             yield frames
         try:
+            ready: list[bytes] = []
             async for event in tail:
-                if frames := _frame(encoder, event):
-                    yield frames
+                ready.append(_frame(encoder, event))
+                if encoder.is_over or not tail.is_ready or len(ready) == _AT_ONCE:
+                    if frames := b"".join(ready):
+                        yield frames
+                    ready.clear()
                 if encoder.is_over:
                     return
         except (JobNotFound, InfrastructureError):
@@ -171,11 +178,23 @@ async def _cursor(job: Job, scope: Any, replay_from: ReplayFrom) -> str | EntryI
         case ReplayFrom.BEGINNING:
             return BEGINNING
         case ReplayFrom.LAST_RESTART:
-            return await _last_restart(job)
+            return await last_restart(job)
 
 
-async def _last_restart(job: Job) -> EntryId:
-    """Return the position before the entry with which the answer began for the last time."""
+async def last_restart(job: Job) -> EntryId:
+    """Find where a response begins that replays only the attempts that count.
+
+    Args:
+        job: The job.
+
+    Returns:
+        The position before the entry with which the answer began for the last time.
+
+    Raises:
+        JobNotFound: The job has no stream.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused to read the stream.
+    """
     newest = (await job.status()).cursor
     cursor = BEGINNING
     if newest.attempt > 1:

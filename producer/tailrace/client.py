@@ -161,7 +161,7 @@ class Tailrace:
             raise InvalidRequest(
                 "idempotency_key: '' is empty, so all jobs would share it. Give a key for this request, or omit it."
             )
-        job_id = await enqueue(
+        job_id, is_new = await enqueue(
             self._broker,
             self._keys,
             job,
@@ -170,7 +170,7 @@ class Tailrace:
             idempotency_key=idempotency_key,
         )
         await self._settle(queue, durable, [job_id])
-        return self.job(job_id)
+        return Job(job_id, self._broker, self._reader, self._settings, is_new=is_new)
 
     async def enqueue_many(
         self,

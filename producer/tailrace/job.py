@@ -40,14 +40,20 @@ class Job:
         broker: The connections to Redis.
         reader: The reader that all tails share.
         settings: The settings of the client.
+        is_new: True if the job was just enqueued.
 
     Raises:
         InvalidJobId: The text is not of the form of a job id.
     """
 
-    def __init__(self, job_id: str, broker: Broker, reader: Reader, settings: Settings) -> None:
+    def __init__(
+        self, job_id: str, broker: Broker, reader: Reader, settings: Settings, *, is_new: bool = False
+    ) -> None:
         self.id: str = checked_job_id(job_id)
         """The id of the job. Whoever holds it may read and cancel the job."""
+        self.is_new: bool = is_new
+        """True if the call that returned this handle enqueued the job. False if `Tailrace.enqueue` found it under an
+        idempotency key, and for handles from `Tailrace.job`."""
         self._broker = broker
         self._reader = reader
         self._settings = settings
@@ -243,7 +249,7 @@ class Job:
             conversation=None if conversation is None else text(conversation),
             labels=decode_labels(old_labels) if labels is None else labels,
         )
-        job_id = await enqueue(
+        job_id, is_new = await enqueue(
             self._broker,
             self._keys,
             new_job,
@@ -252,7 +258,7 @@ class Job:
         )
         linked = (self._keys.regenerated(self.id), self._keys.record(self.id))
         await self._broker.call(*Script.LINK_REGENERATED.command(linked, job_id))
-        return Job(job_id, self._broker, self._reader, self._settings)
+        return Job(job_id, self._broker, self._reader, self._settings, is_new=is_new)
 
     async def request(self) -> GenerationRequest:
         """Read the request of the job.

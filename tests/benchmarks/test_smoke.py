@@ -36,6 +36,10 @@ RUNS = {
         "--tails 20 --events 200 --shared 3 --deltas 50 --rounds 1 --seconds 0.5",
         rf"^no reads .*(?s:.*)^an answer of 50 deltas, ms +{FIGURE} +<= 150 +{MET}",
     ),
+    "gateway": (
+        "--streams 20 --events 200 --slow 2 --rounds 1 --seconds 0.5",
+        rf"^gateway .*(?s:.*)^connections to Redis +{FIGURE} +<= 4 +{MET}",
+    ),
     "render": ("--rounds 1 --kib 100", rf"^a table +{FIGURE} +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "import_time": ("--rounds 1", rf"^import tailrace +{FIGURE} +{FIGURE} +<= 120$"),
     "hostile": ("--rounds 1", rf"^a text of a megabyte +completed(?: +{FIGURE}){{4}}$"),

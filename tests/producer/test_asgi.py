@@ -41,8 +41,8 @@ def written(broker: Broker, keys: Keys, job: Job) -> HandwrittenStream:
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statuses are held back for a moment only, and a silence is short."""
-    monkeypatch.setattr("tailrace.asgi._STATUS_SECONDS", 0.05)
-    monkeypatch.setattr("tailrace.asgi._KEEP_ALIVE_SECONDS", 0.02)
+    monkeypatch.setattr("tailrace.asgi.STATUS_SECONDS", 0.05)
+    monkeypatch.setattr("tailrace.asgi.KEEP_ALIVE_SECONDS", 0.02)
 
 
 def request(last_event_id: str = "", query: str = "") -> Any:

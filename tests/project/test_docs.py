@@ -21,6 +21,7 @@ from sybil.parsers.myst import CodeBlockParser, SkipParser
 
 from tailrace import GenerationRequest, Settings, Tailrace
 from tailrace.cli.app import build_parser
+from tailrace.gateway import GatewaySettings
 from tailrace.settings import variable_of
 from tailrace_worker.settings import WorkerSettings
 from tailrace_worker.simulator import Simulator
@@ -157,7 +158,7 @@ def test_every_variable_of_a_page_is_one_that_somebody_reads() -> None:
     texts = "".join(path.read_text() for path in [*PAGES, *BESIDE])
     found = set(re.findall(r"\bTAILRACE_[A-Z_]+[A-Z]\b", texts))
     assert {"TAILRACE_PROVIDERS", "TAILRACE_REDIS_URL"} <= found
-    assert found <= set(map(variable_of, WorkerSettings.model_fields))
+    assert found <= set(map(variable_of, {**WorkerSettings.model_fields, **GatewaySettings.model_fields}))
 
 
 def test_every_setting_that_a_page_exports_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

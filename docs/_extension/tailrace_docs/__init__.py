@@ -15,7 +15,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from tailrace_docs import api, commands, errors, events, redis_keys, settings
+from tailrace_docs import api, commands, errors, events, redis_keys, routes, settings
 from tailrace_docs.docstrings import restructured
 
 ROOT: Final = Path(__file__).parents[3]
@@ -30,7 +30,10 @@ _GENERATORS: Final[Mapping[str, Callable[[], str]]] = {
     "errors": errors.tree_markdown,
     "events": events.markdown,
     "failure-codes": errors.codes_markdown,
+    "gateway-settings": settings.gateway_markdown,
+    "http-errors": routes.errors_markdown,
     "redis-keys": redis_keys.markdown,
+    "routes": routes.markdown,
     "settings": settings.markdown,
     "worker-settings": settings.worker_markdown,
 }

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 import tailrace
-from tailrace import asgi, encoders, render, sync
+from tailrace import asgi, encoders, gateway, render, sync
 from tailrace_docs.docstrings import attribute_docs, defined_names, restructured
 
 _SECTIONS: Final = (
@@ -42,6 +42,7 @@ def markdown() -> str:
         raise ValueError(f"no section of the API page is for {', '.join(modules)}")
     parts.append(_section("Without asyncio: `tailrace.sync`", sync, sync.__all__))
     parts.append(_section("Web services: `tailrace.asgi`", asgi, asgi.__all__))
+    parts.append(_section("The gateway: `tailrace.gateway`", gateway, gateway.__all__))
     parts.append(_section("Encoders: `tailrace.encoders`", encoders, encoders.__all__))
     parts.append(_section("Markdown: `tailrace.render`", render, render.__all__))
     return "\n".join(parts)

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from tailrace import Settings
+from tailrace.gateway import GatewaySettings
 from tailrace.settings import YEAR_SECONDS, variable_of
 from tailrace_docs.docstrings import attribute_docs
 from tailrace_worker.settings import WorkerSettings
@@ -20,8 +21,17 @@ def markdown() -> str:
 
 def worker_markdown() -> str:
     """What only workers read."""
-    own = {name: field for name, field in WorkerSettings.model_fields.items() if name not in Settings.model_fields}
-    return _definitions(WorkerSettings, own)
+    return _own(WorkerSettings)
+
+
+def gateway_markdown() -> str:
+    """What only the gateway reads."""
+    return _own(GatewaySettings)
+
+
+def _own(model: type[Settings]) -> str:
+    own = {name: field for name, field in model.model_fields.items() if name not in Settings.model_fields}
+    return _definitions(model, own)
 
 
 def _definitions(model: type[Settings], fields: Mapping[str, FieldInfo]) -> str:
@@ -40,7 +50,7 @@ def _default(value: object) -> str:
             return f"{value:,}"
         case tuple():
             return f"`{','.join(map(str, typing.cast('tuple[object, ...]', value)))}`"
-        case {}:
+        case None | () | {}:
             return "none"
         case _:
             return f"`{value}`"
@@ -54,7 +64,7 @@ def _range(field: FieldInfo) -> str:
     if origin is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in typing.get_args(annotation))
     if origin is tuple:
-        return "names, with commas between them"
+        return "texts, with commas between them"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "JSON"
     bounds = [_bound(each) for each in field.metadata if isinstance(each, Ge | Gt | Le | Lt)]

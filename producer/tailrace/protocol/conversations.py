@@ -20,7 +20,7 @@ An ending is appended before its job is released. Because the caller looks at th
 ending can enqueue the next job at once.
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from tailrace.broker.client import Broker, text
 from tailrace.errors import ConversationBusy, InvalidRequest, JobNotFound, QueueFull
@@ -30,7 +30,7 @@ from tailrace.protocol.cancellation import cancel
 from tailrace.protocol.endings import newest_entry
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, new_job_id
 from tailrace.protocol.labels import is_short_text
-from tailrace.protocol.new_job import NewJob, create_command, enqueue_command
+from tailrace.protocol.new_job import Enqueued, NewJob, create_command, enqueue_command
 from tailrace.protocol.scripts import Script
 
 IfActive: TypeAlias = Literal["reject", "interrupt"]
@@ -81,7 +81,7 @@ async def enqueue(
     if_active: IfActive,
     keep_seconds: float,
     idempotency_key: str | None = None,
-) -> str:
+) -> Enqueued:
     """Enqueue a job: in one round trip, unless it has an idempotency key or finds its conversation busy.
 
     Args:
@@ -93,7 +93,7 @@ async def enqueue(
         idempotency_key: The idempotency key, if there is one.
 
     Returns:
-        The id of the job, or of the first one under the key.
+        The job, or the first one under the key.
 
     Raises:
         ConversationBusy: Another job of the conversation is active; the job was not enqueued.
@@ -104,16 +104,16 @@ async def enqueue(
     """
     if job.conversation is None:
         if idempotency_key is None:
-            return await queue.enqueue(broker, keys, job)
+            return Enqueued(await queue.enqueue(broker, keys, job), is_new=True)
         return await queue.enqueue_once(broker, keys, job, idempotency_key)
     turn = _Turn(broker, keys, job, job.conversation, interrupts=if_active == "interrupt", keep_seconds=keep_seconds)
     if idempotency_key is None:
-        return await turn.enqueue()
+        return Enqueued(await turn.enqueue(), is_new=True)
     while True:
-        job_id = await turn.enqueue_once(idempotency_key)
+        enqueued = await turn.enqueue_once(idempotency_key)
         # Another call with the same key was refused, and took the key back.
-        if job_id is not None:
-            return job_id
+        if enqueued is not None:
+            return enqueued
 
 
 async def read_active(broker: Broker, keys: Keys, tenant: str, conversation: str) -> str | None:
@@ -184,19 +184,21 @@ class _Turn:
             raise refusal
         return job_id
 
-    async def enqueue_once(self, idempotency_key: str) -> str | None:
+    async def enqueue_once(self, idempotency_key: str) -> Enqueued | None:
         """Enqueue the job that a key stands for; return `None` if the key does not stand for it any more."""
         # The queue's limit is applied when the job is enqueued, so that a job that is interrupted leaves its place.
-        job_id = str(await queue.admit(self._broker, self._keys, self._job, idempotency_key, limit=0))
+        admission = await queue.admit(self._broker, self._keys, self._job, idempotency_key, limit=0)
+        admitted = cast("Enqueued", admission)
+        job_id = admitted.job_id
         if await queue.create_once(self._broker, self._keys, job_id, self._job, idempotency_key):
-            return job_id
+            return admitted
         key = self._keys.idempotency(self._job.tenant, idempotency_key)
         refusal = await self._place(job_id, await self._enqueue(job_id, key=key), key=key)
         if refusal is None:
-            return job_id
+            return admitted
         at = key, arq_job(job_id), self._keys.conversation(self._job.tenant, self._conversation)
         if not await self._broker.call(*Script.RETRACT.command(at, job_id)):
-            return job_id
+            return admitted
         await self._broker.call("UNLINK", *queue.created(self._keys, job_id))
         if isinstance(refusal, _Forgotten):
             return None

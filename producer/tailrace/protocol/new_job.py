@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from tailrace.broker.client import Command, ms
 from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys, arq_job
@@ -19,6 +19,15 @@ INDEX_CAPACITY: Final = 10_000
 """How many jobs of a tenant are listed: the newest ones, in about 1 MB."""
 CONVERSATION_CAPACITY: Final = 100
 """How many jobs of a conversation are listed: as many as Redis keeps in its compact form."""
+
+
+class Enqueued(NamedTuple):
+    """What a call to enqueue a job has done."""
+
+    job_id: str
+    """The id of the job."""
+    is_new: bool
+    """False if the idempotency key of the call stands for a job that an earlier call enqueued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from tailrace.broker.client import Broker, ms, text
 from tailrace.errors import IdempotencyConflict, QueueFull
 from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys, arq_in_progress, arq_job, arq_result, arq_retry, new_job_id
-from tailrace.protocol.new_job import NewJob, create_command, enqueue_command
+from tailrace.protocol.new_job import Enqueued, NewJob, create_command, enqueue_command
 from tailrace.protocol.scripts import Script
 
 
@@ -56,7 +56,7 @@ async def enqueue_many(broker: Broker, keys: Keys, jobs: Mapping[str, NewJob]) -
         raise QueueFull(job.queue, depth=placed[1], limit=job.max_queued)
 
 
-async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str) -> str:
+async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str) -> Enqueued:
     """Enqueue a job of no conversation, unless its tenant has enqueued one under the same idempotency key.
 
     The steps are those of `enqueue`, and each may be repeated: if a producer died half-way, the next call with the key
@@ -69,7 +69,7 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
         idempotency_key: The key, not empty.
 
     Returns:
-        The id of the first job under the key.
+        The first job under the key.
 
     Raises:
         IdempotencyConflict: The first job under the key has another request.
@@ -80,13 +80,13 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
     admitted = await admit(broker, keys, job, idempotency_key, limit=job.max_queued)
     if isinstance(admitted, int):
         raise QueueFull(job.queue, depth=admitted, limit=job.max_queued)
-    if not await create_once(broker, keys, admitted, job, idempotency_key):
+    if not await create_once(broker, keys, admitted.job_id, job, idempotency_key):
         # No limit: the job was admitted above. To refuse it now would take it from other callers with the same key.
-        await broker.call(*enqueue_command(keys, {admitted: job}, limit=0))
+        await broker.call(*enqueue_command(keys, {admitted.job_id: job}, limit=0))
     return admitted
 
 
-async def admit(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str, *, limit: int) -> str | int:
+async def admit(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str, *, limit: int) -> Enqueued | int:
     """Find out which job an idempotency key stands for.
 
     Args:
@@ -97,15 +97,16 @@ async def admit(broker: Broker, keys: Keys, job: NewJob, idempotency_key: str, *
         limit: How many jobs may wait; 0 for no limit.
 
     Returns:
-        The id of the first job under the key; or how many jobs wait, if the key is new and the queue is full.
+        The first job under the key; or how many jobs wait, if the key is new and the queue is full.
 
     Raises:
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
     at = keys.idempotency(job.tenant, idempotency_key), keys.queue(job.queue)
-    admitted: Any = await broker.call(*Script.ADMIT.command(at, new_job_id(), ms(job.life_seconds), limit))
-    return admitted if isinstance(admitted, int) else text(admitted)
+    proposed = new_job_id()
+    admitted: Any = await broker.call(*Script.ADMIT.command(at, proposed, ms(job.life_seconds), limit))
+    return admitted if isinstance(admitted, int) else Enqueued(text(admitted), text(admitted) == proposed)
 
 
 async def create_once(broker: Broker, keys: Keys, job_id: str, job: NewJob, idempotency_key: str) -> bool:

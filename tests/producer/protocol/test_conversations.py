@@ -256,7 +256,7 @@ async def test_a_call_that_is_sent_again_is_not_busy_with_itself(
     broker: Broker, keys: Keys, settings: Settings
 ) -> None:
     new = NewJob.of(REQUEST, settings, tenant="default", queue="default", conversation=CHAT)
-    job_id = await enqueue(_LosingBroker(broker.redis), keys, new, if_active="reject", keep_seconds=60)
+    job_id, _ = await enqueue(_LosingBroker(broker.redis), keys, new, if_active="reject", keep_seconds=60)
     assert await members(broker, keys) == await queued(broker, keys) == [job_id]
 
 
@@ -264,7 +264,7 @@ async def test_a_call_that_is_sent_again_interrupts_nothing_of_its_own(
     broker: Broker, keys: Keys, settings: Settings, job: Job
 ) -> None:
     new = NewJob.of(REQUEST, settings, tenant="default", queue="default", conversation=CHAT)
-    job_id = await enqueue(_LosingBroker(broker.redis), keys, new, if_active="interrupt", keep_seconds=60)
+    job_id, _ = await enqueue(_LosingBroker(broker.redis), keys, new, if_active="interrupt", keep_seconds=60)
     assert await members(broker, keys) == [job.id, job_id]
     assert await queued(broker, keys) == [job_id]
 
@@ -297,7 +297,7 @@ async def test_a_call_that_is_sent_again_after_its_job_has_ended_returns_it(
 
     new = NewJob.of(REQUEST, settings, tenant="default", queue="default", conversation=CHAT)
     slow = _SlowBroker(broker.redis, end_and_go_on)
-    job_id = await enqueue(slow, keys, new, if_active="reject", keep_seconds=60)
+    job_id, _ = await enqueue(slow, keys, new, if_active="reject", keep_seconds=60)
     assert await members(broker, keys) == [job_id, later[0].id]
     assert (await tailrace.job(job_id).status()).state == "completed"
 
@@ -375,7 +375,8 @@ async def enqueue_paused(
 ) -> str:
     new = NewJob.of(REQUEST, settings, tenant="default", queue="default", conversation=CHAT)
     paused = _PausedBroker(broker.redis, before, then)
-    return await enqueue(paused, keys, new, if_active="reject", keep_seconds=60, idempotency_key="order-7")
+    enqueued = await enqueue(paused, keys, new, if_active="reject", keep_seconds=60, idempotency_key="order-7")
+    return enqueued.job_id
 
 
 async def test_a_call_that_is_about_to_be_refused_returns_the_job_that_another_enqueued_under_its_key(

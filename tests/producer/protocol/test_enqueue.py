@@ -237,3 +237,12 @@ async def test_what_has_no_utf8_is_replaced_or_hashed_and_never_raises(
     await job.cancel("\ud800")
     _, ending = await broker.call("XRANGE", keys.events(job.id), "-", "+")
     assert decode(*ending) == Cancelled(id=EntryId(1_000, 2), at=ANY, reason="?")
+
+
+async def test_a_handle_says_whether_its_call_enqueued_the_job(tailrace: Tailrace) -> None:
+    first = await tailrace.enqueue(REQUEST, idempotency_key="k")
+    again = await tailrace.enqueue(REQUEST, idempotency_key="k")
+    assert (first.is_new, again.is_new) == (True, False)
+    assert (await tailrace.enqueue(REQUEST)).is_new
+    assert (await first.regenerate()).is_new
+    assert not tailrace.job(first.id).is_new

@@ -1,0 +1,67 @@
+"""`tailrace serve`: the HTTP server for browsers and for services in any language."""
+
+import argparse
+import asyncio
+import logging
+
+from tailrace.cli.options import add_redis_url
+from tailrace.errors import InvalidSettings
+
+SUMMARY = "serve jobs over HTTP"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the address and the Redis."""
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8700, help="0 takes a free one (default: %(default)s)")
+    add_redis_url(parser)
+    parser.epilog = (
+        "GET /openapi.json describes all routes. Events come as server-sent events, and\n"
+        "/v1/chat speaks the protocol of the AI SDK's useChat. Without API keys only the\n"
+        "loopback interface is served. SIGTERM or Ctrl-C ends: streams that clients can\n"
+        "resume are closed at once, others within TAILRACE_GATEWAY_GRACE_SECONDS.\n\n"
+        "example: %(prog)s --port 8700"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        arguments: The parsed options.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        InvalidSettings: The address is not a loopback address, and no API keys are configured.
+        InfrastructureError: The address cannot be listened on.
+    """
+    # Not needed for --help.
+    from tailrace.gateway import GatewaySettings, create_app  # noqa: PLC0415
+    from tailrace.gateway.principal import is_loopback  # noqa: PLC0415
+    from tailrace.gateway.server import GatewayServer, listen  # noqa: PLC0415
+
+    settings = GatewaySettings.read(redis_url=arguments.redis_url)
+    if not is_loopback(arguments.host):
+        raise InvalidSettings(
+            f"--host: {arguments.host!r} is not a loopback address, and no API keys are configured, so anyone who "
+            "reaches it could use the providers. Serve 127.0.0.1."
+        )
+    logging.basicConfig(level="INFO", format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    # It announces each start and end, which the gateway does itself.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with listen(arguments.host, arguments.port) as listening:
+        host, port, *_ = listening.getsockname()
+        server = GatewayServer(create_app(settings=settings))
+        print(f"gateway on http://{f'[{host}]' if ':' in host else host}:{port}, for this machine only", flush=True)
+        # In uvloop where it is installed, as uvicorn decides.
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[listening]))
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: ports are 0 to 65535")
+    return int(text)

@@ -1,0 +1,90 @@
+"""`create_app`: the gateway as an ASGI application, to be served or mounted."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+import tailrace as package
+from tailrace import Tailrace
+from tailrace.gateway import chat, conversations, events, health, jobs, providers
+from tailrace.gateway.access_log import AccessLog
+from tailrace.gateway.body_limit import BodyLimit
+from tailrace.gateway.context import Gateway
+from tailrace.gateway.draining import Draining
+from tailrace.gateway.errors import HANDLERS, JOB_HEADER
+from tailrace.gateway.openapi import describe
+from tailrace.gateway.principal import LoopbackOnly
+from tailrace.gateway.settings import GatewaySettings
+
+_ASKED_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key")
+"""The headers that foreign pages may send, if they may call the gateway."""
+
+
+def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | None = None) -> FastAPI:
+    """Make the gateway, as an application of its own or to be mounted into a service's application.
+
+    A service that mounts it passes its own client, and closes that client itself:
+    `app.mount("/llm", create_app(tailrace))`.
+
+    Args:
+        tailrace: The client to use. By default the application makes one from the settings, which connects at the first
+            request, and closes it when the application ends.
+        settings: The settings; by default they come from the environment. Those of every client are used only if no
+            client is passed.
+
+    Returns:
+        The application.
+
+    Raises:
+        InvalidSettings: A variable of the environment has a value that is not allowed, or Redis's URL is malformed.
+    """
+    settings = settings or GatewaySettings.read()
+    client = tailrace or Tailrace.connect(**settings.client_fields())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        if tailrace is None:
+            await client.aclose()
+
+    app = FastAPI(
+        title="tailrace",
+        version=package.__version__,
+        docs_url=None,
+        redoc_url=None,
+        # Traces would have whole URLs, and with them tokens.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        lifespan=lifespan,
+        exception_handlers=HANDLERS,
+    )
+    app.state.gateway = Gateway(tailrace=client, settings=settings, authenticator=LoopbackOnly(), draining=Draining())
+    for module in (jobs, events, conversations, chat, providers, health):
+        app.include_router(module.router)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_bytes=settings.gateway_max_body_bytes)
+    if settings.gateway_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.gateway_cors_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=_ASKED_HEADERS,
+            expose_headers=(JOB_HEADER, "Retry-After"),
+        )
+    app.add_middleware(AccessLog)
+    describe(app)
+    return app
+
+
+def drain(app: FastAPI) -> None:
+    """Prepare for the end: `/readyz` answers 503, and streams that clients can resume elsewhere are closed.
+
+    `tailrace serve` does this on SIGTERM. A service that mounts the gateway calls it when it begins to shut down.
+
+    Args:
+        app: What `create_app` returned.
+    """
+    gateway: Gateway = app.state.gateway
+    gateway.draining.begin()

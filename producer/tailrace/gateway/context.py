@@ -1,0 +1,38 @@
+"""`Gateway`: what all routes share."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from tailrace import Tailrace
+from tailrace.gateway.draining import Draining
+from tailrace.gateway.principal import Authenticator
+from tailrace.gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What all routes share; it is `app.state.gateway`."""
+
+    tailrace: Tailrace
+    """The client of Redis."""
+    settings: GatewaySettings
+    """The settings."""
+    authenticator: Authenticator
+    """Finds out who makes a request."""
+    draining: Draining
+    """The streams that end early when the gateway is about to end."""
+    looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Limits how many jobs are looked at at a time: each look takes a connection to Redis, and thousands of clients may
+    come back in one moment."""
+
+
+def gateway_of(request: Request) -> Gateway:
+    """Return what all routes share: a dependency for FastAPI.
+
+    Args:
+        request: A request to the gateway.
+    """
+    gateway: Gateway = request.app.state.gateway
+    return gateway

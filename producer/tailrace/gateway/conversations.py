@@ -1,0 +1,138 @@
+"""The routes of conversations: what is active, stop it, read it."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Body, Path, Query
+from starlette.responses import Response
+
+from tailrace import Conversation, InvalidCursor, JobState, JobStatus
+from tailrace.encoders import parse_jobs_cursor
+from tailrace.gateway.context import Gateway
+from tailrace.gateway.errors import Unauthorized, failures
+from tailrace.gateway.event_docs import JOBS_EVENTS
+from tailrace.gateway.events import After, LastEventId
+from tailrace.gateway.job_object import ConversationObject, JobObject, Outcome
+from tailrace.gateway.jobs import Canceller, Reader, Shared
+from tailrace.gateway.json_response import json_response
+from tailrace.gateway.new_job_body import Cancel
+from tailrace.gateway.principal import Principal
+from tailrace.gateway.several_jobs import stream_several
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+_MAX_RECENT: Final = 20
+"""In how many jobs the cursor of a client is looked for."""
+
+ConversationId = Annotated[str, Path(description="The id of a conversation.", examples=["chat-42"])]
+
+
+@router.get(
+    "/{conversation}",
+    summary="Look at a conversation",
+    response_model=ConversationObject,
+    responses=failures(400, 401, 503),
+)
+async def look_at(
+    conversation: ConversationId,
+    gateway: Shared,
+    principal: Reader,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many jobs at most.")] = 20,
+) -> Response:
+    """Return the active job of the conversation, and its recent ones. A conversation without jobs has neither."""
+    found = conversation_of(gateway, principal, conversation)
+    recent = [JobObject.of(status) for status in await found.recent(limit=limit)]
+    active = await found.active()
+    return json_response(
+        ConversationObject(
+            id=conversation,
+            active=next((job for job in recent if active is not None and job.id == active.id), None),
+            jobs=recent,
+        )
+    )
+
+
+@router.post(
+    "/{conversation}/stop", summary="Stop a conversation", response_model=Outcome, responses=failures(400, 401, 503)
+)
+async def stop(
+    conversation: ConversationId,
+    gateway: Shared,
+    principal: Canceller,
+    why: Annotated[Cancel | None, Body()] = None,
+) -> Response:
+    """Stop the active job of the conversation. Its text stays readable."""
+    return await stop_conversation(conversation_of(gateway, principal, conversation), why)
+
+
+@router.get(
+    "/{conversation}/stream",
+    summary="Stream the active job of a conversation",
+    response_class=Response,
+    responses={**JOBS_EVENTS, **failures(400, 401, 503)},
+)
+async def stream(
+    conversation: ConversationId,
+    gateway: Shared,
+    principal: Reader,
+    last_event_id: LastEventId = None,
+    after: After = None,
+) -> Response:
+    """Stream the events of the active job, which each event names; 204 if nothing is active.
+
+    A client that comes back with a cursor reads the job of that cursor to its ending, and then what is active.
+    """
+    found = conversation_of(gateway, principal, conversation)
+    cursor = last_event_id or after
+    if cursor:
+        for status in await found.recent(limit=_MAX_RECENT):
+            if _goes_on(cursor, status):
+                return await stream_several(gateway, [gateway.tailrace.job(status.job_id)], cursor)
+    job = await found.active()
+    return Response(status_code=204) if job is None else await stream_several(gateway, [job], None)
+
+
+def conversation_of(gateway: Gateway, principal: Principal, conversation: str) -> Conversation:
+    """Find a conversation that the principal may see.
+
+    Args:
+        gateway: What all routes share.
+        principal: Who asks.
+        conversation: The id of the conversation.
+
+    Returns:
+        The conversation of the principal's tenant.
+
+    Raises:
+        InvalidRequest: The id is not valid.
+        Unauthorized: The principal's capability is for another conversation.
+    """
+    if not principal.may_see_conversation(conversation):
+        raise Unauthorized("The token is for another job or conversation.")
+    return gateway.tailrace.conversation(conversation, tenant=principal.tenant)
+
+
+async def stop_conversation(conversation: Conversation, why: Cancel | None) -> Response:
+    """Stop the active job of a conversation.
+
+    Args:
+        conversation: The conversation.
+        why: Why, if the client says so.
+
+    Returns:
+        The response, which is the same for repeated calls.
+
+    Raises:
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    outcome = await conversation.stop(why.reason if why else "")
+    return json_response(Outcome(outcome=outcome or "idle"))
+
+
+def _goes_on(cursor: str, status: JobStatus) -> bool:
+    """Return whether a cursor of the conversation's stream is in this job, and not at its ending."""
+    try:
+        (position,) = parse_jobs_cursor(cursor, [status.job_id]).values()
+    except InvalidCursor:
+        return False
+    return position < status.cursor or status.state in {JobState.QUEUED, JobState.RUNNING}

@@ -1,0 +1,71 @@
+"""The routes of events: those of one job, or of several jobs in one stream."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response
+
+from tailrace import EntryId
+from tailrace.encoders import MAX_JOBS
+from tailrace.gateway.errors import failures
+from tailrace.gateway.event_docs import EVENTS, JOBS_EVENTS
+from tailrace.gateway.jobs import JobId, Reader, Shared, visible_job
+from tailrace.gateway.several_jobs import stream_several
+from tailrace.gateway.streaming import BEGINNING, stream_events
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+LastEventId = Annotated[
+    str | None, Header(description="The cursor after which the events go on, as an `EventSource` sends it.")
+]
+After = Annotated[
+    str | None, Query(description="The same for a first request; `Last-Event-ID` wins over it.", examples=["1-17"])
+]
+Jobs = Annotated[
+    list[str], Query(min_length=1, max_length=MAX_JOBS, description="The id of a job; repeat it for each job.")
+]
+
+
+def cursor_of(last_event_id: str | None, after: str | None) -> EntryId:
+    """Read the cursor of a client.
+
+    Args:
+        last_event_id: The header, which a browser sends when it comes back.
+        after: The parameter of the first request.
+
+    Returns:
+        The cursor; the beginning if there is none.
+
+    Raises:
+        InvalidCursor: The text is not a cursor.
+    """
+    text = last_event_id or after
+    return EntryId.parse(text) if text else BEGINNING
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Stream the events of a job",
+    response_class=Response,
+    responses={**EVENTS, **failures(400, 401, 404, 503)},
+)
+async def stream_one(
+    job_id: JobId, gateway: Shared, principal: Reader, last_event_id: LastEventId = None, after: After = None
+) -> Response:
+    """Stream the events after a cursor as server-sent events, up to the ending. To leave does not touch the job."""
+    job, _ = await visible_job(gateway, principal, job_id)
+    return await stream_events(gateway, job, cursor_of(last_event_id, after))
+
+
+@router.get(
+    "/events",
+    summary="Stream the events of several jobs",
+    response_class=Response,
+    responses={**JOBS_EVENTS, **failures(400, 401, 404, 503)},
+)
+async def stream_jobs(
+    job: Jobs, gateway: Shared, principal: Reader, last_event_id: LastEventId = None, after: After = None
+) -> Response:
+    """Stream the events of several jobs, each with the `job` that it is of. Browsers open few connections to a host."""
+    jobs = [(await visible_job(gateway, principal, job_id))[0] for job_id in dict.fromkeys(job)]
+    return await stream_several(gateway, jobs, last_event_id or after)

@@ -1,0 +1,47 @@
+"""`HttpProtocol`: uvicorn's protocol over httptools, which by itself accepts heads of requests of any size and age."""
+
+import asyncio
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MAX_HEAD_BYTES: Final = 65_536
+"""The largest head: a request line with its headers."""
+_HEAD_SECONDS: Final = 30.0
+"""How long the next part of a head may take."""
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection of a client."""
+
+    _head_bytes = 0
+    _is_in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to serve the connection."""
+        super().connection_made(transport)
+        # Its log has whole URLs, and with them tokens, whenever somebody has given it a handler.
+        self.access_log = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived, and close the connection if a head becomes too large or too old."""
+        super().data_received(data)
+        if not self._is_in_head or self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
+
+    def on_message_begin(self) -> None:
+        """Count the bytes of the head that begins."""
+        self._head_bytes, self._is_in_head = 0, True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Stop counting."""
+        self._is_in_head = False
+        super().on_headers_complete()

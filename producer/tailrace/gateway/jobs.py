@@ -1,0 +1,201 @@
+"""The routes of jobs: enqueue, look at, cancel, regenerate, delete, list."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Depends, Header, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tailrace import BrokerUnavailable, GenerationRequest, InvalidRequest, Job, JobNotFound, JobState, JobStatus
+from tailrace.gateway.context import Gateway, gateway_of
+from tailrace.gateway.errors import JOB_HEADER, failures
+from tailrace.gateway.examples import NEW_JOB
+from tailrace.gateway.job_object import AnswerObject, JobList, JobObject, NewJobObject, Outcome, WholeJobObject
+from tailrace.gateway.json_response import json_response
+from tailrace.gateway.new_job_body import Cancel, NewJobBody
+from tailrace.gateway.principal import Principal, Scope, require
+from tailrace.gateway.urls import job_urls
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+JobId = Annotated[str, Path(description="The id of a job.", examples=["hX3vJ0c2TqK9bWm5yRzA1g"])]
+Shared = Annotated[Gateway, Depends(gateway_of)]
+Reader = Annotated[Principal, Depends(require(Scope.READ))]
+Canceller = Annotated[Principal, Depends(require(Scope.CANCEL))]
+Writer = Annotated[Principal, Depends(require(Scope.WRITE))]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=256,
+        description="A name for this request. A repetition with the same body gets the first job, in place of a new "
+        "one; another body is refused with 409.",
+    ),
+]
+
+_ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+_CHANGEABLE: Final = frozenset(GenerationRequest.model_fields)
+_LOOK_SECONDS: Final = 10.0
+"""How long it may take to look at a job, with the wait for others who look at theirs."""
+_MAX_LISTED: Final = 1_000
+
+
+@router.post(
+    "",
+    summary="Enqueue a job",
+    status_code=201,
+    response_model=NewJobObject,
+    response_description="The job was enqueued.",
+    responses={
+        200: {"model": NewJobObject, "description": "The first job under the `Idempotency-Key`."},
+        **failures(400, 401, 409, 413, 429, 503),
+    },
+)
+async def enqueue(
+    request: Request,
+    gateway: Shared,
+    principal: Writer,
+    new: Annotated[NewJobBody, Body(openapi_examples={"a question": {"value": NEW_JOB}})],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Enqueue a job for the workers, and answer without waiting for it."""
+    job = await gateway.tailrace.enqueue(
+        new,
+        tenant=principal.tenant,
+        queue=new.queue,
+        idempotency_key=idempotency_key,
+        conversation=new.conversation,
+        if_active=new.if_active,
+        labels=new.labels,
+        defer_seconds=new.defer_seconds,
+        expires_in_seconds=new.expires_in_seconds,
+        durable=new.durable,
+    )
+    return await _created(request, principal, job, is_new=job.is_new)
+
+
+@router.get(
+    "",
+    summary="List jobs",
+    response_model=JobList,
+    responses=failures(400, 401, 503),
+)
+async def list_jobs(
+    gateway: Shared,
+    principal: Writer,
+    conversation: Annotated[str | None, Query(description="Only jobs of this conversation.")] = None,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    limit: Annotated[int, Query(ge=1, le=_MAX_LISTED, description="How many jobs at most.")] = 50,
+) -> Response:
+    """List the jobs that are kept, the newest first."""
+    found = await gateway.tailrace.jobs(tenant=principal.tenant, conversation=conversation, state=state, limit=limit)
+    return json_response(JobList(jobs=[JobObject.of(status) for status in found]))
+
+
+@router.get(
+    "/{job_id}",
+    summary="Look at a job",
+    response_model=WholeJobObject,
+    responses=failures(401, 404, 503),
+)
+async def look_at(job_id: JobId, gateway: Shared, principal: Reader) -> Response:
+    """Return the job, with its whole answer once it has ended."""
+    job, status = await visible_job(gateway, principal, job_id)
+    answer = AnswerObject.of(await job.answer()) if status.state in _ENDED else None
+    return json_response(WholeJobObject.of(status, answer=answer), job_id=job.id)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    summary="Stop a job",
+    response_model=Outcome,
+    responses=failures(400, 401, 404, 503),
+)
+async def cancel(
+    job_id: JobId, gateway: Shared, principal: Canceller, why: Annotated[Cancel | None, Body()] = None
+) -> Response:
+    """Stop the job: at once if no attempt has started, otherwise within 100 ms. A job that has ended stays as it is."""
+    job, _ = await visible_job(gateway, principal, job_id)
+    outcome = await job.cancel(why.reason if why else "")
+    return json_response(Outcome(outcome=outcome), job_id=job.id)
+
+
+@router.post(
+    "/{job_id}/regenerate",
+    summary="Run a job's request again",
+    status_code=201,
+    response_model=NewJobObject,
+    response_description="The new job was enqueued.",
+    responses=failures(400, 401, 404, 409, 413, 429, 503),
+)
+async def regenerate(
+    request: Request,
+    job_id: JobId,
+    gateway: Shared,
+    principal: Writer,
+    changes: Annotated[
+        dict[str, Any] | None,
+        Body(
+            description="Fields of a generation request that replace those of the job.",
+            openapi_examples={"warmer": {"value": {"temperature": 1.0}}},
+        ),
+    ] = None,
+) -> Response:
+    """Enqueue the job's request again, with some fields changed. The job itself goes on if it still runs."""
+    job, _ = await visible_job(gateway, principal, job_id)
+    fields = changes or {}
+    if strangers := sorted(fields.keys() - _CHANGEABLE):
+        raise InvalidRequest(f"{strangers[0]}: a generation request has no such field.")
+    return await _created(request, principal, await job.regenerate(**fields), is_new=True)
+
+
+@router.delete(
+    "/{job_id}",
+    summary="Delete a job",
+    status_code=204,
+    response_class=Response,
+    response_description="The job is gone.",
+    responses=failures(401, 404, 503),
+)
+async def delete(job_id: JobId, gateway: Shared, principal: Writer) -> Response:
+    """Delete all that is kept of the job. A worker that runs it stops."""
+    job, _ = await visible_job(gateway, principal, job_id)
+    await job.delete()
+    return Response(status_code=204, headers={JOB_HEADER: job.id})
+
+
+async def visible_job(gateway: Gateway, principal: Principal, job_id: str) -> tuple[Job, JobStatus]:
+    """Find a job that the principal may see.
+
+    Args:
+        gateway: What all routes share.
+        principal: Who asks.
+        job_id: The id, as the client wrote it.
+
+    Returns:
+        The job, and its status.
+
+    Raises:
+        InvalidJobId: The id is malformed.
+        JobNotFound: There is no such job, or the principal may not see it. Clients cannot tell these three apart.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    job = gateway.tailrace.job(job_id)
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS), gateway.looking:
+            status = await job.status()
+    except TimeoutError:
+        raise BrokerUnavailable(f"Redis did not tell the status within {_LOOK_SECONDS:g} s.") from None
+    if not principal.may_see(status):
+        raise JobNotFound(f"Job {job_id!r} is not one of tenant {principal.tenant!r}.")
+    return job, status
+
+
+async def _created(request: Request, principal: Principal, job: Job, *, is_new: bool) -> Response:
+    urls = job_urls(request, principal, job.id)
+    created = NewJobObject.of(
+        await job.status(), events_url=urls.events_url, cancel_url=urls.cancel_url, expires_at=urls.expires_at
+    )
+    return json_response(created, status=201 if is_new else 200, job_id=job.id)

@@ -1,0 +1,85 @@
+"""`LastingTail`: a tail that waits for Redis for as long as its reader does."""
+
+import asyncio
+from typing import Final, Self
+
+from tailrace import BrokerUnavailable, EntryId, Event, Job, KeepAlive, Tail
+from tailrace.asgi import KEEP_ALIVE_SECONDS
+
+_PAUSE_SECONDS: Final = 1.0
+"""The pause before Redis is tried again, after a tail has tried for the settings' `reconnect_seconds`."""
+
+
+class LastingTail:
+    """The events of a job for a client that stays while Redis is away.
+
+    Args:
+        job: The job.
+        tail: A tail of the job that was opened.
+        after: The cursor of the tail.
+    """
+
+    def __init__(self, job: Job, tail: Tail[Event | KeepAlive], after: EntryId) -> None:
+        self.job_id: str = job.id
+        """The id of the job."""
+        self._job = job
+        self._tail = tail
+        self._cursor = after
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, job: Job, after: EntryId) -> Self:
+        """Open a tail. Redis has to be there.
+
+        Args:
+            job: The job.
+            after: The cursor after which the events begin.
+
+        Returns:
+            The tail.
+
+        Raises:
+            JobNotFound: The job has no stream.
+            InvalidCursor: The cursor is ahead of the stream.
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused.
+        """
+        return cls(job, await job.open_tail(after=after, keep_alive_seconds=KEEP_ALIVE_SECONDS), after)
+
+    @property
+    def at_end(self) -> bool:
+        """True if the cursor of a tail that was just opened is at the ending."""
+        return self._tail.at_end
+
+    @property
+    def is_ready(self) -> bool:
+        """True if the next event is there, so that `next` does not wait."""
+        return self._tail.is_ready
+
+    async def next(self) -> Event | KeepAlive | None:
+        """Wait for the next event.
+
+        Returns:
+            The event, or a sign of life after a silence; `None` after the ending.
+
+        Raises:
+            JobNotFound: The stream went away.
+            BrokerRefused: Redis refused to read it.
+        """
+        while True:
+            try:
+                event = await anext(self._tail, None)
+            except BrokerUnavailable:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                if self._is_closed:
+                    return None
+                self._tail = self._job.tail(after=self._cursor, keep_alive_seconds=KEEP_ALIVE_SECONDS)
+            else:
+                if event is not None:
+                    self._cursor = event.id
+                return event
+
+    async def aclose(self) -> None:
+        """Leave the tail. A task that waits in `next` gets `None`."""
+        self._is_closed = True
+        await self._tail.aclose()

@@ -1,0 +1,40 @@
+"""The bodies of requests about jobs."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tailrace import GenerationRequest
+from tailrace.field_docs import describe_fields
+
+_Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
+
+
+class NewJobBody(GenerationRequest):
+    """A generation request, and how its job is enqueued."""
+
+    # Left out of the JSON of the request, which is what the job stores.
+    conversation: str | None = Field(default=None, exclude=True)
+    """The conversation that the job belongs to, which has one active job at a time: 1 to 128 characters."""
+    if_active: Literal["reject", "interrupt"] = Field(default="reject", exclude=True)
+    """What happens if another job of the conversation is active: the new one is refused with 409, or the other one is
+    cancelled and its text is kept."""
+    labels: dict[str, str] = Field(default={}, exclude=True)
+    """Texts to find the job by: they are stored with it and returned with its status."""
+    queue: str = Field(default="default", exclude=True)
+    """The queue in which the job waits: 1 to 64 characters of `A-Z a-z 0-9 _ . -`."""
+    defer_seconds: _Seconds = Field(default=0, exclude=True)
+    """The delay in seconds until the job is due, up to a year."""
+    expires_in_seconds: _Seconds | None = Field(default=None, exclude=True)
+    """How long in seconds the job may wait for a worker. If it is not given, the gateway's settings decide."""
+    durable: bool | None = Field(default=None, exclude=True)
+    """True to answer only after the job is on a disk or a replica; by default as the gateway's settings say."""
+
+
+class Cancel(BaseModel):
+    """Why a job is stopped."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
+
+    reason: Annotated[str, Field(max_length=1_000)] = ""
+    """The `reason` of the `cancelled` event, for example who stopped the job."""

@@ -1,0 +1,160 @@
+"""`Principal`: on whose behalf a request is made, and what it may do."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from starlette.requests import Request
+
+from tailrace import JobStatus
+from tailrace.gateway.errors import Unauthorized
+
+DEFAULT_TENANT: Final = "default"
+"""The tenant of all jobs while no API keys are configured."""
+
+
+class Scope(StrEnum):
+    """What a route needs."""
+
+    READ = "read"
+    """To see a job, its events and its conversation."""
+    CANCEL = "cancel"
+    """To stop a job, or what is active in a conversation."""
+    WRITE = "write"
+    """To enqueue, list and delete jobs. No capability has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an API key may use; `None` for each measure without a limit."""
+
+    running: int | None = None
+    """How many of the tenant's jobs may run at a time."""
+    queued: int | None = None
+    """How many of the tenant's jobs may wait."""
+    requests_per_second: float | None = None
+    """How many requests the key may make in a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """What the signed `token` of a URL allows: some scopes, for one job or for one conversation."""
+
+    scopes: frozenset[Scope]
+    """What it allows."""
+    expires_at: int
+    """When it expires, in Unix seconds."""
+    job_id: str | None = None
+    """The job that it is for, unless it is for a conversation."""
+    conversation: str | None = None
+    """The conversation that it is for, with all of its jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who makes a request."""
+
+    tenant: str
+    """The tenant whose jobs it may see."""
+    key_id: str | None = None
+    """The id of the API key, or of the key that signed the capability; `None` while no keys are configured."""
+    limits: Limits | None = None
+    """The limits of the API key."""
+    capability: Capability | None = None
+    """What the request is restricted to; `None` if it was made with an API key, or if no keys are configured."""
+
+    def may_see(self, status: JobStatus) -> bool:
+        """Return whether the job is one of the tenant's, and within the capability if there is one.
+
+        Args:
+            status: The status of the job.
+        """
+        if (status.tenant or DEFAULT_TENANT) != self.tenant:
+            return False
+        capability = self.capability
+        if capability is None or capability.job_id == status.job_id:
+            return True
+        return capability.conversation is not None and capability.conversation == status.conversation
+
+    def may_see_conversation(self, conversation: str) -> bool:
+        """Return whether the conversation is within the capability if there is one.
+
+        Args:
+            conversation: The id of a conversation of the principal's tenant.
+        """
+        return self.capability is None or self.capability.conversation == conversation
+
+
+class Authenticator(Protocol):
+    """Finds out who makes a request. `create_app` puts one into the gateway's context."""
+
+    async def authenticate(self, request: Request, scope: Scope) -> Principal:
+        """Find the principal of a request.
+
+        Args:
+            request: The request.
+            scope: What the route needs.
+
+        Returns:
+            The principal, which has the scope.
+
+        Raises:
+            Unauthorized: The credentials are missing or wrong, have expired, or do not include the scope.
+        """
+        ...
+
+
+class LoopbackOnly:
+    """The authenticator while no API keys are configured: everyone on this machine is the default tenant."""
+
+    async def authenticate(self, request: Request, scope: Scope) -> Principal:  # noqa: ARG002
+        """Find the principal of a request.
+
+        Args:
+            request: The request.
+            scope: What the route needs.
+
+        Returns:
+            The default tenant.
+
+        Raises:
+            Unauthorized: The request comes from another machine.
+        """
+        if request.client is not None and not is_loopback(request.client.host):
+            raise Unauthorized("No API keys are configured, so the gateway serves only the machine that it runs on.")
+        return Principal(tenant=DEFAULT_TENANT)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address belongs to the machine itself.
+
+    Args:
+        host: An address, or the name `localhost`.
+    """
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def require(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    """Make the dependency of a route that needs a scope.
+
+    Args:
+        scope: What the route needs.
+
+    Returns:
+        A dependency for FastAPI that gives the route the principal, or raises `Unauthorized`.
+    """
+
+    async def authenticated(request: Request) -> Principal:
+        authenticator: Authenticator = request.app.state.gateway.authenticator
+        return await authenticator.authenticate(request, scope)
+
+    return authenticated

@@ -1,0 +1,80 @@
+"""`StreamResponse`: frames as the body of a response."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tailrace.asgi import STREAM_HEADERS
+from tailrace.encoders import retry_frame
+from tailrace.gateway.draining import Draining
+from tailrace.gateway.frames import Frames
+
+_MOVE_MS: Final = (100, 2_000)
+"""When clients come back that are told to move: not all at the same moment."""
+
+
+class StreamResponse(Response):
+    """Sends frames as they become ready, until the last one, or until the client leaves.
+
+    A client that reads slowly holds up only its own stream: what is not sent yet stays in Redis.
+
+    Args:
+        frames: The frames.
+        draining: The open streams of the gateway.
+        first: The frames that were ready before the status was known.
+        headers: Headers beside those of every stream.
+        can_move: True if the client reads on at another gateway by itself, after `retry:`.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        draining: Draining,
+        *,
+        first: bytes = b"",
+        headers: Mapping[str, str],
+        can_move: bool,
+    ) -> None:
+        super().__init__(headers={**STREAM_HEADERS, **headers})
+        # A stream has no length, and no body beside its frames.
+        del self.headers["content-length"]
+        self.can_move: bool = can_move
+        """True if the client reads on at another gateway by itself."""
+        self._frames = frames
+        self._draining = draining
+        self._first = first
+        self._ending: asyncio.Task[None] | None = None
+
+    def end(self) -> None:
+        """End the stream soon: the gateway is about to end."""
+        self._ending = self._ending or asyncio.create_task(self._frames.aclose())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send the response."""
+        frames = self._frames
+        watching = asyncio.create_task(self._watch(receive))
+        self._draining.add(self)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            body = frames.opening + self._first
+            self._first = b""
+            if body:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            while body := await frames.ready():
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            moved = retry_frame(random.randint(*_MOVE_MS)) if self._ending and self.can_move else b""  # noqa: S311
+            await send({"type": "http.response.body", "body": moved})
+        finally:
+            watching.cancel()
+            self._draining.discard(self)
+            await frames.aclose()
+
+    async def _watch(self, receive: Receive) -> None:
+        """Wait until the client leaves."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await self._frames.aclose()

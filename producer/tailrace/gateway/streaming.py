@@ -1,0 +1,84 @@
+"""Responses that stream jobs: what is known to be wrong at once has an HTTP status."""
+
+import asyncio
+from typing import Final
+
+from starlette.responses import Response
+
+from tailrace import EntryId, Job
+from tailrace.asgi import STATUS_SECONDS
+from tailrace.encoders import Encoder, SseEncoder
+from tailrace.gateway.context import Gateway
+from tailrace.gateway.errors import JOB_HEADER
+from tailrace.gateway.frames import JobFrames
+from tailrace.gateway.lasting_tail import LastingTail
+from tailrace.gateway.stream_response import StreamResponse
+
+BEGINNING: Final = EntryId(0, 0)
+
+
+async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
+    """Stream the events of a job in the native form.
+
+    Args:
+        gateway: What all routes share.
+        job: The job.
+        after: The cursor of the client.
+
+    Returns:
+        The stream, or 204 if the client has seen the ending: only that stops an `EventSource`.
+
+    Raises:
+        JobNotFound: The job has no stream.
+        InvalidCursor: The cursor is ahead of the stream.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    return await stream_job(gateway, job, SseEncoder(), after=after, can_move=True)
+
+
+async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: EntryId, can_move: bool) -> Response:
+    """Stream a job.
+
+    Args:
+        gateway: What all routes share.
+        job: The job.
+        encoder: The protocol.
+        after: The cursor after which the events begin.
+        can_move: True if the client reads on at another gateway by itself.
+
+    Returns:
+        The stream, or 204 if the cursor is at the ending.
+
+    Raises:
+        JobNotFound: The job has no stream.
+        InvalidCursor: The cursor is ahead of the stream.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    tail = await LastingTail.open(job, after)
+    frames = JobFrames(tail, encoder, has_started=after.attempt > 0)
+    try:
+        if tail.at_end:
+            await frames.aclose()
+            return Response(status_code=204, headers={JOB_HEADER: job.id})
+        first = await _until_started(frames)
+    except BaseException:
+        await frames.aclose()
+        raise
+    headers = {JOB_HEADER: job.id, **encoder.headers}
+    return StreamResponse(frames, gateway.draining, first=first, headers=headers, can_move=can_move)
+
+
+async def _until_started(frames: JobFrames) -> bytes:
+    """Hold frames back until an attempt has started, or for as long as clients can wait. Raise why there are none."""
+    held: list[bytes] = []
+    try:
+        async with asyncio.timeout(STATUS_SECONDS):
+            while not frames.has_started and (ready := await frames.ready()):
+                held.append(ready)
+    except TimeoutError:
+        pass
+    if frames.error is not None:
+        raise frames.error
+    return b"".join(held)
