@@ -6,6 +6,9 @@ Each name is loaded at its first use, so that the import itself costs almost not
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tailrace.access.access import Access
+    from tailrace.access.api_key import ApiKey, KeyLimits, NewApiKey
+    from tailrace.access.api_keys import ApiKeys
     from tailrace.answer import Answer, Snapshot, Usage
     from tailrace.attempt_content import CalledTool
     from tailrace.client import Tailrace
@@ -86,7 +89,8 @@ else:
         *("errors", "cursor", "events", "event_schema", "settings"),
         *("request.messages", "request.limits", "request.tools", "request.guards", "request.generation_request"),
         *("timing", "protocol.cancellation", "protocol.endings", "protocol.fleet"),
-        *("attempt_content", "answer", "status", "tailing.tail", "job", "conversation", "client"),
+        *("attempt_content", "answer", "status", "tailing.tail", "job", "conversation"),
+        *("access.api_key", "access.api_keys", "access.access", "client"),
     )
 
     def __getattr__(name: str) -> object:
@@ -107,7 +111,10 @@ else:
 
 
 __all__ = [
+    "Access",
     "Answer",
+    "ApiKey",
+    "ApiKeys",
     "AssistantMessage",
     "Block",
     "Box",
@@ -149,9 +156,11 @@ __all__ = [
     "JobState",
     "JobStatus",
     "KeepAlive",
+    "KeyLimits",
     "MaxChars",
     "Message",
     "Moderate",
+    "NewApiKey",
     "NotDurable",
     "Notice",
     "OutputSchema",

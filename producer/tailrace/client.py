@@ -7,6 +7,7 @@ from typing import Self, Unpack
 
 from redis.asyncio import Redis
 
+from tailrace.access.access import Access
 from tailrace.broker.client import Broker, open_redis
 from tailrace.conversation import Conversation
 from tailrace.errors import InvalidRequest
@@ -51,6 +52,7 @@ class Tailrace:
         self._settings = settings or Settings.read()
         self._keys = Keys(self._settings.prefix)
         self._reader = Reader(self._broker, self._settings)
+        self._access = Access(self._broker, self._keys)
 
     @classmethod
     def connect(cls, redis_url: str | None = None, **settings: Unpack[SettingsFields]) -> Self:
@@ -103,6 +105,11 @@ class Tailrace:
         await self._reader.aclose()
         if self._owns_redis:
             await self._broker.aclose()
+
+    @property
+    def access(self) -> Access:
+        """The API keys of the gateways, and what else gateways share to decide who may do what."""
+        return self._access
 
     async def enqueue(
         self,

@@ -24,6 +24,7 @@ _SECTIONS: Final = (
     ("Answers", ("answer", "attempt_content", "timing")),
     ("Requests", ("request",)),
     ("Events and cursors", ("events", "event_schema", "cursor")),
+    ("Access to gateways", ("access",)),
     ("Settings", ("settings",)),
     ("Errors", ("errors",)),
 )

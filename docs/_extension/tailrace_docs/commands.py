@@ -21,12 +21,20 @@ def markdown() -> str:
 
 
 def _section(name: str, verb: argparse.ArgumentParser) -> str:
-    parts = [f"## `tailrace {name}`", str(verb.description), f"```text\n{verb.format_usage().strip()}\n```"]
-    if rows := list(_rows(verb)):
-        parts.append(table(("argument", "meaning"), rows))
+    parts = [f"## `tailrace {name}`", str(verb.description)]
+    # A verb with several actions has the arguments of each.
+    for each in _actions(verb) or (verb,):
+        parts.append(f"```text\n{each.format_usage().strip()}\n```")
+        if rows := list(_rows(each)):
+            parts.append(table(("argument", "meaning"), rows))
     if verb.epilog:
         parts.append(f"```text\n{verb.epilog.replace('%(prog)s', verb.prog).strip()}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _actions(verb: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]:
+    subparsers = [action for action in verb._actions if action.nargs == argparse.PARSER]
+    return cast("Any", subparsers[0]).choices.values() if subparsers else ()
 
 
 def _rows(verb: argparse.ArgumentParser) -> Iterable[tuple[str, str]]:

@@ -24,6 +24,8 @@ _EXTRAS: Final = {
     "anthropic": "worker",
     "arq": "worker",
     "hiredis": "worker",
+    "jwt": "gateway",
+    "limits": "gateway",
     "httpx2": "worker",
     "msgspec": "worker",
     "openai": "worker",

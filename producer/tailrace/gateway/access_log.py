@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,6 +11,9 @@ from tailrace.gateway.errors import internal_error
 from tailrace.tracebacks import told_by_frames
 
 _logger = logging.getLogger("tailrace.gateway.access")
+
+_NO_REFERRER: Final = (b"referrer-policy", b"no-referrer")
+"""A URL may have a token. A browser would send it to whatever a page at that URL links to."""
 
 
 class AccessLog:
@@ -34,6 +38,7 @@ class AccessLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], _NO_REFERRER]
             return send(message)
 
         try:

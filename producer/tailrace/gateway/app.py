@@ -9,14 +9,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 import tailrace as package
 from tailrace import Tailrace
+from tailrace.access.key_store import key_store
+from tailrace.access.signing_key import SigningKey
 from tailrace.gateway import chat, conversations, events, health, jobs, providers
 from tailrace.gateway.access_log import AccessLog
+from tailrace.gateway.authentication import Authentication
 from tailrace.gateway.body_limit import BodyLimit
+from tailrace.gateway.capabilities import Capabilities, SharedSigningKey
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.draining import Draining
 from tailrace.gateway.errors import HANDLERS, JOB_HEADER
 from tailrace.gateway.openapi import describe
-from tailrace.gateway.principal import LoopbackOnly
 from tailrace.gateway.settings import GatewaySettings
 
 _ASKED_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key")
@@ -60,7 +63,19 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         lifespan=lifespan,
         exception_handlers=HANDLERS,
     )
-    app.state.gateway = Gateway(tailrace=client, settings=settings, authenticator=LoopbackOnly(), draining=Draining())
+    capabilities = _capabilities(client, settings)
+    app.state.gateway = Gateway(
+        tailrace=client,
+        settings=settings,
+        authenticator=Authentication(
+            client.access,
+            key_store(client.access, settings.gateway_keys_file),
+            capabilities,
+            needs_keys=settings.gateway_keys_file is not None,
+        ),
+        capabilities=capabilities,
+        draining=Draining(),
+    )
     for module in (jobs, events, conversations, chat, providers, health):
         app.include_router(module.router)
     # The last one added is the outermost.
@@ -76,6 +91,16 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
     app.add_middleware(AccessLog)
     describe(app)
     return app
+
+
+def _capabilities(tailrace: Tailrace, settings: GatewaySettings) -> Capabilities:
+    configured = settings.gateway_signing_keys
+
+    async def from_settings() -> tuple[SigningKey, ...]:
+        return configured
+
+    keys = from_settings if configured else SharedSigningKey(tailrace.access.signing_key)
+    return Capabilities(keys, life_seconds=settings.gateway_url_seconds)
 
 
 def drain(app: FastAPI) -> None:

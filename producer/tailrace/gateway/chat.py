@@ -17,6 +17,7 @@ from tailrace.gateway.event_docs import CHAT
 from tailrace.gateway.examples import NEW_TURN
 from tailrace.gateway.job_object import Outcome
 from tailrace.gateway.jobs import Canceller, IdempotencyKey, Reader, Shared, Writer
+from tailrace.gateway.limits import within_limits
 from tailrace.gateway.new_job_body import NewJobBody
 from tailrace.gateway.settings import GatewaySettings
 from tailrace.gateway.streaming import BEGINNING, stream_job
@@ -63,17 +64,22 @@ async def start(
     An answer of the chat that is still active is stopped, and its text is kept, unless `if_active` is `reject`.
     """
     new = _new_job(turn, gateway.settings)
-    job = await gateway.tailrace.enqueue(
-        new,
-        tenant=principal.tenant,
-        queue=new.queue,
+    job = await within_limits(
+        gateway.tailrace,
+        principal,
+        lambda: gateway.tailrace.enqueue(
+            new,
+            tenant=principal.tenant,
+            queue=new.queue,
+            idempotency_key=idempotency_key,
+            conversation=turn.id,
+            if_active=new.if_active,
+            labels=new.labels,
+            defer_seconds=new.defer_seconds,
+            expires_in_seconds=new.expires_in_seconds,
+            durable=new.durable,
+        ),
         idempotency_key=idempotency_key,
-        conversation=turn.id,
-        if_active=new.if_active,
-        labels=new.labels,
-        defer_seconds=new.defer_seconds,
-        expires_in_seconds=new.expires_in_seconds,
-        durable=new.durable,
     )
     return await _stream(gateway, job, sdk_version or header_version)
 

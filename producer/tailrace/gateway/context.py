@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from tailrace import Tailrace
+from tailrace.gateway.capabilities import Capabilities
 from tailrace.gateway.draining import Draining
 from tailrace.gateway.principal import Authenticator
 from tailrace.gateway.settings import GatewaySettings
@@ -21,6 +22,8 @@ class Gateway:
     """The settings."""
     authenticator: Authenticator
     """Finds out who makes a request."""
+    capabilities: Capabilities
+    """Signs the tokens of URLs."""
     draining: Draining
     """The streams that end early when the gateway is about to end."""
     looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from tailrace import Conversation, InvalidCursor, JobState, JobStatus
 from tailrace.encoders import parse_jobs_cursor
 from tailrace.gateway.context import Gateway
-from tailrace.gateway.errors import Unauthorized, failures
+from tailrace.gateway.errors import failures
 from tailrace.gateway.event_docs import JOBS_EVENTS
 from tailrace.gateway.events import After, LastEventId
 from tailrace.gateway.job_object import ConversationObject, JobObject, Outcome
@@ -106,8 +106,7 @@ def conversation_of(gateway: Gateway, principal: Principal, conversation: str) -
         InvalidRequest: The id is not valid.
         Unauthorized: The principal's capability is for another conversation.
     """
-    if not principal.may_see_conversation(conversation):
-        raise Unauthorized("The token is for another job or conversation.")
+    principal.check_conversation(conversation)
     return gateway.tailrace.conversation(conversation, tenant=principal.tenant)
 
 

@@ -89,7 +89,7 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     404: "There is no such job, or it is another tenant's.",
     409: "Another job of the conversation is active, or the idempotency key was used for another request.",
     413: "The body, or the request in it, is too large.",
-    429: "The key made too many requests, or the queue is full: try again after `Retry-After` seconds.",
+    429: "The key made too many requests, or there are too many jobs: try again after `Retry-After` seconds.",
     503: "Redis is away: try again after `Retry-After` seconds.",
 }
 
@@ -175,8 +175,10 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
         statuses: The HTTP statuses.
 
     Returns:
-        The responses, as FastAPI takes them.
+        The responses, as FastAPI takes them. A route that needs credentials counts the requests of each key.
     """
+    if 401 in statuses:
+        statuses = (*{*statuses, 429},)
     return {status: {"model": ErrorObject, "description": _DESCRIPTIONS[status]} for status in sorted(statuses)}
 
 

@@ -196,6 +196,10 @@ class NewJobObject(JobObject):
     because an `EventSource` cannot set headers."""
     cancel_url: str
     """Where the job is stopped, by `POST`."""
+    stream_url: str | None = None
+    """Where the events of the job's conversation are, also those of its next jobs; left out without a conversation."""
+    stop_url: str | None = None
+    """Where the conversation is stopped, by `POST`; left out without a conversation."""
     expires_at: int | None = None
     """When the tokens of the URLs expire, in Unix seconds; left out where URLs need no token."""
 

@@ -1,18 +1,20 @@
 """The routes of jobs: enqueue, look at, cancel, regenerate, delete, list."""
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace import BrokerUnavailable, GenerationRequest, InvalidRequest, Job, JobNotFound, JobState, JobStatus
+from tailrace import BrokerUnavailable, GenerationRequest, InvalidRequest, Job, JobState, JobStatus
 from tailrace.gateway.context import Gateway, gateway_of
 from tailrace.gateway.errors import JOB_HEADER, failures
 from tailrace.gateway.examples import NEW_JOB
 from tailrace.gateway.job_object import AnswerObject, JobList, JobObject, NewJobObject, Outcome, WholeJobObject
 from tailrace.gateway.json_response import json_response
+from tailrace.gateway.limits import within_limits
 from tailrace.gateway.new_job_body import Cancel, NewJobBody
 from tailrace.gateway.principal import Principal, Scope, require
 from tailrace.gateway.urls import job_urls
@@ -60,19 +62,24 @@ async def enqueue(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Enqueue a job for the workers, and answer without waiting for it."""
-    job = await gateway.tailrace.enqueue(
-        new,
-        tenant=principal.tenant,
-        queue=new.queue,
+    job = await within_limits(
+        gateway.tailrace,
+        principal,
+        lambda: gateway.tailrace.enqueue(
+            new,
+            tenant=principal.tenant,
+            queue=new.queue,
+            idempotency_key=idempotency_key,
+            conversation=new.conversation,
+            if_active=new.if_active,
+            labels=new.labels,
+            defer_seconds=new.defer_seconds,
+            expires_in_seconds=new.expires_in_seconds,
+            durable=new.durable,
+        ),
         idempotency_key=idempotency_key,
-        conversation=new.conversation,
-        if_active=new.if_active,
-        labels=new.labels,
-        defer_seconds=new.defer_seconds,
-        expires_in_seconds=new.expires_in_seconds,
-        durable=new.durable,
     )
-    return await _created(request, principal, job, is_new=job.is_new)
+    return await _created(request, gateway, principal, job, is_new=job.is_new)
 
 
 @router.get(
@@ -147,7 +154,8 @@ async def regenerate(
     fields = changes or {}
     if strangers := sorted(fields.keys() - _CHANGEABLE):
         raise InvalidRequest(f"{strangers[0]}: a generation request has no such field.")
-    return await _created(request, principal, await job.regenerate(**fields), is_new=True)
+    regenerated = await within_limits(gateway.tailrace, principal, lambda: job.regenerate(**fields))
+    return await _created(request, gateway, principal, regenerated, is_new=True)
 
 
 @router.delete(
@@ -178,24 +186,24 @@ async def visible_job(gateway: Gateway, principal: Principal, job_id: str) -> tu
 
     Raises:
         InvalidJobId: The id is malformed.
-        JobNotFound: There is no such job, or the principal may not see it. Clients cannot tell these three apart.
+        JobNotFound: There is no such job, or it is another tenant's. Clients cannot tell these three apart.
+        Unauthorized: The principal's capability is for another job or conversation.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
+    principal.check_job_id(job_id)
     job = gateway.tailrace.job(job_id)
     try:
         async with asyncio.timeout(_LOOK_SECONDS), gateway.looking:
             status = await job.status()
     except TimeoutError:
         raise BrokerUnavailable(f"Redis did not tell the status within {_LOOK_SECONDS:g} s.") from None
-    if not principal.may_see(status):
-        raise JobNotFound(f"Job {job_id!r} is not one of tenant {principal.tenant!r}.")
+    principal.check_job(status)
     return job, status
 
 
-async def _created(request: Request, principal: Principal, job: Job, *, is_new: bool) -> Response:
-    urls = job_urls(request, principal, job.id)
-    created = NewJobObject.of(
-        await job.status(), events_url=urls.events_url, cancel_url=urls.cancel_url, expires_at=urls.expires_at
-    )
+async def _created(request: Request, gateway: Gateway, principal: Principal, job: Job, *, is_new: bool) -> Response:
+    status = await job.status()
+    urls = await job_urls(request, gateway.capabilities, principal, job.id, status.conversation)
+    created = NewJobObject.of(status, **asdict(urls))
     return json_response(created, status=201 if is_new else 200, job_id=job.id)

@@ -8,11 +8,16 @@ from typing import Final, Protocol
 
 from starlette.requests import Request
 
-from tailrace import JobStatus
+from tailrace import JobNotFound, JobStatus, KeyLimits
 from tailrace.gateway.errors import Unauthorized
 
 DEFAULT_TENANT: Final = "default"
 """The tenant of all jobs while no API keys are configured."""
+
+_FOREIGN: Final = "The token of the URL is for another job or conversation."
+_LOCAL_ONLY: Final = (
+    "There are no API keys, so the gateway serves only the machine that it runs on. `tailrace keys create` makes one."
+)
 
 
 class Scope(StrEnum):
@@ -24,18 +29,6 @@ class Scope(StrEnum):
     """To stop a job, or what is active in a conversation."""
     WRITE = "write"
     """To enqueue, list and delete jobs. No capability has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What an API key may use; `None` for each measure without a limit."""
-
-    running: int | None = None
-    """How many of the tenant's jobs may run at a time."""
-    queued: int | None = None
-    """How many of the tenant's jobs may wait."""
-    requests_per_second: float | None = None
-    """How many requests the key may make in a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,32 +52,52 @@ class Principal:
     tenant: str
     """The tenant whose jobs it may see."""
     key_id: str | None = None
-    """The id of the API key, or of the key that signed the capability; `None` while no keys are configured."""
-    limits: Limits | None = None
+    """The id of the API key, or of the key for which the capability was signed; `None` while no keys are configured."""
+    limits: KeyLimits | None = None
     """The limits of the API key."""
     capability: Capability | None = None
     """What the request is restricted to; `None` if it was made with an API key, or if no keys are configured."""
 
-    def may_see(self, status: JobStatus) -> bool:
-        """Return whether the job is one of the tenant's, and within the capability if there is one.
+    def check_job_id(self, job_id: str) -> None:
+        """Refuse a job that cannot be within the capability, before anybody looks whether there is such a job.
+
+        Args:
+            job_id: The id, as the client wrote it.
+
+        Raises:
+            Unauthorized: The capability is for another job.
+        """
+        capability = self.capability
+        if capability is not None and capability.job_id not in {None, job_id}:
+            raise Unauthorized(_FOREIGN)
+
+    def check_job(self, status: JobStatus) -> None:
+        """Refuse a job that the principal may not see.
 
         Args:
             status: The status of the job.
+
+        Raises:
+            JobNotFound: The job is another tenant's.
+            Unauthorized: The capability is for another job or conversation.
         """
         if (status.tenant or DEFAULT_TENANT) != self.tenant:
-            return False
+            raise JobNotFound(f"Job {status.job_id!r} is not one of tenant {self.tenant!r}.")
         capability = self.capability
-        if capability is None or capability.job_id == status.job_id:
-            return True
-        return capability.conversation is not None and capability.conversation == status.conversation
+        if capability is not None and capability.job_id is None and capability.conversation != status.conversation:
+            raise Unauthorized(_FOREIGN)
 
-    def may_see_conversation(self, conversation: str) -> bool:
-        """Return whether the conversation is within the capability if there is one.
+    def check_conversation(self, conversation: str) -> None:
+        """Refuse a conversation that is not within the capability.
 
         Args:
             conversation: The id of a conversation of the principal's tenant.
+
+        Raises:
+            Unauthorized: The capability is for another job or conversation.
         """
-        return self.capability is None or self.capability.conversation == conversation
+        if self.capability is not None and self.capability.conversation != conversation:
+            raise Unauthorized(_FOREIGN)
 
 
 class Authenticator(Protocol):
@@ -120,10 +133,14 @@ class LoopbackOnly:
             The default tenant.
 
         Raises:
-            Unauthorized: The request comes from another machine.
+            Unauthorized: The request comes from another machine, or names another host.
         """
         if request.client is not None and not is_loopback(request.client.host):
-            raise Unauthorized("No API keys are configured, so the gateway serves only the machine that it runs on.")
+            raise Unauthorized(_LOCAL_ONLY)
+        # A page of any host could otherwise call the gateway of the machine on which it is shown, after a change of the
+        # host's address to 127.0.0.1.
+        if not is_loopback(request.url.hostname or ""):
+            raise Unauthorized(_LOCAL_ONLY)
         return Principal(tenant=DEFAULT_TENANT)
 
 

@@ -1,12 +1,17 @@
 """`GatewaySettings`: what the HTTP server can be set to, beside the settings of every client."""
 
 import re
-from typing import Annotated, Any, Final, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
+from tailrace.access.signing_key import SigningKey
 from tailrace.settings import YEAR_SECONDS, Settings
 
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+_MIN_SECRET_CHARS: Final = 32
+"""As many bytes as HMAC-SHA256 has, which RFC 7518 demands."""
 _ORIGIN: Final = re.compile(r"\*|https?://[^\s/?#@]+")
 
 
@@ -20,6 +25,20 @@ def _origin(value: str) -> str:
     return value
 
 
+def _signing_keys(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    keys = [SigningKey(*each.strip().partition(":")[::2]) for each in value.split(",") if each.strip()]
+    if not all(_KEY_ID.fullmatch(key.id) and len(key.secret) >= _MIN_SECRET_CHARS for key in keys):
+        raise ValueError(
+            "Input should be ID:SECRET,ID:SECRET with ids of 1 to 32 characters of A-Z a-z 0-9 _ - and secrets of at "
+            f"least {_MIN_SECRET_CHARS} characters"
+        )
+    if len({key.id for key in keys}) < len(keys):
+        raise ValueError("Input should have each id once")
+    return keys
+
+
 _Origin: TypeAlias = Annotated[str, AfterValidator(_origin)]
 _Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -30,6 +49,16 @@ class GatewaySettings(Settings):
     A field is read from `TAILRACE_` and its name in capitals.
     """
 
+    _unquoted: ClassVar[frozenset[str]] = frozenset({"gateway_signing_keys"})
+
+    gateway_keys_file: Path | None = None
+    """The file with the API keys, which `tailrace keys create` makes. By default the API keys are in Redis, and while
+    there are none, only the loopback interface is served."""
+    gateway_signing_keys: Annotated[tuple[SigningKey, ...], BeforeValidator(_signing_keys)] = ()
+    """The keys that sign the URLs for browsers, `ID:SECRET,ID:SECRET`: the first one signs, and all of them verify. A
+    secret has at least 32 characters. By default the gateways make one, and share it in Redis."""
+    gateway_url_seconds: int = Field(default=3_600, ge=1, le=604_800)
+    """How long a signed URL is valid, in seconds."""
     gateway_cors_origins: Annotated[tuple[_Origin, ...], BeforeValidator(_split)] = ()
     """The origins whose pages may call the gateway from a browser, with commas between them; `*` for all. By default
     only pages that the gateway itself serves."""

@@ -86,6 +86,25 @@ class Keys:
         """
         return f"{self.prefix}:conversation:{tenant}:{_digest(conversation)}"
 
+    def places(self, tenant: str) -> str:
+        """The jobs that wait and run of a tenant whose API keys have limits: see `lua/queue/reserve_place.lua`."""
+        return f"{self.prefix}:places:{tenant}"
+
+    @property
+    def api_keys(self) -> str:
+        """The API keys of the gateways by their ids, as JSON with the SHA-256 of each token."""
+        return f"{self.prefix}:api-keys"
+
+    @property
+    def request_rates(self) -> str:
+        """The beginning of the keys that count the requests of API keys; the rest is `:{ID/LIMIT/1/second}`."""
+        return f"{self.prefix}:request-rate"
+
+    @property
+    def signing_key(self) -> str:
+        """The id and the secret of the key that signs the URLs of the gateways, with a colon between them."""
+        return f"{self.prefix}:signing-key"
+
     def throttle(self, provider: str, model: str) -> str:
         """The rate limit of a model: the key exists as long as the provider takes no calls for it."""
         return f"{self.prefix}:throttle:{provider}:{model}"

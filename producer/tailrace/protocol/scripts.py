@@ -68,6 +68,8 @@ class Script(Enum):
     RELEASE = ("queue/release", RING, HISTORY)
     UNCLAIM = ("queue/unclaim", RING)
     DEPTHS = ("queue/depths",)
+    RESERVE_PLACE = ("queue/reserve_place", INDEX)
+    SETTLE_PLACE = ("queue/settle_place",)
     REMOVE_IDLE_CONSUMERS = ("queue/remove_idle_consumers",)
 
     def __init__(self, file: str, *shared: Shared) -> None:

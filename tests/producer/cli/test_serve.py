@@ -56,7 +56,11 @@ async def test_the_gateway_serves_until_a_signal_ends_it(settings: Settings, num
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.com"])  # noqa: S104
-def test_without_keys_only_the_loopback_interface_is_served(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_keys_only_the_loopback_interface_is_served(
+    host: str, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILRACE_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("TAILRACE_PREFIX", settings.prefix)
     assert main(["serve", "--host", host]) == 2
     assert "not a loopback address, and no API keys are configured" in capsys.readouterr().err
 

@@ -1,11 +1,11 @@
 """A gateway on a real server, and a worker by hand."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 import pytest
 
-from tailrace import Settings, Tailrace
+from tailrace import KeyLimits, Settings, Tailrace
 from tailrace.broker.client import Broker
 from tailrace.protocol.keys import Keys
 from tests.support.gateways import HandWorker, ServedGateway, gateway_settings, served
@@ -14,6 +14,7 @@ pytest.importorskip("fastapi")
 
 from tailrace.gateway import create_app
 
+KeyOf: TypeAlias = Callable[..., Awaitable[Mapping[str, str]]]
 Worker: TypeAlias = Callable[[str], HandWorker]
 
 
@@ -28,3 +29,14 @@ async def gateway(tailrace: Tailrace, settings: Settings) -> AsyncIterator[Serve
 def working(broker: Broker, keys: Keys) -> Worker:
     """Makes the worker of a job."""
     return lambda job_id: HandWorker(broker, keys, job_id)
+
+
+@pytest.fixture
+def key_of(tailrace: Tailrace) -> KeyOf:
+    """Creates an API key; returns the headers of requests with it."""
+
+    async def create(tenant: str, **limits: int) -> Mapping[str, str]:
+        _, token = await tailrace.access.api_keys.create(tenant=tenant, limits=KeyLimits(**limits))
+        return {"Authorization": f"Bearer {token}"}
+
+    return create

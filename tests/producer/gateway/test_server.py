@@ -201,7 +201,7 @@ async def test_a_defect_is_an_error_whose_message_stays_in_no_log(
 @pytest.mark.parametrize("value", [b"x" * 300_000, b"x" * 40_000 + b"\r\nb: " + b"x" * 40_000])
 async def test_a_head_that_is_too_large_is_refused(gateway: ServedGateway, value: bytes) -> None:
     reader, writer = await asyncio.open_connection(*gateway.address)
-    writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\na: " + value)
+    writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\na: " + value)
     # A client that still sends may find the connection reset.
     with suppress(ConnectionError):
         assert (await read_to_end(reader)).startswith(b"HTTP/1.1 431 ")
@@ -216,9 +216,9 @@ async def test_requests_that_break_off_leave_nothing_behind(gateway: ServedGatew
         b"GET / HT\r\n\r\n",
         b"\x00\xff\r\n\r\n",
         b"GET /v1/jobs HTTP/1.1\r\n",
-        b"GET /v1/jobs HTTP/1.1\r\nhost: a\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{",
-        b"POST /v1/jobs HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /v1/jobs HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{",
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ):
         reader, writer = await asyncio.open_connection(*gateway.address)
         writer.write(sent)
@@ -236,7 +236,7 @@ async def test_a_client_that_reads_nothing_is_bounded_and_holds_up_no_other(
     worker = working(created["id"])
     await worker.start()
     _, writer = await asyncio.open_connection(*gateway.address, limit=1)
-    writer.write(f"GET {created['events_url']} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+    writer.write(f"GET {created['events_url']} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     await eventually(lambda: bool(gateway.app.state.gateway.draining.streams))
     own_port = writer.get_extra_info("sockname")[1]
     (slow,) = (each for each in gateway.connections if each.client and each.client[1] == own_port)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tailrace import ConversationBusy, GenerationRequest, Settings, Tailrace
+from tailrace import ConversationBusy, GenerationRequest, KeyLimits, Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.wire import Wire, packed
 from tailrace.events import Failed
@@ -83,6 +83,8 @@ async def use_every_script(tailrace: Tailrace, broker: Broker, keys: Keys, reque
         await broker.call(*release_command(keys, each, "hand_back", life_seconds=60))
     for each in await claim(broker, keys):
         await broker.call(*release_command(keys, each, "finish", life_seconds=60))
+    reservation = await tailrace.access.places.reserve("default", KeyLimits(queued=100), idempotency_key="order-9")
+    await tailrace.access.places.settle("default", reservation, job.id)
     await again.cancel()
     await turn.cancel()
     await tailrace.jobs()

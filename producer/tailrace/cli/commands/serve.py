@@ -3,11 +3,23 @@
 import argparse
 import asyncio
 import logging
+from typing import TYPE_CHECKING, Final
 
+from tailrace import Tailrace
+from tailrace.access.key_store import key_store
 from tailrace.cli.options import add_redis_url
-from tailrace.errors import InvalidSettings
+from tailrace.errors import InfrastructureError, InvalidSettings
+
+if TYPE_CHECKING:
+    from tailrace.gateway import GatewaySettings
 
 SUMMARY = "serve jobs over HTTP"
+
+_WHOM: Final = {
+    True: "for clients with an API key",
+    False: "for this machine only",
+    None: "while Redis cannot be reached to look for API keys",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_redis_url(parser)
     parser.epilog = (
         "GET /openapi.json describes all routes. Events come as server-sent events, and\n"
-        "/v1/chat speaks the protocol of the AI SDK's useChat. Without API keys only the\n"
-        "loopback interface is served. SIGTERM or Ctrl-C ends: streams that clients can\n"
-        "resume are closed at once, others within TAILRACE_GATEWAY_GRACE_SECONDS.\n\n"
+        "/v1/chat speaks the protocol of the AI SDK's useChat. Without API keys, which\n"
+        "'tailrace keys create' makes, only the loopback interface is served. SIGTERM or\n"
+        "Ctrl-C ends: streams that clients can resume are closed at once, others within\n"
+        "TAILRACE_GATEWAY_GRACE_SECONDS.\n\n"
         "example: %(prog)s --port 8700"
     )
 
@@ -34,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         The exit code: 0.
 
     Raises:
-        InvalidSettings: The address is not a loopback address, and no API keys are configured.
+        InvalidSettings: The address is not a loopback address, and there are no API keys; or the file of keys cannot be
+            read.
         InfrastructureError: The address cannot be listened on.
     """
     # Not needed for --help.
@@ -43,10 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
     from tailrace.gateway.server import GatewayServer, listen  # noqa: PLC0415
 
     settings = GatewaySettings.read(redis_url=arguments.redis_url)
-    if not is_loopback(arguments.host):
+    has_keys = asyncio.run(_has_keys(settings))
+    if has_keys is False and not is_loopback(arguments.host):
         raise InvalidSettings(
             f"--host: {arguments.host!r} is not a loopback address, and no API keys are configured, so anyone who "
-            "reaches it could use the providers. Serve 127.0.0.1."
+            "reaches it could use the providers. Create one with `tailrace keys create --tenant NAME`, or serve "
+            "127.0.0.1."
         )
     logging.basicConfig(level="INFO", format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     # It announces each start and end, which the gateway does itself.
@@ -54,11 +70,22 @@ def run(arguments: argparse.Namespace) -> int:
     with listen(arguments.host, arguments.port) as listening:
         host, port, *_ = listening.getsockname()
         server = GatewayServer(create_app(settings=settings))
-        print(f"gateway on http://{f'[{host}]' if ':' in host else host}:{port}, for this machine only", flush=True)
+        print(f"gateway on http://{f'[{host}]' if ':' in host else host}:{port}, {_WHOM[has_keys]}", flush=True)
         # In uvloop where it is installed, as uvicorn decides.
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.serve(sockets=[listening]))
     return 0
+
+
+async def _has_keys(settings: "GatewaySettings") -> bool | None:
+    """Return whether there are API keys; `None` while Redis is away. The gateway looks again at each request."""
+    tailrace = Tailrace.connect(**settings.client_fields())
+    try:
+        return bool(await key_store(tailrace.access, settings.gateway_keys_file).read_all())
+    except InfrastructureError:
+        return None
+    finally:
+        await tailrace.aclose()
 
 
 def _port(text: str) -> int:

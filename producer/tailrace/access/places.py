@@ -1,0 +1,98 @@
+"""`Places`: limits how many jobs of a tenant wait and run, for all gateways together.
+
+A gateway reserves a place before it enqueues a job, and afterwards gives the place to the job. Redis counts the jobs
+and the reservations in one script, so no number of concurrent requests exceeds a limit. A job gives its place back when
+it is released. A reservation lapses if its gateway dies.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tailrace.access.api_key import KeyLimits
+from tailrace.broker.client import Broker, ms
+from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys
+from tailrace.protocol.scripts import Script
+
+_LAPSE_SECONDS: Final = 30.0
+"""How long a reservation lasts: longer than an enqueue takes, with all its retries. Jobs that were enqueued without a
+reservation count once they are so old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A reserved place, or the reason why there is none."""
+
+    id: str | None = None
+    """What `settle` needs; `None` if no place was needed, or none was free."""
+    full: Literal["running", "queued"] | None = None
+    """The limit that is reached, if the job may not be enqueued."""
+
+
+class Places:
+    """The places of all tenants.
+
+    Args:
+        broker: The connections to Redis.
+        keys: The keys under the prefix.
+    """
+
+    def __init__(self, broker: Broker, keys: Keys) -> None:
+        self._broker = broker
+        self._keys = keys
+
+    async def reserve(self, tenant: str, limits: KeyLimits, *, idempotency_key: str | None = None) -> Reservation:
+        """Reserve a place for a new job.
+
+        Args:
+            tenant: The tenant.
+            limits: How many of its jobs may wait and run.
+            idempotency_key: The idempotency key of the request. If it stands for a job already, no place is needed.
+
+        Returns:
+            The reservation, or which limit is reached.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused.
+        """
+        if limits.running is None and limits.queued is None:
+            return Reservation()
+        # No job's id begins like this.
+        reservation = f"~{secrets.token_hex(8)}"
+        at = [self._keys.places(tenant), self._keys.jobs(tenant)]
+        if idempotency_key is not None:
+            at.append(self._keys.idempotency(tenant, idempotency_key))
+        placed = await self._broker.call(
+            *Script.RESERVE_PLACE.command(
+                at,
+                *(reservation, ms(_LAPSE_SECONDS)),
+                *(limits.running or 0, limits.queued or 0),
+                ms(QUEUES_LIFE_SECONDS),
+            )
+        )
+        match placed:
+            case b"running":
+                return Reservation(full="running")
+            case b"queued":
+                return Reservation(full="queued")
+            case b"known":
+                return Reservation()
+            case _:
+                return Reservation(id=reservation)
+
+    async def settle(self, tenant: str, reservation: Reservation, job_id: str | None) -> None:
+        """Give a reserved place to the job that was enqueued, or give it back.
+
+        Args:
+            tenant: The tenant.
+            reservation: The reservation.
+            job_id: The job; `None` if none was enqueued.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused.
+        """
+        if reservation.id is not None:
+            at = [self._keys.places(tenant)]
+            await self._broker.call(*Script.SETTLE_PLACE.command(at, reservation.id, job_id or ""))
