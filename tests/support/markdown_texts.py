@@ -10,6 +10,12 @@ from hypothesis import strategies as st
 
 EXAMPLES: Final[dict[str, str]] = json.loads(Path(__file__).with_name("commonmark.json").read_text("utf-8"))["examples"]
 """Those of the CommonMark specification."""
+_NUMBERS: Final = list(EXAMPLES)
+EXAMPLE_GROUPS: Final[dict[str, dict[str, str]]] = {
+    f"{numbers[0]}-{numbers[-1]}": {number: EXAMPLES[number] for number in numbers}
+    for numbers in (_NUMBERS[at : at + 25] for at in range(0, len(_NUMBERS), 25))
+}
+"""The same in groups, because a test of its own costs an example more than what is tested."""
 
 _MARKS: Final = ["- ", "* ", "1. ", "2) ", "> ", ">", "  ", "    ", " ", "-   ", "-", "1."]
 _WORDS: Final = [

@@ -21,7 +21,7 @@ from tailrace.render import (
     Table,
 )
 from tests.support.markdown_oracle import UNCHANGED, blocks_of, close_paragraphs, parsed, said
-from tests.support.markdown_texts import EXAMPLES, disputed, texts
+from tests.support.markdown_texts import EXAMPLE_GROUPS, disputed, texts
 
 _B = TypeVar("_B", bound=Block)
 
@@ -37,10 +37,10 @@ def types_of(text: str) -> list[str]:
     return [block.type for block in parsed([text])]
 
 
-@pytest.mark.parametrize("number", EXAMPLES)
-def test_an_example_of_commonmark_has_the_blocks_that_markdown_it_finds(number: str) -> None:
-    text = EXAMPLES[number]
-    assert [said(block) for block in parsed([text])] == blocks_of(text)
+@pytest.mark.parametrize("examples", EXAMPLE_GROUPS.values(), ids=EXAMPLE_GROUPS)
+def test_an_example_of_commonmark_has_the_blocks_that_markdown_it_finds(examples: dict[str, str]) -> None:
+    found = {number: [said(block) for block in parsed([text])] for number, text in examples.items()}
+    assert found == {number: blocks_of(text) for number, text in examples.items()}
 
 
 @settings(deadline=None)
@@ -60,14 +60,25 @@ def test_the_source_of_a_block_alone_has_the_same_block(text: str) -> None:
             assert [(alone, *rest) for alone, _, _, *rest in blocks_of(block.source + "\n")] == [(type_, *details)]
 
 
+@pytest.mark.parametrize("examples", EXAMPLE_GROUPS.values(), ids=EXAMPLE_GROUPS)
+def test_apart_makes_the_same_lists_of_an_example_loose_as_markdown_it(examples: dict[str, str]) -> None:
+    found = {number: paragraphs_of_tight_lists(text) for number, text in examples.items()}
+    assert found == {number: close_paragraphs(text) for number, text in examples.items()}
+
+
 @pytest.mark.parametrize(
-    "text", [*EXAMPLES.values(), "- a\n\n  > b\n- c", "1. a\n   - b\n\n   - c\n2. d", "> - a\n>\n- b", "- a\n\n-\n  b"]
+    "text", ["- a\n\n  > b\n- c", "1. a\n   - b\n\n   - c\n2. d", "> - a\n>\n- b", "- a\n\n-\n  b"]
 )
 def test_apart_makes_the_same_lists_loose_as_markdown_it(text: str) -> None:
+    assert paragraphs_of_tight_lists(text) == close_paragraphs(text)
+
+
+def paragraphs_of_tight_lists(text: str) -> list[bool]:
+    """For each paragraph, whether it is in a list that is not loose."""
     blocks = parsed([text])
     loose = loose_lists(blocks)
     paragraphs = [list_of(block.containers) for block in blocks if block.type == "paragraph"]
-    assert [list_ is not None and list_ not in loose for list_ in paragraphs] == close_paragraphs(text)
+    return [list_ is not None and list_ not in loose for list_ in paragraphs]
 
 
 def loose_lists(blocks: list[Block]) -> set[object]:

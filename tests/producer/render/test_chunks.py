@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tailrace.render import Block, MarkdownStream, Table
 from tests.support.markdown_oracle import Said, blocks_of, parsed, said
-from tests.support.markdown_texts import EXAMPLES, cut, disputed, texts
+from tests.support.markdown_texts import EXAMPLE_GROUPS, cut, disputed, texts
 
 pytestmark = pytest.mark.slow
 
@@ -19,11 +19,11 @@ def test_any_cut_gives_the_same_blocks(drawn: tuple[str, list[str]]) -> None:
     assert parsed(chunks) == parsed(text) == parsed([text])
 
 
-@pytest.mark.parametrize("number", EXAMPLES)
-def test_any_cut_of_an_example_of_commonmark_gives_the_same_blocks(number: str) -> None:
-    text = EXAMPLES[number]
-    for size in (1, 2, 3, 5):
-        assert parsed(text[at : at + size] for at in range(0, len(text), size)) == parsed([text])
+@pytest.mark.parametrize("examples", EXAMPLE_GROUPS.values(), ids=EXAMPLE_GROUPS)
+def test_any_cut_of_an_example_of_commonmark_gives_the_same_blocks(examples: dict[str, str]) -> None:
+    for text in examples.values():
+        for size in (1, 2, 3, 5):
+            assert parsed(text[at : at + size] for at in range(0, len(text), size)) == parsed([text])
 
 
 def check_steps(text: str) -> None:
@@ -45,9 +45,13 @@ def test_after_every_step_the_blocks_are_those_of_markdown_it_for_the_text_so_fa
 
 
 # The definition of a link is text here until its line has ended, and to markdown-it until its title has.
-@pytest.mark.parametrize("number", [number for number, text in EXAMPLES.items() if "]:" not in text])
-def test_after_every_step_of_an_example_of_commonmark_the_blocks_are_those_of_markdown_it(number: str) -> None:
-    check_steps(EXAMPLES[number])
+@pytest.mark.parametrize("examples", EXAMPLE_GROUPS.values(), ids=EXAMPLE_GROUPS)
+def test_after_every_step_of_an_example_of_commonmark_the_blocks_are_those_of_markdown_it(
+    examples: dict[str, str],
+) -> None:
+    for text in examples.values():
+        if "]:" not in text:
+            check_steps(text)
 
 
 def looks(chunks: list[str]) -> list[tuple[list[str], str | None, str]]:

@@ -452,9 +452,9 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_what_is_held_of_a_text_is_bounded_and_its_cost_is_linear(unit: str) -> None:
-    text, more = unit * (300 // len(unit)), unit * (4_800 // len(unit))
-    # Where the text so far were looked at again with each crumb, it would be 256 times as much.
-    assert lines_run(lambda: scan(more)) < 2 * 16 * lines_run(lambda: scan(text))
+    text, more = unit * (240 // len(unit)), unit * (1_920 // len(unit))
+    # Where the text so far were looked at again with each crumb, it would be 64 times as much.
+    assert lines_run(lambda: scan(more)) < 2 * 8 * lines_run(lambda: scan(text))
 
 
 def scan(text: str) -> None:
