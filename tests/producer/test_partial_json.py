@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tailrace import Answer, Snapshot
 from tailrace.events import Delta, Started, ToolCall
 from tailrace.partial_json import PartialJson
-from tests.support.guarding import Cuts, cut, cuts
+from tests.support.cutting import Cuts, cut, cuts
 from tests.support.work import lines_run
 
 # UTF-8 has no halves of surrogate pairs, so no answer has one.

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from itertools import accumulate, cycle, pairwise
-from typing import TypeAlias
 
 from hypothesis import strategies as st
 
@@ -13,8 +11,7 @@ from tailrace.events import Delta, Reasoning, Refusal
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.guards.compiler import GuardCompiler, RulesOf
 from tailrace_worker.shaping.guards.texts import Text
-
-Cuts: TypeAlias = list[int]
+from tests.support.cutting import cut
 
 STOP = Finish(reason="stop", provider_reason="stop")
 rules_of: RulesOf = GuardCompiler().rules_of
@@ -22,20 +19,9 @@ rules_of: RulesOf = GuardCompiler().rules_of
 
 KINDS: tuple[type[Text], ...] = (Delta, Reasoning, Refusal)
 
-cuts: st.SearchStrategy[Cuts] = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 broken_text: st.SearchStrategy[str] = st.text(
     st.sampled_from("ab1 \n\x00\x1b\x85\u202e\u2066\ud83d\ude00\udfffé😀秘")
 ) | st.text(st.characters())
-
-
-def cut(text: str, lengths: Iterable[int]) -> list[str]:
-    """The text in chunks of these lengths, over and over."""
-    places = [0]
-    for place in accumulate(cycle(lengths)):
-        if places[-1] >= len(text):
-            break
-        places.append(place)
-    return [text[start:stop] for start, stop in pairwise(places)]
 
 
 def deltas(text: str, lengths: Iterable[int]) -> list[Piece]:

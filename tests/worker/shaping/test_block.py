@@ -8,7 +8,8 @@ from tailrace.events import Delta, Reasoning
 from tailrace.request.guards import Block, Kind
 from tailrace_worker.shaping.guards.block import block
 from tailrace_worker.shaping.guards.pii_rules import sought
-from tests.support.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, rules_of, text_of
+from tests.support.cutting import Cuts, cuts
+from tests.support.guarding import STOP, Source, deltas, drained, read, rules_of, text_of
 from tests.support.sought import found, texts_with_something_in_them
 
 KINDS: list[Kind] = ["email", "card", "secret"]

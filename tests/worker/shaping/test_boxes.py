@@ -14,7 +14,8 @@ from tailrace.events import Box, Delta, Notice, Reasoning, ToolCall
 from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.box_scanner import BoxScanner
 from tailrace_worker.shaping.boxes import boxes
-from tests.support.guarding import STOP, Cuts, cut, cuts
+from tests.support.cutting import Cuts, cut, cuts
+from tests.support.guarding import STOP
 from tests.support.work import lines_run
 
 Place: TypeAlias = tuple[float, float, float, float, int, int]

@@ -16,7 +16,8 @@ from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.limits import Buffering
 from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.buffer import buffer
-from tests.support.guarding import STOP, cut, cuts
+from tests.support.cutting import cut, cuts
+from tests.support.guarding import STOP
 from tests.support.virtual_time import now, run
 
 Timed = tuple[float, Piece]

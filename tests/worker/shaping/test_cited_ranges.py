@@ -17,7 +17,8 @@ from tailrace_worker.shaping.buffer import buffer
 from tailrace_worker.shaping.guards.apply import shielded
 from tailrace_worker.shaping.guards.moderate import ModerationVerdict
 from tailrace_worker.shaping.guards.ranges import Alteration, Ranges
-from tests.support.guarding import STOP, Cuts, Source, cut, cuts, drained, read, rules_of, text_of
+from tests.support.cutting import Cuts, cut, cuts
+from tests.support.guarding import STOP, Source, drained, read, rules_of, text_of
 
 Cited: TypeAlias = tuple[int, int]
 

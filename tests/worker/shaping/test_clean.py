@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tailrace.events import Delta, Reasoning, ToolCall
 from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.guards.clean import clean, cleaned
-from tests.support.guarding import KINDS, STOP, Cuts, Source, broken_text, cut, cuts, deltas, drained, read, text_of
+from tests.support.cutting import Cuts, cut, cuts
+from tests.support.guarding import KINDS, STOP, Source, broken_text, deltas, drained, read, text_of
 
 KEPT_CONTROLS = "\t\n\r"
 OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

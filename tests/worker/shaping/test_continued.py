@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tailrace.events import Citation, Delta, Reasoning
 from tailrace_worker.shaping.continued import continued
-from tests.support.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, text_of
+from tests.support.cutting import Cuts, cuts
+from tests.support.guarding import STOP, Source, deltas, drained, read, text_of
 
 
 @given(st.text("ab \n"), st.text("ab \n"), cuts)

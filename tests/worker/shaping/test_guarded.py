@@ -16,7 +16,8 @@ from tailrace.request.guards import Guard, Guards
 from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.shaping.guards.apply import guarded, shielded
 from tailrace_worker.shaping.guards.moderate import ModerationFailed, ModerationVerdict
-from tests.support.guarding import STOP, Cuts, Source, cuts, deltas, drained, read, rules_of, text_of
+from tests.support.cutting import Cuts, cuts
+from tests.support.guarding import STOP, Source, deltas, drained, read, rules_of, text_of
 
 EMAIL: Guard = {"type": "redact", "kinds": ["email"]}
 CLEAN: Guard = {"type": "clean"}

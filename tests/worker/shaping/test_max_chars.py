@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tailrace.events import Delta, Reasoning, Refusal, ToolCall
 from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.shaping.guards.max_chars import max_chars
-from tests.support.guarding import STOP, Cuts, Source, broken_text, cuts, deltas, drained, read, text_of
+from tests.support.cutting import Cuts, cuts
+from tests.support.guarding import STOP, Source, broken_text, deltas, drained, read, text_of
 
 CUT = Finish(reason="length", provider_reason="max_chars")
 

@@ -26,7 +26,8 @@ from tailrace_worker.shaping.guards.moderate import (
 )
 from tailrace_worker.shaping.guards.openai_moderation import OpenAIModeration
 from tailrace_worker.simulator import Simulator
-from tests.support.guarding import KINDS, STOP, Cuts, Source, cuts, deltas, drained, read, text_of
+from tests.support.cutting import Cuts, cuts
+from tests.support.guarding import KINDS, STOP, Source, deltas, drained, read, text_of
 from tests.support.simulator_clients import openai_client
 
 Mode = Literal["strict", "lenient"]

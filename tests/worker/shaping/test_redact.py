@@ -17,20 +17,9 @@ from tailrace_worker.shaping.guards.pii_rules import PATTERN, sought
 from tailrace_worker.shaping.guards.redact import redact
 from tailrace_worker.shaping.guards.rules import MAX_MATCH_BYTES, Rule, Rules
 from tailrace_worker.shaping.guards.search import Search
+from tests.support.cutting import Cuts, cuts
 from tests.support.expressions import Expression, expressions, texts_that_may_match
-from tests.support.guarding import (
-    KINDS,
-    STOP,
-    Cuts,
-    Source,
-    broken_text,
-    cuts,
-    deltas,
-    drained,
-    read,
-    rules_of,
-    text_of,
-)
+from tests.support.guarding import KINDS, STOP, Source, broken_text, deltas, drained, read, rules_of, text_of
 from tests.support.sought import found, redacted, texts_with_something_in_them
 from tests.support.work import lines_run
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailrace_worker.shaping.sentences import last_sentence_end
-from tests.support.guarding import Cuts, cut, cuts
+from tests.support.cutting import Cuts, cut, cuts
 from tests.support.work import lines_run
 
 PARTS = (
