@@ -24,7 +24,7 @@ from tailrace.gateway.streaming import BEGINNING, stream_job
 from tailrace.gateway.ui_message import NewTurn
 from tailrace.gateway.ui_messages import to_messages
 
-router = APIRouter(prefix="/v1/chat", tags=["AI SDK"])
+router: APIRouter = APIRouter(prefix="/v1/chat", tags=["AI SDK"])
 
 ChatId = Annotated[str, Path(description="The id of a chat.", examples=["chat-42"])]
 AskedVersion = Annotated[

@@ -18,7 +18,7 @@ from tailrace.gateway.new_job_body import Cancel
 from tailrace.gateway.principal import Principal
 from tailrace.gateway.several_jobs import stream_several
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router: APIRouter = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 _MAX_RECENT: Final = 20
 """In how many jobs the cursor of a client is looked for."""

@@ -13,7 +13,7 @@ from tailrace.gateway.jobs import JobId, Reader, Shared, visible_job
 from tailrace.gateway.several_jobs import stream_several
 from tailrace.gateway.streaming import BEGINNING, stream_events
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router: APIRouter = APIRouter(prefix="/v1", tags=["events"])
 
 LastEventId = Annotated[
     str | None, Header(description="The cursor after which the events go on, as an `EventSource` sends it.")

@@ -10,7 +10,7 @@ from tailrace import BrokerRefused, BrokerUnavailable
 from tailrace.gateway.context import Gateway, gateway_of
 from tailrace.gateway.errors import ErrorCode, ErrorResponse, unavailable
 
-router = APIRouter(tags=["health"])
+router: APIRouter = APIRouter(tags=["health"])
 
 _PATIENCE_SECONDS: Final = 2.0
 """How long Redis may take: load balancers do not wait much longer."""

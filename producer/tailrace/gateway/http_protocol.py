@@ -34,7 +34,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.write(_TOO_LARGE)
             self.transport.close()
         else:
-            self.timeout_keep_alive_task = self.loop.call_later(_HEAD_SECONDS, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task: asyncio.TimerHandle | None = self.loop.call_later(
+                _HEAD_SECONDS, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         """Count the bytes of the head that begins."""

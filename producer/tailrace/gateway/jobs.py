@@ -19,7 +19,7 @@ from tailrace.gateway.new_job_body import Cancel, NewJobBody
 from tailrace.gateway.principal import Principal, Scope, require
 from tailrace.gateway.urls import job_urls
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router: APIRouter = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobId = Annotated[str, Path(description="The id of a job.", examples=["hX3vJ0c2TqK9bWm5yRzA1g"])]
 Shared = Annotated[Gateway, Depends(gateway_of)]

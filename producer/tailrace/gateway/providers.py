@@ -12,7 +12,7 @@ from tailrace.gateway.job_object import Public
 from tailrace.gateway.json_response import json_response
 from tailrace.gateway.principal import Principal, Scope, require
 
-router = APIRouter(prefix="/v1/providers", tags=["providers"])
+router: APIRouter = APIRouter(prefix="/v1/providers", tags=["providers"])
 
 
 class ProviderObject(Public):
