@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeAlias
@@ -28,8 +28,6 @@ STREAM_HEADERS: Final[Mapping[str, str]] = {
     "x-accel-buffering": "no",
 }
 """The headers of every stream: no proxy holds it back, stores or compresses it."""
-_AT_ONCE: Final = 64
-"""How many events are sent together at most."""
 _UNAVAILABLE: Final = "The job cannot be read at the moment. Try again."
 
 # Each framework has types of its own for what ASGI passes as dicts.
@@ -150,18 +148,24 @@ async def _frames(job: Job, scope: Any, encoder: Encoder) -> AsyncGenerator[byte
         if frames := b"".join(first):
             yield frames
         try:
-            ready: list[bytes] = []
             async for event in tail:
-                ready.append(_frame(encoder, event))
-                if encoder.is_over or not tail.is_ready or len(ready) == _AT_ONCE:
-                    if frames := b"".join(ready):
-                        yield frames
-                    ready.clear()
+                if frames := _frames_of(encoder, [event, *tail.take_ready()]):
+                    yield frames
                 if encoder.is_over:
                     return
         except (JobNotFound, InfrastructureError):
             if frames := encoder.broken_off():
                 yield frames
+
+
+def _frames_of(encoder: Encoder, events: Iterable[Event | KeepAlive]) -> bytes:
+    """Return the frames of events that are ready together, up to where the encoder is over."""
+    frames: list[bytes] = []
+    for event in events:
+        frames.append(_frame(encoder, event))
+        if encoder.is_over:
+            break
+    return b"".join(frames)
 
 
 def _frame(encoder: Encoder, event: Event | KeepAlive) -> bytes:

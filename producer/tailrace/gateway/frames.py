@@ -1,13 +1,10 @@
 """`JobFrames`: the frames of a job in some protocol, as they become ready."""
 
-from typing import Final, Protocol
+from typing import Protocol
 
-from tailrace import KeepAlive, TailraceError
+from tailrace import Event, KeepAlive, TailraceError
 from tailrace.encoders import KEEP_ALIVE, Encoder
 from tailrace.gateway.lasting_tail import LastingTail
-
-SEND_BYTES: Final = 65_536
-"""After how many bytes frames are sent, although more are ready."""
 
 
 class Frames(Protocol):
@@ -22,7 +19,7 @@ class Frames(Protocol):
         """Wait for the next frames.
 
         Returns:
-            All frames that are ready, up to some size, or a comment after a silence; empty after the last one.
+            All frames that are ready, or a comment after a silence; empty after the last one.
         """
         ...
 
@@ -58,35 +55,30 @@ class JobFrames:
         """Wait for the next frames.
 
         Returns:
-            All frames that are ready, up to some size, or a comment after a silence; empty after the last one.
+            All frames that are ready, or a comment after a silence; empty after the last one.
         """
-        parts: list[bytes] = []
-        size = 0
-        while not self._is_over and size < SEND_BYTES and (not parts or self._tail.is_ready):
-            if part := await self._next():
-                parts.append(part)
-                size += len(part)
-        return b"".join(parts)
+        frames = b""
+        while not (frames or self._is_over):
+            try:
+                events = await self._tail.take()
+            except TailraceError as error:
+                self._is_over, self.error = True, error
+                return self._encoder.broken_off()
+            frames = b"".join(map(self._encode, events))
+            if not events or self._encoder.is_over:
+                self._is_over = True
+        return frames
 
     async def aclose(self) -> None:
         """Leave the tail."""
         self._is_over = True
         await self._tail.aclose()
 
-    async def _next(self) -> bytes:
-        try:
-            event = await self._tail.next()
-        except TailraceError as error:
-            self._is_over, self.error = True, error
-            return self._encoder.broken_off()
-        if event is None:
-            self._is_over = True
+    def _encode(self, event: Event | KeepAlive) -> bytes:
+        if self._encoder.is_over:
             return b""
         if isinstance(event, KeepAlive):
             return KEEP_ALIVE
         if not self.has_started:
             self.has_started = event.id.attempt > 0
-        part = self._encoder.encode(event)
-        if self._encoder.is_over:
-            self._is_over = True
-        return part
+        return self._encoder.encode(event)

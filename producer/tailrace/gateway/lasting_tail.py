@@ -51,16 +51,11 @@ class LastingTail:
         """True if the cursor of a tail that was just opened is at the ending."""
         return self._tail.at_end
 
-    @property
-    def is_ready(self) -> bool:
-        """True if the next event is there, so that `next` does not wait."""
-        return self._tail.is_ready
-
-    async def next(self) -> Event | KeepAlive | None:
-        """Wait for the next event.
+    async def take(self) -> list[Event | KeepAlive]:
+        """Wait for the next events.
 
         Returns:
-            The event, or a sign of life after a silence; `None` after the ending.
+            The events that are ready together, or a sign of life after a silence; none after the ending.
 
         Raises:
             JobNotFound: The stream went away.
@@ -68,18 +63,20 @@ class LastingTail:
         """
         while True:
             try:
-                event = await anext(self._tail, None)
+                event = await anext(self._tail)
             except BrokerUnavailable:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 if self._is_closed:
-                    return None
+                    return []
                 self._tail = self._job.tail(after=self._cursor, keep_alive_seconds=KEEP_ALIVE_SECONDS)
+            except StopAsyncIteration:
+                return []
             else:
-                if event is not None:
-                    self._cursor = event.id
-                return event
+                events = [event, *self._tail.take_ready()]
+                self._cursor = events[-1].id
+                return events
 
     async def aclose(self) -> None:
-        """Leave the tail. A task that waits in `next` gets `None`."""
+        """Leave the tail. A task that waits in `take` gets nothing."""
         self._is_closed = True
         await self._tail.aclose()

@@ -10,7 +10,6 @@ from tailrace import Event, Job, KeepAlive, TailraceError
 from tailrace.asgi import KEEP_ALIVE_SECONDS
 from tailrace.encoders import KEEP_ALIVE, JobsSseEncoder, SseEncoder, parse_jobs_cursor
 from tailrace.gateway.context import Gateway
-from tailrace.gateway.frames import SEND_BYTES
 from tailrace.gateway.lasting_tail import LastingTail
 from tailrace.gateway.stream_response import StreamResponse
 
@@ -67,7 +66,7 @@ class _JobsFrames:
         """Wait for the next frames.
 
         Returns:
-            All frames that are ready, up to some size, or a comment after a silence; empty after the last one.
+            All frames that are ready, or a comment after a silence; empty after the last one.
         """
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
@@ -77,11 +76,9 @@ class _JobsFrames:
         except TimeoutError:
             return KEEP_ALIVE
         frames: list[bytes] = []
-        size = 0
         while taken is not None:
             frames.append(self._encoder.encode(*taken))
-            size += len(frames[-1])
-            if size >= SEND_BYTES or self._waiting.empty():
+            if self._waiting.empty():
                 return b"".join(frames)
             taken = self._waiting.get_nowait()
         self._is_over = True
@@ -107,9 +104,10 @@ class _JobsFrames:
 
     async def _read_one(self, tail: LastingTail) -> None:
         try:
-            while (event := await tail.next()) is not None:
-                if not isinstance(event, KeepAlive):
-                    await self._waiting.put((tail.job_id, event))
+            while events := await tail.take():
+                for event in events:
+                    if not isinstance(event, KeepAlive):
+                        await self._waiting.put((tail.job_id, event))
         except TailraceError:
             # The client comes back after the last ending, and then gets an HTTP status.
             return

@@ -99,11 +99,6 @@ class Tail(AsyncIterator[Item_co]):
     ) -> None:
         await self.aclose()
 
-    @property
-    def is_ready(self) -> bool:
-        """True if the next event is there already, so that `anext` does not wait."""
-        return bool(self._items)
-
     async def aclose(self) -> None:
         """Leave the tail. A task that waits for its next event, or asks for one later, finds that there is none."""
         self._is_closed = True

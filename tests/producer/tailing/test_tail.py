@@ -65,18 +65,6 @@ async def test_a_tail_reads_a_long_stream_to_its_end(job: Job, stream: Handwritt
     assert len(await collect(job)) == 2_503
 
 
-async def test_a_tail_knows_whether_its_next_event_is_there(job: Job, stream: HandwrittenStream) -> None:
-    await stream.append("1-2", STARTED)
-    ready: list[bool] = []
-    async with asyncio.timeout(10), job.tail() as tail:
-        async for event in tail:
-            ready.append(tail.is_ready)
-            if event.type == "started":
-                await stream.append("1-3", ENDING)
-    # Two were there, and the ending came later.
-    assert ready == [True, False, False]
-
-
 async def test_an_unknown_job_is_not_found_at_once(tailrace: Tailrace) -> None:
     async with asyncio.timeout(1):
         with pytest.raises(JobNotFound, match="expired, was deleted, or was never enqueued"):
