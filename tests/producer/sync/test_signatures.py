@@ -17,8 +17,8 @@ PAIRS: list[tuple[type[Any], type[Any]]] = [
     (tailrace.Conversation, sync.Conversation),
 ]
 BLOCKING: dict[str, str] = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
-NOT_FOR_THREADS = {"open", "take_ready"}
-"""What an open tail is made with, and what the blocking one does by itself."""
+NOT_FOR_THREADS = {"access", "open", "take_ready"}
+"""What only gateways use, what an open tail is made with, and what the blocking one does by itself."""
 OWN_WORDS = {"aclose", "connect", "parallel", "tail"}
 """The methods that the documentation of the asynchronous ones does not fit."""
 
