@@ -77,8 +77,8 @@ def test_an_interrupted_tail_may_be_asked_again_and_nothing_is_lost(
 ) -> None:
     with job.tail() as tail:
         assert next(tail).type == "queued"
-        interrupt_when(lambda: stream.listeners() == 1)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted):  # noqa: PT012  # The signal may come before the call.
+            interrupt_when(lambda: stream.listeners() == 1)
             next(tail)
         stream.append(("1-2", Delta(text="Hello")), ("1-3", ENDING))
         assert [event.type for event in tail] == ["delta", "completed"]
@@ -87,9 +87,9 @@ def test_an_interrupted_tail_may_be_asked_again_and_nothing_is_lost(
 def test_interrupted_jobs_side_by_side_are_cancelled(
     interrupt_when: Callable[[Callable[[], bool]], None], client: sync.Tailrace
 ) -> None:
-    interrupt_when(lambda: sum(queue.due for queue in client.fleet().queues) == 2)
-    with pytest.raises(Interrupted):
-        for _ in client.parallel([REQUEST] * 2, queue="lane"):
+    with pytest.raises(Interrupted), client.parallel([REQUEST] * 2, queue="nightly") as events:  # noqa: PT012
+        interrupt_when(lambda: sum(queue.due for queue in client.fleet().queues) == 2)
+        for _ in events:
             pass
     assert sum(queue.due for queue in client.fleet().queues) == 0
 

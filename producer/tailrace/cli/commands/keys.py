@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (create, listing, revoke):
         add_redis_url(action)
     parser.epilog = (
-        "The keys are in Redis, or in the file that TAILRACE_GATEWAY_KEYS_FILE names. Only\n"
-        "their hashes are stored.\n\n"
+        "The keys are in Redis, or in the file that TAILRACE_GATEWAY_KEYS_FILE names.\n"
+        "Only their hashes are stored.\n\n"
         "example: %(prog)s create --tenant acme --max-running 20 --per-second 50"
     )
 

@@ -11,4 +11,5 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local due = redis.call('ZCOUNT', queue, '-inf', now)
 local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-return {due, redis.call('ZCARD', queue) - due, redis.call('ZCARD', running), first[2] and math.floor(now - first[2]) or -1}
+local waited_ms = first[2] and math.floor(now - first[2]) or -1
+return {due, redis.call('ZCARD', queue) - due, redis.call('ZCARD', running), waited_ms}
