@@ -14,7 +14,7 @@ from tailrace.broker.client import Broker, ms
 from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys
 from tailrace.protocol.scripts import Script
 
-_LAPSE_SECONDS: Final = 30.0
+LAPSE_SECONDS: Final = 30.0
 """How long a reservation lasts: longer than an enqueue takes, with all its retries. Jobs that were enqueued without a
 reservation count once they are so old."""
 
@@ -35,11 +35,13 @@ class Places:
     Args:
         broker: The connections to Redis.
         keys: The keys under the prefix.
+        lapse_seconds: How long a reservation lasts, in seconds.
     """
 
-    def __init__(self, broker: Broker, keys: Keys) -> None:
+    def __init__(self, broker: Broker, keys: Keys, *, lapse_seconds: float = LAPSE_SECONDS) -> None:
         self._broker = broker
         self._keys = keys
+        self._lapse_seconds = lapse_seconds
 
     async def reserve(self, tenant: str, limits: KeyLimits, *, idempotency_key: str | None = None) -> Reservation:
         """Reserve a place for a new job.
@@ -66,7 +68,7 @@ class Places:
         placed = await self._broker.call(
             *Script.RESERVE_PLACE.command(
                 at,
-                *(reservation, ms(_LAPSE_SECONDS)),
+                *(reservation, ms(self._lapse_seconds)),
                 *(limits.running or 0, limits.queued or 0),
                 ms(QUEUES_LIFE_SECONDS),
             )

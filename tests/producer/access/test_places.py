@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from tailrace import GenerationRequest, KeyLimits, Tailrace
-from tailrace.access import places as places_module
-from tailrace.access.places import Reservation
+from tailrace.access.places import Places, Reservation
 from tailrace.broker.client import Broker
 from tailrace.protocol.keys import Keys
 from tailrace_worker.queueing.claim import Claim
@@ -19,15 +18,16 @@ TWO_RUNNING = KeyLimits(running=2)
 class Tenant:
     """A tenant whose jobs are enqueued within limits."""
 
-    def __init__(self, tailrace: Tailrace, request: GenerationRequest) -> None:
+    def __init__(self, places: Places, tailrace: Tailrace, request: GenerationRequest) -> None:
+        self._places = places
         self._tailrace = tailrace
         self._request = request
 
     async def reserve(self, limits: KeyLimits, *, idempotency_key: str | None = None) -> Reservation:
-        return await self._tailrace.access.places.reserve("acme", limits, idempotency_key=idempotency_key)
+        return await self._places.reserve("acme", limits, idempotency_key=idempotency_key)
 
     async def settle(self, reservation: Reservation, job_id: str | None) -> None:
-        await self._tailrace.access.places.settle("acme", reservation, job_id)
+        await self._places.settle("acme", reservation, job_id)
 
     async def enqueue(self, limits: KeyLimits) -> str | None:
         """Returns the id of the job, or `None` if it would be one too many."""
@@ -41,7 +41,13 @@ class Tenant:
 
 @pytest.fixture
 def tenant(tailrace: Tailrace, request_: GenerationRequest) -> Tenant:
-    return Tenant(tailrace, request_)
+    return Tenant(tailrace.access.places, tailrace, request_)
+
+
+@pytest.fixture
+def forgetful(tailrace: Tailrace, request_: GenerationRequest, broker: Broker, keys: Keys) -> Tenant:
+    """The same tenant, at a gateway whose reservations lapse at once."""
+    return Tenant(Places(broker, keys, lapse_seconds=0), tailrace, request_)
 
 
 async def claim(broker: Broker, keys: Keys, *, places: int) -> list[Claim]:
@@ -95,25 +101,23 @@ async def test_a_reservation_without_a_job_is_given_back(tenant: Tenant) -> None
     assert (await tenant.reserve(one)).full is None
 
 
-async def test_the_reservation_of_a_gateway_that_died_lapses(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places_module, "_LAPSE_SECONDS", 0.0)
+async def test_the_reservation_of_a_gateway_that_died_lapses(forgetful: Tenant) -> None:
     one = KeyLimits(queued=1)
-    assert (await tenant.reserve(one)).full is None
-    assert (await tenant.reserve(one)).full is None
+    assert (await forgetful.reserve(one)).full is None
+    assert (await forgetful.reserve(one)).full is None
 
 
 async def test_a_job_that_was_enqueued_without_a_reservation_counts_later(
-    tenant: Tenant, tailrace: Tailrace, request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, forgetful: Tenant, tailrace: Tailrace, request_: GenerationRequest
 ) -> None:
     job = await tailrace.enqueue(request_, tenant="acme")
     one = KeyLimits(queued=1)
     reservation = await tenant.reserve(one)
     assert reservation.full is None
     await tenant.settle(reservation, None)
-    monkeypatch.setattr(places_module, "_LAPSE_SECONDS", 0.0)
-    assert (await tenant.reserve(one)).full == "queued"
+    assert (await forgetful.reserve(one)).full == "queued"
     await job.cancel()
-    assert (await tenant.reserve(one)).full is None
+    assert (await forgetful.reserve(one)).full is None
 
 
 async def test_other_tenants_have_their_own_places(tenant: Tenant, tailrace: Tailrace) -> None:

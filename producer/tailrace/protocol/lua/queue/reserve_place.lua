@@ -17,12 +17,13 @@ local reservation, lapse_ms, life_ms = ARGV[1], tonumber(ARGV[2]), ARGV[5]
 local max_running, max_queued = tonumber(ARGV[3]), tonumber(ARGV[4])
 if idempotency and redis.call('EXISTS', idempotency) == 1 then return 'known' end
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- With its fraction, as in the scores of the index.
+local now = time[1] * 1000 + time[2] / 1000
 redis.call('ZREMRANGEBYSCORE', places, 1, now)
 -- The call is repeated if its reply is lost.
 if redis.call('ZSCORE', places, reservation) then return 'reserved' end
 local read_until = redis.call('ZSCORE', places, '')
-local from = read_until and string.format('(%.0f', -read_until) or '-inf'
+local from = read_until and string.format('(%.17g', -read_until) or '-inf'
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', index, from, now - lapse_ms)) do
   if is_held(job) then redis.call('ZADD', places, 0, job) end
 end
