@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,6 +16,8 @@ from tailrace import Completed, Delta, Settings, Started
 from tailrace.broker.client import Broker
 from tailrace.events import StreamEvent
 from tailrace.gateway import GatewaySettings
+from tailrace.gateway.authentication import Authentication, AuthenticationLimits
+from tailrace.gateway.context import Gateway
 from tailrace.gateway.http_protocol import HttpProtocol
 from tailrace.gateway.server import GatewayServer, listen
 from tailrace.protocol.entries import encode
@@ -51,6 +53,14 @@ class ServedGateway:
     def connections(self) -> set[HttpProtocol]:
         """The connections that are open."""
         return {each for each in self.server.server_state.connections if isinstance(each, HttpProtocol)}
+
+    def remember(self, limits: AuthenticationLimits) -> Authentication:
+        """Forgets the keys that were read, and remembers others within these limits."""
+        shared: Gateway = self.app.state.gateway
+        access = shared.tailrace.access
+        found = Authentication(access, access.api_keys, shared.capabilities, needs_keys=False, limits=limits)
+        self.app.state.gateway = replace(shared, authenticator=found)
+        return found
 
     async def enqueue(self, **fields: Any) -> dict[str, Any]:
         """Enqueues a job; returns its object."""

@@ -17,7 +17,7 @@ from tailrace.errors import InvalidSettings
 
 _logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 1.0
 """How often the file is looked at: a key that was removed is refused after this time."""
 
 
@@ -32,13 +32,15 @@ class KeyFile:
 
     Args:
         path: The file. `create` makes it if it does not exist.
+        look_seconds: How often the file is looked at, in seconds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, look_seconds: float = LOOK_SECONDS) -> None:
         self._path = path
+        self._look_seconds = look_seconds
         self._keys: Mapping[str, ApiKey] = {}
         self._signature: tuple[int, ...] | None = None
-        self._looked_at = -_LOOK_SECONDS
+        self._looked_at = -look_seconds
 
     async def create(self, *, tenant: str, name: str = "", limits: KeyLimits | None = None) -> NewApiKey:
         """Create a key. Gateways accept it after a second.
@@ -109,7 +111,7 @@ class KeyFile:
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_SECONDS:
+        if now - self._looked_at < self._look_seconds:
             return
         self._looked_at = now
         signature = self._look()

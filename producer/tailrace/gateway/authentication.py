@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from starlette.requests import Request
@@ -16,16 +17,22 @@ from tailrace.gateway.principal import LoopbackOnly, Principal, Scope
 
 _T = TypeVar("_T")
 
-_FRESH_SECONDS: Final = 2.0
-"""How long a key is accepted after it was read: a revoked key is refused after this time."""
-_MAX_FRESH: Final = 1_000
-"""How many keys are remembered. Only keys that exist are, so wrong ones take no memory."""
 _ASK_SECONDS: Final = 10.0
 """How long it may take to ask Redis, with the wait for other requests that ask."""
 _TAKING_TOKENS: Final = ("/events", "/stream", "/cancel", "/stop")
 """How the paths of the routes end that take tokens: what browsers read and stop."""
 _NO_KEY: Final = "Send an API key: `Authorization: Bearer trk_…`, or the same key as `X-API-Key`."
 _WRONG_KEY: Final = "The API key is wrong, or it was revoked."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticationLimits:
+    """What an authenticator remembers."""
+
+    fresh_seconds: float = 2.0
+    """How long a key is accepted after it was read: a revoked key is refused after this time."""
+    max_fresh: int = 1_000
+    """How many keys are remembered. Only keys that exist are, so wrong ones take no memory."""
 
 
 class Authentication:
@@ -39,16 +46,27 @@ class Authentication:
         store: Where the API keys are.
         capabilities: Verifies the tokens of URLs.
         needs_keys: True if nobody may do anything without a key, even if there is none.
+        limits: What is remembered; `None` for the defaults.
     """
 
-    def __init__(self, access: Access, store: KeyStore, capabilities: Capabilities, *, needs_keys: bool) -> None:
+    def __init__(
+        self,
+        access: Access,
+        store: KeyStore,
+        capabilities: Capabilities,
+        *,
+        needs_keys: bool,
+        limits: AuthenticationLimits | None = None,
+    ) -> None:
+        self.fresh: dict[str, tuple[float, ApiKey]] = {}
+        """The keys that were read lately, by their ids, each with the time of its reading (`time.monotonic`)."""
         self._access = access
         self._store = store
         self._capabilities = capabilities
         self._needs_keys = needs_keys
         self._looked_for_keys_at: float | None = None
         self._without_keys = LoopbackOnly()
-        self._fresh: dict[str, tuple[float, ApiKey]] = {}
+        self._limits = limits or AuthenticationLimits()
         # One connection to Redis is enough for all requests: most of them ask nothing.
         self._asking = asyncio.Lock()
 
@@ -100,23 +118,23 @@ class Authentication:
         return principal
 
     async def _find(self, key_id: str) -> ApiKey | None:
-        fresh = self._fresh.get(key_id)
-        if fresh is not None and time.monotonic() - fresh[0] < _FRESH_SECONDS:
+        fresh = self.fresh.get(key_id)
+        if fresh is not None and time.monotonic() - fresh[0] < self._limits.fresh_seconds:
             return fresh[1]
         key = await self._ask(lambda: self._store.find(key_id))
         # A key that is remembered again moves to the end, so that the first one is the oldest.
-        self._fresh.pop(key_id, None)
+        self.fresh.pop(key_id, None)
         if key is not None:
-            if len(self._fresh) >= _MAX_FRESH:
-                del self._fresh[next(iter(self._fresh))]
-            self._fresh[key_id] = (time.monotonic(), key)
+            if len(self.fresh) >= self._limits.max_fresh:
+                del self.fresh[next(iter(self.fresh))]
+            self.fresh[key_id] = (time.monotonic(), key)
         return key
 
     async def _are_keys_needed(self, *, look: bool) -> bool:
         if self._needs_keys:
             return True
         looked_at = self._looked_for_keys_at
-        if look or looked_at is None or time.monotonic() - looked_at > _FRESH_SECONDS:
+        if look or looked_at is None or time.monotonic() - looked_at > self._limits.fresh_seconds:
             # From the first key on, one is always needed: to lose all keys must not open the gateway.
             self._needs_keys = not await self._ask(self._store.is_empty)
             self._looked_for_keys_at = time.monotonic()

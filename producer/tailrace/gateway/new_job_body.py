@@ -15,7 +15,7 @@ class NewJobBody(GenerationRequest):
 
     # Left out of the JSON of the request, which is what the job stores.
     conversation: str | None = Field(default=None, exclude=True)
-    """The conversation that the job belongs to, which has one active job at a time: 1 to 128 characters."""
+    """The conversation that the job belongs to, which has one active job at a time: 1 to 256 characters."""
     if_active: Literal["reject", "interrupt"] = Field(default="reject", exclude=True)
     """What happens if another job of the conversation is active: the new one is refused with 409, or the other one is
     cancelled and its text is kept."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tailrace import ApiKey, InvalidRequest, InvalidSettings, KeyLimits, Tailrace
-from tailrace.access import key_file as key_file_module
 from tailrace.access.api_key import key_id_of
 from tailrace.access.key_file import KeyFile
 from tailrace.access.key_store import KeyStore, key_store
@@ -23,9 +22,7 @@ def store(request: pytest.FixtureRequest, tailrace: Tailrace, tmp_path: Path) ->
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that is looked at each time."""
-    monkeypatch.setattr(key_file_module, "_LOOK_SECONDS", 0.0)
+def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
 
@@ -98,7 +95,7 @@ async def test_only_the_owner_reads_the_file_which_has_no_token(path: Path) -> N
 
 
 async def test_a_file_that_changes_is_read_again(path: Path) -> None:
-    gateway = KeyFile(path)
+    gateway = KeyFile(path, look_seconds=0)
     assert await gateway.is_empty()
     key = (await KeyFile(path).create(tenant="acme")).key
     assert await gateway.find(key.id) == key
@@ -108,7 +105,7 @@ async def test_a_file_that_changes_is_read_again(path: Path) -> None:
 
 
 async def test_while_the_file_is_broken_no_key_is_accepted(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    gateway = KeyFile(path)
+    gateway = KeyFile(path, look_seconds=0)
     key = (await gateway.create(tenant="acme")).key
     assert await gateway.find(key.id) == key
     good = read(path)

@@ -12,18 +12,20 @@ import pytest
 
 from tailrace import JobState, Settings, Tailrace
 from tailrace.broker.client import Broker
-from tailrace.gateway import authentication, create_app
-from tailrace.gateway.authentication import Authentication
+from tailrace.gateway import create_app
+from tailrace.gateway.authentication import AuthenticationLimits
 from tests.producer.gateway.conftest import KeyOf
+from tests.support.eventually import eventually
 from tests.support.gateways import NEW_JOB, ServedGateway, gateway_settings, served
 
 FORGED = f"trk_0123456789ab_{'a' * 43}"
 
 
-@pytest.fixture(autouse=True)
-def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the gateway remembers is never older than the next request."""
-    monkeypatch.setattr(authentication, "_FRESH_SECONDS", 0.0)
+@pytest.fixture
+def gateway(gateway: ServedGateway) -> ServedGateway:
+    """What it remembers is never older than the next request."""
+    gateway.remember(AuthenticationLimits(fresh_seconds=0))
+    return gateway
 
 
 async def post(gateway: ServedGateway, headers: Mapping[str, str], **fields: object) -> httpx.Response:
@@ -50,10 +52,8 @@ async def test_from_the_first_key_on_nobody_gets_in_without_one(gateway: ServedG
         assert (await gateway.client.get(path)).status_code == 200
 
 
-async def test_the_first_key_is_known_at_once(
-    gateway: ServedGateway, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(authentication, "_FRESH_SECONDS", 60.0)
+async def test_the_first_key_is_known_at_once(gateway: ServedGateway, key_of: KeyOf) -> None:
+    gateway.remember(AuthenticationLimits(fresh_seconds=60))
     assert (await post(gateway, {})).json()["tenant"] == "default"
     assert (await post(gateway, await key_of("acme"))).json()["tenant"] == "acme"
 
@@ -70,17 +70,24 @@ async def test_to_lose_all_keys_does_not_open_the_gateway(
 
 
 async def test_a_revoked_key_is_refused_after_what_is_remembered_is_old(
-    gateway: ServedGateway, key_of: KeyOf, tailrace: Tailrace, monkeypatch: pytest.MonkeyPatch
+    gateway: ServedGateway, key_of: KeyOf, tailrace: Tailrace
 ) -> None:
-    await key_of("other")
-    headers = await key_of("acme")
-    monkeypatch.setattr(authentication, "_FRESH_SECONDS", 60.0)
-    assert (await post(gateway, headers)).status_code == 201
+    headers, others = await key_of("acme"), await key_of("other")
+
+    async def is_refused() -> bool:
+        return (await gateway.client.get("/v1/jobs", headers=headers)).status_code == 401
+
+    gateway.remember(AuthenticationLimits(fresh_seconds=60))
+    assert not await is_refused()
     (acme,) = [key for key in await tailrace.access.api_keys.read_all() if key.tenant == "acme"]
     await tailrace.access.api_keys.revoke(acme.id)
-    assert (await post(gateway, headers)).status_code == 201
-    monkeypatch.setattr(authentication, "_FRESH_SECONDS", 0.0)
-    assert (await post(gateway, headers)).status_code == 401
+    assert not await is_refused()
+    (other,) = await tailrace.access.api_keys.read_all()
+    headers = others
+    gateway.remember(AuthenticationLimits(fresh_seconds=0.2))
+    assert not await is_refused()
+    await tailrace.access.api_keys.revoke(other.id)
+    await eventually(is_refused)
 
 
 async def test_a_page_that_was_served_by_another_host_gets_nothing_without_keys(gateway: ServedGateway) -> None:
@@ -161,6 +168,7 @@ async def test_wrong_credentials_are_refused_and_leave_nothing_behind(
     good = await key_of("acme")
     created = (await post(gateway, good)).json()
     id_of_good = good["Authorization"].split("_")[1]
+    authentication = gateway.remember(AuthenticationLimits())
     before = len(await broker.call("KEYS", f"{settings.prefix}:*"))
     tokens = created["events_url"].partition("token=")[2]
     header, claims, signature = tokens.split(".")
@@ -189,20 +197,16 @@ async def test_wrong_credentials_are_refused_and_leave_nothing_behind(
 
     for _ in range(20):
         assert set(await asyncio.gather(*(wrong(number) for number in range(26)))) == {401}
-    authenticator = gateway.app.state.gateway.authenticator
-    assert isinstance(authenticator, Authentication)
     gc.collect()
-    assert len(authenticator._fresh) <= 1  # noqa: SLF001
+    assert len(authentication.fresh) <= 1
     assert len(await broker.call("KEYS", f"{settings.prefix}:*")) == before
 
 
-async def test_no_more_keys_are_remembered_than_may_be(
-    gateway: ServedGateway, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(authentication, "_MAX_FRESH", 2)
+async def test_no_more_keys_are_remembered_than_may_be(gateway: ServedGateway, key_of: KeyOf) -> None:
+    authentication = gateway.remember(AuthenticationLimits(max_fresh=2))
     for number in range(5):
         assert (await gateway.client.get("/v1/jobs", headers=await key_of(f"t{number}"))).status_code == 200
-    assert len(gateway.app.state.gateway.authenticator._fresh) == 2  # noqa: SLF001
+    assert len(authentication.fresh) == 2
 
 
 async def test_no_credentials_are_in_the_log(

@@ -11,12 +11,14 @@ import pytest
 from tailrace import Settings, Tailrace
 from tailrace.access.signing_key import SigningKey
 from tailrace.broker.client import Broker
-from tailrace.gateway import authentication, capabilities, create_app
+from tailrace.gateway import create_app
+from tailrace.gateway.authentication import AuthenticationLimits
 from tailrace.gateway.capabilities import Capabilities
 from tailrace.gateway.errors import Unauthorized
 from tailrace.gateway.principal import Scope
 from tailrace.protocol.keys import Keys
 from tests.producer.gateway.conftest import KeyOf, Worker
+from tests.support.eventually import eventually
 from tests.support.gateways import NEW_JOB, ServedGateway, gateway_settings, served
 
 OLD, NEW = SigningKey("2026-01", "o" * 32), SigningKey("2026-02", "n" * 32)
@@ -188,12 +190,12 @@ async def test_a_conversation_whose_id_no_path_can_have_has_no_urls(
 
 
 async def test_the_urls_end_with_the_key_that_asked_for_them(
-    gateway: ServedGateway, headers: Mapping[str, str], tailrace: Tailrace, monkeypatch: pytest.MonkeyPatch
+    gateway: ServedGateway, headers: Mapping[str, str], tailrace: Tailrace
 ) -> None:
+    gateway.remember(AuthenticationLimits(fresh_seconds=0))
     job = await created(gateway, headers)
     (key,) = await tailrace.access.api_keys.read_all()
     await tailrace.access.api_keys.revoke(key.id)
-    monkeypatch.setattr(authentication, "_FRESH_SECONDS", 0.0)
     assert (await gateway.client.get(job["events_url"])).status_code == 401
 
 
@@ -203,15 +205,17 @@ async def test_the_urls_of_one_gateway_are_good_at_the_others_until_the_shared_k
     settings: Settings,
     broker: Broker,
     keys: Keys,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = await created(gateway, headers)
     await gateway.client.post(job["cancel_url"])
     async with served(create_app(settings=gateway_settings(settings))) as second:
         assert (await second.client.get(job["events_url"])).status_code == 200
-        monkeypatch.setattr(capabilities, "_FRESH_SECONDS", 0.0)
         await broker.call("DEL", keys.signing_key)
-        assert (await second.client.get(job["events_url"])).status_code == 401
+
+        async def is_refused() -> bool:
+            return (await second.client.get(job["events_url"])).status_code == 401
+
+        await eventually(is_refused)
 
 
 async def test_urls_are_below_the_path_at_which_the_gateway_is_mounted(

@@ -181,12 +181,12 @@ def test_a_tail_that_outlives_its_client_is_at_its_end(client: sync.Tailrace, jo
 
 def test_requests_run_side_by_side(client: sync.Tailrace, settings: Settings) -> None:
     seen: list[tuple[int, str]] = []
-    for index, event in client.parallel([REQUEST] * 3, max_concurrent=1, queue="lane"):
+    for index, event in client.parallel([REQUEST] * 3, max_concurrent=1, queue="nightly"):
         seen.append((index, event.type))
         if event.type == "queued":
             stream = BlockingStream(settings, "")
-            (job_id,) = stream.redis.zrange(Keys(settings.prefix).queue("lane"), 0, -1)
-            stream.redis.zrem(Keys(settings.prefix).queue("lane"), job_id)
+            (job_id,) = stream.redis.zrange(Keys(settings.prefix).queue("nightly"), 0, -1)
+            stream.redis.zrem(Keys(settings.prefix).queue("nightly"), job_id)
             writer = BlockingStream(settings, job_id.decode())
             writer.append(("1-2", STARTED), ("1-3", ENDING))
             writer.close()
@@ -195,18 +195,18 @@ def test_requests_run_side_by_side(client: sync.Tailrace, settings: Settings) ->
 
 
 def _leave_by_break(client: sync.Tailrace) -> None:
-    for _ in client.parallel([REQUEST] * 2, queue="lane"):
+    for _ in client.parallel([REQUEST] * 2, queue="nightly"):
         break
 
 
 def _leave_by_block(client: sync.Tailrace) -> None:
-    with client.parallel([REQUEST] * 2, queue="lane") as events:
+    with client.parallel([REQUEST] * 2, queue="nightly") as events:
         next(events)
 
 
 def _leave_by_closing_a_generator(client: sync.Tailrace) -> None:
     def lines() -> Generator[str, None, None]:
-        for _, event in client.parallel([REQUEST] * 2, queue="lane"):
+        for _, event in client.parallel([REQUEST] * 2, queue="nightly"):
             yield event.to_json()
 
     generator = lines()
@@ -215,7 +215,7 @@ def _leave_by_closing_a_generator(client: sync.Tailrace) -> None:
 
 
 def _leave_by_closing_the_client(client: sync.Tailrace) -> None:
-    events = client.parallel([REQUEST] * 2, queue="lane")
+    events = client.parallel([REQUEST] * 2, queue="nightly")
     next(events)
     client.close()
     with pytest.raises(BrokerUnavailable, match="closed"):
