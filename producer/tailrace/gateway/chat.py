@@ -17,7 +17,7 @@ from tailrace.gateway.event_docs import CHAT
 from tailrace.gateway.examples import NEW_TURN
 from tailrace.gateway.job_object import Outcome
 from tailrace.gateway.jobs import Canceller, IdempotencyKey, Reader, Shared, Writer
-from tailrace.gateway.limits import within_limits
+from tailrace.gateway.limits import enqueue_new
 from tailrace.gateway.new_job_body import NewJobBody
 from tailrace.gateway.settings import GatewaySettings
 from tailrace.gateway.streaming import BEGINNING, stream_job
@@ -64,23 +64,7 @@ async def start(
     An answer of the chat that is still active is stopped, and its text is kept, unless `if_active` is `reject`.
     """
     new = _new_job(turn, gateway.settings)
-    job = await within_limits(
-        gateway.tailrace,
-        principal,
-        lambda: gateway.tailrace.enqueue(
-            new,
-            tenant=principal.tenant,
-            queue=new.queue,
-            idempotency_key=idempotency_key,
-            conversation=turn.id,
-            if_active=new.if_active,
-            labels=new.labels,
-            defer_seconds=new.defer_seconds,
-            expires_in_seconds=new.expires_in_seconds,
-            durable=new.durable,
-        ),
-        idempotency_key=idempotency_key,
-    )
+    job = await enqueue_new(gateway.tailrace, principal, new, idempotency_key=idempotency_key)
     return await _stream(gateway, job, sdk_version or header_version)
 
 
@@ -136,6 +120,7 @@ def _new_job(turn: NewTurn, settings: GatewaySettings) -> NewJobBody:
     fields = {"if_active": "interrupt", **(turn.model_extra or {})}
     if "conversation" in fields:
         raise InvalidRequest("conversation: it is the `id` of the chat. Omit it.")
+    fields["conversation"] = turn.id
     fields["provider"] = turn.provider or settings.chat_provider
     fields["model"] = turn.model or settings.chat_model
     if None in (fields["provider"], fields["model"]):

@@ -14,7 +14,7 @@ from tailrace.gateway.errors import JOB_HEADER, failures
 from tailrace.gateway.examples import NEW_JOB
 from tailrace.gateway.job_object import AnswerObject, JobList, JobObject, NewJobObject, Outcome, WholeJobObject
 from tailrace.gateway.json_response import json_response
-from tailrace.gateway.limits import within_limits
+from tailrace.gateway.limits import enqueue_new, within_limits
 from tailrace.gateway.new_job_body import Cancel, NewJobBody
 from tailrace.gateway.principal import Principal, Scope, require
 from tailrace.gateway.urls import job_urls
@@ -62,23 +62,7 @@ async def enqueue(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Enqueue a job for the workers, and answer without waiting for it."""
-    job = await within_limits(
-        gateway.tailrace,
-        principal,
-        lambda: gateway.tailrace.enqueue(
-            new,
-            tenant=principal.tenant,
-            queue=new.queue,
-            idempotency_key=idempotency_key,
-            conversation=new.conversation,
-            if_active=new.if_active,
-            labels=new.labels,
-            defer_seconds=new.defer_seconds,
-            expires_in_seconds=new.expires_in_seconds,
-            durable=new.durable,
-        ),
-        idempotency_key=idempotency_key,
-    )
+    job = await enqueue_new(gateway.tailrace, principal, new, idempotency_key=idempotency_key)
     return await _created(request, gateway, principal, job, is_new=job.is_new)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from tailrace import InfrastructureError, Job, Tailrace
 from tailrace.gateway.errors import RateLimited
+from tailrace.gateway.new_job_body import NewJobBody
 from tailrace.gateway.principal import Principal
 
 _RETRY_SECONDS: Final = 2.0
@@ -14,6 +15,41 @@ _WHY: Final = {
     "running": "The tenant has as many jobs as may run at a time ({running:,}), with those that wait.",
     "queued": "As many of the tenant's jobs wait as may ({queued:,}).",
 }
+
+
+async def enqueue_new(tailrace: Tailrace, principal: Principal, new: NewJobBody, *, idempotency_key: str | None) -> Job:
+    """Enqueue the job that a client asks for, if the principal may have one more.
+
+    Args:
+        tailrace: The client.
+        principal: Who asks.
+        new: What the client sent.
+        idempotency_key: The idempotency key of the request, if it has one.
+
+    Returns:
+        The job: a new one, or the first one under the key.
+
+    Raises:
+        TailraceError: What `Tailrace.enqueue` raises.
+        RateLimited: The tenant has as many jobs as it may have.
+    """
+    return await within_limits(
+        tailrace,
+        principal,
+        lambda: tailrace.enqueue(
+            new,
+            tenant=principal.tenant,
+            queue=new.queue,
+            idempotency_key=idempotency_key,
+            conversation=new.conversation,
+            if_active=new.if_active,
+            labels=new.labels,
+            defer_seconds=new.defer_seconds,
+            expires_in_seconds=new.expires_in_seconds,
+            durable=new.durable,
+        ),
+        idempotency_key=idempotency_key,
+    )
 
 
 async def within_limits(
