@@ -12,6 +12,24 @@ def add_redis_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redis-url", metavar="URL", help="the URL of Redis (default: TAILRACE_REDIS_URL)")
 
 
+def add_port(parser: argparse.ArgumentParser, *, default: int) -> None:
+    """Add the port, for every verb that serves.
+
+    Args:
+        parser: The parser of the verb.
+        default: The port if none is given.
+    """
+    parser.add_argument(
+        "--port", type=_port, default=default, help="the port to listen on; 0 takes a free one (default: %(default)s)"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
+    return int(text)
+
+
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     """Add `--json`, for every verb that prints data.
 

@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import signal
 
+from tailrace.cli.options import add_port
+
 SUMMARY = "serve simulated OpenAI and Anthropic APIs"
 
 _EPILOG = """\
@@ -57,9 +59,7 @@ example: %(prog)s --port 4080
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=4080, help="the port to listen on; 0 takes a free one (default: %(default)s)"
-    )
+    add_port(parser, default=4080)
     parser.epilog = _EPILOG
 
 
@@ -89,9 +89,3 @@ def run(arguments: argparse.Namespace) -> int:
 
     uvloop.run(serve())
     return 0
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
-    return int(text)

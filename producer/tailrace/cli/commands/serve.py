@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tailrace import Tailrace
 from tailrace.access.key_store import key_store
-from tailrace.cli.options import add_redis_url
+from tailrace.cli.options import add_port, add_redis_url
 from tailrace.errors import InfrastructureError, InvalidSettings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _WHOM: Final = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the address and the Redis."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=8700, help="0 takes a free one (default: %(default)s)")
+    add_port(parser, default=8700)
     add_redis_url(parser)
     parser.epilog = (
         "GET /openapi.json describes all routes. Events come as server-sent events, and\n"
@@ -86,9 +86,3 @@ async def _has_keys(settings: "GatewaySettings") -> bool | None:
         return None
     finally:
         await tailrace.aclose()
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port: ports are 0 to 65535")
-    return int(text)
