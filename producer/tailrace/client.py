@@ -224,7 +224,7 @@ class Tailrace:
         if jobs:
             await enqueue_many(self._broker, self._keys, jobs)
             await self._settle(queue, durable, jobs)
-        return [self.job(job_id) for job_id in jobs]
+        return [Job(job_id, self._broker, self._reader, self._settings, is_new=True) for job_id in jobs]
 
     def parallel(
         self,

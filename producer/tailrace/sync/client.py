@@ -95,13 +95,15 @@ class Tailrace:
     def enqueue(self, *args: Any, **kwargs: Any) -> Job:
         """Enqueue a job for the workers, and return without waiting for it."""
         session = self._sessions.current()
-        return self.job(session.run(session.client.enqueue(*args, **kwargs)).id)
+        job = session.run(session.client.enqueue(*args, **kwargs))
+        return Job(job.id, self._sessions, is_new=job.is_new)
 
     @signature_of(asynchronous.Tailrace.enqueue_many)
     def enqueue_many(self, *args: Any, **kwargs: Any) -> list[Job]:
         """Enqueue many jobs in one round trip."""
         session = self._sessions.current()
-        return [self.job(job.id) for job in session.run(session.client.enqueue_many(*args, **kwargs))]
+        jobs = session.run(session.client.enqueue_many(*args, **kwargs))
+        return [Job(job.id, self._sessions, is_new=job.is_new) for job in jobs]
 
     @signature_of(asynchronous.Tailrace.parallel)
     def parallel(self, *args: Any, **kwargs: Any) -> Iteration[tuple[int, Event]]:

@@ -24,14 +24,18 @@ class Job:
     Args:
         job_id: The id of the job: 16 to 64 characters of `A-Z a-z 0-9 _ -`.
         sessions: The client, in each process.
+        is_new: True if the job was just enqueued.
 
     Raises:
         InvalidJobId: The text is not of the form of a job id.
     """
 
-    def __init__(self, job_id: str, sessions: Sessions) -> None:
+    def __init__(self, job_id: str, sessions: Sessions, *, is_new: bool = False) -> None:
         self.id: str = checked_job_id(job_id)
         """The id of the job. Whoever holds it may read and cancel the job."""
+        self.is_new: bool = is_new
+        """True if the call that returned this handle enqueued the job. False if `Tailrace.enqueue` found it under an
+        idempotency key, and for handles from `Tailrace.job`."""
         self._sessions = sessions
         self._handle: tuple[Session, asynchronous.Job] | None = None
 
@@ -153,7 +157,8 @@ class Job:
     def regenerate(self, *args: Any, **kwargs: Any) -> "Job":
         """Enqueue the job's request again, with some fields changed, for the same tenant in the same queue."""
         session, job = self._current()
-        return Job(session.run(job.regenerate(*args, **kwargs)).id, self._sessions)
+        regenerated = session.run(job.regenerate(*args, **kwargs))
+        return Job(regenerated.id, self._sessions, is_new=regenerated.is_new)
 
     @signature_of(asynchronous.Job.request)
     def request(self) -> GenerationRequest:

@@ -244,5 +244,6 @@ async def test_a_handle_says_whether_its_call_enqueued_the_job(tailrace: Tailrac
     again = await tailrace.enqueue(REQUEST, idempotency_key="k")
     assert (first.is_new, again.is_new) == (True, False)
     assert (await tailrace.enqueue(REQUEST)).is_new
+    assert all(job.is_new for job in await tailrace.enqueue_many([REQUEST] * 2))
     assert (await first.regenerate()).is_new
     assert not tailrace.job(first.id).is_new

@@ -52,6 +52,14 @@ def test_many_jobs_are_enqueued_in_one_call_and_counted(client: sync.Tailrace) -
     assert (queue.name, queue.due) == ("nightly", 3)
 
 
+def test_a_handle_says_if_its_job_is_new(client: sync.Tailrace) -> None:
+    first, again = (client.enqueue(REQUEST, idempotency_key="k") for _ in range(2))
+    assert (first.is_new, again.is_new) == (True, False)
+    assert all(job.is_new for job in client.enqueue_many([REQUEST] * 2))
+    assert first.regenerate().is_new
+    assert not client.job(first.id).is_new
+
+
 def test_a_conversation_has_one_active_job_and_is_stopped_by_its_id(client: sync.Tailrace) -> None:
     first = client.enqueue(REQUEST, conversation="chat-42", labels={"page": "home"})
     chat = client.conversation("chat-42")
