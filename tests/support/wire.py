@@ -38,8 +38,8 @@ class Client:
         headers = {"content-type": content_type} if content_type else {}
         self.response = httpx2.Response(200, headers=headers, stream=self.chunks)
 
-    async def post(self, _path: str, *, body: dict[str, Any], **_: object) -> Any:
-        self.bodies.append(body)
+    async def post(self, _path: str, *, content: bytes, **_: object) -> Any:
+        self.bodies.append(json.loads(content))
         return SimpleNamespace(response=self.response)
 
 

@@ -12,7 +12,7 @@ from tailrace_worker.providers.anthropic.turn import Turn
 from tailrace_worker.providers.base import Alive, Piece
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
-from tailrace_worker.providers.http.call import Body, Endpoint
+from tailrace_worker.providers.http.call import Endpoint
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.vocabulary import Skipped
 
@@ -42,8 +42,8 @@ class AnthropicMessages:
         may_pause = bool(request.extra.keys() & {"tools", "mcp_servers"}) and not request.guards
         return self._endpoint.call(body(request), MessagesDecoder(self.skipped, Turn() if may_pause else None))
 
-    async def _post(self, body: Body) -> httpx2.Response:
+    async def _post(self, content: bytes) -> httpx2.Response:
         stream = await self._client.post(
-            "/v1/messages", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+            "/v1/messages", cast_to=object, content=content, stream=True, stream_cls=AsyncStream[object]
         )
         return stream.response

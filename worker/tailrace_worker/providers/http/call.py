@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 import httpx2
+from msgspec.json import Encoder
 
 from tailrace.request.messages import Document, Image
 from tailrace_worker.providers.base import Alive, Piece, TokenCounts
@@ -26,8 +27,12 @@ _OPENING: Final = _BLANK + b"["
 
 Body: TypeAlias = dict[str, Any]
 """A request as the provider takes it."""
-Post: TypeAlias = Callable[[Body], Awaitable[httpx2.Response]]
-"""Sends a request through the SDK, and returns once the headers of the answer have arrived. Raises the SDK's errors."""
+Post: TypeAlias = Callable[[bytes], Awaitable[httpx2.Response]]
+"""Sends the JSON of a request through the SDK, and returns once the headers of the answer have arrived. Raises the
+SDK's errors."""
+
+_encode: Final = Encoder().encode
+"""The SDKs' own encoder takes ten times as long, 30 ms for 60,000 values, in which the event loop does nothing else."""
 
 
 class BodyTooLarge(ValueError):
@@ -100,7 +105,7 @@ class Endpoint:
             ProviderError: The call failed.
         """
         with self._failures.calling():
-            response = await self._post(body)
+            response = await self._post(_encode(body))
         async with open_inflow(response, self._wake_batcher) as inflow, self._large.open() as large:
             with self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)

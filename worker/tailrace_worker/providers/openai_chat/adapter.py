@@ -9,7 +9,7 @@ from tailrace.request.generation_request import GenerationRequest
 from tailrace_worker.providers.base import Alive, Piece
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
-from tailrace_worker.providers.http.call import Body, Endpoint
+from tailrace_worker.providers.http.call import Endpoint
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.openai_chat.decoder import ChatDecoder
 from tailrace_worker.providers.openai_chat.request import body
@@ -56,8 +56,8 @@ class OpenAIChat:
         asked = body(request, limit=self._limit, is_openais=self._is_openais)
         return self._endpoint.call(asked, ChatDecoder(self.skipped, past_calls))
 
-    async def _post(self, body: Body) -> httpx2.Response:
+    async def _post(self, content: bytes) -> httpx2.Response:
         stream = await self._client.post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+            "/chat/completions", cast_to=object, content=content, stream=True, stream_cls=AsyncStream[object]
         )
         return stream.response

@@ -9,7 +9,7 @@ from tailrace.request.generation_request import GenerationRequest
 from tailrace_worker.providers.base import Alive, Piece
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
-from tailrace_worker.providers.http.call import Body, Endpoint
+from tailrace_worker.providers.http.call import Endpoint
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
 from tailrace_worker.providers.openai_responses.decoder import ResponsesDecoder
 from tailrace_worker.providers.openai_responses.request import body
@@ -33,8 +33,8 @@ class OpenAIResponses:
         """Make one call, as `Provider` describes it."""
         return self._endpoint.call(body(request), ResponsesDecoder(self.skipped))
 
-    async def _post(self, body: Body) -> httpx2.Response:
+    async def _post(self, content: bytes) -> httpx2.Response:
         stream = await self._client.post(
-            "/responses", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
+            "/responses", cast_to=object, content=content, stream=True, stream_cls=AsyncStream[object]
         )
         return stream.response
