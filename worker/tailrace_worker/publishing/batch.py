@@ -78,7 +78,7 @@ def next_batch(pending: Collection[StreamWriter], max_bytes: int) -> Batch:
     transactions: list[list[Entry]] = []
     by_stream: dict[str, list[Entry]] = {}
     cut: set[str] = set()
-    batch_bytes = transaction_bytes = 0
+    batch_bytes = transaction_from = 0
     for writer in pending:
         if batch_bytes > max_bytes:
             break
@@ -86,18 +86,15 @@ def next_batch(pending: Collection[StreamWriter], max_bytes: int) -> Batch:
             continue
         transaction = by_stream.get(writer.stream)
         if transaction is None:
-            if not transactions or transaction_bytes > TRANSACTION_BYTES:
+            if not transactions or batch_bytes - transaction_from > TRANSACTION_BYTES:
                 transactions.append([])
-                transaction_bytes = 0
+                transaction_from = batch_bytes
             transaction = by_stream[writer.stream] = transactions[-1]
-        stream_bytes = 0
+        full_bytes = min(max_bytes, batch_bytes + TRANSACTION_BYTES)
         for entry in writer.unsettled:
-            if batch_bytes > max_bytes or stream_bytes > TRANSACTION_BYTES:
+            if batch_bytes > full_bytes:
                 cut.add(writer.stream)
                 break
             transaction.append(entry)
-            size = len(entry.command)
-            stream_bytes += size
-            transaction_bytes += size
-            batch_bytes += size
+            batch_bytes += len(entry.command)
     return Batch(transactions, [writer for writer in pending if writer.stream in cut] if cut else [])

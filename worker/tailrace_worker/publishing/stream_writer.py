@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -164,31 +164,29 @@ class StreamWriter:
         Raises:
             StreamLost: The attempt can no longer write to the stream.
         """
-        if type(event) is Delta and len(event.text) <= MAX_PART_CHARS:
-            # Nearly all events. To cut and to encode them as all others would take several times as long.
-            self._write(DELTA, event.text)
-        else:
-            for part in parts(event):
-                self._write(*head_and_text(part))
-
-    def _write(self, head: Head, text: str) -> None:
         if self.lost is not None:
             raise self.lost
-        # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
-        value = text.encode("utf-8", "replace")
-        size = len(value)
-        last = self._waiting[-1] if self._waiting else None
-        if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= MAX_ENTRY_BYTES:
+        if type(event) is Delta and len(event.text) <= MAX_PART_CHARS:
+            # Nearly all events. To cut and to encode them as all others would take several times as long.
+            written: Iterable[tuple[Head, str]] = ((DELTA, event.text),)
+        else:
+            written = map(head_and_text, parts(event))
+        for head, text in written:
+            # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
+            value = text.encode("utf-8", "replace")
+            size = len(value)
+            last = self._waiting[-1] if self._waiting else None
+            if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= MAX_ENTRY_BYTES:
+                self._budget.spend(size)
+                last.value += value
+                last.waiting_bytes += size
+                continue
+            size += head.entry_bytes
             self._budget.spend(size)
-            last.value += value
-            last.waiting_bytes += size
-            return
-        size += head.entry_bytes
-        self._budget.spend(size)
-        if last is None:
-            self._sender.ring(self, urgent=not self._has_spoken)
-            self._has_spoken = True
-        self._waiting.append(Entry(self, head, value, size))
+            if last is None:
+                self._sender.ring(self, urgent=not self._has_spoken)
+                self._has_spoken = True
+            self._waiting.append(Entry(self, head, value, size))
 
     async def end(self, ending: Ending) -> None:
         """Hand over the ending, and wait until it has landed.
