@@ -92,7 +92,7 @@ async def test_a_silence_of_more_than_a_minute_is_not_cut(gateway: ServedGateway
     reader, writer = await open_stream(port, created["events_url"])
     # Each comes after 10 s; by default nginx cuts a connection after 60 s without a byte.
     for _ in range(7):
-        await reader.readuntil(b": keep-alive\n\n")
+        await reader.readuntil(b": keep-alive\n")
     await worker.complete()
     async with asyncio.timeout(20):
         await reader.readuntil(b"event: completed")

@@ -13,14 +13,14 @@ import pytest
 from tailrace import Job, JobState, Settings, Tailrace
 from tailrace.asgi import EventStream, stream
 from tailrace.broker.client import Broker
-from tailrace.encoders import KEEP_ALIVE, AiSdkEncoder, Encoder, SseEncoder, retry_frame
+from tailrace.encoders import KEEP_ALIVE, AiSdkEncoder, Encoder, SseEncoder, retry_line
 from tailrace.events import Delta, Event, Failed, Started
 from tailrace.protocol.keys import Keys
 from tests.support.eventually import eventually
 from tests.support.handwritten import ENDING, REQUEST, STARTED, HandwrittenStream
 from tests.support.ui_message import ui_message
 
-RETRY = retry_frame(1000)
+RETRY = retry_line(1000)
 SSE_HEADERS = {
     "content-type": "text/event-stream",
     "cache-control": "no-cache, no-transform",

@@ -120,6 +120,7 @@ async def test_readers_of_endings_are_told_and_leave_nothing_behind(tailrace: Ta
             assert (await waiting).is_readable
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_ends_tails_as_a_real_one_does() -> None:
     server = fakeredis.FakeServer()
     client = fakeredis.FakeAsyncRedis(server=server, protocol=2)

@@ -62,6 +62,7 @@ def begins(part: Any, whole: Any, *, may_grow: bool = True) -> bool:
 
 @settings(deadline=None)
 @given(documents, forms)
+@pytest.mark.slow
 def test_at_every_cut_the_value_is_the_beginning_of_the_whole(document: Any, form: dict[str, Any]) -> None:
     text = json.dumps(document, **form)
     whole = json.loads(text)
@@ -163,6 +164,7 @@ def test_deep_nesting_is_read() -> None:
     ],
     ids=["records", "one string", "escapes"],
 )
+@pytest.mark.slow
 def test_reading_after_each_event_takes_time_that_is_linear_in_the_text(document: Any) -> None:
     def work(times: int) -> float:
         text = json.dumps([document] * times)
@@ -178,6 +180,7 @@ def test_reading_after_each_event_takes_time_that_is_linear_in_the_text(document
     assert work(8) < 9 * work(1)
 
 
+@pytest.mark.slow
 def test_a_long_string_is_not_parsed_again_for_each_piece() -> None:
     text = json.dumps({"text": "water leaves " * 30_000})
     grown = PartialJson()

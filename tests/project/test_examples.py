@@ -82,9 +82,9 @@ def test_a_chat_endpoint_streams_resumes_and_ends(framework: str, standing: Sett
 
         path = f"/chat/{whole.headers['x-tailrace-job']}"
         rest = client.get(path, headers={"Last-Event-ID": ids[2]})
-        opening, _, after = whole.text.partition("\n\n")
+        opening, _, after = whole.text.partition("\n")
         assert rest.status_code == 200
-        assert rest.text == f"{opening}\n\n{after[after.index(f'id: {ids[3]}') :]}"
+        assert rest.text == f"{opening}\n{after[after.index(f'id: {ids[3]}') :]}"
 
         over = client.get(path, params={"after": ids[-1]})
         assert (over.status_code, over.content) == (204, b"")

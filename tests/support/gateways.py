@@ -79,8 +79,7 @@ class ServedGateway:
         """Opens a stream."""
         async with httpx_sse.aconnect_sse(self.client, "GET", path, headers=headers) as source:
             assert source.response.status_code == 200, await source.response.aread()
-            # By the standard a block without data is no event; httpx-sse yields one for a mere `retry:`.
-            yield (Received(each.id, each.event, each.data) async for each in source.aiter_sse() if each.data)
+            yield (Received(each.id, each.event, each.data) async for each in source.aiter_sse())
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ events give the same bytes for every reader, in every process, however they arri
 
 from tailrace.encoders.ai_sdk import AiSdkEncoder, SdkVersion
 from tailrace.encoders.base import KEEP_ALIVE, Encoder, ReplayFrom
-from tailrace.encoders.sse import SseEncoder, retry_frame
+from tailrace.encoders.sse import SseEncoder, retry_line
 from tailrace.encoders.sse_jobs import MAX_JOBS, JobsSseEncoder, parse_jobs_cursor
 
 __all__ = [
@@ -19,5 +19,5 @@ __all__ = [
     "SdkVersion",
     "SseEncoder",
     "parse_jobs_cursor",
-    "retry_frame",
+    "retry_line",
 ]

@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 from tailrace.events import Event
 
-KEEP_ALIVE: Final = b": keep-alive\n\n"
-"""A comment, which every client skips. It keeps a silent connection open: proxies cut one after 30 to 60 s."""
+KEEP_ALIVE: Final = b": keep-alive\n"
+"""A line of comment, which every client skips. It keeps a silent connection open: proxies cut one after 30 to 60 s."""
 
 
 class ReplayFrom(StrEnum):

@@ -12,16 +12,16 @@ _RETRY_MS: Final = 1_000
 """How long a browser waits before it reconnects. The default of browsers is 3 to 5 s."""
 
 
-def retry_frame(milliseconds: int) -> bytes:
-    """Return the frame that tells clients how long to wait before they reconnect.
+def retry_line(milliseconds: int) -> bytes:
+    """Return the line that tells clients how long to wait before they reconnect.
 
     Args:
         milliseconds: The time to wait, in ms.
 
     Returns:
-        The frame. It is no event: clients show nothing of it.
+        The line. No empty line follows it, because some clients show an event without data as an empty message.
     """
-    return b"retry: %d\n\n" % milliseconds
+    return b"retry: %d\n" % milliseconds
 
 
 class SseEncoder:
@@ -34,7 +34,7 @@ class SseEncoder:
     """None beside those of every stream."""
     replay_from: ReplayFrom = ReplayFrom.CURSOR
     """The client's cursor: the `Last-Event-ID` that a browser sends, or `?after=`."""
-    opening: bytes = retry_frame(_RETRY_MS)
+    opening: bytes = retry_line(_RETRY_MS)
     """Tells browsers to reconnect after 1 s."""
     is_over: bool = False
     """Never true: the stream ends with the job's ending."""

@@ -11,7 +11,6 @@ _HEADERS: Final = {
 }
 _ONE: Final = """\
 retry: 1000
-
 id: 1-2
 event: started
 data: {"type": "started", "id": "1-2", "at": 1790000000000, "attempt": 1, "provider": "openai", "model": "gpt-5.6", \
@@ -22,7 +21,6 @@ event: delta
 data: {"type": "delta", "id": "1-3", "text": "Because "}
 
 : keep-alive
-
 id: 1-4
 event: completed
 data: {"type": "completed", "id": "1-4", "at": 1790000001000, "finish_reason": "stop"}
@@ -30,7 +28,6 @@ data: {"type": "completed", "id": "1-4", "at": 1790000001000, "finish_reason": "
 """
 _SEVERAL: Final = """\
 retry: 1000
-
 id: 3c59dc04:1-3,0-1
 event: delta
 data: {"job": "hX3vJ0c2TqK9bWm5yRzA1g", "type": "delta", "id": "1-3", "text": "Because "}

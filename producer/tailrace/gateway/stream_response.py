@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tailrace.asgi import STREAM_HEADERS
-from tailrace.encoders import retry_frame
+from tailrace.encoders import retry_line
 from tailrace.gateway.draining import Draining
 from tailrace.gateway.frames import Frames
 
@@ -66,7 +66,7 @@ class StreamResponse(Response):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             while body := await frames.ready():
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-            moved = retry_frame(random.randint(*_MOVE_MS)) if self._ending and self.can_move else b""  # noqa: S311
+            moved = retry_line(random.randint(*_MOVE_MS)) if self._ending and self.can_move else b""  # noqa: S311
             await send({"type": "http.response.body", "body": moved})
         finally:
             watching.cancel()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cursor import EntryId
-from tailrace.encoders import KEEP_ALIVE, SseEncoder, retry_frame
+from tailrace.encoders import KEEP_ALIVE, SseEncoder, retry_line
 from tailrace.events import Delta, Event
 from tests.support.event_streams import events_of
 from tests.support.job_streams import job_streams, unhurried
@@ -49,6 +49,6 @@ def test_a_frame_is_as_documented() -> None:
 
 def test_what_is_no_event_is_none_for_a_client() -> None:
     encoder = SseEncoder()
-    assert encoder.opening == retry_frame(1000) == b"retry: 1000\n\n"
+    assert encoder.opening == retry_line(1000) == b"retry: 1000\n"
     assert events_of(encoder.opening + KEEP_ALIVE + encoder.broken_off()) == []
     assert KEEP_ALIVE.startswith(b":")

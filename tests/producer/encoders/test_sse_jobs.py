@@ -33,6 +33,7 @@ def interleaved(draw: st.DrawFn) -> list[tuple[str, Event]]:
 
 @unhurried
 @given(interleaved(), st.data())
+@pytest.mark.slow
 def test_a_resume_after_any_frame_gives_exactly_the_events_that_were_missed_of_each_job(
     arrived: list[tuple[str, Event]], data: st.DataObject
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_resume_after_any_frame_gives_exactly_the_events_that_were_missed_of_e
 
 @unhurried
 @given(interleaved())
+@pytest.mark.slow
 def test_each_frame_names_its_job_beside_the_public_form_of_the_event(arrived: list[tuple[str, Event]]) -> None:
     encoder = JobsSseEncoder(dict.fromkeys({job_id for job_id, _ in arrived}, BEGINNING))
     for job_id, event in arrived:

@@ -49,7 +49,7 @@ async def test_at_the_end_a_native_stream_is_closed_with_a_time_to_come_back(
         while not (await anext(lines)).startswith("event: started"):
             pass
         gateway.server.should_exit = True
-        *_, last, _ = [line async for line in lines]
+        *_, last = [line async for line in lines]
     assert re.fullmatch(r"retry: \d{3,4}", last)
 
 
