@@ -24,9 +24,14 @@ async def live(settings: Settings, tailrace: Tailrace) -> AsyncIterator[ServedGa
         yield gateway
 
 
+@pytest.fixture
+def npm_packages() -> None:
+    """Node with the packages that `run_node` needs."""
+    needed()
+
+
 async def run_node(script: str, argument: dict[str, Any]) -> dict[str, Any]:
     """Runs a script with one argument; returns the line of JSON that it prints."""
-    needed()
     text = (SCRIPTS / script).read_text(encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         *("node", "--input-type=module", "--eval", text, "--", json.dumps(argument)),

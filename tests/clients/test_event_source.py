@@ -8,7 +8,7 @@ from tests.clients.conftest import run_node
 from tests.support.eventually import eventually
 from tests.support.gateways import ServedGateway
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("npm_packages"), pytest.mark.timeout(120)]
 
 TYPES = ["queued", "started", "delta", "completed"]
 

@@ -7,7 +7,7 @@ import pytest
 from tests.clients.conftest import run_node
 from tests.support.gateways import ServedGateway
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("npm_packages"), pytest.mark.timeout(120)]
 
 ANSWER = " ".join(f"w{number}" for number in range(20))
 
