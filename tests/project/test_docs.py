@@ -161,6 +161,7 @@ def test_every_variable_of_a_page_is_one_that_somebody_reads() -> None:
     assert found <= set(map(variable_of, {**WorkerSettings.model_fields, **GatewaySettings.model_fields}))
 
 
+@pytest.mark.slow
 def test_every_setting_that_a_page_exports_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     exported = [
         tuple(word.split("=", 1))

@@ -150,6 +150,7 @@ async def test_what_came_before_a_cut_is_read_though_nobody_read_then(
     assert len(told) == 1
 
 
+@pytest.mark.slow
 async def test_who_does_not_read_is_sent_no_more_than_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     pause = ResponseHandler.pause_reading
     paused = asyncio.Event()

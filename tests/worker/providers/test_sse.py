@@ -97,6 +97,7 @@ def test_whether_an_event_is_too_large_does_not_depend_on_the_cut(stream: list[b
         assert events == events_of(whole)
 
 
+@pytest.mark.slow
 def test_an_event_may_have_16_mib() -> None:
     event = b"data: " + b"x" * (16 * MIB - 7) + b"\n\n"
     assert decoded([b"\n", event]) == decoded([b"\n", event[:MIB], event[MIB:]]) == [(b"", event[6:-2])]

@@ -17,6 +17,7 @@ def matches(pattern: str, text: str) -> bool:
 
 @settings(deadline=None)
 @given(st.data(), expressions(assertions=True))
+@pytest.mark.slow
 def test_the_whole_means_what_it_did(data: st.DataObject, expression: Expression) -> None:
     text = data.draw(texts_that_may_match(expression))
     whole, _ = taken_apart(expression.pattern)
@@ -25,6 +26,7 @@ def test_the_whole_means_what_it_did(data: st.DataObject, expression: Expression
 
 @settings(deadline=None)
 @given(st.data(), expressions(assertions=True))
+@pytest.mark.slow
 def test_every_beginning_of_a_match_is_one(data: st.DataObject, expression: Expression) -> None:
     text = data.draw(texts_that_may_match(expression))
     whole, begun = taken_apart(expression.pattern)
@@ -48,6 +50,7 @@ def becomes_a_match(whole: str, begun: str, text: str) -> bool:
 
 @settings(deadline=None, max_examples=50)
 @given(expressions(assertions=False), st.text(ALPHABET, max_size=3))
+@pytest.mark.slow
 def test_what_is_a_beginning_can_become_a_match(expression: Expression, text: str) -> None:
     whole, begun = taken_apart(expression.pattern)
     if matches(begun, text) and "{0}" not in expression.pattern:
@@ -56,6 +59,7 @@ def test_what_is_a_beginning_can_become_a_match(expression: Expression, text: st
 
 @settings(deadline=None)
 @given(st.data(), expressions(assertions=True), st.integers(0, 4))
+@pytest.mark.slow
 def test_for_short_texts_a_smaller_beginning_means_the_same(
     data: st.DataObject, expression: Expression, longest: int
 ) -> None:

@@ -276,6 +276,7 @@ async def test_openai_judges_by_its_own_sdk() -> None:
 
 
 @pytest.mark.parametrize(("options", "asked"), [("status=503", 3), ("status=401", 1)])
+@pytest.mark.slow
 async def test_an_endpoint_that_fails_is_asked_again_where_that_helps(options: str, asked: int) -> None:
     async with Simulator() as simulator, openai_client(simulator) as client:
         with pytest.raises(ModerationFailed, match="Error"):
@@ -300,6 +301,7 @@ async def test_an_answer_that_does_not_say_that_a_text_is_fine_is_no_verdict(ans
             await OpenAIModeration(client).judge("text")
 
 
+@pytest.mark.slow
 async def test_a_key_is_not_told_by_a_failure() -> None:
     async with openai.AsyncOpenAI(api_key="sk-planted", base_url="http://127.0.0.1:9/v1", max_retries=0) as client:
         with pytest.raises(ModerationFailed) as caught:

@@ -418,6 +418,7 @@ def test_a_pattern_that_cannot_be_used_makes_the_request_invalid(pattern: str) -
         rules_of({"type": "redact", "patterns": ["b", pattern]})
 
 
+@pytest.mark.slow
 def test_many_words_with_accents_are_found_though_they_fill_several_programs() -> None:
     words = ["\u1fa7" * 20 + "".join(chr(0x3B1 + int(digit)) for digit in f"{number:03}") for number in range(60)]
     rules = sought([], words, [])

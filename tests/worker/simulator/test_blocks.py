@@ -55,6 +55,7 @@ async def messages(simulator: Simulator, model: str, *, stream: bool) -> Message
 
 @every_way
 @pytest.mark.parametrize("options", ["", "&unknown=1", "&split=7&crlf=1"])
+@pytest.mark.slow
 async def test_a_chat_completion_holds_all_that_was_said(simulator: Simulator, stream: bool, options: str) -> None:
     completion = await chat(simulator, MODEL + options, stream=stream)
     (choice,) = completion.choices
@@ -83,6 +84,7 @@ async def test_a_chat_completion_holds_all_that_was_said(simulator: Simulator, s
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @every_way
 @pytest.mark.parametrize("options", ["", "&unknown=1", "&split=7&crlf=1"])
+@pytest.mark.slow
 async def test_a_response_holds_all_that_was_said(simulator: Simulator, stream: bool, options: str) -> None:
     response = await responses(simulator, MODEL + options, stream=stream)
     known = [item for item in response.output if str(item.type) != "surprise"]

@@ -39,6 +39,7 @@ def data_of(body: bytes) -> list[bytes]:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("size", [1, 7])
 @pytest.mark.parametrize("options", ["interval_ms=0", "interval_ms=1", "error_after=2", "close_after=2"])
+@pytest.mark.slow
 async def test_a_body_can_be_cut_into_chunks_of_any_size(
     simulator: Simulator, path: str, size: int, options: str
 ) -> None:

@@ -122,6 +122,7 @@ async def test_a_status_with_times_is_only_for_the_first_requests(simulator: Sim
     ("fault", "outcome"),
     [("cut", "cut"), ("close", "closed"), ("malformed", "complete"), ("error", "failed")],
 )
+@pytest.mark.slow
 async def test_a_fault_with_times_is_only_for_the_first_requests(
     simulator: Simulator, deltas: Stream, fault: str, outcome: str
 ) -> None:

@@ -105,6 +105,7 @@ async def test_a_client_that_leaves_in_mid_stream_is_noticed(simulator: Simulato
 
 
 @pytest.mark.parametrize("interval_ms", ["0", "0.01"])
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_holds_its_stream_up(simulator: Simulator, interval_ms: str) -> None:
     pieces = 1_000_000
     async with (
@@ -132,6 +133,7 @@ async def test_what_is_open_when_the_simulator_ends_is_told_from_clients_that_le
         assert simulator.journal.entries[0].outcome == "shut_down"
 
 
+@pytest.mark.slow
 async def test_many_streams_at_once_each_get_their_own_text(simulator: Simulator) -> None:
     models = [f"demo?pieces={30 + number}&interval_ms={number % 4}" for number in range(12)]
     texts = await asyncio.gather(*(read(openai_deltas, simulator, model) for model in models))

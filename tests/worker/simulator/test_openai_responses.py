@@ -25,6 +25,7 @@ async def body_of(simulator: Simulator, model: str, **parameters: object) -> lis
     return events
 
 
+@pytest.mark.slow
 async def test_the_sdk_streams_text_status_and_usage(simulator: Simulator) -> None:
     model = "demo?pieces=30&interval_ms=1"
     async with (

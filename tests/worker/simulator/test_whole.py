@@ -26,6 +26,7 @@ async def posted(simulator: Simulator, path: str, options: str) -> tuple[int, by
 
 
 @every
+@pytest.mark.slow
 async def test_a_whole_answer_takes_as_long_as_a_streamed_one(simulator: Simulator, path: str) -> None:
     began = asyncio.get_running_loop().time()
     status, body = await posted(simulator, path, "pieces=10&interval_ms=15&first_token_ms=50&reasoning=2")
