@@ -103,13 +103,36 @@ def test_a_port_that_another_server_holds_is_passed_over(
 ) -> None:
     ports = iter([broker.port, broker.port + 1])
 
-    def drawn(_: object) -> int:
+    def drawn(_: random.Random, __: object) -> int:
         return next(ports)
 
-    monkeypatch.setattr(random, "choice", drawn)
+    monkeypatch.setattr(random.Random, "choice", drawn)
     with EmbeddedBroker() as other, client(broker) as redis, client(other) as other_redis:
         assert other.port == broker.port + 1
         assert other_redis.info("server")["process_id"] != redis.info("server")["process_id"]
+
+
+def test_the_data_of_a_folder_outlives_the_broker_and_the_port_is_the_same_again(tmp_path: Path) -> None:
+    with EmbeddedBroker(append_only=True, folder=tmp_path) as broker, client(broker) as redis:
+        redis.set("told", "before")
+        port = broker.port
+    with EmbeddedBroker(append_only=True, folder=tmp_path) as broker, client(broker) as redis:
+        assert redis.get("told") == b"before"
+        assert broker.port == port
+    assert broker.log.exists()
+
+
+def test_a_folder_serves_one_broker_at_a_time(tmp_path: Path) -> None:
+    with EmbeddedBroker(append_only=True, folder=tmp_path) as broker:
+        with (
+            pytest.raises(InfrastructureError, match="is in use by another Valkey server"),
+            EmbeddedBroker(folder=tmp_path),
+        ):
+            pass
+        with client(broker) as redis:
+            assert redis.ping()
+    with EmbeddedBroker(folder=tmp_path):
+        pass
 
 
 def test_without_a_server_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
-"""`EmbeddedBroker`: a Valkey server that ends with this process, for the demo and the tests."""
+"""`EmbeddedBroker`: a Valkey server that ends with this process, for the demo, `tailrace dev` and the tests."""
 
+import fcntl
 import random
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -28,18 +29,24 @@ _REPLY_SECONDS = 5.0
 class EmbeddedBroker:
     """A Valkey server on a free port, which only this machine can reach. `with` starts it, and waits until it answers.
 
-    The server ends with the block or with this process, and its data is removed.
+    The server ends with the block or with this process. Its data is then removed, or stays in the folder that it was
+    given.
 
     Raises:
         InvalidSettings: There is no server for this machine: the extra `demo` is not installed, or does not support it.
-        InfrastructureError: The server does not start. The message ends with its log.
+        InfrastructureError: The server does not start, and the message ends with its log; or another server has the
+            folder.
     """
 
-    def __init__(self, *, append_only: bool = False, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, append_only: bool = False, folder: Path | None = None, config: Mapping[str, str] | None = None
+    ) -> None:
         """Prepare the server; `with` starts it.
 
         Args:
             append_only: True to keep the data in an append-only file, so that it outlives a `kill`.
+            folder: The folder for the data and the log, which stay there; `None` for a temporary one. With the same
+                folder, the server has the same port again, unless another program has taken that.
             config: Further directives of the server's configuration.
         """
         directives = {
@@ -52,13 +59,15 @@ class EmbeddedBroker:
         }
         self._command = [_server(), *(word for name, value in directives.items() for word in (f"--{name}", value))]
         self._child: ChildProcess | None = None
+        self._folder = folder
         self._directory = Path()
         self.port = 0
 
     def __enter__(self) -> Self:
-        self._directory = Path(tempfile.mkdtemp(prefix="tailrace-"))
+        self._directory = self._folder or Path(tempfile.mkdtemp(prefix="tailrace-"))
+        ports = random.Random(str(self._folder.resolve()) if self._folder else None)  # noqa: S311
         for tries_left in reversed(range(_PORTS_TRIED)):
-            self.port = random.choice(_PORTS)  # noqa: S311
+            self.port = ports.choice(_PORTS)
             try:
                 self.start()
                 break
@@ -80,22 +89,33 @@ class EmbeddedBroker:
         """The URL of the server, as for `TAILRACE_REDIS_URL`."""
         return f"redis://{_HOST}:{self.port}/0"
 
+    @property
+    def log(self) -> Path:
+        """The file with the log of the server since its last start."""
+        return self._directory / "valkey.log"
+
+    async def ended(self) -> int:
+        """Wait until the server has ended, and return its exit code."""
+        assert self._child is not None  # noqa: S101
+        return await self._child.ended()
+
     def start(self) -> None:
         """Start the server, and wait until it answers. After `kill` or `stop` it has the same port and the same data.
 
         Raises:
-            InfrastructureError: The server does not start. The message ends with its log.
+            InfrastructureError: The server does not start, and the message ends with its log; or another server has the
+                folder.
         """
-        log = self._directory / "valkey.log"
-        with log.open("wb") as output:
+        with self.log.open("ab") as output:
+            _lock(output)
             child = ChildProcess(
                 [*self._command, "--port", str(self.port), "--dir", str(self._directory)],
                 output=output,
-                scratch=self._directory,
+                scratch=None if self._folder else self._directory,
             )
         if not self._answers(child):
             child.stop()
-            said = " ".join(log.read_text(errors="replace").split())
+            said = " ".join(self.log.read_text(errors="replace").split())
             raise InfrastructureError(f"Valkey did not start on port {self.port}. Its log: {said}")
         self._child = child
 
@@ -122,7 +142,21 @@ class EmbeddedBroker:
         return False
 
     def _remove(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._folder is None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _lock(log: BinaryIO) -> None:
+    """Lock the log, and empty it. The server writes to the same open file, and so holds the lock until it has ended."""
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        folder = str(Path(log.name).parent)
+        raise InfrastructureError(
+            f"The data folder {folder!r} is in use by another Valkey server: end the command that has started it, or "
+            "choose another folder."
+        ) from None
+    log.truncate(0)
 
 
 def _server() -> str:
