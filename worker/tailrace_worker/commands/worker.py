@@ -7,6 +7,8 @@ import logging
 import sys
 from typing import Final
 
+from tailrace.cli.log_format import LOG_FORMAT
+
 SUMMARY = "run generation jobs from the queue"
 
 _ENDING_SECONDS: Final = 15.0
@@ -64,9 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_jobs=arguments.max_jobs,
         log_level=arguments.log_level,
     )
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
     if arguments.processes > 1:
         from tailrace_worker.processes.supervisor import Supervisor  # noqa: PLC0415
 

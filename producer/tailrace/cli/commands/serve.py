@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tailrace import Tailrace
 from tailrace.access.key_store import key_store
+from tailrace.cli.log_format import LOG_FORMAT
 from tailrace.cli.options import add_port, add_redis_url
 from tailrace.errors import InfrastructureError, InvalidSettings
 
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             "reaches it could use the providers. Create one with `tailrace keys create --tenant NAME`, or serve "
             "127.0.0.1."
         )
-    logging.basicConfig(level="INFO", format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level="INFO", format=LOG_FORMAT)
     # It announces each start and end, which the gateway does itself.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with listen(arguments.host, arguments.port) as listening:
