@@ -14,7 +14,6 @@ import asyncio
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -32,8 +31,6 @@ TARGET_MS: Final = 50
 
 _STEADY: Final = "steady?pieces=10000000&interval_ms=10"
 _BRIEF: Final = "demo?pieces=1&interval_ms=0"
-_READY: Final = re.compile(r"worker (\S+) runs jobs")
-_SIMULATOR_READY: Final = re.compile(r"^simulator on (http\S+)")
 _MEGABYTE: Final = 1_000_000
 _JOB_SECONDS: Final = 60
 _CALM_SECONDS: Final = 2
@@ -199,9 +196,7 @@ async def run(options: argparse.Namespace) -> None:
     """Measures and prints."""
     async with (
         open_stand() as stand,
-        open_service(
-            *("simulate", "--port", "0"), env=os.environ, ready=_SIMULATOR_READY, on_death=stand.on_death
-        ) as steady,
+        open_service("simulate", "--port=0", env=os.environ, on_death=stand.on_death) as steady,
     ):
         env = {
             **os.environ,
@@ -211,10 +206,11 @@ async def run(options: argparse.Namespace) -> None:
             "OPENAI_API_KEY": "key-of-the-benchmark",
             "OPENAI_BASE_URL": f"{stand.simulator_url}/v1",
             "ANTHROPIC_API_KEY": "key-of-the-benchmark",
-            "ANTHROPIC_BASE_URL": steady.said,
+            "ANTHROPIC_BASE_URL": await steady.ready(),
             "NO_PROXY": "127.0.0.1",
         }
-        async with open_service("worker", env=env, ready=_READY, on_death=stand.on_death):
+        async with open_service("worker", env=env, on_death=stand.on_death) as worker:
+            await worker.ready()
             fields = {"provider": "anthropic", "model": _STEADY, "messages": _said("Hi")}
             job = await stand.tailrace.enqueue(GenerationRequest.model_validate(fields))
             await stand.first_entry(stand.keys.events(job.id), "1-2")

@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import random
-import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -37,7 +36,6 @@ LIMIT_MB: Final = 500
 _ENTRY_BYTES: Final = 65_536
 _SLOW_SECONDS: Final = 0.002
 _FOREIGN_ENTRIES: Final = 20
-_WORKER_READY: Final = re.compile(r"worker (\S+) runs jobs")
 _JOB_SECONDS: Final = 120
 
 
@@ -131,7 +129,8 @@ async def measure_worker(stand: Stand, jobs: int, piece_bytes: int, *, max_answe
             "OPENAI_BASE_URL": base_url,
             "NO_PROXY": "127.0.0.1",
         }
-        async with open_service("worker", env=env, ready=_WORKER_READY, on_death=stand.on_death) as service:
+        async with open_service("worker", env=env, on_death=stand.on_death) as service:
+            await service.ready()
             enqueued = [await stand.enqueue("large") for _ in range(jobs)]
             async with asyncio.timeout(_JOB_SECONDS):
                 endings = {await _ending(job) for job in enqueued}

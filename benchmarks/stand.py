@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import resource
 import urllib.request
 from collections.abc import AsyncGenerator, Callable
@@ -29,8 +28,6 @@ PATIENCE: Final = {
 BRIEF: Final = "demo?pieces=1&interval_ms=0"
 PROMPT: Final = "Hi"
 
-_SIMULATOR_READY: Final = re.compile(r"^simulator on (http\S+)")
-_WORKER_READY: Final = re.compile(r"worker (\S+) runs jobs")
 _OPEN_FILES: Final = 20_000
 _FILL_SECONDS: Final = 180
 _LOOK_SECONDS: Final = 0.2
@@ -94,7 +91,8 @@ class Stand:
             "NO_PROXY": "127.0.0.1",
         }
         on_death = _unmoved if is_to_die else self.on_death
-        async with open_service("worker", env=env, ready=_WORKER_READY, on_death=on_death) as service:
+        async with open_service("worker", env=env, on_death=on_death) as service:
+            await service.ready()
             yield service
 
     @asynccontextmanager
@@ -120,25 +118,20 @@ def _asking(model: str) -> GenerationRequest:
 async def open_stand() -> AsyncGenerator[Stand]:
     """Starts the broker and the simulator, and ends them at the exit, or with this process."""
     _allow_open_files()
-    async with Interruptible() as interruptible, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack, Interruptible() as interruptible:
         url = stack.enter_context(EmbeddedBroker()).url
         settings = Settings.read(redis_url=url)
         broker = Broker(open_redis(url))
         stack.push_async_callback(broker.aclose)
         simulator = await stack.enter_async_context(
-            open_service(
-                *("simulate", "--port", "0"),
-                env=os.environ,
-                ready=_SIMULATOR_READY,
-                on_death=interruptible.interrupt,
-            )
+            open_service("simulate", "--port=0", env=os.environ, on_death=interruptible.interrupt)
         )
         yield Stand(
             redis_url=url,
             broker=broker,
             tailrace=await stack.enter_async_context(Tailrace.connect(**settings.model_dump())),
             keys=Keys(settings.prefix),
-            simulator_url=simulator.said,
+            simulator_url=await simulator.ready(),
             on_death=interruptible.interrupt,
         )
 

@@ -4,76 +4,27 @@ import asyncio
 import os
 import pty
 import re
-import secrets
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tailrace_worker.demo.api import APIS, OPENAI
+from tailrace_worker.demo.question import OPENAI_QUESTION, QUESTIONS
+from tests.support.verb_process import VerbProcess, running_verb
 
-DEMO = [sys.executable, "-m", "tailrace.cli", "demo"]
-MARK = "TAILRACE_TEST_MARK"
-STREAMING = f"openai    | {OPENAI.simulated_answer[:20]}"
+STREAMING = f"openai    | {OPENAI_QUESTION.simulated_answer[:20]}"
 _SECONDS = 30
 
-RunDemo = Callable[..., AbstractAsyncContextManager["Demo"]]
+RunDemo = Callable[..., AbstractAsyncContextManager[VerbProcess]]
 
 
-class Demo:
-    """A demo that runs, and all that it started."""
-
-    def __init__(self, process: Process, mark: str, scratch: Path) -> None:
-        self._process = process
-        self._mark = mark
-        self._scratch = scratch
-        self.shown = ""
-
-    async def shows(self, text: str) -> None:
-        """Waits for a line."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(_SECONDS):
-            while text not in self.shown:
-                line = await self._process.stdout.readline()
-                assert line, f"the demo has ended without {text!r}: {self.shown}"
-                self.shown += line.decode()
-
-    async def ends(self) -> tuple[int, str]:
-        """Waits for its end; returns its exit code, and what went to stderr."""
-        async with asyncio.timeout(_SECONDS):
-            out, err = await self._process.communicate()
-        self.shown += (out or b"").decode()
-        return self._process.returncode or 0, err.decode()
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def processes(self) -> Iterator[psutil.Process]:
-        """All that have its mark in their environment, wherever they hang by now, and the server in its directory."""
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                # The server writes its title over its environment.
-                if process.environ().get(MARK) == self._mark or self._scratch in Path(process.cwd()).parents:
-                    yield process
-
-    def find(self, *words: str) -> psutil.Process:
-        """The process with these words in its command that has no child."""
-        (found,) = (each for each in self.processes() if {*words} <= {*each.cmdline()} and not each.children())
-        return found
-
-    async def leaves_nothing(self) -> None:
-        """Waits until the last process has ended, and its files are gone."""
-        async with asyncio.timeout(_SECONDS):
-            while [*self.processes()]:  # noqa: ASYNC110 - who is not our child does not tell us that it ends
-                await asyncio.sleep(0.01)
-        assert not list(self._scratch.iterdir())
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 @pytest.fixture
@@ -81,19 +32,10 @@ def run_demo(tmp_path: Path) -> RunDemo:
     """Runs the demo without a Redis and without keys, but for what is given."""
 
     @asynccontextmanager
-    async def run(*, out: int = PIPE, **given: str) -> AsyncGenerator[Demo]:
-        mark = secrets.token_hex(8)
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        env = {**inherited, "TMPDIR": str(tmp_path), MARK: mark, **given}
-        process = await asyncio.create_subprocess_exec(*DEMO, stdin=DEVNULL, stdout=out, stderr=PIPE, env=env)
-        demo = Demo(process, mark, tmp_path)
-        try:
+    async def run(**given: Any) -> AsyncGenerator[VerbProcess]:
+        async with running_verb("demo", scratch=tmp_path, **given) as demo:
             yield demo
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
-            await demo.leaves_nothing()
+        assert not files(tmp_path)
 
     return run
 
@@ -118,9 +60,9 @@ def said_by(label: str, shown: str) -> str:
 async def test_the_demo_shows_two_answers_and_a_cancel_and_ends_by_itself(run_demo: RunDemo) -> None:
     async with run_demo(HTTP_PROXY="http://127.0.0.1:9") as demo:
         assert await demo.ends() == (0, "")
-        for api in APIS:
-            assert f"{api.simulated_answer} [completed: " in said_by(api.provider, demo.shown)
-            begin = demo.shown.index(f"{api.provider:9} | {api.simulated_answer[:20]}")
+        for question in QUESTIONS:
+            assert f"{question.simulated_answer} [completed: " in said_by(question.api.provider, demo.shown)
+            begin = demo.shown.index(f"{question.api.provider:9} | {question.simulated_answer[:20]}")
             assert begin < demo.shown.index("[completed: "), "one after the other, not side by side"
         assert "[cancelled after 1." in said_by("long", demo.shown)
         elapsed_ms = re.match(r"(\d+) ms from the call of cancel\(\)", said_by("cancelled", demo.shown))
@@ -152,9 +94,9 @@ async def test_on_a_terminal_the_answers_grow_in_panels(run_demo: RunDemo) -> No
     shown = screen.decode()
     plain = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", shown)
     last = plain[plain.rindex("openai simulated") : plain.index("Enqueuing a third job")]
-    for api in APIS:
-        assert set(api.simulated_answer.split()) <= set(last.split())
-    assert last.count("completed: ") == len(APIS)
+    for question in QUESTIONS:
+        assert set(question.simulated_answer.split()) <= set(last.split())
+    assert last.count("completed: ") == len(QUESTIONS)
     assert re.search(r"cancelled +\d+ ms from the call", plain)
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is still hidden"
 
@@ -199,7 +141,8 @@ async def test_a_key_that_the_provider_does_not_know_is_told_on_one_line(run_dem
 async def test_a_process_that_dies_ends_the_demo(run_demo: RunDemo, verb: str, moment: str) -> None:
     async with run_demo() as demo:
         await demo.shows(moment)
-        demo.find("tailrace.cli", verb).kill()
+        (found,) = demo.find("tailrace.cli", verb)
+        found.kill()
         code, errors = await demo.ends()
         assert code == 1
         assert errors.startswith(f"tailrace demo: 'tailrace {verb}' has ended with exit code 137:\n")

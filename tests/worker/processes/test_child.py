@@ -126,6 +126,14 @@ def test_a_child_can_be_killed_at_once() -> None:
         assert not psutil.pid_exists(child.pid)
 
 
+def test_a_child_that_will_not_end_can_be_killed_without_waiting_for_it() -> None:
+    with ChildProcess(STUBBORN, output=subprocess.PIPE, grace_seconds=60) as child:
+        assert line(child.output) == "ready"
+        child.terminate()
+        child.terminate(at_once=True)
+        assert child.wait(10) == 128 + signal.SIGKILL
+
+
 def test_what_a_command_leaves_behind_ends_with_it() -> None:
     with ChildProcess(PARENT, output=subprocess.PIPE) as child:
         grandchild = int(line(child.output))

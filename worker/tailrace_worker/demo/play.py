@@ -9,9 +9,10 @@ from tailrace.errors import TailraceError
 from tailrace.events import Cancelled, Delta, Failed
 from tailrace.job import Job
 from tailrace.protocol.keys import Keys
-from tailrace_worker.demo.api import APIS, OPENAI
 from tailrace_worker.demo.job import DemoJob, DemoScreen, Update
+from tailrace_worker.demo.question import OPENAI_QUESTION, QUESTIONS
 from tailrace_worker.demo.stage import Stage, open_stage
+from tailrace_worker.processes.provider_apis import simulated_apis
 
 _SECONDS_BEFORE_CANCEL = 1.0
 _SECONDS_TO_HEAR_OF_A_DEATH = 0.5
@@ -42,19 +43,19 @@ async def play(screen: DemoScreen, redis_url: str | None) -> None:
         await _play_side_by_side(screen, stage)
         await _play_cancel(screen, stage)
         screen.heading("Done. The processes are stopped.")
-    variables = " or ".join(api.key_variable for api in APIS if not api.is_real)
+    variables = " or ".join(api.key_variable for api in simulated_apis())
     if variables:
         screen.fact("next", f"set {variables} to get answers from a real model")
 
 
 async def _play_side_by_side(screen: DemoScreen, stage: Stage) -> None:
     screen.heading("Enqueuing two jobs. The worker streams the answers into Redis, and the demo reads them there:")
-    jobs = [await stage.tailrace.enqueue(api.short_request(), queue=stage.queue) for api in APIS]
-    for api, job in zip(APIS, jobs, strict=True):
-        screen.fact(api.provider, f"job {job.id} asks: {api.question}")
+    jobs = [await stage.tailrace.enqueue(each.short_request(), queue=stage.queue) for each in QUESTIONS]
+    for question, job in zip(QUESTIONS, jobs, strict=True):
+        screen.fact(question.api.provider, f"job {job.id} asks: {question.text}")
     events = Keys(stage.settings.prefix).events(jobs[0].id)
     screen.fact("inspect", f"redis-cli -u {without_password(stage.settings.redis_url)} XRANGE '{events}' - +")
-    shown = [DemoJob(api.provider, api.model_title) for api in APIS]
+    shown = [DemoJob(each.api.provider, each.model_title) for each in QUESTIONS]
     with screen.jobs(*shown) as update:
         await asyncio.gather(*(_follow(job, each, update) for job, each in zip(jobs, shown, strict=True)))
     for each in shown:
@@ -69,8 +70,8 @@ async def _follow(job: Job, shown: DemoJob, update: Update) -> None:
 
 async def _play_cancel(screen: DemoScreen, stage: Stage) -> None:
     screen.heading("Enqueuing a third job with a long answer. It is cancelled one second after its first text:")
-    job = await stage.tailrace.enqueue(OPENAI.long_request(), queue=stage.queue)
-    shown = DemoJob("long", OPENAI.model_title)
+    job = await stage.tailrace.enqueue(OPENAI_QUESTION.long_request(), queue=stage.queue)
+    shown = DemoJob("long", OPENAI_QUESTION.model_title)
     cancelling: asyncio.Task[float] | None = None
     with screen.jobs(shown) as update:
         async for event in job.tail():

@@ -93,9 +93,13 @@ class ChildProcess:
             await asyncio.get_running_loop().sock_recv(self._owner, 1)
         return self._watchdog.wait()
 
-    def terminate(self) -> None:
-        """Send SIGTERM to the command. The first call also starts the grace time, after which it gets SIGKILL."""
-        self._send(signal.SIGTERM)
+    def terminate(self, *, at_once: bool = False) -> None:
+        """Send SIGTERM to the command. The first call also starts the grace time, after which it gets SIGKILL.
+
+        Args:
+            at_once: True to send SIGKILL, without a grace time.
+        """
+        self._send(signal.SIGKILL if at_once else signal.SIGTERM)
 
     def stop(self) -> None:
         """End the command with SIGTERM, and with SIGKILL after the grace time, and wait for its end."""

@@ -1,4 +1,4 @@
-"""Runs a verb of `tailrace` as a process of its own, for the demo."""
+"""Runs a verb of `tailrace` as a process of its own, for `tailrace demo` and `tailrace dev`."""
 
 import asyncio
 import re
@@ -7,94 +7,143 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from typing import Final
 
 from tailrace.errors import InfrastructureError
 from tailrace_worker.processes.child import ChildProcess
 
-_READY_SECONDS = 60.0
-_LINES_KEPT = 8
-_MAX_LINE_BYTES = 1_048_576
+_READY: Final = {
+    "serve": re.compile(r"^gateway on (http\S+),"),
+    "simulate": re.compile(r"^simulator on (http\S+)"),
+    "worker": re.compile(r"worker (\S+) runs jobs"),
+}
+"""For each verb, the line of its log that says that it is ready, and what else of the line its users need."""
+_READY_SECONDS: Final = 60.0
+_GRACE_SECONDS: Final = 10.0
+_LINES_KEPT: Final = 8
+_CHUNK_BYTES: Final = 65_536
+_MAX_LINE_BYTES: Final = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A process that is ready."""
+    """A verb that runs as a process of its own. `open_service` starts it."""
 
-    pid: int
-    said: str
-    """What its log said when it was ready: the first group of the pattern `ready`."""
+    def __init__(self, verb: str, child: ChildProcess, *, name: str, on_death: Callable[[Exception], None]) -> None:
+        self._ready_line = _READY[verb]
+        self._child = child
+        self._name = name
+        self._on_death = on_death
+        self._is_ending = False
+        self._said = asyncio.get_running_loop().create_future()
+        self._lines = deque[str](maxlen=_LINES_KEPT)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._child.pid
+
+    async def ready(self) -> str:
+        """Wait until the verb is ready. If its process ends before, only `on_death` is told.
+
+        Returns:
+            What its log says then: the URL of a server, the name of a worker.
+
+        Raises:
+            InfrastructureError: It was not ready in time. The message has the last lines of its log.
+        """
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                return str(await self._said)
+        except TimeoutError:
+            raise InfrastructureError(f"{self._name} was not ready in {_READY_SECONDS:g} s:{self._log}") from None
+
+    def terminate(self, *, at_once: bool = False) -> None:
+        """Ask the process to end, and do not wait for it.
+
+        Args:
+            at_once: True to kill it.
+        """
+        self._is_ending = True
+        self._child.terminate(at_once=at_once)
+
+    async def read(self, output: asyncio.StreamReader, show: Callable[[str], None] | None) -> None:
+        """Read the log until the process has ended.
+
+        Args:
+            output: The output of the process.
+            show: Called with each line.
+        """
+        async for line in _lines(output):
+            self._lines.append(line)
+            if show is not None:
+                show(line)
+            if not self._said.done() and (match := self._ready_line.search(line)):
+                self._said.set_result(match[1])
+        code = await self._child.ended()
+        if not self._is_ending:
+            self._on_death(InfrastructureError(f"{self._name} has ended with exit code {code}:{self._log}"))
+
+    @property
+    def _log(self) -> str:
+        return "".join(f"\n    {line}" for line in self._lines)
 
 
 @asynccontextmanager
 async def open_service(
-    *command: str, env: Mapping[str, str], ready: re.Pattern[str], on_death: Callable[[Exception], None]
+    verb: str,
+    *options: str,
+    env: Mapping[str, str],
+    on_death: Callable[[Exception], None],
+    name: str | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[Service]:
-    """Run a verb of `tailrace` until the block is left. The block is entered when the verb is ready.
+    """Run a verb of `tailrace` until the block is left.
 
     Args:
-        command: The verb and its options.
+        verb: The verb: `serve`, `simulate` or `worker`.
+        options: Its options.
         env: The environment of the process.
-        ready: Matches the line of the log that says that the verb is ready.
-        on_death: Called if the process ends inside the block, with the error to raise.
+        on_death: Called if the process ends inside the block, with the error to raise. Its message has the last lines
+            of the log.
+        name: The name of the process in messages; `None` for the verb.
+        show: Called with each line of the log.
 
     Yields:
-        The process.
-
-    Raises:
-        InfrastructureError: The process ended, or was not ready in time. The message has the last lines of its log.
+        The process, which may not be ready yet.
     """
+    if env.get("TAILRACE_LOG_LEVEL", "").lower() in {"warning", "error"}:
+        # A worker says at the level `info` that it is ready.
+        env = {**env, "TAILRACE_LOG_LEVEL": "info"}
     # With -P, Python does not import modules from the user's current directory.
-    process = [sys.executable, "-P", "-m", "tailrace.cli", *command]
-    async with _open_log(process, env) as (child, log):
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                match = await log.find(ready)
-        except TimeoutError:
-            raise InfrastructureError(f"'tailrace {command[0]}' was not ready in {_READY_SECONDS:g} s:{log}") from None
-
-        def death() -> InfrastructureError:
-            return InfrastructureError(f"'tailrace {command[0]}' has ended with exit code {child.wait()}:{log}")
-
-        if match is None:
-            raise death()
-        watching = asyncio.create_task(log.find(None))
-        watching.add_done_callback(lambda watched: None if watched.cancelled() else on_death(death()))
-        try:
-            yield Service(pid=child.pid, said=match[1])
-        finally:
-            watching.cancel()
-
-
-@asynccontextmanager
-async def _open_log(process: list[str], env: Mapping[str, str]) -> AsyncGenerator[tuple[ChildProcess, "_Log"]]:
-    with ChildProcess(process, env=env, output=subprocess.PIPE, grace_seconds=3) as child:
-        reader = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
+    process = [sys.executable, "-P", "-m", "tailrace.cli", verb, *options]
+    with ChildProcess(process, env=env, output=subprocess.PIPE, grace_seconds=_GRACE_SECONDS) as child:
+        output = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), child.output
+            lambda: asyncio.StreamReaderProtocol(output), child.output
         )
+        service = Service(verb, child, name=name or f"'tailrace {verb}'", on_death=on_death)
+        reading = asyncio.create_task(service.read(output, show))
         try:
-            yield child, _Log(reader)
+            yield service
         finally:
-            # Close it before the child closes the pipe: the event loop would mistake the next file with the same
-            # descriptor for this one.
-            transport.close()
+            service.terminate()
+            try:
+                await reading
+            finally:
+                # Close it before the child closes the pipe: the event loop would mistake the next file with the same
+                # descriptor for this one.
+                transport.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """The log of a process, of which the last lines are kept."""
-
-    reader: asyncio.StreamReader
-    lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=_LINES_KEPT))
-
-    def __str__(self) -> str:
-        return "".join(f"\n    {line}" for line in self.lines)
-
-    async def find(self, pattern: re.Pattern[str] | None) -> re.Match[str] | None:
-        """Read until a line matches, and return the match, or `None` at the end of the log."""
-        async for line in self.reader:
-            self.lines.append(line.decode(errors="replace").rstrip())
-            if pattern and (match := pattern.search(self.lines[-1])):
-                return match
-        return None
+async def _lines(output: asyncio.StreamReader) -> AsyncGenerator[str]:
+    """Yield the lines. One that is too long is cut."""
+    rest = b""
+    while chunk := await output.read(_CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > _MAX_LINE_BYTES:
+            lines.append(rest)
+            rest = b""
+        for line in lines:
+            yield line.decode(errors="replace").rstrip()
+    if rest:
+        yield rest.decode(errors="replace").rstrip()
