@@ -16,10 +16,13 @@ endef
 # Dependency groups need pip 25.1, and a Python's own pip may be older.
 GROUPS_PIP := pip>=25.1
 
-.PHONY: demo test test-fast coverage check docs format clean
+.PHONY: demo dev test test-fast coverage check docs format clean
 
 demo: .venv/demo-installed  ## two answers stream side by side, a third is cancelled
 	@$(BIN)/tailrace demo
+
+dev: .venv/demo-installed  ## Valkey, a simulator, two workers and the gateway, until Ctrl-C; the data stays in .tailrace
+	@$(BIN)/tailrace dev
 
 test: .venv/installed .venv-newest-redis/installed .node/installed  ## the whole suite, and the producer's side on the newest redis-py
 	$(BIN)/python -m pytest $(BESIDE)

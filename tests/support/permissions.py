@@ -15,7 +15,7 @@ import pytest
 
 SERVER_FIXTURES: Final = frozenset({"broker_url", "own_broker", "server", "servers"})
 """Whoever uses one of them needs a Redis server."""
-PROCESS_FIXTURES: Final = frozenset({"owner", "replay", "run_demo", "sdk_clients", "worker"})
+PROCESS_FIXTURES: Final = frozenset({"owner", "replay", "run_demo", "run_dev", "sdk_clients", "worker"})
 """Whoever uses one of them starts a process other than the Redis server."""
 PROCESS_STARTED: Final = "tests.process_started"
 """The audit event of a process that is started without `subprocess`."""

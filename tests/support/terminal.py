@@ -125,14 +125,14 @@ class TerminalProcess:
         _set_size(self._terminal, columns=columns, lines=lines)
         self._screen.columns, self._screen.lines = columns, lines
 
-    async def shows(self, condition: str | Callable[[str], bool]) -> str:
+    async def shows(self, condition: str | Callable[[str], bool], *, within_seconds: float = 20) -> str:
         """Waits until a text, or what a condition is about, can be read."""
 
         def holds(text: str) -> bool:
             return condition in text if isinstance(condition, str) else condition(text)
 
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(within_seconds):
                 while not holds(self._screen.text):
                     self._written.clear()
                     await self._written.wait()

@@ -1,1 +1,1 @@
-"""The child processes of a command: several workers, a Valkey server, the services of the demo."""
+"""The child processes of a command: several workers, a Valkey server, the services of `demo` and `dev`."""

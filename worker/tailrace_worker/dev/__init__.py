@@ -1,0 +1,1 @@
+"""`tailrace dev`: all parts of a deployment on this machine, for developing with them."""
