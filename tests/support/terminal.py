@@ -142,7 +142,7 @@ class TerminalProcess:
 
     async def ended(self) -> int:
         """Waits for the exit code, and reads the rest."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             code = await self._process.wait()
         self._read()
         return code

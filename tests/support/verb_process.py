@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 MARK = "TAILRACE_TEST_MARK"
-_SECONDS = 60
+_SECONDS = 150
 
 
 class VerbProcess:

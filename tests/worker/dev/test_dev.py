@@ -45,14 +45,14 @@ def run_dev(tmp_path: Path) -> RunDev:
 async def client_of(dev: VerbProcess) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of its gateway, once it is ready."""
     (url,) = re.findall(r"Open (\S+)", await dev.shows(OPEN))
-    async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         yield client
 
 
 async def reaches(client: httpx.AsyncClient, job: str, kind: str, *, attempt: int = 1) -> None:
     """Reads the events of a job to the first one of a kind in this attempt, or in a later one."""
     current = 0
-    async with asyncio.timeout(60), httpx_sse.aconnect_sse(client, "GET", f"/v1/jobs/{job}/events") as source:
+    async with asyncio.timeout(150), httpx_sse.aconnect_sse(client, "GET", f"/v1/jobs/{job}/events") as source:
         async for event in source.aiter_sse():
             if event.event == "started":
                 current = json.loads(event.data)["attempt"]
@@ -66,7 +66,7 @@ def redis_url_of(shown: str) -> str:
     return str(url)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_jobs_are_served_and_are_still_there_after_a_restart(run_dev: RunDev, tmp_path: Path) -> None:
     async with run_dev(HTTP_PROXY="http://127.0.0.1:9") as dev, client_of(dev) as client:
         assert (await client.get("/readyz")).status_code == 200
@@ -100,10 +100,10 @@ async def test_jobs_are_served_and_are_still_there_after_a_restart(run_dev: RunD
 
 
 @pytest.mark.process
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_ctrl_c_at_a_terminal_ends_all(tmp_path: Path) -> None:
     async with at_terminal("dev", "--port=0", "--data", str(tmp_path / "data")) as terminal:
-        await terminal.shows(OPEN, within_seconds=60)
+        await terminal.shows(OPEN, within_seconds=150)
         (dev,) = (each for each in psutil.Process().children() if str(tmp_path / "data") in each.cmdline())
         processes = [dev, *dev.children(recursive=True)]
         assert len(processes) == 11, "itself, five processes, and a watchdog each"
@@ -113,7 +113,7 @@ async def test_ctrl_c_at_a_terminal_ends_all(tmp_path: Path) -> None:
     assert not any(process.is_running() for process in processes)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_signal_during_the_start_ends_it(run_dev: RunDev) -> None:
     async with run_dev() as dev:
         await dev.shows("simulator | ")
@@ -122,22 +122,24 @@ async def test_a_signal_during_the_start_ends_it(run_dev: RunDev) -> None:
         assert not [*dev.processes()]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_second_signal_ends_at_once_what_does_not_end(run_dev: RunDev) -> None:
     async with run_dev() as dev:
         await dev.shows(OPEN)
-        for worker in dev.find("tailrace.cli", "worker"):
+        workers = dev.find("tailrace.cli", "worker")
+        for worker in workers:
             worker.suspend()
         dev.send(signal.SIGTERM)
         await dev.shows("Ending.")
-        began = asyncio.get_running_loop().time()
         dev.send(signal.SIGTERM)
+        # Their grace time is 10 s, and begins when the gateway has ended.
+        gone, _ = await asyncio.to_thread(psutil.wait_procs, workers, timeout=9)
+        assert len(gone) == 2
         assert await dev.ends() == (0, "")
-        assert asyncio.get_running_loop().time() - began < 9
         assert not [*dev.processes()]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_killed_one_leaves_nothing_behind(run_dev: RunDev) -> None:
     async with run_dev() as dev:
         await dev.shows(OPEN)
@@ -158,7 +160,7 @@ async def test_a_worker_that_dies_ends_all_and_is_named(run_dev: RunDev) -> None
         assert not [*dev.processes()]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_valkey_that_dies_ends_all_and_is_named(run_dev: RunDev) -> None:
     async with run_dev() as dev:
         await dev.shows(OPEN)
@@ -170,7 +172,7 @@ async def test_a_valkey_that_dies_ends_all_and_is_named(run_dev: RunDev) -> None
         )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_redis_and_a_key_that_are_given_are_used(run_dev: RunDev, settings: Settings, tmp_path: Path) -> None:
     given = {"TAILRACE_REDIS_URL": settings.redis_url, "TAILRACE_PREFIX": settings.prefix}
     async with run_dev(ANTHROPIC_API_KEY="sk-any", TAILRACE_LOG_LEVEL="error", **given) as dev:

@@ -18,7 +18,7 @@ _READY: Final = {
     "worker": re.compile(r"worker (\S+) runs jobs"),
 }
 """For each verb, the line of its log that says that it is ready, and what else of the line its users need."""
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 120.0
 _GRACE_SECONDS: Final = 10.0
 _LINES_KEPT: Final = 8
 _CHUNK_BYTES: Final = 65_536
