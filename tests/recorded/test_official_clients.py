@@ -1,0 +1,52 @@
+"""Every recorded stream, through the encoders of the providers' own protocols, as the official SDKs read it."""
+
+from contextlib import suppress
+
+import httpx2
+from openai import AsyncOpenAI, ContentFilterFinishReasonError, LengthFinishReasonError
+
+from tailrace import Answer
+from tailrace.encoders import OpenAIChatEncoder
+from tailrace.events import Event
+from tests.recorded.replay import Transcript, needed
+from tests.recorded.test_encoders import events_of, whole_ones
+from tests.support.job_streams import JOB
+
+needed()
+
+
+def answer_of(events: list[Event]) -> Answer:
+    answer = Answer()
+    for event in events:
+        answer.add(event)
+    return answer
+
+
+def server_of(stream: bytes) -> httpx2.AsyncClient:
+    """Answers every request with this stream."""
+    headers = {"content-type": "text/event-stream"}
+    return httpx2.AsyncClient(
+        transport=httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=stream))
+    )
+
+
+@whole_ones
+async def test_openais_client_reads_a_chat_completion(transcript: Transcript) -> None:
+    events = await events_of(transcript)
+    answer, encoder = answer_of(events), OpenAIChatEncoder(JOB, include_usage=True)
+    server = server_of(b"".join(map(encoder.encode, events)))
+    async with (
+        AsyncOpenAI(api_key="k", base_url="http://gateway/v1", http_client=server) as client,
+        client.chat.completions.stream(model="m", messages=[{"role": "user", "content": "Hi"}]) as stream,
+    ):
+        # The helper refuses to parse an answer that was cut.
+        with suppress(LengthFinishReasonError, ContentFilterFinishReasonError):
+            async for _ in stream:
+                pass
+        completion = stream.current_completion_snapshot
+    message = completion.choices[0].message
+    assert (message.content or "", message.refusal or "") == (answer.text, answer.refusal)
+    calls = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
+    assert calls == [(call.call_id, call.name, call.arguments) for call in answer.tool_calls]
+    assert getattr(message, "reasoning_content", "") == answer.reasoning
+    assert completion.id == f"chatcmpl-{JOB}"
