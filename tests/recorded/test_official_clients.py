@@ -6,7 +6,7 @@ import httpx2
 from openai import AsyncOpenAI, ContentFilterFinishReasonError, LengthFinishReasonError
 
 from tailrace import Answer
-from tailrace.encoders import OpenAIChatEncoder
+from tailrace.encoders import OpenAIChatEncoder, OpenAIResponsesEncoder
 from tailrace.events import Event
 from tests.recorded.replay import Transcript, needed
 from tests.recorded.test_encoders import events_of, whole_ones
@@ -50,3 +50,22 @@ async def test_openais_client_reads_a_chat_completion(transcript: Transcript) ->
     assert calls == [(call.call_id, call.name, call.arguments) for call in answer.tool_calls]
     assert getattr(message, "reasoning_content", "") == answer.reasoning
     assert completion.id == f"chatcmpl-{JOB}"
+
+
+@whole_ones
+async def test_openais_client_reads_a_response(transcript: Transcript) -> None:
+    events = await events_of(transcript)
+    answer, encoder = answer_of(events), OpenAIResponsesEncoder(JOB)
+    server = server_of(b"".join(map(encoder.encode, events)))
+    async with (
+        AsyncOpenAI(api_key="k", base_url="http://gateway/v1", http_client=server) as client,
+        client.responses.stream(model="m", input="Hi") as stream,
+    ):
+        *_, last = [event async for event in stream]
+    response = last.response
+    assert response.output_text == answer.text
+    calls = [(item.call_id, item.name, item.arguments) for item in response.output if item.type == "function_call"]
+    assert calls == [(call.call_id, call.name, call.arguments) for call in answer.tool_calls]
+    thoughts = [part.text for item in response.output if item.type == "reasoning" for part in item.summary]
+    assert "".join(thoughts) == answer.reasoning
+    assert (response.id, response.status == "completed") == (f"resp_{JOB}", last.type == "response.completed")

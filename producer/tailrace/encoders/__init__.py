@@ -7,6 +7,7 @@ events give the same bytes for every reader, in every process, however they arri
 from tailrace.encoders.ai_sdk import AiSdkEncoder, SdkVersion
 from tailrace.encoders.base import KEEP_ALIVE, Encoder, ReplayFrom
 from tailrace.encoders.openai_chat import OpenAIChatEncoder
+from tailrace.encoders.openai_responses import OpenAIResponsesEncoder
 from tailrace.encoders.sse import SseEncoder, retry_line
 from tailrace.encoders.sse_jobs import MAX_JOBS, JobsSseEncoder, parse_jobs_cursor
 
@@ -17,6 +18,7 @@ __all__ = [
     "Encoder",
     "JobsSseEncoder",
     "OpenAIChatEncoder",
+    "OpenAIResponsesEncoder",
     "ReplayFrom",
     "SdkVersion",
     "SseEncoder",
