@@ -5,6 +5,7 @@ events give the same bytes for every reader, in every process, however they arri
 """
 
 from tailrace.encoders.ai_sdk import AiSdkEncoder, SdkVersion
+from tailrace.encoders.anthropic_messages import AnthropicMessagesEncoder
 from tailrace.encoders.base import KEEP_ALIVE, Encoder, ReplayFrom
 from tailrace.encoders.openai_chat import OpenAIChatEncoder
 from tailrace.encoders.openai_responses import OpenAIResponsesEncoder
@@ -15,6 +16,7 @@ __all__ = [
     "KEEP_ALIVE",
     "MAX_JOBS",
     "AiSdkEncoder",
+    "AnthropicMessagesEncoder",
     "Encoder",
     "JobsSseEncoder",
     "OpenAIChatEncoder",
