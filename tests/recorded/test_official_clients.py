@@ -60,12 +60,14 @@ async def test_openais_client_reads_a_response(transcript: Transcript) -> None:
     events = await events_of(transcript)
     answer, encoder = answer_of(events), OpenAIResponsesEncoder(JOB)
     server = server_of(b"".join(map(encoder.encode, events)))
+    events_read: list[Any] = []
     async with (
         AsyncOpenAI(api_key="k", base_url="http://gateway/v1", http_client=server) as client,
         client.responses.stream(model="m", input="Hi") as stream,
     ):
-        *_, last = [event async for event in stream]
-    response: Any = last.response  # type: ignore[union-attr]  # The last event has it.
+        events_read += [event async for event in stream]
+    last = events_read[-1]
+    response = last.response
     assert response.output_text == answer.text
     calls = [(item.call_id, item.name, item.arguments) for item in response.output if item.type == "function_call"]
     assert calls == [(call.call_id, call.name, call.arguments) for call in answer.tool_calls]

@@ -29,6 +29,7 @@ from tailrace.events import (
 
 _Text: TypeAlias = Delta | Refusal | Reasoning
 
+_TEXTS: Final = (Delta, Refusal)
 _DONE: Final = "data: [DONE]\n\n"
 _FIELDS: Final[Mapping[type[_Text], str]] = {Delta: "content", Refusal: "refusal", Reasoning: "reasoning_content"}
 """The field of a chunk's delta that each kind of text has."""
@@ -81,7 +82,7 @@ class OpenAIChatEncoder:
         self._has_begun = False
         self._shows_something = False
         """True if chunks have said what a restart makes void."""
-        self._said: type[_Text] | None = None
+        self._said: type[Delta | Refusal] | None = None
         """The kind of text for which `_delta` and `_rest` are the ends of a chunk."""
         self._delta = self._rest = ""
         self._calls: dict[int, ToolInput] = {}
@@ -98,7 +99,7 @@ class OpenAIChatEncoder:
         Returns:
             The chunks of the event, one after the other; empty if it has none.
         """
-        if type(event) is self._said and event.id.attempt == self._restarts.attempt:
+        if isinstance(event, _TEXTS) and type(event) is self._said and event.id.attempt == self._restarts.attempt:
             # Nearly every event of a long answer takes this way.
             return f"{self._delta}{quoted(event.text)}{self._rest}".encode()
         return b"" if self.is_over else "".join(self._frames(event)).encode()
@@ -157,7 +158,7 @@ class OpenAIChatEncoder:
         # The text of a chunk stands between the same bytes until another kind of text is said.
         mark = "\0"
         self._delta, _, self._rest = self._chunk({_FIELDS[kind]: mark}).rpartition(quoted(mark))
-        self._said = None if kind is Reasoning else kind
+        self._said = None if isinstance(event, Reasoning) else type(event)
         yield f"{self._delta}{quoted(event.text)}{self._rest}"
 
     def _call(self, event: ToolCall) -> Iterator[str]:

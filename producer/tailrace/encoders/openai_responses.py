@@ -28,6 +28,7 @@ from tailrace.events import (
     ToolCall,
 )
 
+_TEXTS: Final = (Delta, Refusal)
 _DONE: Final = "data: [DONE]\n\n"
 _UNASKED: Final[Mapping[str, Any]] = MappingProxyType(
     {
@@ -130,7 +131,12 @@ class OpenAIResponsesEncoder:
         Returns:
             The frames of the event, one after the other, without those that the client has.
         """
-        if type(event) is self._grows and self._part is not None and event.id.attempt == self._restarts.attempt:
+        if (
+            isinstance(event, _TEXTS)
+            and type(event) is self._grows
+            and self._part is not None
+            and event.id.attempt == self._restarts.attempt
+        ):
             # Nearly every event of a long answer takes this way.
             return self._grow(self._part, event).encode()
         return b"" if self.is_over else "".join(self._frames(event)).encode()

@@ -110,7 +110,7 @@ class MessageItem:
         """End the last part, if there is one."""
         if self.parts:
             part = self.parts[-1]
-            said = {"refusal": part.text} if part.is_refusal else {"text": part.text, "logprobs": []}
+            said: dict[str, Any] = {"refusal": part.text} if part.is_refusal else {"text": part.text, "logprobs": []}
             yield f"{part.name}.done", {**self._place, **said}
             yield "content_part.done", {**self._place, "part": part.object()}
 

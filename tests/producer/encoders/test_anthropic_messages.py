@@ -44,25 +44,27 @@ class Message:
     def add(self, event: dict[str, Any]) -> None:
         """Takes an event, and fails where a client would."""
         assert not self.is_over
-        match event["type"]:
+        kind: str = event["type"]
+        index: int = event.get("index", -1)
+        match kind:
             case "message_start":
                 assert not self.start
                 self.start = event["message"]
             case "content_block_start":
-                assert event["index"] == len(self.blocks)
+                assert index == len(self.blocks)
                 self.blocks.append({**event["content_block"], "json": ""})
-                self.open.add(event["index"])
+                self.open.add(index)
             case "content_block_delta":
-                assert event["index"] in self.open
-                self.grow(self.blocks[event["index"]], event["delta"])
+                assert index in self.open
+                self.grow(self.blocks[index], event["delta"])
             case "content_block_stop":
-                self.open.remove(event["index"])
+                self.open.remove(index)
             case "message_delta":
                 assert not self.open
                 self.delta, self.usage = event["delta"], event["usage"]
             case "error":
                 self.error, self.is_over = event["error"], True
-            case kind:
+            case _:
                 assert kind == "message_stop"
                 self.is_over = True
 

@@ -62,9 +62,9 @@ def told(*said: Event, **options: Any) -> list[dict[str, Any]]:
     return frames_of(b"".join(encoded(with_ids([started(), *said]), **options)))
 
 
-def folded(frames: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def folded(frames: Sequence[Any]) -> list[Any]:
     """The items as a client adds them up from the deltas; fails where OpenAI's client would."""
-    items: list[dict[str, Any]] = []
+    items: list[Any] = []
     for frame in frames:
         kind = frame["type"].removeprefix("response.")
         if kind == "output_item.added":
