@@ -37,6 +37,12 @@ def describe_fields(schema: dict[str, Any], cls: type) -> None:
     It is what pydantic calls as the `json_schema_extra` of a model or a `TypedDict`.
     """
     docs = field_docs(cls)
+    # A model's schema has the aliases of its fields, if they have any.
+    docs |= {
+        field.alias: docs[name]
+        for name, field in getattr(cls, "model_fields", {}).items()
+        if field.alias and name in docs
+    }
     for name, property_ in schema.get("properties", {}).items():
         if name in docs:
             property_.setdefault("description", docs[name])

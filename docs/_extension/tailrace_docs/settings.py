@@ -2,7 +2,9 @@
 
 import typing
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
@@ -44,20 +46,22 @@ def _definitions(model: type[Settings], fields: Mapping[str, FieldInfo]) -> str:
 
 def _default(value: object) -> str:
     match value:
+        case None | ():
+            return "none"
         case bool():
             return "`1`" if value else "`0`"
         case int() | float():
             return f"{value:,}"
         case tuple():
             return f"`{','.join(map(str, typing.cast('tuple[object, ...]', value)))}`"
-        case None | () | {}:
+        case {}:
             return "none"
         case _:
             return f"`{value}`"
 
 
 def _range(field: FieldInfo) -> str:
-    annotation = field.annotation
+    annotation, constraints = _required(field)
     origin: object = typing.get_origin(annotation)
     if annotation is bool:
         return "`1` or `0`"
@@ -67,16 +71,30 @@ def _range(field: FieldInfo) -> str:
         return "texts, with commas between them"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "JSON"
-    bounds = [_bound(each) for each in field.metadata if isinstance(each, Ge | Gt | Le | Lt)]
-    kind = {int: "an integer", float: "a number", str: "text"}.get(typing.cast("type[Any]", annotation), "")
-    pattern = next((each.pattern for each in field.metadata if getattr(each, "pattern", None)), None)
-    length = next((each.max_length for each in field.metadata if getattr(each, "max_length", None)), None)
+    bounds = [_bound(each) for each in constraints if isinstance(each, Ge | Gt | Le | Lt)]
+    kinds: Mapping[object, str] = {int: "an integer", float: "a number", str: "text", Path: "the path of a file"}
+    kind = kinds[annotation]
+    pattern = next((each.pattern for each in constraints if getattr(each, "pattern", None)), None)
+    length = next((each.max_length for each in constraints if getattr(each, "max_length", None)), None)
     said = [kind, *bounds]
     if pattern:
         said.append(f"`{pattern}`")
     if length:
         said.append(f"at most {length} characters")
     return ", ".join(said)
+
+
+def _required(field: FieldInfo) -> tuple[object, list[Any]]:
+    """The type of a field if it has a value, and the constraints of that value."""
+    annotation: object = field.annotation
+    constraints = list(field.metadata)
+    parts = typing.get_args(annotation)
+    if NoneType in parts:
+        (annotation,) = (part for part in parts if part is not NoneType)
+    if typing.get_origin(annotation) is Annotated:
+        annotation, *more = typing.get_args(annotation)
+        constraints += more
+    return annotation, constraints
 
 
 def _bound(bound: Ge | Gt | Le | Lt) -> str:

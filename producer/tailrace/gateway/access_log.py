@@ -1,4 +1,4 @@
-"""`AccessLog`: one line for each request, and an answer to requests at which the gateway fails."""
+"""`AccessLog`: logs one line for each request, and responds if the gateway has a defect."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from tailrace.tracebacks import told_by_frames
 _logger = logging.getLogger("tailrace.gateway.access")
 
 _NO_REFERRER: Final = (b"referrer-policy", b"no-referrer")
-"""A URL may have a token. A browser would send it to whatever a page at that URL links to."""
+"""A URL may have a token. Without this header, a browser would send the URL to every site to which the page links."""
 
 
 class AccessLog:

@@ -23,20 +23,20 @@ from tailrace.gateway.openapi import describe
 from tailrace.gateway.settings import GatewaySettings
 
 _ASKED_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key")
-"""The headers that foreign pages may send, if they may call the gateway."""
+"""The headers that pages of another origin may send, if `gateway_cors_origins` names that origin."""
 
 
 def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | None = None) -> FastAPI:
-    """Make the gateway, as an application of its own or to be mounted into a service's application.
+    """Make the gateway as an ASGI application, to be served on its own or mounted into a service's application.
 
-    A service that mounts it passes its own client, and closes that client itself:
+    A service that mounts the gateway passes its own client, and closes that client itself:
     `app.mount("/llm", create_app(tailrace))`.
 
     Args:
-        tailrace: The client to use. By default the application makes one from the settings, which connects at the first
-            request, and closes it when the application ends.
-        settings: The settings; by default they come from the environment. Those of every client are used only if no
-            client is passed.
+        tailrace: The client to use. By default the application makes a client from the settings, which connects at the
+            first request, and closes it when the application ends.
+        settings: The settings. By default they come from the environment. The fields that every client has, such as
+            `redis_url`, are used only if no client is passed.
 
     Returns:
         The application.
@@ -58,7 +58,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         version=package.__version__,
         docs_url=None,
         redoc_url=None,
-        # Traces would have whole URLs, and with them tokens.
+        # Traces would have whole URLs, which may have tokens.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,
         exception_handlers=HANDLERS,
@@ -104,7 +104,7 @@ def _capabilities(tailrace: Tailrace, settings: GatewaySettings) -> Capabilities
 
 
 def drain(app: FastAPI) -> None:
-    """Prepare for the end: `/readyz` answers 503, and streams that clients can resume elsewhere are closed.
+    """Prepare the gateway for its end: `/readyz` returns 503, and streams that clients can resume elsewhere are closed.
 
     `tailrace serve` does this on SIGTERM. A service that mounts the gateway calls it when it begins to shut down.
 

@@ -1,4 +1,4 @@
-"""`Authentication`: finds out who makes a request, by an API key or by the token of a URL."""
+"""`Authentication`: identifies who makes a request, by an API key or by the token of a URL."""
 
 import asyncio
 import time
@@ -18,35 +18,35 @@ from tailrace.gateway.principal import LoopbackOnly, Principal, Scope
 _T = TypeVar("_T")
 
 _ASK_SECONDS: Final = 10.0
-"""How long it may take to ask Redis, with the wait for other requests that ask."""
+"""How long a question to Redis may take, in seconds, including the wait for other requests that ask one."""
 _TAKING_TOKENS: Final = ("/events", "/stream", "/cancel", "/stop")
-"""How the paths of the routes end that take tokens: what browsers read and stop."""
+"""The endings of the paths that accept tokens: the routes with which browsers read and stop."""
 _NO_KEY: Final = "Send an API key: `Authorization: Bearer trk_…`, or the same key as `X-API-Key`."
 _WRONG_KEY: Final = "The API key is wrong, or it was revoked."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticationLimits:
-    """What an authenticator remembers."""
+    """The limits of what an authenticator remembers."""
 
     fresh_seconds: float = 2.0
-    """How long a key is accepted after it was read: a revoked key is refused after this time."""
+    """How long a key is accepted after it was read, in seconds. A revoked key is refused after this time."""
     max_fresh: int = 1_000
-    """How many keys are remembered. Only keys that exist are, so wrong ones take no memory."""
+    """How many keys are remembered. Only keys that exist are remembered, so wrong ones take no memory."""
 
 
 class Authentication:
     """The authenticator of the gateway.
 
-    As long as no key was ever found in Redis, everyone on this machine is the default tenant. Where a file of keys is
+    As long as it has never found a key in Redis, everyone on this machine is the default tenant. If a file of keys is
     configured, a key is always needed.
 
     Args:
         access: What gateways share in Redis.
-        store: Where the API keys are.
+        store: The store of the API keys.
         capabilities: Verifies the tokens of URLs.
-        needs_keys: True if nobody may do anything without a key, even if there is none.
-        limits: What is remembered; `None` for the defaults.
+        needs_keys: True if every request needs a key, even if no key exists.
+        limits: The limits; `None` for the defaults.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Authentication:
         self._looked_for_keys_at: float | None = None
         self._without_keys = LoopbackOnly()
         self._limits = limits or AuthenticationLimits()
-        # One connection to Redis is enough for all requests: most of them ask nothing.
+        # One connection to Redis is enough, because most requests ask Redis nothing.
         self._asking = asyncio.Lock()
 
     async def authenticate(self, request: Request, scope: Scope) -> Principal:
@@ -87,7 +87,7 @@ class Authentication:
             BrokerRefused: Redis refused.
         """
         sent, token = _key_of(request), request.query_params.get("token")
-        # A client that has a key may have got it a moment ago.
+        # The key that a client sends may have been created a moment ago.
         if not await self._are_keys_needed(look=sent is not None):
             return await self._without_keys.authenticate(request, scope)
         if sent is not None:
@@ -95,7 +95,7 @@ class Authentication:
         if token is None:
             raise Unauthorized(_NO_KEY)
         if not request.scope["route"].path.endswith(_TAKING_TOKENS):
-            raise Unauthorized(f"This route takes no token. {_NO_KEY}")
+            raise Unauthorized(f"This route accepts no token. {_NO_KEY}")
         return await self._with_token(token, scope)
 
     async def _with_key(self, sent: str) -> Principal:
@@ -105,7 +105,9 @@ class Authentication:
             raise Unauthorized(_WRONG_KEY)
         rate = key.limits.requests_per_second
         if rate is not None and not await self._ask(lambda: self._access.request_rate.take(key.id, rate)):
-            raise RateLimited(f"The API key may make {rate:,} requests a second.", retry_after_seconds=1)
+            raise RateLimited(
+                f"The API key made more than {rate:,} requests in a second. Send fewer.", retry_after_seconds=1
+            )
         return Principal(tenant=key.tenant, key_id=key.id, limits=key.limits)
 
     async def _with_token(self, token: str, scope: Scope) -> Principal:
@@ -114,7 +116,7 @@ class Authentication:
         if not key or key.tenant != principal.tenant:
             raise Unauthorized(REFUSED)
         if principal.capability is None or scope not in principal.capability.scopes:
-            raise Unauthorized(f"The token of the URL does not allow to {scope}.")
+            raise Unauthorized(f"The token of the URL lacks the scope {scope!r}: use the URL that was returned for it.")
         return principal
 
     async def _find(self, key_id: str) -> ApiKey | None:
@@ -135,7 +137,7 @@ class Authentication:
             return True
         looked_at = self._looked_for_keys_at
         if look or looked_at is None or time.monotonic() - looked_at > self._limits.fresh_seconds:
-            # From the first key on, one is always needed: to lose all keys must not open the gateway.
+            # Once there was a key, one is always needed: the loss of all keys must not open the gateway.
             self._needs_keys = not await self._ask(self._store.is_empty)
             self._looked_for_keys_at = time.monotonic()
         return self._needs_keys
@@ -149,7 +151,7 @@ class Authentication:
 
 
 def _key_of(request: Request) -> str | None:
-    """Return the API key that a request has, whatever it is worth."""
+    """Return the API key that a request has, valid or not."""
     sent = request.headers.get("x-api-key")
     if sent is not None:
         return sent

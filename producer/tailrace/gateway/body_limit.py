@@ -1,4 +1,4 @@
-"""`BodyLimit`: no request body is larger than the settings allow."""
+"""`BodyLimit`: refuses request bodies that are larger than the settings allow."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _CLOSE: Final = {"Connection": "close"}
 
 
 class BodyLimit:
-    """ASGI middleware that refuses large bodies: by their declared length, or while they arrive.
+    """ASGI middleware that refuses large bodies, by their declared length or while they arrive.
 
     Args:
         app: The application.

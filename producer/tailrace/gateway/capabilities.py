@@ -1,7 +1,7 @@
 """`Capabilities`: signs the tokens of URLs, and verifies them.
 
-A token is a JWT with HMAC-SHA256: its header names the key that signed it, and its claims are short, so that it fits
-into a URL. Whoever has a token may do what it says until it expires, so no token is ever logged.
+A token is a JWT with HMAC-SHA256. Its header names the key that signed it, and its claims are short, so that it fits
+into a URL. Anyone who has a token may do what it allows until it expires, so no token is ever logged.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ _ALGORITHM: Final = "HS256"
 _VERSION: Final = 1
 _MAX_TOKEN_CHARS: Final = 8_192
 _FRESH_SECONDS: Final = 2.0
-"""How long a signing key of Redis is used before it is read again."""
+"""How long a signing key from Redis is used before it is read again, in seconds."""
 _READ_SECONDS: Final = 10.0
-"""How long it may take to read a signing key, with the wait for other requests that read it."""
+"""How long reading a signing key may take, in seconds, including the wait for other requests that read it."""
 # The last of 43 digits in base64 stands for four bits, so two of its six bits have to be 0.
 _TOKEN: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]{42}[AEIMQUYcgkosw048]", re.ASCII)
 _LETTERS: Final[Mapping[Scope, Literal["r", "c"]]] = {Scope.READ: "r", Scope.CANCEL: "c"}
 _SCOPES: Final[Mapping[str, Scope]] = {letter: scope for scope, letter in _LETTERS.items()}
 
 REFUSED: Final = "The token of the URL is not valid, or it has expired: ask for a new URL."
-"""One message for whatever is wrong with a token, so that nobody learns which part of it is right."""
+"""The message for every fault of a token: it is always the same, so that nobody learns which part is right."""
 
 
 class _Claims(BaseModel):
@@ -55,7 +55,7 @@ class _Claims(BaseModel):
 
 
 class SharedSigningKey:
-    """The signing key that Redis keeps, read again every two seconds.
+    """The signing key in Redis. It is read again after two seconds.
 
     Args:
         read: Reads the key.
@@ -78,7 +78,7 @@ class SharedSigningKey:
             async with asyncio.timeout(_READ_SECONDS), self._reading:
                 return await self._current()
         except TimeoutError:
-            raise BrokerUnavailable(f"Redis did not tell the signing key within {_READ_SECONDS:g} s.") from None
+            raise BrokerUnavailable(f"Redis did not return the signing key within {_READ_SECONDS:g} s.") from None
 
     async def _current(self) -> tuple[SigningKey, ...]:
         if not self._keys or time.monotonic() - self._read_at > _FRESH_SECONDS:
@@ -91,7 +91,7 @@ class Capabilities:
     """Signs the tokens of URLs, and verifies them.
 
     Args:
-        keys: Returns the keys: the first signs, all verify.
+        keys: Returns the keys. The first one signs, and all of them verify.
         life_seconds: How long a token is valid.
     """
 
@@ -100,7 +100,7 @@ class Capabilities:
         self._life_seconds = life_seconds
 
     def expires_at(self) -> int:
-        """Return when a token expires that is signed now, in Unix seconds."""
+        """Return the time at which a token that is signed now expires, in Unix seconds."""
         return int(time.time()) + self._life_seconds
 
     async def sign(
@@ -117,14 +117,14 @@ class Capabilities:
 
         Args:
             tenant: The tenant of the job or the conversation.
-            key_id: The API key on whose behalf it is signed: the token ends with it.
-            scope: What the token allows: to read or to cancel.
+            key_id: The id of the API key for which it is signed. The token is refused once that key is revoked.
+            scope: What the token allows: `Scope.READ` or `Scope.CANCEL`.
             expires_at: When it expires, in Unix seconds.
             job_id: The job.
             conversation: The conversation.
 
         Returns:
-            The token: characters that a URL may have.
+            The token. It has only characters that are allowed in a URL.
 
         Raises:
             BrokerUnavailable: Redis has the key, and cannot be reached.
@@ -140,7 +140,7 @@ class Capabilities:
             job=job_id,
             chat=conversation,
         )
-        # Its types have those of a package that is needed for other algorithms only.
+        # Its types refer to a package that is needed only for other algorithms.
         return jwt.encode(  # pyright: ignore[reportUnknownMemberType]
             claims.model_dump(exclude_none=True), signing.secret, _ALGORITHM, headers={"kid": signing.id, "typ": None}
         )
@@ -155,7 +155,7 @@ class Capabilities:
             On whose behalf the request is made, and what it is restricted to.
 
         Raises:
-            Unauthorized: The token is not one, was changed, has expired, or its key is not known any more.
+            Unauthorized: The text is not a token, was changed, has expired, or its signing key is no longer known.
             BrokerUnavailable: Redis has the key, and cannot be reached.
             BrokerRefused: Redis has the key, and refused.
         """

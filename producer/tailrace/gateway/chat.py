@@ -1,4 +1,4 @@
-"""The routes of the AI SDK's `useChat`: start a turn, read it again after a reload, stop it."""
+"""The routes of the AI SDK's `useChat`: start a turn, read its answer again after a reload, stop it."""
 
 import time
 from typing import Annotated, Final
@@ -37,12 +37,12 @@ HeaderVersion = Annotated[
         ge=6,
         le=7,
         alias="X-AI-SDK-Version",
-        description="The same as a header, for clients that make the URL of the stream from that of the chat.",
+        description="The same version as a header. `useChat` can send it with all of its requests.",
     ),
 ]
 
 _REPLAYED_SECONDS: Final = 60.0
-"""For how long after its ending an answer is given to a page that was away."""
+"""For how long after its ending an answer is replayed, in seconds, to a page that was away."""
 
 
 @router.post(
@@ -59,9 +59,10 @@ async def start(
     sdk_version: AskedVersion = None,
     header_version: HeaderVersion = None,
 ) -> Response:
-    """Enqueue a job for the chat's messages, and stream its answer. To leave does not touch the job.
+    """Enqueue a job for the chat's messages, and stream its answer. A client that leaves does not stop the job.
 
-    An answer of the chat that is still active is stopped, and its text is kept, unless `if_active` is `reject`.
+    If another job of the chat is active, it is cancelled and its text is kept. With `if_active` set to `reject`, the
+    response is 409 instead.
     """
     new = _new_job(turn, gateway.settings)
     job = await enqueue_new(gateway.tailrace, principal, new, idempotency_key=idempotency_key)
@@ -72,7 +73,11 @@ async def start(
     "/{chat}/stream",
     summary="Read the answer of a chat again",
     response_class=Response,
-    responses={**CHAT, 204: {"description": "Nothing is active."}, **failures(400, 401, 503)},
+    responses={
+        **CHAT,
+        204: {"description": "No job is active, and none ended within the last minute."},
+        **failures(400, 401, 503),
+    },
 )
 async def resume(
     chat: ChatId,
@@ -81,7 +86,7 @@ async def resume(
     sdk_version: AskedVersion = None,
     header_version: HeaderVersion = None,
 ) -> Response:
-    """Stream the active answer from its beginning, or one that ended within the last minute; otherwise 204."""
+    """Stream the answer of the active job from its beginning, or of a job that ended within the last minute."""
     conversation = conversation_of(gateway, principal, chat)
     job = await conversation.active()
     if job is None:
@@ -89,9 +94,18 @@ async def resume(
     return Response(status_code=204) if job is None else await _stream(gateway, job, sdk_version or header_version)
 
 
-@router.post("/{chat}/stop", summary="Stop a chat", response_model=Outcome, responses=failures(400, 401, 503))
+@router.post(
+    "/{chat}/stop",
+    summary="Stop a chat",
+    response_model=Outcome,
+    response_description="What the request did.",
+    responses=failures(400, 401, 503),
+)
 async def stop(chat: ChatId, gateway: Shared, principal: Canceller) -> Response:
-    """Stop the active answer of the chat. Its text is kept; `stop()` of `useChat` only drops the connection."""
+    """Cancel the active job of the chat. Its text so far is kept.
+
+    `stop()` of `useChat` does not call this route: it only drops the connection.
+    """
     return await stop_conversation(conversation_of(gateway, principal, chat), None)
 
 
@@ -119,7 +133,7 @@ async def _ended_lately(gateway: Gateway, newest: list[JobStatus]) -> Job | None
 def _new_job(turn: NewTurn, settings: GatewaySettings) -> NewJobBody:
     fields = {"if_active": "interrupt", **(turn.model_extra or {})}
     if "conversation" in fields:
-        raise InvalidRequest("conversation: it is the `id` of the chat. Omit it.")
+        raise InvalidRequest("conversation: not allowed here, because it is the `id` of the chat. Omit it.")
     fields["conversation"] = turn.id
     fields["provider"] = turn.provider or settings.chat_provider
     fields["model"] = turn.model or settings.chat_model

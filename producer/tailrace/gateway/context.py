@@ -25,10 +25,10 @@ class Gateway:
     capabilities: Capabilities
     """Signs the tokens of URLs."""
     draining: Draining
-    """The streams that end early when the gateway is about to end."""
+    """The open streams, some of which end early when the gateway is about to end."""
     looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
-    """Limits how many jobs are looked at at a time: each look takes a connection to Redis, and thousands of clients may
-    come back in one moment."""
+    """Limits how many requests read the status of a job at the same time. Each read takes a connection to Redis, and
+    thousands of clients may reconnect at the same moment."""
 
 
 def gateway_of(request: Request) -> Gateway:

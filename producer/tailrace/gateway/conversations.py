@@ -1,4 +1,4 @@
-"""The routes of conversations: what is active, stop it, read it."""
+"""The routes of conversations: read the jobs, stop the active one, stream the active one."""
 
 from typing import Annotated, Final
 
@@ -21,15 +21,16 @@ from tailrace.gateway.several_jobs import stream_several
 router: APIRouter = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 _MAX_RECENT: Final = 20
-"""In how many jobs the cursor of a client is looked for."""
+"""The number of newest jobs to which the cursor of a client may belong."""
 
 ConversationId = Annotated[str, Path(description="The id of a conversation.", examples=["chat-42"])]
 
 
 @router.get(
     "/{conversation}",
-    summary="Look at a conversation",
+    summary="Read a conversation",
     response_model=ConversationObject,
+    response_description="The conversation.",
     responses=failures(400, 401, 503),
 )
 async def look_at(
@@ -38,7 +39,7 @@ async def look_at(
     principal: Reader,
     limit: Annotated[int, Query(ge=1, le=100, description="How many jobs at most.")] = 20,
 ) -> Response:
-    """Return the active job of the conversation, and its recent ones. A conversation without jobs has neither."""
+    """Return the active job and the recent jobs of the conversation. One that was never used has neither."""
     found = conversation_of(gateway, principal, conversation)
     recent = [JobObject.of(status) for status in await found.recent(limit=limit)]
     active = await found.active()
@@ -52,7 +53,11 @@ async def look_at(
 
 
 @router.post(
-    "/{conversation}/stop", summary="Stop a conversation", response_model=Outcome, responses=failures(400, 401, 503)
+    "/{conversation}/stop",
+    summary="Stop a conversation",
+    response_model=Outcome,
+    response_description="What the request did.",
+    responses=failures(400, 401, 503),
 )
 async def stop(
     conversation: ConversationId,
@@ -60,7 +65,7 @@ async def stop(
     principal: Canceller,
     why: Annotated[Cancel | None, Body()] = None,
 ) -> Response:
-    """Stop the active job of the conversation. Its text stays readable."""
+    """Cancel the active job of the conversation. Its text so far stays readable."""
     return await stop_conversation(conversation_of(gateway, principal, conversation), why)
 
 
@@ -68,7 +73,7 @@ async def stop(
     "/{conversation}/stream",
     summary="Stream the active job of a conversation",
     response_class=Response,
-    responses={**JOBS_EVENTS, **failures(400, 401, 503)},
+    responses={**JOBS_EVENTS, 204: {"description": "No job is active."}, **failures(400, 401, 503)},
 )
 async def stream(
     conversation: ConversationId,
@@ -77,9 +82,10 @@ async def stream(
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> Response:
-    """Stream the events of the active job, which each event names; 204 if nothing is active.
+    """Stream the events of the active job as server-sent events. Each event names its `job`.
 
-    A client that comes back with a cursor reads the job of that cursor to its ending, and then what is active.
+    The response ends with the ending of the job. A client that reconnects with a cursor first gets the rest of the job
+    of that cursor. When it reconnects after an ending, it gets the next active job, or 204.
     """
     found = conversation_of(gateway, principal, conversation)
     cursor = last_event_id or after
@@ -111,14 +117,14 @@ def conversation_of(gateway: Gateway, principal: Principal, conversation: str) -
 
 
 async def stop_conversation(conversation: Conversation, why: Cancel | None) -> Response:
-    """Stop the active job of a conversation.
+    """Cancel the active job of a conversation.
 
     Args:
         conversation: The conversation.
-        why: Why, if the client says so.
+        why: The reason, if the client gives one.
 
     Returns:
-        The response, which is the same for repeated calls.
+        The response, with the outcome `idle` if no job was active.
 
     Raises:
         BrokerUnavailable: Redis cannot be reached.

@@ -1,4 +1,4 @@
-"""`Draining`: the gateway is about to end, and open streams end before it."""
+"""`Draining`: ends the open streams before the gateway ends."""
 
 from typing import Protocol
 
@@ -24,13 +24,13 @@ class Draining:
         self._is_over = False
 
     def begin(self) -> None:
-        """End the streams that can move, also those that are opened later. The others go on."""
+        """End the streams that can move, and those that are opened later too. The other streams go on."""
         self.has_begun = True
         for stream in [stream for stream in self.streams if stream.can_move]:
             stream.end()
 
     def finish(self) -> None:
-        """End all streams: the grace time is over."""
+        """End all streams, because the grace time is over."""
         self.has_begun = self._is_over = True
         for stream in list(self.streams):
             stream.end()

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +28,7 @@ from tailrace import (
     RequestTooLarge,
     TailraceError,
 )
+from tailrace.field_docs import describe_fields
 
 _logger = logging.getLogger(__name__)
 
@@ -35,12 +36,12 @@ JOB_HEADER: Final = "X-Tailrace-Job"
 """The header that names the job in every response about one."""
 
 _MAX_TOLD: Final = 20
-"""How many invalid fields a message names."""
+"""The largest number of invalid fields that a message names."""
 _MAX_CHARS: Final = 2_000
-"""How long a message is."""
+"""The length at which a message is cut, in characters."""
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _RETRY_SECONDS: Final = 5
-"""After how many seconds a client may try again what Redis or a full queue refused."""
+"""The `Retry-After`, in seconds, if Redis is unavailable or the queue is full."""
 
 
 class ErrorCode(StrEnum):
@@ -49,7 +50,7 @@ class ErrorCode(StrEnum):
     INVALID_REQUEST = "invalid_request"
     """A field, a parameter or the body is not valid (400)."""
     INVALID_CURSOR = "invalid_cursor"
-    """The cursor is not one, or is ahead of the stream (400)."""
+    """The cursor does not have the form of a cursor, or is ahead of the stream (400)."""
     UNAUTHORIZED = "unauthorized"
     """The credentials are missing, wrong or expired, or do not include what the route needs (401)."""
     JOB_NOT_FOUND = "job_not_found"
@@ -65,15 +66,15 @@ class ErrorCode(StrEnum):
     REQUEST_TOO_LARGE = "request_too_large"
     """The body, or the request in it, is too large (413)."""
     RATE_LIMITED = "rate_limited"
-    """The API key made too many requests, or has too many jobs (429)."""
+    """The API key made too many requests in a second, or its tenant has too many jobs (429)."""
     QUEUE_FULL = "queue_full"
-    """The queue has no room for the job (429)."""
+    """`TAILRACE_MAX_QUEUED` jobs wait in the queue already (429)."""
     INTERNAL_ERROR = "internal_error"
-    """The gateway has a defect; its log says more (500)."""
+    """The gateway has a defect; its log has the details (500)."""
     BROKER_UNAVAILABLE = "broker_unavailable"
-    """Redis cannot be reached, or refuses; the request may be repeated (503)."""
+    """Redis cannot be reached, or refused the command; repeat the request after `Retry-After` seconds (503)."""
     SHUTTING_DOWN = "shutting_down"
-    """This gateway is about to end; the request may be repeated (503)."""
+    """This gateway is about to end; send the request to another one. Only `/readyz` returns it (503)."""
 
 
 _OF_STATUS: Final[Mapping[int, ErrorCode]] = {
@@ -89,8 +90,8 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     404: "There is no such job, or it is another tenant's.",
     409: "Another job of the conversation is active, or the idempotency key was used for another request.",
     413: "The body, or the request in it, is too large.",
-    429: "The key made too many requests, or there are too many jobs: try again after `Retry-After` seconds.",
-    503: "Redis is away: try again after `Retry-After` seconds.",
+    429: "The API key made too many requests, or there are too many jobs: try again after `Retry-After` seconds.",
+    503: "Redis cannot be reached, or refused the command: try again after `Retry-After` seconds.",
 }
 
 
@@ -103,10 +104,10 @@ class Unauthorized(Exception):
 
 
 class RateLimited(Exception):
-    """The principal has used up what its limits allow for now.
+    """The principal has reached one of its limits.
 
     Args:
-        message: Which limit it is, for a person.
+        message: Which limit was reached, for a person.
         retry_after_seconds: In how many seconds the request may succeed.
     """
 
@@ -151,7 +152,9 @@ class ErrorResponse(Response):
 
 
 class ErrorDetail(BaseModel):
-    """What happened."""
+    """What happened, and what to do."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=describe_fields)
 
     code: ErrorCode
     """The code, for programs. Later versions may add codes."""
@@ -164,8 +167,10 @@ class ErrorDetail(BaseModel):
 class ErrorObject(BaseModel):
     """An error."""
 
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=describe_fields)
+
     error: ErrorDetail
-    """What happened."""
+    """What happened, and what to do."""
 
 
 def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -175,7 +180,8 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
         statuses: The HTTP statuses.
 
     Returns:
-        The responses, as FastAPI takes them. A route that needs credentials counts the requests of each key.
+        The responses, as FastAPI takes them. If 401 is among the statuses, 429 is added: a route that needs an API key
+        counts the requests that are made with it.
     """
     if 401 in statuses:
         statuses = (*{*statuses, 429},)
@@ -183,7 +189,7 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def of_tailrace(error: TailraceError) -> ErrorResponse:
-    """Return the response for an error of a client's call.
+    """Return the response for an error that the client library raised.
 
     Args:
         error: The error.
@@ -207,7 +213,7 @@ def of_tailrace(error: TailraceError) -> ErrorResponse:
         case BrokerUnavailable():
             return unavailable("The gateway cannot reach Redis. Try again later.")
         case BrokerRefused() | NotDurable():
-            return unavailable("Redis refused the command. Try again later; the gateway's log says more.")
+            return unavailable("Redis refused the command. Try again later. The gateway's log has the reason.")
         case _:
             return internal_error()
 
@@ -226,7 +232,10 @@ def described(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def job_not_found() -> ErrorResponse:
-    """Return the response for a job that does not exist, is another tenant's, or whose id is malformed: always it."""
+    """Return the response for a job that does not exist or is another tenant's, and for a malformed id.
+
+    It is the same for all three, so that clients cannot tell them apart.
+    """
     message = "There is no such job: it expired, was deleted, or was never enqueued."
     return ErrorResponse(404, ErrorCode.JOB_NOT_FOUND, message)
 
@@ -242,7 +251,7 @@ def unavailable(message: str) -> ErrorResponse:
 
 def internal_error() -> ErrorResponse:
     """Return the response for a defect of the gateway."""
-    return ErrorResponse(500, ErrorCode.INTERNAL_ERROR, "The gateway failed. Its log says more.")
+    return ErrorResponse(500, ErrorCode.INTERNAL_ERROR, "The gateway has a defect. Its log has the details.")
 
 
 async def _tailrace(request: Request, error: TailraceError) -> Response:

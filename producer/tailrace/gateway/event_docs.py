@@ -69,11 +69,13 @@ def _stream(description: str, example: str, data: dict[str, Any], **more: Any) -
 
 
 _JSON: Final = {"contentMediaType": "application/json"}
-_SEEN: Final[dict[int | str, dict[str, Any]]] = {204: {"description": "The client has seen the ending."}}
+_SEEN: Final[dict[int | str, dict[str, Any]]] = {
+    204: {"description": "The cursor is at the ending, so no event will come."}
+}
 
 EVENTS: Final = {
     **_stream(
-        "The events of the job. `id` is the cursor, `event` the type. The ending is the last one.",
+        "The events of the job. `id` is the cursor of an event, and `event` its type. The last event is the ending.",
         _ONE,
         {**_JSON, "contentSchema": {"$ref": "#/components/schemas/Event"}},
     ),
@@ -83,7 +85,7 @@ EVENTS: Final = {
 
 JOBS_EVENTS: Final = {
     **_stream(
-        "The events of the jobs. `id` is one cursor for all of them. The stream ends after the last ending.",
+        "The events of the jobs. `id` is one cursor for all jobs. The stream ends when all of them have ended.",
         _SEVERAL,
         {
             **_JSON,

@@ -16,13 +16,23 @@ from tailrace.gateway.streaming import BEGINNING, stream_events
 router: APIRouter = APIRouter(prefix="/v1", tags=["events"])
 
 LastEventId = Annotated[
-    str | None, Header(description="The cursor after which the events go on, as an `EventSource` sends it.")
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="The cursor after which the events begin. An `EventSource` sends it when it reconnects.",
+    ),
 ]
 After = Annotated[
-    str | None, Query(description="The same for a first request; `Last-Event-ID` wins over it.", examples=["1-17"])
+    str | None,
+    Query(description="The same cursor, for a first request. `Last-Event-ID` takes precedence.", examples=["1-17"]),
 ]
 Jobs = Annotated[
-    list[str], Query(min_length=1, max_length=MAX_JOBS, description="The id of a job; repeat it for each job.")
+    list[str],
+    Query(
+        min_length=1,
+        max_length=MAX_JOBS,
+        description=f"The id of a job. Repeat the parameter for each job, {MAX_JOBS} at most.",
+    ),
 ]
 
 
@@ -30,8 +40,8 @@ def cursor_of(last_event_id: str | None, after: str | None) -> EntryId:
     """Read the cursor of a client.
 
     Args:
-        last_event_id: The header, which a browser sends when it comes back.
-        after: The parameter of the first request.
+        last_event_id: The header, which a browser sends when it reconnects.
+        after: The query parameter, for a first request.
 
     Returns:
         The cursor; the beginning if there is none.
@@ -52,7 +62,10 @@ def cursor_of(last_event_id: str | None, after: str | None) -> EntryId:
 async def stream_one(
     job_id: JobId, gateway: Shared, principal: Reader, last_event_id: LastEventId = None, after: After = None
 ) -> Response:
-    """Stream the events after a cursor as server-sent events, up to the ending. To leave does not touch the job."""
+    """Stream the events after a cursor as server-sent events, up to the ending.
+
+    A client that leaves does not stop the job.
+    """
     job, _ = await visible_job(gateway, principal, job_id)
     return await stream_events(gateway, job, cursor_of(last_event_id, after))
 
@@ -66,6 +79,9 @@ async def stream_one(
 async def stream_jobs(
     job: Jobs, gateway: Shared, principal: Reader, last_event_id: LastEventId = None, after: After = None
 ) -> Response:
-    """Stream the events of several jobs, each with the `job` that it is of. Browsers open few connections to a host."""
+    """Stream the events of several jobs as server-sent events. Each event names its `job`.
+
+    Over HTTP/1.1, browsers open only six connections to a host.
+    """
     jobs = [(await visible_job(gateway, principal, job_id))[0] for job_id in dict.fromkeys(job)]
     return await stream_several(gateway, jobs, last_event_id or after)

@@ -8,7 +8,7 @@ from tailrace.gateway.lasting_tail import LastingTail
 
 
 class Frames(Protocol):
-    """What the body of a response is made of."""
+    """The body of a response, as frames that become ready one after the other."""
 
     @property
     def opening(self) -> bytes:
@@ -24,7 +24,7 @@ class Frames(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Leave the tails. `ready` then returns nothing more, also where another task waits in it."""
+        """Leave the tails. `ready` then returns no more frames, even if another task is waiting in it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`HttpProtocol`: uvicorn's protocol over httptools, which by itself accepts heads of requests of any size and age."""
+"""`HttpProtocol`: uvicorn's protocol with limits on the size and the age of a request's head, which uvicorn lacks."""
 
 import asyncio
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MAX_HEAD_BYTES: Final = 65_536
-"""The largest head: a request line with its headers."""
+"""The size of the largest head, in bytes. A head is the request line and the headers."""
 _HEAD_SECONDS: Final = 30.0
-"""How long the next part of a head may take."""
+"""How long the next part of a head may take to arrive, in seconds."""
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 

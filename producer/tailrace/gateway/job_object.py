@@ -28,9 +28,9 @@ class Measures(Public):
     duration_ms: int | None = None
     """The time from the beginning of the attempt to its ending, in ms."""
     tokens_per_second: float | None = None
-    """The output tokens divided by the time from the first token to the ending."""
+    """The output tokens divided by the time in seconds from the first token to the ending."""
     verdicts: dict[str, Verdict]
-    """The verdicts by the names of the measures."""
+    """`good`, `warn` or `bad` for each measure, by its name. The gateway's settings have the thresholds."""
 
 
 class ToolCallObject(Public):
@@ -116,13 +116,13 @@ class JobObject(Public):
     id: str
     """The id of the job."""
     state: JobState
-    """How far the job is."""
+    """The state of the job."""
     tenant: str
     """On whose behalf the job runs."""
     queue: str
     """The queue in which the job was enqueued."""
     provider: str
-    """The provider that answered or is called; before that the provider of the request."""
+    """The provider that answered, or that the attempt called first; before an attempt, the provider of the request."""
     model: str
     """The model of that provider."""
     queued_at: int
@@ -134,9 +134,9 @@ class JobObject(Public):
     labels: dict[str, str] | None = None
     """The labels that the job was enqueued with."""
     position: int | None = None
-    """How many jobs of the queue are before this one, while it waits."""
+    """The place of the job in its queue: 1 for the job that is claimed next. Only while the job is due and waits."""
     attempt: int | None = None
-    """The number of the attempt that runs."""
+    """The number of the attempt that runs, from 1. Only while one runs."""
     regenerated_from: str | None = None
     """The id of the job whose request this job runs again."""
     regenerated_as: list[str] | None = None
@@ -144,9 +144,9 @@ class JobObject(Public):
     timing: Measures | None = None
     """How long the job took, once it has ended."""
     code: str | None = None
-    """Why the job failed: one of the failure codes."""
+    """Why the job failed: one of the failure codes. Only if it failed."""
     message: str | None = None
-    """Why the job failed, in words."""
+    """Why the job failed, in words. Only if it failed."""
 
     @classmethod
     def of(cls, status: JobStatus, **more: Any) -> Self:
@@ -189,19 +189,23 @@ class WholeJobObject(JobObject):
 
 
 class NewJobObject(JobObject):
-    """A job that was enqueued, and where a browser reads and stops it."""
+    """A job that was enqueued, and the URLs with which a browser reads and cancels it.
+
+    The URLs are paths on the gateway's host. If there are API keys, each has a short-lived `token`, because an
+    `EventSource` cannot set headers.
+    """
 
     events_url: str
-    """Where the events are, as server-sent events. Where API keys are configured, the URL has a short-lived `token`,
-    because an `EventSource` cannot set headers."""
+    """The URL of the job's events, as server-sent events."""
     cancel_url: str
-    """Where the job is stopped, by `POST`."""
+    """The URL to which a `POST` cancels the job."""
     stream_url: str | None = None
-    """Where the events of the job's conversation are, also those of its next jobs; left out without a conversation."""
+    """The URL of the events of the job's conversation, later jobs included. Left out without a conversation, and if its
+    id is not allowed in a path."""
     stop_url: str | None = None
-    """Where the conversation is stopped, by `POST`; left out without a conversation."""
+    """The URL to which a `POST` stops the conversation. Left out as `stream_url` is."""
     expires_at: int | None = None
-    """When the tokens of the URLs expire, in Unix seconds; left out where URLs need no token."""
+    """When the tokens of the URLs expire, in Unix seconds. Left out if the URLs need no token."""
 
 
 class JobList(Public):
@@ -217,14 +221,14 @@ class ConversationObject(Public):
     id: str
     """The id of the conversation."""
     active: JobObject | None = None
-    """The job that waits or runs, if there is one."""
+    """The active job. Left out if there is none."""
     jobs: list[JobObject]
     """The recent jobs, the newest first."""
 
 
 class Outcome(Public):
-    """What a request to stop has done."""
+    """What a request to stop did."""
 
     outcome: str
-    """`cancelled` if no attempt had started, `requested` if its worker is about to stop it, `ended` if it had ended
-    before, `idle` if nothing of a conversation was active."""
+    """`cancelled` if the job had not started and is over now; `requested` if its worker stops it within 100 ms; `ended`
+    if the job had ended before; `idle` if the conversation had no active job."""

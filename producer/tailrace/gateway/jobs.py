@@ -1,4 +1,4 @@
-"""The routes of jobs: enqueue, look at, cancel, regenerate, delete, list."""
+"""The routes of jobs: enqueue, read, cancel, regenerate, delete, list."""
 
 import asyncio
 from dataclasses import asdict
@@ -31,15 +31,16 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=256,
-        description="A name for this request. A repetition with the same body gets the first job, in place of a new "
-        "one; another body is refused with 409.",
+        alias="Idempotency-Key",
+        description="A name for this request. A repetition with the same key and the same body gets the first job, and "
+        "no new job is enqueued. The same key with another body gets 409.",
     ),
 ]
 
 _ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 _CHANGEABLE: Final = frozenset(GenerationRequest.model_fields)
 _LOOK_SECONDS: Final = 10.0
-"""How long it may take to look at a job, with the wait for others who look at theirs."""
+"""How long reading the status of a job may take, in seconds, including the wait for other requests that read one."""
 _MAX_LISTED: Final = 1_000
 
 
@@ -50,7 +51,10 @@ _MAX_LISTED: Final = 1_000
     response_model=NewJobObject,
     response_description="The job was enqueued.",
     responses={
-        200: {"model": NewJobObject, "description": "The first job under the `Idempotency-Key`."},
+        200: {
+            "model": NewJobObject,
+            "description": "No job was enqueued: this is the first job under the `Idempotency-Key`.",
+        },
         **failures(400, 401, 409, 413, 429, 503),
     },
 )
@@ -61,7 +65,7 @@ async def enqueue(
     new: Annotated[NewJobBody, Body(openapi_examples={"a question": {"value": NEW_JOB}})],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Enqueue a job for the workers, and answer without waiting for it."""
+    """Enqueue a job for the workers, and respond without waiting for its answer."""
     job = await enqueue_new(gateway.tailrace, principal, new, idempotency_key=idempotency_key)
     return await _created(request, gateway, principal, job, is_new=job.is_new)
 
@@ -70,6 +74,7 @@ async def enqueue(
     "",
     summary="List jobs",
     response_model=JobList,
+    response_description="The jobs.",
     responses=failures(400, 401, 503),
 )
 async def list_jobs(
@@ -79,19 +84,20 @@ async def list_jobs(
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_LISTED, description="How many jobs at most.")] = 50,
 ) -> Response:
-    """List the jobs that are kept, the newest first."""
+    """List the jobs of the tenant, the newest first. By default a job is kept for an hour after its ending."""
     found = await gateway.tailrace.jobs(tenant=principal.tenant, conversation=conversation, state=state, limit=limit)
     return json_response(JobList(jobs=[JobObject.of(status) for status in found]))
 
 
 @router.get(
     "/{job_id}",
-    summary="Look at a job",
+    summary="Read a job",
     response_model=WholeJobObject,
+    response_description="The job.",
     responses=failures(401, 404, 503),
 )
 async def look_at(job_id: JobId, gateway: Shared, principal: Reader) -> Response:
-    """Return the job, with its whole answer once it has ended."""
+    """Return the status of the job and, once it has ended, its whole answer."""
     job, status = await visible_job(gateway, principal, job_id)
     answer = AnswerObject.of(await job.answer()) if status.state in _ENDED else None
     return json_response(WholeJobObject.of(status, answer=answer), job_id=job.id)
@@ -99,14 +105,18 @@ async def look_at(job_id: JobId, gateway: Shared, principal: Reader) -> Response
 
 @router.post(
     "/{job_id}/cancel",
-    summary="Stop a job",
+    summary="Cancel a job",
     response_model=Outcome,
+    response_description="What the request did.",
     responses=failures(400, 401, 404, 503),
 )
 async def cancel(
     job_id: JobId, gateway: Shared, principal: Canceller, why: Annotated[Cancel | None, Body()] = None
 ) -> Response:
-    """Stop the job: at once if no attempt has started, otherwise within 100 ms. A job that has ended stays as it is."""
+    """Cancel the job: at once if no attempt has started, otherwise within 100 ms. Its text so far stays readable.
+
+    A job that has ended stays as it is.
+    """
     job, _ = await visible_job(gateway, principal, job_id)
     outcome = await job.cancel(why.reason if why else "")
     return json_response(Outcome(outcome=outcome), job_id=job.id)
@@ -133,7 +143,11 @@ async def regenerate(
         ),
     ] = None,
 ) -> Response:
-    """Enqueue the job's request again, with some fields changed. The job itself goes on if it still runs."""
+    """Enqueue the job's request again as a new job, with some fields changed.
+
+    The new job belongs to the same conversation. If a job of that conversation is active, such as this one, the
+    response is 409. Without a conversation, this job goes on if it still runs.
+    """
     job, _ = await visible_job(gateway, principal, job_id)
     fields = changes or {}
     if strangers := sorted(fields.keys() - _CHANGEABLE):
@@ -147,11 +161,11 @@ async def regenerate(
     summary="Delete a job",
     status_code=204,
     response_class=Response,
-    response_description="The job is gone.",
+    response_description="The job was deleted.",
     responses=failures(401, 404, 503),
 )
 async def delete(job_id: JobId, gateway: Shared, principal: Writer) -> Response:
-    """Delete all that is kept of the job. A worker that runs it stops."""
+    """Delete everything of the job: its request, its events and its answer. A worker that runs it stops."""
     job, _ = await visible_job(gateway, principal, job_id)
     await job.delete()
     return Response(status_code=204, headers={JOB_HEADER: job.id})
@@ -170,7 +184,7 @@ async def visible_job(gateway: Gateway, principal: Principal, job_id: str) -> tu
 
     Raises:
         InvalidJobId: The id is malformed.
-        JobNotFound: There is no such job, or it is another tenant's. Clients cannot tell these three apart.
+        JobNotFound: There is no such job, or it is another tenant's. The response is the same as for a malformed id.
         Unauthorized: The principal's capability is for another job or conversation.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
@@ -181,7 +195,7 @@ async def visible_job(gateway: Gateway, principal: Principal, job_id: str) -> tu
         async with asyncio.timeout(_LOOK_SECONDS), gateway.looking:
             status = await job.status()
     except TimeoutError:
-        raise BrokerUnavailable(f"Redis did not tell the status within {_LOOK_SECONDS:g} s.") from None
+        raise BrokerUnavailable(f"Redis did not return the status within {_LOOK_SECONDS:g} s.") from None
     principal.check_job(status)
     return job, status
 

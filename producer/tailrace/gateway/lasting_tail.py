@@ -1,4 +1,4 @@
-"""`LastingTail`: a tail that waits for Redis for as long as its reader does."""
+"""`LastingTail`: a tail that waits for Redis for as long as its client stays."""
 
 import asyncio
 from typing import Final, Self
@@ -7,7 +7,7 @@ from tailrace import BrokerUnavailable, EntryId, Event, Job, KeepAlive, Tail
 from tailrace.asgi import KEEP_ALIVE_SECONDS
 
 _PAUSE_SECONDS: Final = 1.0
-"""The pause before Redis is tried again, after a tail has tried for the settings' `reconnect_seconds`."""
+"""The pause in seconds before Redis is tried again, after a tail has tried for the settings' `reconnect_seconds`."""
 
 
 class LastingTail:
@@ -29,7 +29,7 @@ class LastingTail:
 
     @classmethod
     async def open(cls, job: Job, after: EntryId) -> Self:
-        """Open a tail. Redis has to be there.
+        """Open a tail. This first read does not wait for Redis for longer than any tail does.
 
         Args:
             job: The job.

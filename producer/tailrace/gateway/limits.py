@@ -10,10 +10,10 @@ from tailrace.gateway.new_job_body import NewJobBody
 from tailrace.gateway.principal import Principal
 
 _RETRY_SECONDS: Final = 2.0
-"""After how many seconds a client may ask again for a place: some answers take no longer."""
+"""The `Retry-After` in seconds if there is no place. Short answers take no longer, and then free one."""
 _WHY: Final = {
-    "running": "The tenant has as many jobs as may run at a time ({running:,}), with those that wait.",
-    "queued": "As many of the tenant's jobs wait as may ({queued:,}).",
+    "running": "The tenant may have {running:,} running and waiting jobs, and has that many.",
+    "queued": "The tenant may have {queued:,} waiting jobs, and has that many.",
 }
 
 
@@ -61,7 +61,7 @@ async def within_limits(
 ) -> Job:
     """Enqueue a job, if the principal may have one more.
 
-    No job is enqueued above a limit, however many requests come at once, and in however many gateways.
+    Concurrent requests, at several gateways too, cannot exceed a limit.
 
     Args:
         tailrace: The client.
@@ -91,6 +91,6 @@ async def within_limits(
         job_id = job.id
         return job
     finally:
-        # Otherwise the reservation lapses, and Redis finds the job by itself.
+        # If this fails, the reservation lapses, and the script finds the job in the index.
         with suppress(InfrastructureError):
             await places.settle(principal.tenant, reservation, job_id)

@@ -15,24 +15,27 @@ class NewJobBody(GenerationRequest):
 
     # Left out of the JSON of the request, which is what the job stores.
     conversation: str | None = Field(default=None, exclude=True)
-    """The conversation that the job belongs to, which has one active job at a time: 1 to 256 characters."""
+    """The id of the conversation that the job belongs to, 1 to 256 characters. A conversation has one active job at a
+    time."""
     if_active: Literal["reject", "interrupt"] = Field(default="reject", exclude=True)
-    """What happens if another job of the conversation is active: the new one is refused with 409, or the other one is
-    cancelled and its text is kept."""
+    """What happens if another job of the conversation is active. `reject`: the new job is refused with 409.
+    `interrupt`: the active job is cancelled, and its text is kept."""
     labels: dict[str, str] = Field(default={}, exclude=True)
-    """Texts to find the job by: they are stored with it and returned with its status."""
+    """Up to 16 short texts by name, which statuses and lists return. A name has 1 to 64 characters of
+    `A-Z a-z 0-9 _ . -`, a value at most 256 characters."""
     queue: str = Field(default="default", exclude=True)
     """The queue in which the job waits: 1 to 64 characters of `A-Z a-z 0-9 _ . -`."""
     defer_seconds: _Seconds = Field(default=0, exclude=True)
     """The delay in seconds until the job is due, up to a year."""
     expires_in_seconds: _Seconds | None = Field(default=None, exclude=True)
-    """How long in seconds the job may wait for a worker. If it is not given, the gateway's settings decide."""
+    """How long in seconds the job may wait for a worker after it is due, up to a year. After that it fails with
+    `expired_in_queue`. By default the gateway's `TAILRACE_QUEUE_LIMIT_SECONDS`."""
     durable: bool | None = Field(default=None, exclude=True)
-    """True to answer only after the job is on a disk or a replica; by default as the gateway's settings say."""
+    """True to respond only after the job is on a disk or a replica. By default the gateway's `TAILRACE_DURABLE`."""
 
 
 class Cancel(BaseModel):
-    """Why a job is stopped."""
+    """The reason for a cancel."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 

@@ -11,20 +11,26 @@ from tailrace import event_json_schema
 _OPENAPI: Final = "3.2.0"
 """The first version with `itemSchema`, which describes the events of a stream."""
 _DESCRIPTION: Final = """\
-LLM generations that outlive the request. A job is enqueued and has its id at once; its events can be read from any
-position, by any number of readers, until its ending; anyone who may see it can stop it.
+LLM generations that outlive the web request. `POST /v1/jobs` enqueues a job and returns its id at once. Any number of
+clients can read the events of a job, from any position up to its ending, and can cancel the job.
 
-Every error is `{"error": {"code": …, "message": …}}`. Clients skip types of events, fields and codes that they do not
-know.
+Every error is `{"error": {"code": …, "message": …}}`. Later versions may add fields, event types and error codes, so
+clients have to skip those that they do not know.
 """
 _SECURITY: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer trk_…`."},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in another header."},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same API key in another header.",
+    },
     "token": {
         "type": "apiKey",
         "in": "query",
         "name": "token",
-        "description": "The signed, short-lived token of a URL that `POST /v1/jobs` returned, for browsers.",
+        "description": "The signed, short-lived token of a URL that `POST /v1/jobs` returned. Only the routes that end "
+        "with `/events`, `/stream`, `/cancel` and `/stop` accept it.",
     },
 }
 

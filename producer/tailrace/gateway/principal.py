@@ -21,28 +21,28 @@ _LOCAL_ONLY: Final = (
 
 
 class Scope(StrEnum):
-    """What a route needs."""
+    """The permission that a route needs."""
 
     READ = "read"
     """To see a job, its events and its conversation."""
     CANCEL = "cancel"
     """To stop a job, or what is active in a conversation."""
     WRITE = "write"
-    """To enqueue, list and delete jobs. No capability has it."""
+    """To enqueue, list and delete jobs. No capability includes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capability:
-    """What the signed `token` of a URL allows: some scopes, for one job or for one conversation."""
+    """What the signed `token` of a URL allows, for one job or for one conversation."""
 
     scopes: frozenset[Scope]
-    """What it allows."""
+    """The scopes that it allows."""
     expires_at: int
     """When it expires, in Unix seconds."""
     job_id: str | None = None
-    """The job that it is for, unless it is for a conversation."""
+    """The id of the job; `None` if the token is for a conversation."""
     conversation: str | None = None
-    """The conversation that it is for, with all of its jobs."""
+    """The id of the conversation, if the token is for all jobs of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Principal:
     """What the request is restricted to; `None` if it was made with an API key, or if no keys are configured."""
 
     def check_job_id(self, job_id: str) -> None:
-        """Refuse a job that cannot be within the capability, before anybody looks whether there is such a job.
+        """Refuse a job for which the capability is not meant, before Redis is asked whether the job exists.
 
         Args:
             job_id: The id, as the client wrote it.
@@ -137,8 +137,8 @@ class LoopbackOnly:
         """
         if request.client is not None and not is_loopback(request.client.host):
             raise Unauthorized(_LOCAL_ONLY)
-        # A page of any host could otherwise call the gateway of the machine on which it is shown, after a change of the
-        # host's address to 127.0.0.1.
+        # Otherwise a page of any site could call the gateway on the machine that shows the page, by changing the
+        # address of the site's host to 127.0.0.1 (DNS rebinding).
         if not is_loopback(request.url.hostname or ""):
             raise Unauthorized(_LOCAL_ONLY)
         return Principal(tenant=DEFAULT_TENANT)

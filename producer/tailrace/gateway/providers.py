@@ -1,4 +1,4 @@
-"""The route of providers: what the workers that are alive can call."""
+"""The route of providers: which ones the live workers can call."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ class ProviderObject(Public):
     """A provider that at least one worker can call."""
 
     name: str
-    """The name for the `provider` of a request."""
+    """The value for the field `provider` of a request."""
     workers: int
     """How many workers can call it."""
 
@@ -35,12 +35,18 @@ class ProviderList(Public):
     """The model of chats whose requests name none."""
 
 
-@router.get("", summary="List providers", response_model=ProviderList, responses=failures(401, 503))
+@router.get(
+    "",
+    summary="List providers",
+    response_model=ProviderList,
+    response_description="The providers.",
+    responses=failures(401, 503),
+)
 async def list_providers(
     gateway: Annotated[Gateway, Depends(gateway_of)],
     _: Annotated[Principal, Depends(require(Scope.WRITE))],
 ) -> Response:
-    """List the providers that the workers can call, as their last heartbeats say."""
+    """List the providers that the workers could call at their last heartbeats, which are at most 20 s old."""
     fleet = await gateway.tailrace.fleet()
     settings = gateway.settings
     return json_response(

@@ -19,9 +19,9 @@ from tailrace.gateway.http_protocol import HttpProtocol
 _logger = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 75
-"""How long an idle connection stays open: longer than load balancers keep theirs, which is 60 s."""
+"""How long an idle connection stays open, in seconds. Load balancers keep theirs for 60 s, and must close first."""
 _ENDING_SECONDS: Final = 5
-"""How long the last responses may take after the grace time."""
+"""How long the last responses may take after the grace time, in seconds."""
 _BACKLOG: Final = 2_048
 
 
@@ -36,7 +36,7 @@ def listen(host: str, port: int) -> socket.socket:
         The listening socket.
 
     Raises:
-        InfrastructureError: The address cannot be listened on.
+        InfrastructureError: The operating system refused the address or the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -48,8 +48,8 @@ def listen(host: str, port: int) -> socket.socket:
 class GatewayServer(uvicorn.Server):
     """Serves the gateway until a signal stops it.
 
-    On SIGTERM and SIGINT `/readyz` turns to 503, no more connections are accepted, and the streams that clients can
-    resume elsewhere are closed. The others may go on for the settings' `gateway_grace_seconds`.
+    After SIGTERM or SIGINT, `/readyz` returns 503, no more connections are accepted, and the streams that clients can
+    resume elsewhere are closed. All other requests may go on for the settings' `gateway_grace_seconds`.
 
     Args:
         app: What `create_app` returned.
@@ -72,9 +72,12 @@ class GatewayServer(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End all streams and connections: first those that can move, at the end of the grace time all of them."""
+        """End all streams and connections: first the streams that can move, and all others after the grace time."""
         draining = self._gateway.draining
-        _logger.info("the gateway ends: streams that cannot be resumed have %g s", self._grace_seconds)
+        _logger.info(
+            "the gateway is stopping: streams that clients cannot resume elsewhere have %g s to end",
+            self._grace_seconds,
+        )
         draining.begin()
         timer = asyncio.get_running_loop().call_later(self._grace_seconds, draining.finish)
         try:

@@ -1,4 +1,4 @@
-"""`GatewaySettings`: what the HTTP server can be set to, beside the settings of every client."""
+"""`GatewaySettings`: the settings of every client, and those of the HTTP server."""
 
 import re
 from pathlib import Path
@@ -52,24 +52,24 @@ class GatewaySettings(Settings):
     _unquoted: ClassVar[frozenset[str]] = frozenset({"gateway_signing_keys"})
 
     gateway_keys_file: Path | None = None
-    """The file with the API keys, which `tailrace keys create` makes. By default the API keys are in Redis, and while
-    there are none, only the loopback interface is served."""
+    """The file with the API keys. `tailrace keys create` makes it, and every request then needs a key. By default the
+    API keys are in Redis, and only the loopback interface is served until there is one."""
     gateway_signing_keys: Annotated[tuple[SigningKey, ...], BeforeValidator(_signing_keys)] = ()
-    """The keys that sign the URLs for browsers, `ID:SECRET,ID:SECRET`: the first one signs, and all of them verify. A
-    secret has at least 32 characters. By default the gateways make one, and share it in Redis."""
+    """The keys that sign the URLs for browsers: `ID:SECRET,ID:SECRET`. The first key signs, and all of them verify. A
+    secret has at least 32 characters. By default the gateways make one key, and share it in Redis."""
     gateway_url_seconds: int = Field(default=3_600, ge=1, le=604_800)
     """How long a signed URL is valid, in seconds."""
     gateway_cors_origins: Annotated[tuple[_Origin, ...], BeforeValidator(_split)] = ()
-    """The origins whose pages may call the gateway from a browser, with commas between them; `*` for all. By default
-    only pages that the gateway itself serves."""
+    """The origins whose pages may call the gateway from a browser, such as `https://app.example.com`, with commas
+    between them; `*` for all. By default only pages of the gateway's own origin may."""
     gateway_max_body_bytes: int = Field(default=4_194_304, ge=1_024)
-    """The size of the largest request body, in bytes. `TAILRACE_MAX_REQUEST_BYTES` limits what a job may hold of it."""
+    """The size of the largest HTTP body, in bytes. `TAILRACE_MAX_REQUEST_BYTES` limits the generation request in it."""
     gateway_grace_seconds: float = Field(default=30, ge=0, le=YEAR_SECONDS)
-    """How long requests and streams that clients cannot resume elsewhere may go on after SIGTERM."""
+    """How long requests, and streams that clients cannot resume elsewhere, may go on after SIGTERM, in seconds."""
     chat_provider: _Name | None = None
-    """The provider of chats whose requests name none."""
+    """The provider for requests to `/v1/chat` that name none."""
     chat_model: _Name | None = None
-    """The model of chats whose requests name none."""
+    """The model for requests to `/v1/chat` that name none."""
 
     def client_fields(self) -> dict[str, Any]:
         """Return the fields of every client, as `Tailrace.connect` takes them."""

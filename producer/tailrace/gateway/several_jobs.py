@@ -14,7 +14,7 @@ from tailrace.gateway.lasting_tail import LastingTail
 from tailrace.gateway.stream_response import StreamResponse
 
 _MAX_WAITING: Final = 100
-"""How many events of all the jobs may wait to be sent; more of them wait in the tails."""
+"""The largest number of events of all jobs that wait to be sent. Further events wait in the tails."""
 
 
 async def stream_several(gateway: Gateway, jobs: Sequence[Job], cursor: str | None) -> Response:
@@ -29,7 +29,7 @@ async def stream_several(gateway: Gateway, jobs: Sequence[Job], cursor: str | No
         The stream, or 204 if the client has seen the endings of all jobs.
 
     Raises:
-        InvalidCursor: The cursor is not one of these jobs, or is ahead of a stream.
+        InvalidCursor: The cursor is not a cursor of these jobs, or is ahead of a stream.
         InvalidRequest: There are too many jobs.
         JobNotFound: A job has no stream.
         BrokerUnavailable: Redis cannot be reached.
@@ -89,7 +89,7 @@ class _JobsFrames:
         for tail in self._tails:
             await tail.aclose()
         if self._reading is not None:
-            # A reader that waits for room waits for a client that reads nothing.
+            # It may wait for room in the queue, and the client may read nothing any more.
             self._reading.cancel()
             await asyncio.wait([self._reading])
         if self._waiting.full():
@@ -109,5 +109,5 @@ class _JobsFrames:
                     if not isinstance(event, KeepAlive):
                         await self._waiting.put((tail.job_id, event))
         except TailraceError:
-            # The client comes back after the last ending, and then gets an HTTP status.
+            # The client reconnects after the last ending, and then gets an HTTP status.
             return

@@ -14,20 +14,21 @@ from tailrace.gateway.draining import Draining
 from tailrace.gateway.frames import Frames
 
 _MOVE_MS: Final = (100, 2_000)
-"""When clients come back that are told to move: not all at the same moment."""
+"""The range of the `retry:`, in ms, for clients that have to move. It is random, so that they do not all reconnect at
+the same moment."""
 
 
 class StreamResponse(Response):
     """Sends frames as they become ready, until the last one, or until the client leaves.
 
-    A client that reads slowly holds up only its own stream: what is not sent yet stays in Redis.
+    A client that reads slowly delays only its own stream: the events that are not sent yet stay in Redis.
 
     Args:
         frames: The frames.
         draining: The open streams of the gateway.
         first: The frames that were ready before the status was known.
         headers: Headers beside those of every stream.
-        can_move: True if the client reads on at another gateway by itself, after `retry:`.
+        can_move: True if the client reconnects by itself, after `retry:`, and reads on at another gateway.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class StreamResponse(Response):
         self._ending: asyncio.Task[None] | None = None
 
     def end(self) -> None:
-        """End the stream soon: the gateway is about to end."""
+        """End the stream, because the gateway is about to end. It does not wait for the end."""
         self._ending = self._ending or asyncio.create_task(self._frames.aclose())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002

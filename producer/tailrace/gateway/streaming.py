@@ -1,4 +1,4 @@
-"""Responses that stream jobs: what is known to be wrong at once has an HTTP status."""
+"""Responses that stream jobs. Errors that are known before the first byte become an HTTP status."""
 
 import asyncio
 from typing import Final
@@ -26,7 +26,7 @@ async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
         after: The cursor of the client.
 
     Returns:
-        The stream, or 204 if the client has seen the ending: only that stops an `EventSource`.
+        The stream, or 204 if the cursor is at the ending, because only 204 stops an `EventSource`.
 
     Raises:
         JobNotFound: The job has no stream.
@@ -43,7 +43,7 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
     Args:
         gateway: What all routes share.
         job: The job.
-        encoder: The protocol.
+        encoder: The encoder of the protocol.
         after: The cursor after which the events begin.
         can_move: True if the client reads on at another gateway by itself.
 
@@ -71,7 +71,7 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
 
 
 async def _until_started(frames: JobFrames) -> bytes:
-    """Hold frames back until an attempt has started, or for as long as clients can wait. Raise why there are none."""
+    """Hold frames back until an attempt has started, or for 5 s. Raise the error if the stream cannot be read."""
     held: list[bytes] = []
     try:
         async with asyncio.timeout(STATUS_SECONDS):

@@ -16,30 +16,30 @@ class _Lenient(BaseModel):
 
 
 class UiPart(_Lenient):
-    """A part of a UI message. Types that the gateway does not know are left out of the request."""
+    """A part of a UI message. Parts of types that the gateway does not know are left out of the request."""
 
     type: str
-    """`text`, `reasoning`, `file`, `step-start`, `tool-NAME`, `dynamic-tool`, or another type, which is left out."""
+    """`text`, `reasoning`, `file`, `step-start`, `tool-NAME` or `dynamic-tool`. Parts of other types are left out."""
     text: str | None = None
-    """The text of a `text` or of a `reasoning`."""
+    """The text of a `text` or a `reasoning`."""
     provider_metadata: dict[str, Any] | None = None
-    """What the gateway's stream said about the part, such as the signature of a `reasoning`."""
+    """The metadata of the part in the gateway's stream, such as the signature of a `reasoning`."""
     media_type: str | None = None
     """The media type of a `file`: an image or a PDF."""
     url: str | None = None
-    """Where the `file` is: `https://`, or a `data:` URL in base64."""
+    """The URL of the `file`: `https://`, or a `data:` URL in base64."""
     filename: str | None = None
     """The name of the `file`."""
     tool_call_id: str | None = None
-    """The id of a tool's call."""
+    """The id of a tool call."""
     tool_name: str | None = None
     """The name of the tool of a `dynamic-tool`."""
     state: str | None = None
-    """How far a tool's call is. A call without an output is left out."""
+    """The state of a tool call. Only calls in `output-available` or `output-error` are passed on."""
     input: Any = None
-    """The arguments of a tool's call."""
+    """The arguments of a tool call."""
     raw_input: Any = None
-    """The arguments of a tool's call that were not valid."""
+    """The arguments of a tool call, if they were not valid."""
     output: Any = None
     """The output of a tool."""
     error_text: str | None = None
@@ -47,7 +47,7 @@ class UiPart(_Lenient):
 
     @property
     def is_tool(self) -> bool:
-        """True if the part is the call of a tool."""
+        """True if the part is a tool call."""
         return self.type == "dynamic-tool" or self.type.startswith("tool-")
 
     @property
@@ -68,7 +68,10 @@ class UiMessage(_Lenient):
 
 
 class NewTurn(BaseModel):
-    """What `useChat` sends. Further fields are those of a generation request, and of how its job is enqueued."""
+    """The body that `useChat` sends.
+
+    It can also have every field of the body of `POST /v1/jobs` except `conversation`.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="allow", hide_input_in_errors=True, json_schema_extra=describe_fields
@@ -79,9 +82,9 @@ class NewTurn(BaseModel):
     messages: list[UiMessage] = Field(min_length=1)
     """The messages of the chat, oldest first."""
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
-    """Why the request is made. Both run the messages that are given."""
+    """Why the request is made. The gateway does the same for both: it runs the messages that are given."""
     message_id: str | None = Field(default=None, alias="messageId")
-    """The id of the message that is submitted again or regenerated; the gateway does not need it."""
+    """The id of the message that is submitted again or regenerated. The gateway does not use it."""
     provider: str | None = None
     """The provider; by default the gateway's `TAILRACE_CHAT_PROVIDER`."""
     model: str | None = None

@@ -50,7 +50,9 @@ def to_messages(ui_messages: Sequence[UiMessage]) -> list[Message]:
                     if (sent := _user_part(part, f"messages.{index}.parts.{place}"))
                 ]
                 if not content:
-                    raise InvalidRequest(f"messages.{index}.parts: there is no text and no file for the model.")
+                    raise InvalidRequest(
+                        f"messages.{index}.parts: there is no text and no file. Give the model at least one."
+                    )
                 messages.append(UserMessage(role="user", content=content))
             case "assistant":
                 for step in _steps(parts):
@@ -68,7 +70,7 @@ def _user_part(part: UiPart, path: str) -> Text | Image | Document | None:
         header, _, data = url.removeprefix("data:").partition(",")
         declared, _, encoding = header.rpartition(";")
         if encoding != "base64":
-            raise InvalidRequest(f"{path}.url: a data URL has to be in base64.")
+            raise InvalidRequest(f"{path}.url: the data URL is not in base64. Encode it: data:TYPE;base64,DATA.")
         source: dict[str, str] = {"data": data, "media_type": declared or media_type}
     else:
         source = {"url": url}

@@ -11,16 +11,16 @@ from tailrace.gateway.principal import Principal, Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobUrls:
-    """Where a browser reads and stops a job, and its conversation."""
+    """The URLs with which a browser reads and cancels a job and its conversation."""
 
     events_url: str
-    """Where the events are."""
+    """The URL of the job's events."""
     cancel_url: str
-    """Where the job is stopped."""
+    """The URL that cancels the job."""
     stream_url: str | None = None
-    """Where the events of the conversation are, if the job belongs to one."""
+    """The URL of the conversation's events, if the job belongs to one."""
     stop_url: str | None = None
-    """Where the conversation is stopped."""
+    """The URL that stops the conversation."""
     expires_at: int | None = None
     """When the tokens of the URLs expire, in Unix seconds; `None` if they have none."""
 
@@ -31,14 +31,14 @@ async def job_urls(
     """Make the URLs of a job, as paths on the host of the request.
 
     Args:
-        request: The request that they are an answer to.
+        request: The request to which the URLs are returned.
         capabilities: Signs the tokens.
         principal: Who made the request. The URLs have tokens if it has an API key.
         job_id: The job.
         conversation: The conversation of the job, if it belongs to one.
 
     Returns:
-        The URLs, below the path at which the gateway is mounted.
+        The URLs. They begin with the path at which the gateway is mounted.
 
     Raises:
         BrokerUnavailable: Redis has the signing key, and cannot be reached.
@@ -63,7 +63,7 @@ async def job_urls(
     events_url = await signed(f"/jobs/{job_id}/events", Scope.READ, job=job_id)
     cancel_url = await signed(f"/jobs/{job_id}/cancel", Scope.CANCEL, job=job_id)
     stream_url = stop_url = None
-    # In a path, a slash always ends an id, and browsers resolve dots.
+    # In a path, a slash ends an id even if it is encoded, and browsers resolve dots.
     if conversation is not None and "/" not in conversation and conversation not in {".", ".."}:
         at = f"/conversations/{quote(conversation, safe='')}"
         stream_url = await signed(f"{at}/stream", Scope.READ, conversation=conversation)
