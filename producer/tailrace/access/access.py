@@ -27,12 +27,12 @@ class Access:
 
     @cached_property
     def places(self) -> Places:
-        """The jobs that tenants may have at a time."""
+        """The places of tenants, which limit how many jobs they have at a time."""
         return Places(self._broker, self._keys)
 
     @cached_property
     def request_rate(self) -> "RequestRate":
-        """The requests that API keys may make in a second. It needs the extra `gateway`."""
+        """The rates of requests that API keys make. It needs the extra `gateway`."""
         from tailrace.access.request_rate import RequestRate  # noqa: PLC0415
 
         return RequestRate(self._broker, self._keys)
@@ -41,7 +41,7 @@ class Access:
         """Read the key in Redis that signs URLs, and make one if there is none.
 
         Returns:
-            The key, the same in all gateways.
+            The key. All gateways get the same one.
 
         Raises:
             BrokerUnavailable: Redis cannot be reached.

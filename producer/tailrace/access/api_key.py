@@ -1,4 +1,4 @@
-"""`ApiKey`: what is stored of a key. The token itself is not, only its hash."""
+"""`ApiKey`: what is stored of a key: its tenant, its limits and the hash of its token, but not the token."""
 
 import hashlib
 import hmac
@@ -19,17 +19,17 @@ _CONFIG: Final = ConfigDict(frozen=True, json_schema_extra=describe_fields)
 
 
 class KeyLimits(BaseModel):
-    """What an API key may use; `None` for each measure without a limit."""
+    """The limits of an API key. A limit that is `None` does not apply."""
 
     model_config: ClassVar[ConfigDict] = _CONFIG
 
     running: int | None = Field(default=None, ge=1)
-    """How many jobs of the tenant may run at a time. A job that waits counts too, because a worker may start it at any
-    moment."""
+    """How many jobs of the tenant may run or wait at a time, 1 or more. Waiting jobs count, because a worker may start
+    them at any moment."""
     queued: int | None = Field(default=None, ge=1)
-    """How many jobs of the tenant may wait at a time."""
+    """How many jobs of the tenant may wait at a time, 1 or more."""
     requests_per_second: int | None = Field(default=None, ge=1, le=100_000)
-    """How many requests may be made with the key in a second, in all gateways together."""
+    """How many requests may be made with the key in a second, at all gateways together, 1 to 100,000."""
 
     def __str__(self) -> str:
         named = (("running", self.running), ("queued", self.queued), ("per-second", self.requests_per_second))
@@ -42,7 +42,7 @@ class ApiKey(BaseModel):
     model_config: ClassVar[ConfigDict] = _CONFIG
 
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
-    """The id of the key, which is a part of its token and no secret: 12 hexadecimal digits."""
+    """The id of the key, 12 hexadecimal digits. It is a part of the token, and no secret."""
     tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
     """The tenant whose jobs the key may use."""
     name: Annotated[str, StringConstraints(max_length=256)] = ""
@@ -50,7 +50,7 @@ class ApiKey(BaseModel):
     created_at: int
     """When the key was created, in Unix seconds."""
     limits: KeyLimits = KeyLimits()
-    """What the key may use."""
+    """The limits of the key."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(repr=False)
     """The SHA-256 of the token, in hexadecimal digits. The token has 256 random bits, so no slow hash is needed."""
 
@@ -61,7 +61,7 @@ class ApiKey(BaseModel):
         Args:
             tenant: The tenant.
             name: What the key is for.
-            limits: What the key may use.
+            limits: The limits of the key.
 
         Returns:
             The key, with its token.
@@ -88,7 +88,7 @@ class ApiKey(BaseModel):
             stored: The key as JSON.
 
         Returns:
-            The key, or `None` if the text is not one: nobody may use it.
+            The key; `None` if the text is not a stored key. Nobody may use such a key.
         """
         try:
             return cls.model_validate_json(stored)
@@ -96,7 +96,7 @@ class ApiKey(BaseModel):
             return None
 
     def is_of(self, token: str) -> bool:
-        """Return whether a token is the key's, in a time that does not depend on where the two differ.
+        """Return whether a token belongs to this key. The time does not depend on where the two differ.
 
         Args:
             token: The token that a client sent.
@@ -105,12 +105,12 @@ class ApiKey(BaseModel):
 
 
 class NewApiKey(NamedTuple):
-    """A key that was just made."""
+    """A key that was just created."""
 
     key: ApiKey
     """The key."""
     token: str
-    """The token, which is stored nowhere: this is the only moment at which it can be read."""
+    """The token. It is stored nowhere, so it cannot be read again later."""
 
 
 def key_id_of(token: str) -> str | None:

@@ -23,10 +23,10 @@ class ApiKeys:
         Args:
             tenant: The tenant whose jobs it may use: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
             name: What the key is for: up to 256 characters.
-            limits: What the key may use; without limits if they are not given.
+            limits: The limits of the key; by default it has none.
 
         Returns:
-            The key, with its token, which is stored nowhere.
+            The key, and its token. The token is stored nowhere.
 
         Raises:
             InvalidRequest: The tenant is not a name, or the name is too long.
@@ -51,7 +51,7 @@ class ApiKeys:
         return sorted((key for key in found if key is not None), key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str) -> bool:
-        """Remove a key. Gateways refuse it within two seconds, and the URLs that they signed for it too.
+        """Revoke a key. Within two seconds, gateways refuse it and the URLs that they signed for it.
 
         Args:
             key_id: The id of the key.

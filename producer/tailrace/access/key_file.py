@@ -1,4 +1,4 @@
-"""`KeyFile`: API keys in a file, for gateways without keys in Redis."""
+"""`KeyFile`: API keys in a file instead of in Redis."""
 
 import fcntl
 import logging
@@ -18,7 +18,7 @@ from tailrace.errors import InvalidSettings
 _logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-"""How often the file is looked at: a key that was removed is refused after this time."""
+"""How often a gateway checks whether the file has changed, in seconds."""
 
 
 class _Stored(BaseModel):
@@ -28,11 +28,11 @@ class _Stored(BaseModel):
 
 
 class KeyFile:
-    """The API keys in a file. A changed file is read again; while it cannot be read, no key is accepted.
+    """The API keys in a file. When the file has changed, it is read again. While it cannot be read, no key is accepted.
 
     Args:
         path: The file. `create` makes it if it does not exist.
-        look_seconds: How often the file is looked at, in seconds.
+        look_seconds: How often to check whether the file has changed, in seconds.
     """
 
     def __init__(self, path: Path, *, look_seconds: float = LOOK_SECONDS) -> None:
@@ -43,15 +43,15 @@ class KeyFile:
         self._looked_at = -look_seconds
 
     async def create(self, *, tenant: str, name: str = "", limits: KeyLimits | None = None) -> NewApiKey:
-        """Create a key. Gateways accept it after a second.
+        """Create a key. Gateways accept it within a second.
 
         Args:
             tenant: The tenant whose jobs it may use: 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
             name: What the key is for: up to 256 characters.
-            limits: What the key may use; without limits if they are not given.
+            limits: The limits of the key; by default it has none.
 
         Returns:
-            The key, with its token, which is stored nowhere.
+            The key, and its token. The token is stored nowhere.
 
         Raises:
             InvalidRequest: The tenant is not a name, or the name is too long.
@@ -74,7 +74,7 @@ class KeyFile:
         return sorted(self._read(), key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str) -> bool:
-        """Remove a key. Gateways refuse it within a second, and the URLs that they signed for it too.
+        """Revoke a key. Within three seconds, gateways refuse it and the URLs that they signed for it.
 
         Args:
             key_id: The id of the key.
@@ -99,13 +99,13 @@ class KeyFile:
             key_id: The id of the key.
 
         Returns:
-            The key, or `None` if there is none, or the file cannot be read now.
+            The key; `None` if there is no such key, or if the file cannot be read at the moment.
         """
         self._refresh()
         return self._keys.get(key_id)
 
     async def is_empty(self) -> bool:
-        """Return whether there is no key, or the file cannot be read now."""
+        """Return whether there is no key, or the file cannot be read at the moment."""
         self._refresh()
         return not self._keys
 
@@ -124,7 +124,7 @@ class KeyFile:
                 _logger.error("no API key is accepted: %s", error)  # noqa: TRY400
 
     def _look(self) -> tuple[int, ...]:
-        """Return what changes with the file; nothing if it cannot be looked at."""
+        """Return values that change whenever the file changes; none if there is no such file."""
         try:
             status = self._path.stat()
         except OSError:
@@ -149,7 +149,7 @@ class KeyFile:
 
     @contextmanager
     def _writing(self) -> Generator[None]:
-        """Lock the file against other writers. The lock is a file of its own, because each write makes a new file."""
+        """Lock out other writers. The lock is a separate file, because each write replaces the file of keys."""
         try:
             with Path(f"{self._path}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -160,7 +160,7 @@ class KeyFile:
             ) from None
 
     def _write(self, keys: Iterable[ApiKey]) -> None:
-        """Replace the file, so that a gateway reads all of the old one or all of the new one. Only its owner may."""
+        """Replace the file in one step, so that a gateway reads the old or the new one. Only its owner can read it."""
         descriptor, written = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
         try:
             with os.fdopen(descriptor, "w") as file:

@@ -1,4 +1,4 @@
-"""`KeyStore`: where API keys are kept, in Redis or in a file."""
+"""`KeyStore`: the store of API keys, in Redis or in a file."""
 
 from pathlib import Path
 from typing import Protocol
@@ -8,7 +8,7 @@ from tailrace.access.api_key import ApiKey, KeyLimits, NewApiKey
 
 
 class KeyStore(Protocol):
-    """Where API keys are kept."""
+    """A store of API keys."""
 
     async def create(self, *, tenant: str, name: str = "", limits: KeyLimits | None = None) -> NewApiKey:
         """Create a key."""
@@ -19,7 +19,7 @@ class KeyStore(Protocol):
         ...
 
     async def revoke(self, key_id: str) -> bool:
-        """Remove a key. Return whether there was one."""
+        """Revoke a key. Return whether there was such a key."""
         ...
 
     async def find(self, key_id: str) -> ApiKey | None:
@@ -32,15 +32,15 @@ class KeyStore(Protocol):
 
 
 def key_store(access: Access, file: Path | None) -> KeyStore:
-    """Return where the API keys are.
+    """Return the store of the API keys.
 
     Args:
         access: What gateways share in Redis.
-        file: The file with the keys; `None` if Redis has them.
+        file: The file with the keys; `None` if the keys are in Redis.
     """
     if file is None:
         return access.api_keys
-    # Not needed otherwise, and it needs POSIX.
+    # It is needed only here, and only POSIX systems can import it.
     from tailrace.access.key_file import KeyFile  # noqa: PLC0415
 
     return KeyFile(file)

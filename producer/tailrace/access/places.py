@@ -1,8 +1,8 @@
 """`Places`: limits how many jobs of a tenant wait and run, for all gateways together.
 
-A gateway reserves a place before it enqueues a job, and afterwards gives the place to the job. Redis counts the jobs
-and the reservations in one script, so no number of concurrent requests exceeds a limit. A job gives its place back when
-it is released. A reservation lapses if its gateway dies.
+A gateway reserves a place before it enqueues a job, and afterwards gives the place to the job. A script in Redis counts
+the jobs and the reservations in one step, so concurrent requests cannot exceed a limit. The place of a job is free
+again when the job is released. If a gateway dies, its reservations lapse.
 """
 
 import secrets
@@ -15,8 +15,8 @@ from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys
 from tailrace.protocol.scripts import Script
 
 LAPSE_SECONDS: Final = 30.0
-"""How long a reservation lasts: longer than an enqueue takes, with all its retries. Jobs that were enqueued without a
-reservation count once they are so old."""
+"""How long a reservation lasts, in seconds: longer than an enqueue takes with all its retries. A job that was enqueued
+without a reservation counts once it is this old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +24,9 @@ class Reservation:
     """A reserved place, or the reason why there is none."""
 
     id: str | None = None
-    """What `settle` needs; `None` if no place was needed, or none was free."""
+    """The id, for `settle`; `None` if no place was needed, or if none was free."""
     full: Literal["running", "queued"] | None = None
-    """The limit that is reached, if the job may not be enqueued."""
+    """The limit that is reached; `None` if the job may be enqueued."""
 
 
 class Places:
@@ -48,11 +48,11 @@ class Places:
 
         Args:
             tenant: The tenant.
-            limits: How many of its jobs may wait and run.
-            idempotency_key: The idempotency key of the request. If it stands for a job already, no place is needed.
+            limits: The limits of the API key.
+            idempotency_key: The idempotency key of the request. If there is a job under it already, no place is needed.
 
         Returns:
-            The reservation, or which limit is reached.
+            The reservation, or the limit that is reached.
 
         Raises:
             BrokerUnavailable: Redis cannot be reached.

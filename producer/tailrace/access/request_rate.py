@@ -11,9 +11,9 @@ from tailrace.protocol.keys import Keys
 
 
 class RequestRate:
-    """The rates of all API keys, counted in Redis over the connections that there are.
+    """The rates of all API keys. They are counted in Redis, over the connections of the client.
 
-    The window slides, and its times are those of Redis, so that the clocks of gateways do not matter.
+    The window slides. Its times are those of Redis, so the clocks of the gateways do not matter.
 
     Args:
         broker: The connections to Redis.
@@ -35,7 +35,7 @@ class RequestRate:
             per_second: How many requests it may make in a second.
 
         Returns:
-            False if it has made that many; the request is not counted then.
+            False if the key has made that many requests already. The request is not counted then.
 
         Raises:
             BrokerUnavailable: Redis cannot be reached.

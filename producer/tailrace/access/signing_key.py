@@ -14,7 +14,7 @@ class SigningKey(NamedTuple):
     """A key for HMAC-SHA256."""
 
     id: str
-    """The id of the key, which is in each token that it signed."""
+    """The id of the key. Each token names the key that signed it."""
     secret: str
     """The secret."""
 
@@ -27,7 +27,7 @@ async def read_signing_key(broker: Broker, keys: Keys) -> SigningKey:
         keys: The keys under the prefix.
 
     Returns:
-        The key, the same for all who ask.
+        The key. Every gateway gets the same one.
 
     Raises:
         BrokerUnavailable: Redis cannot be reached.
@@ -37,5 +37,7 @@ async def read_signing_key(broker: Broker, keys: Keys) -> SigningKey:
     _, stored = await broker.pipeline(("SET", keys.signing_key, made, "NX"), ("GET", keys.signing_key))
     key_id, _, secret = text(stored or b"").partition(":")
     if len(secret) < _SECRET_BYTES:
-        raise BrokerRefused(f"Redis has no signing key at {keys.signing_key!r}: delete what is there.")
+        raise BrokerRefused(
+            f"The value of {keys.signing_key!r} in Redis is not a signing key. Delete it: a new key is then made."
+        )
     return SigningKey(key_id, secret)
