@@ -56,7 +56,7 @@ def add_if_active(parser: argparse.ArgumentParser) -> None:
         "--if-active",
         choices=("reject", "interrupt"),
         default="reject",
-        help="with an active job in the conversation: fail, or cancel that job (default: %(default)s)",
+        help="if the conversation has an active job: fail, or cancel that job (default: %(default)s)",
     )
 
 

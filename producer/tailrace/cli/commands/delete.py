@@ -15,8 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_jobs(parser)
     add_redis_url(parser)
     parser.epilog = (
-        "A job that runs is stopped, and gets no ending; to keep its text, cancel it\n"
-        "instead. Exits 0 when all were deleted, 1 when one was not found.\n\n"
+        "A job that runs is stopped and gets no ending. To keep its text, use\n"
+        "'tailrace cancel'. The exit code is 0 if all jobs were deleted, and 1 if one was\n"
+        "not found.\n\n"
         "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g"
     )
 

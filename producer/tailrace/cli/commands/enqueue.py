@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--defer-seconds", metavar="S", type=float, default=0, help="start the job no earlier than S seconds from now"
     )
     parser.add_argument(
-        "--conversation", metavar="ID", help="the conversation that the job belongs to: one job is active at a time"
+        "--conversation", metavar="ID", help="the conversation of the job, which has one active job at a time"
     )
     add_if_active(parser)
     parser.add_argument(
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a label, shown by 'tailrace list' and 'tailrace status'; may be repeated",
+        help="a label, which 'tailrace list' and 'tailrace status' show; may be repeated",
     )
     parser.add_argument("--wait", action="store_true", help="show the answer as it grows, as 'tailrace tail' does")
     add_json(parser, "the id as JSON; with --wait, each event too")

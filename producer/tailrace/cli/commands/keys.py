@@ -22,25 +22,29 @@ _HEAD: Final = ("KEY", "TENANT", "CREATED", "LIMITS", "NAME")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is done with which keys."""
+    """Add the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="create a key, and print it: it is shown only once")
+    create = actions.add_parser("create", help="create a key and print it; it cannot be shown again later")
     create.add_argument("--tenant", required=True, help="the tenant whose jobs the key may use")
     create.add_argument("--name", default="", help="what the key is for, in words")
     create.add_argument(
-        "--max-running", metavar="N", type=_count, help="how many jobs of the tenant may run at a time, or wait"
+        "--max-running", metavar="N", type=_count, help="how many jobs of the tenant may run or wait at a time"
     )
-    create.add_argument("--max-queued", metavar="N", type=_count, help="how many jobs of the tenant may wait")
-    create.add_argument("--per-second", metavar="R", type=_count, help="how many requests a second the key may make")
+    create.add_argument("--max-queued", metavar="N", type=_count, help="how many jobs of the tenant may wait at a time")
+    create.add_argument(
+        "--per-second", metavar="R", type=_count, help="how many requests a second may be made with the key"
+    )
     listing = actions.add_parser("list", help="list the keys, the oldest first")
     add_json(listing, "each key as one line of JSON")
-    revoke = actions.add_parser("revoke", help="revoke a key: gateways refuse it within two seconds")
+    revoke = actions.add_parser("revoke", help="revoke a key: gateways refuse it within three seconds")
     revoke.add_argument("key", metavar="KEY", help="the id of the key, as 'tailrace keys list' shows it")
     for action in (create, listing, revoke):
         add_redis_url(action)
     parser.epilog = (
-        "The keys are in Redis, or in the file that TAILRACE_GATEWAY_KEYS_FILE names.\n"
-        "Only their hashes are stored.\n\n"
+        "Clients of 'tailrace serve' need a key once there is one. The keys are in\n"
+        "Redis, or in the file that TAILRACE_GATEWAY_KEYS_FILE names. Only their hashes\n"
+        "are stored. 'tailrace keys create --help' has the limits of a key, each of\n"
+        "which is 1 to 100,000.\n\n"
         "example: %(prog)s create --tenant acme --max-running 20 --per-second 50"
     )
 
@@ -63,7 +67,7 @@ async def _create(arguments: argparse.Namespace) -> int:
     async with _store(arguments) as store:
         key, token = await store.create(tenant=arguments.tenant, name=arguments.name, limits=limits)
     # Only the token goes to stdout, for scripts.
-    print(f"key {key.id} of tenant {key.tenant}; it is shown only now:", file=sys.stderr, flush=True)
+    print(f"key {key.id} of tenant {key.tenant}; it is shown only now, so keep it:", file=sys.stderr, flush=True)
     print(token, flush=True)
     return 0
 
@@ -91,7 +95,7 @@ async def _revoke(arguments: argparse.Namespace) -> int:
 
 @asynccontextmanager
 async def _store(arguments: argparse.Namespace) -> AsyncGenerator[KeyStore]:
-    """Yield where the keys are. A file needs no Redis."""
+    """Yield the store of the keys. A file needs no Redis."""
     tailrace = Tailrace.connect(arguments.redis_url)
     if named := os.environ.get(variable_of("gateway_keys_file")):
         yield key_store(tailrace.access, Path(named))
@@ -106,5 +110,5 @@ def _day(created_at: int) -> str:
 
 def _count(written: str) -> int:
     if not written.isdecimal() or not 1 <= int(written) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{written} is not a number from 1 to 100,000")
+        raise argparse.ArgumentTypeError(f"{written!r} is not a number from 1 to 100,000")
     return int(written)

@@ -20,18 +20,19 @@ _HEAD: Final = ("JOB", "STATE", "AGE", "MODEL", "CONVERSATION", "LABELS")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what is listed."""
-    parser.add_argument("--tenant", default="default", help="whose jobs are listed (default: %(default)s)")
+    """Add the options that select jobs."""
+    parser.add_argument("--tenant", default="default", help="the tenant whose jobs are listed (default: %(default)s)")
     parser.add_argument("--conversation", metavar="ID", help="list only the jobs of this conversation")
     parser.add_argument("--state", choices=tuple(map(str, JobState)), help="list only the jobs in this state")
     parser.add_argument(
-        "--limit", metavar="N", type=int, default=20, help="list at most so many, 1 to 10,000 (default: %(default)s)"
+        "--limit", metavar="N", type=int, default=20, help="list at most N jobs, 1 to 10,000 (default: %(default)s)"
     )
     add_json(parser, "each job as one line of JSON, as 'tailrace status' does")
     add_redis_url(parser)
     parser.epilog = (
         "The newest job comes first. A job is listed for as long as it is kept: by\n"
-        "default for an hour after its ending.\n\n"
+        "default for an hour after its ending. The number after 'queued' is the position\n"
+        "in the queue: 1 is the job that is claimed next.\n\n"
         "example: %(prog)s --conversation chat-42 --state running"
     )
 

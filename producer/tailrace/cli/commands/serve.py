@@ -19,7 +19,7 @@ SUMMARY = "serve jobs over HTTP"
 _WHOM: Final = {
     True: "for clients with an API key",
     False: "for this machine only",
-    None: "while Redis cannot be reached to look for API keys",
+    None: "Redis cannot be reached yet to look for API keys",
 }
 
 
@@ -29,10 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser, default=8700)
     add_redis_url(parser)
     parser.epilog = (
-        "GET /openapi.json describes all routes. Events come as server-sent events, and\n"
-        "/v1/chat speaks the protocol of the AI SDK's useChat. Without API keys, which\n"
-        "'tailrace keys create' makes, only the loopback interface is served. SIGTERM or\n"
-        "Ctrl-C ends: streams that clients can resume are closed at once, others within\n"
+        "The server needs Redis, and workers that run the jobs. GET /openapi.json\n"
+        "describes all routes. Without API keys, only the loopback interface is served;\n"
+        "'tailrace keys create' makes a key. All other settings are variables of the\n"
+        "environment that begin with TAILRACE_GATEWAY_ or TAILRACE_CHAT_.\n\n"
+        "SIGTERM or Ctrl-C stops the server: streams that clients can resume elsewhere\n"
+        "are closed at once, and other requests may go on for\n"
         "TAILRACE_GATEWAY_GRACE_SECONDS.\n\n"
         "example: %(prog)s --port 8700"
     )
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InvalidSettings: The address is not a loopback address, and there are no API keys; or the file of keys cannot be
             read.
-        InfrastructureError: The address cannot be listened on.
+        InfrastructureError: The operating system refused the address or the port.
     """
     # Not needed for --help.
     from tailrace.gateway import GatewaySettings, create_app  # noqa: PLC0415
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if has_keys is False and not is_loopback(arguments.host):
         raise InvalidSettings(
             f"--host: {arguments.host!r} is not a loopback address, and no API keys are configured, so anyone who "
-            "reaches it could use the providers. Create one with `tailrace keys create --tenant NAME`, or serve "
+            "reaches it could use the providers. Create a key with `tailrace keys create --tenant NAME`, or serve "
             "127.0.0.1."
         )
     logging.basicConfig(level="INFO", format=LOG_FORMAT)

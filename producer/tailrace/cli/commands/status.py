@@ -35,11 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "job", metavar="JOB", nargs="?", help="the id of a job; without one, all queues and workers are shown"
     )
     parser.add_argument(
-        "--watch", action="store_true", help="show every change: of a job until it has ended, otherwise until Ctrl-C"
+        "--watch", action="store_true", help="go on showing changes: of a job until its ending, otherwise until Ctrl-C"
     )
-    add_json(parser, "the status as one line of JSON; times are Unix ms")
+    add_json(parser, "the status as one line of JSON; with --watch, one line for each change")
     add_redis_url(parser)
-    parser.epilog = "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --watch"
+    parser.epilog = (
+        "In JSON, points in time are Unix ms. The exit code is 0 in whatever state the\n"
+        "job is, and 1 if there is no such job.\n\n"
+        "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --watch"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

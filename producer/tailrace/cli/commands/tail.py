@@ -18,16 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_jobs(parser)
     parser.add_argument("--after", metavar="ID", help="begin after this event, such as 1-17; with one job only")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--raw", action="store_true", help="print the text unchanged, on a terminal too")
+    form.add_argument("--raw", action="store_true", help="print the text unchanged, at a terminal too")
     form.add_argument("--json", action="store_true", help="print each event as a line of JSON on stdout")
     add_redis_url(parser)
     parser.epilog = (
-        "On a terminal, with the extra 'cli' installed, the answer is shown as Markdown,\n"
-        "above a status line. '~' there marks an estimate, of one token for 4 bytes.\n"
-        "Otherwise, or with --raw, the text goes to stdout and everything else to\n"
-        "stderr. The exit code is 0 if all jobs completed, and 1 if one failed or was\n"
-        "cancelled. Ctrl-C does not stop the jobs; on a terminal it asks whether to\n"
-        "cancel them.\n\n"
+        "At a terminal, with the extra 'cli' installed, the answer is shown as Markdown,\n"
+        "above a status line, in which '~' marks an estimate of one token for 4 bytes.\n"
+        "Otherwise, or with --raw, the text goes to stdout and everything else to stderr.\n\n"
+        "Ctrl-C does not stop the jobs: at a terminal it asks whether to read on, to\n"
+        "leave or to cancel. The exit code is 0 if all jobs completed, and 1 if one\n"
+        "failed or was cancelled.\n\n"
         "example: %(prog)s hX3vJ0c2TqK9bWm5yRzA1g --after 1-17"
     )
 
