@@ -112,14 +112,14 @@ class Answer:
     def partial(self) -> Any:
         """The value of the text so far, if the text is the JSON of an object or a list, as with an `output_schema`.
 
-        Members and items are there once they have begun to arrive: a string grows, a number or a literal comes as a
-        whole. At the end it equals `json.loads(answer.text)`. It is `None` before the object or the list begins. If the
-        text is not JSON, the value stays as it was before the first fault. Text before the JSON, such as the fence of a
-        code block, is a fault.
+        A member or an item appears when its value begins to arrive. A string grows. A number, `true`, `false` or `null`
+        appears as a whole. At the end the value equals `json.loads(answer.text)`. It is `None` until the object or the
+        list begins. If the text is not JSON, the value stays as it was before the first error. Text before the JSON,
+        such as the fence of a code block, is an error.
 
-        Each character is parsed once, however often this is read: a read takes the time of the text that is new since
-        the last one, and of one copy of the string in which the text ends. The value is the same object each time, and
-        grows: copy what you want to keep, and do not change it.
+        Each character is parsed once, however often this is read. A read parses the text that is new, and copies the
+        string in which the text ends. The value is the same object each time, and grows: copy what you want to keep,
+        and do not change it.
         """
         return self._said.text.partial
 

@@ -1,4 +1,4 @@
-"""`stream`: a job as the response of any ASGI web framework. It imports none of them."""
+"""`stream`: a job as the response of any ASGI web framework, without importing one."""
 
 import asyncio
 import json
@@ -19,16 +19,16 @@ from tailrace.job import Job
 __all__ = ["EventStream", "Request", "stream"]
 
 KEEP_ALIVE_SECONDS: Final = 10.0
-"""How often a silent stream shows that it lives. Proxies cut silent connections after 30 to 60 s."""
+"""The silence in seconds after which a stream sends a comment. Proxies cut silent connections after 30 to 60 s."""
 STATUS_SECONDS: Final = 5.0
-"""For how long the status is held back, until an attempt starts. What goes wrong before that is an HTTP error."""
+"""How long the status waits for an attempt to start, in seconds. Errors before that become an HTTP status."""
 STREAM_HEADERS: Final[Mapping[str, str]] = {
     "content-type": "text/event-stream",
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
-"""The headers of every stream: no proxy holds it back, stores or compresses it."""
-_UNAVAILABLE: Final = "The job cannot be read at the moment. Try again."
+"""The headers of every stream, so that no proxy buffers, stores or compresses it."""
+_UNAVAILABLE: Final = "The job cannot be read at the moment. Try again after Retry-After seconds."
 
 # Each framework has types of its own for what ASGI passes as dicts.
 _Receive: TypeAlias = Callable[[], Awaitable[Any]]
@@ -36,7 +36,7 @@ _Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
 class Request(Protocol):
-    """A request of any ASGI framework: the requests of FastAPI, Starlette, Litestar and Django have the scope."""
+    """A request of any ASGI framework. Those of FastAPI, Starlette, Litestar and Django have a `scope`."""
 
     @property
     def scope(self) -> Any:
@@ -47,13 +47,13 @@ class Request(Protocol):
 class EventStream:
     """A response that streams a job. `stream` returns it.
 
-    It is an ASGI application, which Starlette and Litestar take as a response. For other frameworks it has the three
-    parts of a streaming response: `status`, `headers`, and itself as the asynchronous iterable of the body.
+    It is an ASGI application, which Starlette and Litestar accept as a response. Other frameworks need the three parts
+    of a streaming response: `status`, `headers`, and the object itself as the asynchronous iterable of the body.
 
     Args:
         status: The HTTP status.
         headers: The headers, with names in lower case.
-        body: The bytes of the body. It is read once.
+        body: The parts of the body. It can be read only once.
     """
 
     def __init__(self, status: HTTPStatus, headers: Mapping[str, str], body: AsyncGenerator[bytes, None]) -> None:
@@ -71,8 +71,8 @@ class EventStream:
 
         Args:
             scope: The scope of the connection.
-            receive: Tells that the client has left.
-            send: Takes the response. It waits while the client is slow, and the events then wait in Redis.
+            receive: Returns a message when the client has left.
+            send: Sends a part of the response. While the client is slow it waits, and the events wait in Redis.
         """
         connected = asyncio.timeout(None)
         try:
@@ -95,20 +95,21 @@ class EventStream:
 
 
 async def stream(job: Job, request: Request, encoder: Encoder | None = None) -> EventStream:
-    """Stream a job to a client: its events so far, and then each one as it comes, to the ending.
+    """Stream a job to a client: its events so far, and then each new event, up to the ending.
 
     The status is decided before this returns: at once if an attempt has started, otherwise after up to 5 s. A silent
-    stream has a comment every 10 s. A client that leaves, or is slow, changes nothing for the job and for others.
+    stream has a comment every 10 s. A client that leaves or is slow does not affect the job or other clients.
 
     Args:
         job: The job.
-        request: The request that is answered. Its header `Last-Event-ID`, or else its query parameter `after`, is the
-            cursor after which the events begin, if the protocol can resume.
-        encoder: The protocol; by default `SseEncoder()`. Each response needs an encoder of its own.
+        request: The web request. Its header `Last-Event-ID`, or else its query parameter `after`, is the cursor after
+            which the events begin, if the protocol can resume at a cursor.
+        encoder: The encoder of the protocol; by default `SseEncoder()`. Each response needs an encoder of its own.
 
     Returns:
         The response. Its status is 200; 204 if the cursor is at the ending, which stops the `EventSource` of a browser;
-        400 if the cursor is not one of this job, 404 if the job has no stream, and 503 if Redis cannot be read.
+        400 if the cursor is malformed or ahead of the stream; 404 if the job has no stream; 503 if Redis cannot be
+        read.
     """
     encoder = SseEncoder() if encoder is None else encoder
     named = {"x-tailrace-job": job.id}
@@ -123,13 +124,13 @@ async def stream(job: Job, request: Request, encoder: Encoder | None = None) -> 
     except JobNotFound as error:
         return _error(HTTPStatus.NOT_FOUND, "job_not_found", str(error), named)
     except (InfrastructureError, TimeoutError):
-        # The messages of these errors name hosts, which clients need not know.
+        # The messages of these errors name hosts, which clients must not learn.
         return _error(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _UNAVAILABLE, {**named, "retry-after": "1"})
     return EventStream(HTTPStatus.OK, {**STREAM_HEADERS, **encoder.headers, **named}, body)
 
 
 async def _frames(job: Job, scope: Any, encoder: Encoder) -> AsyncGenerator[bytes, None]:
-    """Yield nothing if no event will come; otherwise something empty once the status is known, and then the body."""
+    """Yield nothing if no event will come. Otherwise yield empty bytes once the status is known, and then the body."""
     deadline = asyncio.get_running_loop().time() + STATUS_SECONDS
     async with asyncio.timeout_at(deadline):
         after = await _cursor(job, scope, encoder.replay_from)
@@ -159,7 +160,7 @@ async def _frames(job: Job, scope: Any, encoder: Encoder) -> AsyncGenerator[byte
 
 
 def _frames_of(encoder: Encoder, events: Iterable[Event | KeepAlive]) -> bytes:
-    """Return the frames of events that are ready together, up to where the encoder is over."""
+    """Return the frames of events that are ready together, until the encoder is over."""
     frames: list[bytes] = []
     for event in events:
         frames.append(_frame(encoder, event))
@@ -186,13 +187,13 @@ async def _cursor(job: Job, scope: Any, replay_from: ReplayFrom) -> str | EntryI
 
 
 async def last_restart(job: Job) -> EntryId:
-    """Find where a response begins that replays only the attempts that count.
+    """Find the position at which a response begins that replays only the attempts that count.
 
     Args:
         job: The job.
 
     Returns:
-        The position before the entry with which the answer began for the last time.
+        The position before the entry of the last restart.
 
     Raises:
         JobNotFound: The job has no stream.
@@ -213,7 +214,7 @@ async def last_restart(job: Job) -> EntryId:
 
 
 async def _watch(receive: _Receive, connected: asyncio.Timeout) -> None:
-    """Break off what `connected` surrounds once the client has left."""
+    """Wait until the client leaves, and then end what `connected` surrounds."""
     while (await receive())["type"] != "http.disconnect":
         pass
     connected.reschedule(0)

@@ -108,7 +108,7 @@ class Tailrace:
 
     @property
     def access(self) -> Access:
-        """The API keys of the gateways, and what else gateways share to decide who may do what."""
+        """The API keys, the limits of tenants and the signing key, which all gateways of this Redis share."""
         return self._access
 
     async def enqueue(
@@ -140,8 +140,8 @@ class Tailrace:
             conversation: The id of the conversation that the job belongs to, 1 to 256 characters. One job of a
                 conversation is active at a time: from its enqueue until its ending, or until somebody cancels it.
             if_active: What to do if the conversation has an active job: `"reject"` to raise `ConversationBusy`,
-                `"interrupt"` to cancel that job, whose text stays readable, and to go on.
-            labels: Up to 16 short texts by name, which statuses and endings of the job have. A name has 1 to 64
+                `"interrupt"` to cancel that job, whose text stays readable, and to enqueue the new one.
+            labels: Up to 16 short texts by name, which statuses, lists and endings return. A name has 1 to 64
                 characters of `A-Z a-z 0-9 _ . -`, a value at most 256 characters.
             defer_seconds: The delay in seconds until the job is due, 0 to 31,536,000 (a year).
             expires_in_seconds: How long in seconds the job may wait from the time at which it is due, 0 to 31,536,000;
@@ -313,8 +313,8 @@ class Tailrace:
         Args:
             tenant: The tenant of the jobs.
             conversation: The id of a conversation of the tenant, to list only its jobs.
-            state: The state of the jobs; by default all are listed. To find jobs in a state that few are in, many
-                others may have to be read.
+            state: List only jobs in this state; by default all are listed. If few jobs are in the state, many others
+                may have to be read to find them.
             limit: How many jobs to list at most, 1 to 10,000.
 
         Returns:
@@ -343,7 +343,7 @@ class Tailrace:
             tenant: The tenant under which its jobs are enqueued.
 
         Returns:
-            The handle. A conversation needs not be created: it has the jobs that were enqueued with its id.
+            The handle. A conversation need not be created: it consists of the jobs that were enqueued with its id.
 
         Raises:
             InvalidRequest: The id or the tenant is not valid.
@@ -367,14 +367,14 @@ class Tailrace:
         return await read_fleet(self._broker, self._keys)
 
     def endings(self, group: str, *, redeliver_seconds: float = 60) -> AsyncGenerator[JobEnding, None]:
-        """Yield the jobs that ended, each at least once to one reader of the group, in whatever process.
+        """Yield the jobs that ended, each at least once to one reader of the group, in any process.
 
         To ask for the next ending acknowledges the one before it. A new group begins with the oldest ending that is
         kept: Redis keeps the last 100,000, for a week after the newest.
 
         The answer of a job can be read for the settings' `keep_seconds` after its ending. If a group lags by more than
-        that, only the `outcome` is left of a job. `XINFO GROUPS` on the stream `PREFIX:endings` shows each group's
-        `lag`.
+        that, only the `outcome` of the job is left. `XINFO GROUPS` on the stream `PREFIX:endings` shows the `lag` of
+        each group, in endings.
 
         Args:
             group: The name of the consumer group. Readers of one group share the endings among them.

@@ -1,4 +1,4 @@
-"""`Conversation`: the handle of a conversation, by whose id a service finds the active job and the recent ones."""
+"""`Conversation`: the handle of a conversation, with which a service finds its active job and its recent jobs."""
 
 from tailrace.broker.client import Broker
 from tailrace.errors import JobNotFound
@@ -15,7 +15,7 @@ from tailrace.tailing.reader import Reader
 class Conversation:
     """The handle of a conversation: the jobs that were enqueued with its id.
 
-    To make a handle costs no round trip. Services get handles from `Tailrace.conversation`.
+    Making a handle costs no round trip. Services get handles from `Tailrace.conversation`.
 
     Args:
         conversation: The id of the conversation.
@@ -39,10 +39,12 @@ class Conversation:
         return f"Conversation({self.id!r}, tenant={self.tenant!r})"
 
     async def active(self) -> Job | None:
-        """Find the job of the conversation that waits or runs.
+        """Find the active job of the conversation.
+
+        A job is active from its enqueue until its ending, or until somebody asks to cancel it.
 
         Returns:
-            The job; `None` if there is none, or somebody has asked to cancel it.
+            The job; `None` if no job is active.
 
         Raises:
             BrokerUnavailable: Redis cannot be reached.
@@ -87,5 +89,5 @@ class Conversation:
         try:
             return await job.cancel(reason)
         except JobNotFound:
-            # It was deleted, or has expired, since it was looked for.
+            # It was deleted or has expired since it was found.
             return None

@@ -32,7 +32,7 @@ from tailrace.tailing.tail import Tail
 class Job:
     """The handle of a job.
 
-    To make a handle costs no round trip, and to drop one changes nothing. Services get handles from `Tailrace.job`,
+    Making a handle costs no round trip, and dropping one changes nothing. Services get handles from `Tailrace.job`,
     `Tailrace.enqueue` and `Job.regenerate`.
 
     Args:
@@ -89,16 +89,16 @@ class Job:
     ) -> Tail[Event | Snapshot | KeepAlive]:
         """Read the job's stream from a cursor to the ending, and wait for events that are not there yet.
 
-        Nothing is read before the first event is asked for. To leave the loop early does not touch the job. All tails
-        of a client share two connections. A tail whose caller is slow delays no other tail: it reads the rest from the
-        stream later.
+        Nothing is read until you ask for the first event. Leaving the loop early does not affect the job. All tails of
+        a client share two connections. If the caller of a tail is slow, its events stay in the stream, and no other
+        tail is delayed.
 
         Args:
             after: The cursor of the last event that was read, such as `1-17`; by default the beginning of the stream.
             snapshot: True to begin with one `Snapshot`, the answer so far, in place of the events so far. If the answer
                 has more than 4 MiB, the snapshot is its beginning, and the rest follows as events. It excludes `after`.
-            keep_alive_seconds: After how many seconds without an event the tail yields a `KeepAlive`, again and again:
-                above 0, up to 86,400 (a day). By default never.
+            keep_alive_seconds: The length in seconds of a silence after which the tail yields a `KeepAlive`: above 0,
+                up to 86,400 (a day). By default it yields none.
 
         Returns:
             An asynchronous iterator over the events after the cursor, in the order of the stream; the last one is the
@@ -145,12 +145,12 @@ class Job:
     async def open_tail(
         self, *, after: str | EntryId = BEGINNING, snapshot: bool = False, keep_alive_seconds: float | None = None
     ) -> Tail[Event | Snapshot | KeepAlive]:
-        """Open a tail, and read the stream for the first time: what is wrong is raised here, before the first event.
+        """Open a tail, and read the stream for the first time, so that errors are raised before the first event.
 
         Args:
             after: The cursor of the last event that was read, as for `tail`.
             snapshot: True to begin with one `Snapshot`, as for `tail`.
-            keep_alive_seconds: After how many seconds without an event the tail yields a `KeepAlive`, as for `tail`.
+            keep_alive_seconds: The silence in seconds after which the tail yields a `KeepAlive`, as for `tail`.
 
         Returns:
             The tail, as `tail` returns it. If its `at_end` is true, the cursor is at the ending, and no event will
@@ -211,13 +211,13 @@ class Job:
     ) -> "Job":
         """Enqueue the job's request again, with some fields changed, for the same tenant in the same queue.
 
-        The new job belongs to the same conversation, of which one job is active at a time. Without a conversation the
-        job itself goes on if it still runs. If `provider` changes, the `extra` of the old request is dropped, as with a
+        The new job belongs to the same conversation, which has one active job at a time. Without a conversation, this
+        job goes on if it still runs. If `provider` changes, the `extra` of the old request is dropped, as with a
         fallback. The statuses of the two jobs name each other, for as long as each is kept.
 
         Args:
-            if_active: What to do if the conversation has an active job, such as the job itself: `"reject"` to raise
-                `ConversationBusy`, `"interrupt"` to cancel that job.
+            if_active: What to do if the conversation has an active job, such as this one: `"reject"` to raise
+                `ConversationBusy`, `"interrupt"` to cancel the active job.
             labels: The labels of the new job; by default those of the job.
             **changes: Fields of `GenerationRequest`, as its constructor takes them.
 

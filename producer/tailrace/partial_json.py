@@ -21,36 +21,36 @@ class _Parser(Protocol):
 
 
 class PartialJson:
-    """The value of an object or a list whose JSON arrives in pieces. It is parsed by ijson.
+    """The value of an object or a list whose JSON arrives in pieces. ijson parses it.
 
-    A text is parsed when the value is read, each character once. ijson gets a string only as a whole, because it would
-    read an open string again for each piece. The beginning of an open string is decoded here.
+    The text is parsed when the value is read, each character once. ijson gets a string only as a whole, because it
+    would read an open string again for each piece. This class decodes the beginning of an open string itself.
     """
 
     def __init__(self) -> None:
-        # Only few services read partial JSON.
+        # Imported here, because few services read partial JSON.
         import ijson  # type: ignore[import-untyped]  # noqa: PLC0415
 
         self._events = cast("list[tuple[str, Any]]", ijson.sendable_list())  # pyright: ignore[reportUnknownMemberType]
         self._parser = cast("_Parser", ijson.basic_parse_coro(self._events))  # pyright: ignore[reportUnknownMemberType]
         self._errors = cast("type[Exception]", ijson.JSONError), ValueError  # pyright: ignore[reportUnknownMemberType]
         self._is_over = False
-        """True once the text is not JSON, so that the value does not change any more."""
+        """True once the text is not JSON. The value then stays as it is."""
         self._pieces: list[str] = []
-        """The text that is not read yet."""
+        """The pieces that are not parsed yet."""
         self._tokens: list[str] = []
-        """The text for the parser, which does not end inside a string."""
+        """The text for ijson, which does not end inside a string."""
         self._string: list[str] | None = None
-        """The content of the string in which the text ends, without its quotes; `None` if it does not."""
+        """The content of the string in which the text ends, without quotes; `None` if it ends outside a string."""
         self._decoded: tuple[str, int] = ("", 0)
-        """The beginning of this string, and of how many parts of its content it is."""
+        """The decoded beginning of this string, and the number of parts of its content that were decoded."""
         self._escape = ""
         """The incomplete escape at the end of the text."""
         self._root: Any = None
         self._open: list[Any] = []
         """The objects and lists that have not ended."""
         self._key: str | None = None
-        """The key in the innermost object whose value has not arrived."""
+        """The key in the innermost object whose value has not arrived yet."""
         self._is_open_item = False
         """True if the last item of the innermost list is the beginning of a string."""
 
@@ -65,7 +65,7 @@ class PartialJson:
 
     @property
     def value(self) -> Any:
-        """The value so far: the same object each time, which grows; `None` before an object or a list begins."""
+        """The value so far, the same object each time, which grows. It is `None` until an object or a list begins."""
         if self._pieces and not self._is_over:
             try:
                 self._read()
@@ -77,19 +77,19 @@ class PartialJson:
     def _read(self) -> None:
         try:
             self._divide(self._escape + "".join(self._pieces))
-            # Nothing would mean the end of the text.
+            # For ijson, an empty text means the end.
             if tokens := "".join(self._tokens):
                 self._parser.send(tokens.encode("utf-8", "surrogatepass"))
         finally:
             self._tokens.clear()
-            # What comes before an error counts too.
+            # The values before an error count too.
             for event, value in self._events:
                 self._take(event, value)
             self._events.clear()
         self._show_string()
 
     def _divide(self, text: str) -> None:
-        """Divide a text into what the parser gets, and the beginning of a string at its end."""
+        """Divide a text into the part for ijson and the beginning of a string at its end."""
         place = 0
         self._escape = ""
         while place < len(text):

@@ -1,7 +1,7 @@
-"""Encoders: the events of a job become the frames of an HTTP protocol.
+"""Encoders: they turn the events of a job into the frames of an HTTP protocol.
 
-An encoder takes one event at a time and gives bytes. It knows no web framework, no clock and no connection: the same
-events give the same bytes for every reader, in every process, however they arrive.
+An encoder takes one event at a time and returns bytes. It uses no web framework, no clock and no connection, so the
+same events become the same bytes for every client, in every process, however the events arrive.
 """
 
 from tailrace.encoders.ai_sdk import AiSdkEncoder, SdkVersion

@@ -56,9 +56,9 @@ class AiSdkEncoder:
     """Encodes events as a UI message stream: one assistant message of one step.
 
     The frames depend on all events so far, so each response replays the message from its beginning, under the same
-    message id. A restart after something was shown is a `reset-step` in version 7. Version 6 has no way to take parts
-    back: there the response ends with an `error`, and a response that begins after the restart skips the attempts that
-    no longer count (`replay_from`).
+    message id. If the answer begins again after something was shown, version 7 gets a `reset-step`. Version 6 cannot
+    take parts back, so its response ends with an `error`. A later response begins at the last restart (`replay_from`),
+    and so skips the attempts that no longer count.
 
     Args:
         job_id: The id of the job, for the metadata of the message.
@@ -69,7 +69,7 @@ class AiSdkEncoder:
     headers: Mapping[str, str] = MappingProxyType({"x-vercel-ai-ui-message-stream": "v1"})
     """The header by which clients know the protocol."""
     opening: bytes = b""
-    """Nothing: the first frames come with the first event."""
+    """Empty: the first frames come with the first event."""
 
     def __init__(self, job_id: str, *, message_id: str | None = None, sdk_version: SdkVersion = 6) -> None:
         self.replay_from: ReplayFrom = ReplayFrom.LAST_RESTART if sdk_version == 6 else ReplayFrom.BEGINNING
@@ -77,7 +77,7 @@ class AiSdkEncoder:
         self.is_over: bool = False
         """True after the ending, and in version 6 after a restart."""
         self._can_reset = sdk_version == 7
-        # What comes before the frames of the first event.
+        # The frames before those of the first event.
         self._start = frame("start", messageId=message_id or job_id, messageMetadata={"jobId": job_id}) + frame(
             "start-step"
         )
@@ -116,7 +116,7 @@ class AiSdkEncoder:
         return "".join((start, *self._frames(event))).encode()
 
     def broken_off(self) -> bytes:
-        """Tell the client that the stream cannot be read on, although the job may go on.
+        """Return the frames that tell the client that the stream cannot be read on, although the job may go on.
 
         Returns:
             The last frames of the response.

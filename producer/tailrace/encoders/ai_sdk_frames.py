@@ -27,12 +27,12 @@ def frame(kind: str, **fields: object) -> str:
 
 
 def notice_frame(code: str, message: str) -> str:
-    """Return a frame for the person who reads: it is shown, and is no part of the message."""
+    """Return a frame for the person who reads the answer. It is shown, but is not part of the message."""
     return frame("data-notice", data={"code": code, "message": message}, transient=True)
 
 
 def source_frame(citation: Citation) -> str:
-    """Return a source that the answer cites. Its metadata is the citation in its public form."""
+    """Return the frame of a source that the answer cites. Its metadata is the citation in its public form."""
     source_id, metadata = str(citation.id), {"tailrace": citation.to_dict()}
     if citation.url is not None:
         return frame(
@@ -41,7 +41,7 @@ def source_frame(citation: Citation) -> str:
     return frame(
         "source-document",
         sourceId=source_id,
-        # The provider does not name the type, and the part must have one.
+        # The provider names no media type, and the part must have one.
         mediaType="application/pdf" if citation.unit == "pages" else "text/plain",
         title=citation.title or citation.source,
         providerMetadata=metadata,
@@ -49,11 +49,11 @@ def source_frame(citation: Citation) -> str:
 
 
 def tool_input_frame(call: ToolInput, *, is_complete: bool) -> str:
-    """Return the arguments of a tool call, or why the tool cannot be called with them.
+    """Return the frame with the arguments of a tool call, or with the reason why they cannot be used.
 
     Args:
         call: The call, whose id and name are known.
-        is_complete: False if the answer broke off: the arguments may then be cut in any place.
+        is_complete: False if the answer broke off, so that the arguments may be cut at any place.
 
     Returns:
         The frame. After `tool-input-available` clients call the tool.
@@ -63,13 +63,13 @@ def tool_input_frame(call: ToolInput, *, is_complete: bool) -> str:
     if error is not None:
         return frame("tool-input-error", toolCallId=call.call_id, toolName=call.name, input=arguments, errorText=error)
     available = frame("tool-input-available", toolCallId=call.call_id, toolName=call.name).removesuffix("}\n\n")
-    # The provider's own text: numbers that Python reads differently stay as they are. A line end in it is white space.
+    # The provider's own text, because Python would write some numbers differently. Line ends in it are white space.
     one_line = arguments.replace("\r", " ").replace("\n", " ")
     return f'{available},"input":{one_line}}}\n\n'
 
 
 def ending_metadata(ending: Ending) -> dict[str, object]:
-    """Return what the metadata of a message says of its ending: who answered, the tokens, and the times in ms."""
+    """Return the metadata that the ending adds to a message: provider and model, tokens, and times in ms."""
     return _known(
         provider=ending.provider,
         model=ending.model,

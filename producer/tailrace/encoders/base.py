@@ -1,4 +1,4 @@
-"""`Encoder`: what a web service needs of a protocol in order to stream a job over it."""
+"""`Encoder`: the interface of all encoders, with which a web service streams a job over a protocol."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,19 +7,19 @@ from typing import Final, Protocol
 from tailrace.events import Event
 
 KEEP_ALIVE: Final = b": keep-alive\n"
-"""A line of comment, which every client skips. It keeps a silent connection open: proxies cut one after 30 to 60 s."""
+"""A comment, which every client skips. It keeps a silent connection open, which proxies cut after 30 to 60 s."""
 
 
 class ReplayFrom(StrEnum):
-    """From where in the job's stream a response has to begin."""
+    """The position in the job's stream at which a response has to begin."""
 
     CURSOR = "cursor"
     """After the cursor that the client sent; at the beginning if it sent none."""
     BEGINNING = "beginning"
-    """At the beginning, whatever the client has."""
+    """At the beginning, even if the client sent a cursor."""
     LAST_RESTART = "last_restart"
-    """At the last entry with which the answer began again (see `Restarts`), as the stream is when the response begins;
-    at the beginning if there is none."""
+    """At the last entry with which the answer began again (see `Restarts`), in the stream as it is when the response
+    begins; at the beginning if there is no such entry."""
 
 
 class Encoder(Protocol):
@@ -32,17 +32,17 @@ class Encoder(Protocol):
 
     @property
     def replay_from(self) -> ReplayFrom:
-        """From where in the stream the events have to come."""
+        """The position at which the events of a response have to begin."""
         ...
 
     @property
     def opening(self) -> bytes:
-        """The bytes at the beginning of each response. They are no part of what a resumed response goes on with."""
+        """The bytes before the first frame of each response, of a resumed one too."""
         ...
 
     @property
     def is_over(self) -> bool:
-        """True once nothing may follow. The response then ends, even if the job goes on."""
+        """True once no frame may follow. The response then ends, even if the job goes on."""
         ...
 
     def encode(self, event: Event) -> bytes:
@@ -57,9 +57,9 @@ class Encoder(Protocol):
         ...
 
     def broken_off(self) -> bytes:
-        """Tell the client that the stream cannot be read on, although the job may go on.
+        """Return the frames that tell the client that the stream cannot be read on, although the job may go on.
 
         Returns:
-            The last frames of the response; empty if the protocol's clients come back by themselves.
+            The last frames of the response; empty if the protocol's clients reconnect by themselves.
         """
         ...

@@ -1,24 +1,24 @@
-"""`Restarts`: where in a stream an answer begins again."""
+"""`Restarts`: finds where in a stream an answer begins again."""
 
 from tailrace.events import Cancelled, Completed, Event, Failed, Gap, Queued, Started
 
 
 class Restarts:
-    """Finds the events that make void what was said before them. `Answer` follows the same rule."""
+    """Finds the events after which the text before them no longer counts. `Answer` follows the same rule."""
 
     def __init__(self) -> None:
         self.attempt: int = 0
-        """The number of the attempt that speaks; 0 before the first one."""
+        """The number of the current attempt; 0 before the first one."""
 
     def is_restart(self, event: Event) -> bool:
-        """Take the next event of the stream.
+        """Return whether the answer begins, or begins again, with the next event of the stream.
 
         Args:
             event: The next event.
 
         Returns:
-            True if the event begins the answer, anew or for the first time: a `Started` that does not continue the
-            attempt before, or the first event of an attempt whose `Started` Redis has lost.
+            True for a `Started` that does not continue the attempt before it, and for the first event of an attempt
+            whose `Started` Redis has lost.
         """
         match event:
             case Started():

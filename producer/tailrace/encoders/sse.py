@@ -9,7 +9,7 @@ from tailrace.encoders.base import ReplayFrom
 from tailrace.events import Delta, Event
 
 _RETRY_MS: Final = 1_000
-"""How long a browser waits before it reconnects. The default of browsers is 3 to 5 s."""
+"""How long a browser waits before it reconnects, in ms. The default of browsers is 3 to 5 s."""
 
 
 def retry_line(milliseconds: int) -> bytes:
@@ -27,11 +27,11 @@ def retry_line(milliseconds: int) -> bytes:
 class SseEncoder:
     """Encodes events as server-sent events: `id:` is the cursor, `event:` the type, `data:` the public form as JSON.
 
-    It has no state, so a client that comes back with its last id gets exactly the frames that it missed.
+    It has no state, so a client that reconnects with its last id gets exactly the frames that it missed.
     """
 
     headers: Mapping[str, str] = MappingProxyType({})
-    """None beside those of every stream."""
+    """Empty: the headers of every stream are enough."""
     replay_from: ReplayFrom = ReplayFrom.CURSOR
     """The client's cursor: the `Last-Event-ID` that a browser sends, or `?after=`."""
     opening: bytes = retry_line(_RETRY_MS)
@@ -49,7 +49,7 @@ class SseEncoder:
             One frame.
         """
         if type(event) is Delta:
-            # Nearly every event of a long answer takes this way, in a twelfth of the time.
+            # Nearly all events of a long answer are deltas, and this takes a twelfth of the time.
             cursor = str(event.id)
             data = f'{{"type": "delta", "id": "{cursor}", "text": {quoted(event.text)}}}'
             return f"id: {cursor}\nevent: delta\ndata: {data}\n\n".encode()
@@ -57,5 +57,5 @@ class SseEncoder:
         return f"id: {event.id}\nevent: {event.type}\ndata: {event.to_json()}\n\n".encode()
 
     def broken_off(self) -> bytes:
-        """Return nothing: the client comes back with its last id, and then gets an HTTP status."""
+        """Return no frame: the client reconnects with its last id, and then gets an HTTP status."""
         return b""

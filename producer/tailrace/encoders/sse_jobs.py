@@ -1,4 +1,4 @@
-"""Several jobs in one response of server-sent events: browsers open only six connections to a host on HTTP/1.1."""
+"""Several jobs in one response, because browsers open only six connections to a host over HTTP/1.1."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -9,21 +9,21 @@ from tailrace.errors import InvalidCursor, InvalidRequest
 from tailrace.events import Event
 
 MAX_JOBS: Final = 50
-"""How many jobs one response may have. The largest cursor of so many has 2 KB; servers take 8 KB of headers."""
+"""How many jobs one response may have. The largest cursor of 50 jobs has 2 KB, and servers accept 8 KB of headers."""
 
 
 def parse_jobs_cursor(text: str | None, jobs: Collection[str]) -> dict[str, EntryId]:
-    """Read the cursor of a response with several jobs, as the client's `Last-Event-ID` has it.
+    """Read the cursor of a response with several jobs, which a client sends as its `Last-Event-ID`.
 
     Args:
-        text: The id of the last frame that the client saw; `None` or empty if it saw none.
+        text: The id of the last frame that the client got; `None` or empty if it got none.
         jobs: The ids of the jobs, in any order.
 
     Returns:
         The cursor of each job, after which its events go on.
 
     Raises:
-        InvalidCursor: The text is no cursor of these jobs.
+        InvalidCursor: The text is not a cursor of exactly these jobs.
         InvalidRequest: There are more than 50 jobs, or none.
     """
     ordered = _ordered(jobs)
@@ -39,9 +39,9 @@ def parse_jobs_cursor(text: str | None, jobs: Collection[str]) -> dict[str, Entr
 class JobsSseEncoder:
     """Encodes the events of several jobs as one stream of server-sent events.
 
-    `data:` is that of `SseEncoder` with the job's id as `job` before the other fields. `id:` is one cursor for all the
-    jobs, so that a client that comes back gets exactly the events that it missed of each job, in the order in which
-    they now arrive.
+    `data:` is that of `SseEncoder`, with the job's id as `job` before the other fields. `id:` is one cursor for all
+    jobs. A client that reconnects gets exactly the events of each job that it missed. The order of events of different
+    jobs may differ from that of the first response.
 
     Args:
         cursors: The cursor after which the events of each job begin, as `parse_jobs_cursor` returns them.
@@ -73,10 +73,10 @@ class JobsSseEncoder:
 def _ordered(jobs: Collection[str]) -> list[str]:
     ordered = sorted(set(jobs))
     if not 0 < len(ordered) <= MAX_JOBS:
-        raise InvalidRequest(f"One stream can have 1 to {MAX_JOBS} jobs, and not {len(ordered)}.")
+        raise InvalidRequest(f"One stream can have 1 to {MAX_JOBS} jobs, not {len(ordered)}.")
     return ordered
 
 
 def _fingerprint(ordered: list[str]) -> str:
-    """Return 8 hexadecimal digits that tell these jobs from others: the cursor does not name them."""
+    """Return 8 hexadecimal digits that identify these jobs, because the cursor does not name them."""
     return hashlib.blake2b(",".join(ordered).encode(), digest_size=4).hexdigest()

@@ -44,13 +44,13 @@ class ToolInput:
 
 
 def json_error(text: str) -> str | None:
-    """Return why a client of the AI SDK could not read a text as JSON.
+    """Return the reason why a client of the AI SDK would refuse a text as JSON.
 
     Args:
         text: The text.
 
     Returns:
-        What is wrong, in words; `None` if nothing is.
+        The reason, in words; `None` if the client accepts the text.
     """
     try:
         json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_checked)
@@ -60,11 +60,11 @@ def json_error(text: str) -> str | None:
 
 
 def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no value of JSON")
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def _checked(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse the keys with which the AI SDK refuses a whole frame: its client would throw, and lose the answer."""
+    """Refuse the keys for which a client of the AI SDK refuses the whole frame: it would throw and lose the answer."""
     value = dict(pairs)
     constructor = value.get("constructor")
     if "__proto__" in value or (isinstance(constructor, dict) and "prototype" in constructor):

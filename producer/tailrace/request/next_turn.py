@@ -1,4 +1,4 @@
-"""The messages of the next turn: an answer, the results of the tools that it called, and what else is said."""
+"""The messages of the next turn: an answer, the results of its tool calls, and further messages."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ def next_turn(
     results: Mapping[str, Any] | Sequence[ToolMessage],
     said: Sequence[Message | dict[str, Any]],
 ) -> NextTurn | list[Problem]:
-    """Put the messages of the next turn together.
+    """Make the messages of the next turn.
 
     Args:
         answer: The answer as a message.

@@ -1,4 +1,4 @@
-"""The client without `await`, for Flask, Django, Celery and scripts: the same methods, which block."""
+"""The client for code without asyncio, such as Flask, Django, Celery and scripts: the same methods, which block."""
 
 from tailrace.sync.client import Tailrace
 from tailrace.sync.conversation import Conversation

@@ -23,10 +23,11 @@ class Tailrace:
     """A blocking client of the Redis server that the workers use. Any number of threads may share it.
 
     The first call starts a daemon thread with an event loop, in which all calls run. A process that is forked later
-    starts its own at its first call, with connections of its own. `Tailrace.connect(url)` opens connections of its own.
-    `Tailrace(redis)` uses a Redis client that no other event loop uses, and that is closed together with this one.
+    starts a thread and connections of its own at its first call. `Tailrace.connect(url)` opens connections of its own.
+    `Tailrace(redis)` uses your Redis client, which no other event loop may use, and closes it together with itself. It
+    works only in the process in which it was first used.
 
-    A call blocks its thread. In a running event loop it blocks the loop: use `tailrace.Tailrace` there.
+    A call blocks its thread. In a running event loop it blocks the loop, so use `tailrace.Tailrace` there.
 
     Args:
         redis: A Redis client of `redis.asyncio`, made with `decode_responses=False` and `protocol=2`.
@@ -88,7 +89,10 @@ class Tailrace:
         self.close()
 
     def close(self) -> None:
-        """End all calls and iterators, close the connections and end the thread. A later call connects again."""
+        """End all calls and iterators, close the connections and end the thread.
+
+        A later call connects again, if `connect` made the client.
+        """
         self._sessions.close()
 
     @signature_of(asynchronous.Tailrace.enqueue)
@@ -162,6 +166,6 @@ class Tailrace:
 
     @signature_of(asynchronous.Tailrace.endings)
     def endings(self, *args: Any, **kwargs: Any) -> Iteration[JobEnding]:
-        """Yield the jobs that ended, each at least once to one reader of the group, in whatever process."""
+        """Yield the jobs that ended, each at least once to one reader of the group, in any process."""
         session = self._sessions.current()
         return Iteration(session, session.client.endings(*args, **kwargs))

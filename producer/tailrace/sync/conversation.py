@@ -13,12 +13,12 @@ from tailrace.sync.signature import signature_of
 class Conversation:
     """The handle of a conversation: the jobs that were enqueued with its id.
 
-    To make a handle costs no round trip. Services get handles from `Tailrace.conversation`.
+    Making a handle costs no round trip. Services get handles from `Tailrace.conversation`.
 
     Args:
         conversation: The id of the conversation.
         tenant: The tenant under which its jobs are enqueued.
-        sessions: The client, in each process.
+        sessions: The sessions of the client, one for each process.
     """
 
     def __init__(self, conversation: str, tenant: str, sessions: Sessions) -> None:
@@ -33,7 +33,7 @@ class Conversation:
 
     @signature_of(asynchronous.Conversation.active)
     def active(self) -> Job | None:
-        """Find the job of the conversation that waits or runs."""
+        """Find the active job of the conversation."""
         session, conversation = self._current()
         job = session.run(conversation.active())
         return None if job is None else Job(job.id, self._sessions)

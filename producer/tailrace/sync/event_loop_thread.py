@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 _T = TypeVar("_T")
 
 _END_SECONDS: Final = 10.0
-"""For how long `join` waits: more than `parallel` takes to cancel its jobs, and than Redis has to answer."""
+"""How long `join` waits, in seconds: more than the 5 s in which `parallel` cancels its jobs."""
 
 
 class EventLoopThread:
@@ -21,7 +21,7 @@ class EventLoopThread:
         """Start the thread.
 
         Args:
-            at_end: Awaited in the loop as the last of all, after `stop`.
+            at_end: Awaited in the loop after `stop`, when all calls have ended.
         """
         self._at_end = at_end
         self._calls: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
@@ -34,9 +34,9 @@ class EventLoopThread:
         self._thread.start()
 
     def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine in the loop, and wait for its end. Any number of threads may do so at the same time.
+        """Run a coroutine in the loop, and wait for its end. Any number of threads may call this at the same time.
 
-        If the wait is interrupted, for example by Ctrl-C, the coroutine is cancelled, and its end is waited for.
+        If the wait is interrupted, for example by Ctrl-C, the coroutine is cancelled, and the call waits for its end.
 
         Args:
             coroutine: What to run.
@@ -45,13 +45,16 @@ class EventLoopThread:
             The result of the coroutine.
 
         Raises:
-            RuntimeError: The call is made in the thread of the loop, which would wait for itself.
+            RuntimeError: The call is made in the loop's thread, which would wait for itself.
             CancelledError: The thread was stopped.
             BaseException: The error of the coroutine.
         """
         if threading.current_thread() is self._thread:
             coroutine.close()
-            raise RuntimeError("This call would wait for itself: it is made by the event loop that has to run it.")
+            raise RuntimeError(
+                "This call would wait for itself, because it is made in the event loop that has to run it. Use the "
+                "asynchronous client there."
+            )
         outcome: Future[_T] = Future()
         self._calls[outcome] = coroutine
         try:

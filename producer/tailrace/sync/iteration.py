@@ -15,21 +15,22 @@ Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Iteration(Iterator[Item_co]):
-    """An iterator whose next item is waited for. One thread at a time may ask for it.
+    """An iterator that blocks until its next item arrives. One thread at a time may ask for the next item.
 
-    `with`, or `close` in any thread, leaves it at once; one that is dropped in the middle is left by the garbage
-    collector. Services get iterators from `Tailrace.parallel` and `Tailrace.endings`.
+    `with`, or `close` in any thread, leaves the iterator at once. If it is dropped in the middle, the garbage collector
+    leaves it. Services get iterators from `Tailrace.parallel` and `Tailrace.endings`.
 
     Args:
         session: The client that the iterator belongs to, and its thread.
-        source: What yields the items.
+        source: The asynchronous iterator that yields the items.
     """
 
     def __init__(self, session: Session, source: Source[Item_co]) -> None:
         self._session = session
         self._source = source
         self._items: deque[Any] = deque()
-        """What the source has yielded. The loop's thread puts it here, so that no interrupt of this one loses it."""
+        """The items that the source has yielded. The loop's thread adds them, so that an interrupt of the thread that
+        waits loses none."""
         self._is_asked = threading.Lock()
         self._is_over = False
         self._waiting: asyncio.Task[Any] | None = None
@@ -57,11 +58,11 @@ class Iteration(Iterator[Item_co]):
 
     @property
     def _cursor(self) -> str | None:
-        """Where to go on if the client is closed."""
+        """The `cursor` of the error if the client is closed."""
         return None
 
     def close(self) -> None:
-        """Leave the iterator. A thread that waits for its next item finds that there is none."""
+        """Leave the iterator. In a thread that waits for the next item, the iteration ends."""
         self._is_over = True
         self._items.clear()
         if not self._session.is_inherited:

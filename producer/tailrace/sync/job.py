@@ -18,12 +18,12 @@ from tailrace.sync.tail import Tail
 class Job:
     """The handle of a job. Any number of threads may share it.
 
-    To make a handle costs no round trip, and to drop one changes nothing. Services get handles from `Tailrace.job`,
+    Making a handle costs no round trip, and dropping one changes nothing. Services get handles from `Tailrace.job`,
     `Tailrace.enqueue` and `Job.regenerate`.
 
     Args:
         job_id: The id of the job: 16 to 64 characters of `A-Z a-z 0-9 _ -`.
-        sessions: The client, in each process.
+        sessions: The sessions of the client, one for each process.
         is_new: True if the job was just enqueued.
 
     Raises:
@@ -67,16 +67,16 @@ class Job:
     ) -> Tail[Event | Snapshot | KeepAlive]:
         """Read the job's stream from a cursor to the ending, and wait for events that are not there yet.
 
-        Nothing is read before the first event is asked for. To leave the loop early does not touch the job. All tails
-        of a client share two connections.
+        Nothing is read until you ask for the first event. Leaving the loop early does not affect the job. All tails of
+        a client share two connections.
 
         Args:
             after: The cursor of the last event that was read, such as `1-17`; by default the beginning of the stream.
             snapshot: True to begin with one `Snapshot`, the answer so far, in place of the events so far. If the answer
                 has more than 4 MiB, the snapshot is its beginning, and the rest follows as events. It excludes `after`.
-            keep_alive_seconds: After how many seconds without an event the tail yields a `KeepAlive`, again and again:
-                above 0, up to 86,400 (a day). By default never. A web framework needs it: only when it writes does it
-                notice that its client has left.
+            keep_alive_seconds: The length in seconds of a silence after which the tail yields a `KeepAlive`: above 0,
+                up to 86,400 (a day). By default it yields none. Web frameworks need it, because they notice that a
+                client has left only when they write.
 
         Returns:
             An iterator over the events after the cursor, in the order of the stream; the last one is the ending. A
@@ -119,12 +119,12 @@ class Job:
     def open_tail(
         self, *, after: str | EntryId = BEGINNING, snapshot: bool = False, keep_alive_seconds: float | None = None
     ) -> Tail[Event | Snapshot | KeepAlive]:
-        """Open a tail, and read the stream for the first time: what is wrong is raised here, before the first event.
+        """Open a tail, and read the stream for the first time, so that errors are raised before the first event.
 
         Args:
             after: The cursor of the last event that was read, as for `tail`.
             snapshot: True to begin with one `Snapshot`, as for `tail`.
-            keep_alive_seconds: After how many seconds without an event the tail yields a `KeepAlive`, as for `tail`.
+            keep_alive_seconds: The silence in seconds after which the tail yields a `KeepAlive`, as for `tail`.
 
         Returns:
             The tail, as `tail` returns it. If its `at_end` is true, the cursor is at the ending, and no event will
@@ -179,7 +179,7 @@ class Job:
         session.run(job.delete())
 
     def _current(self) -> tuple[Session, asynchronous.Job]:
-        """Return the session of this process, and the handle that belongs to it: it knows if it requested a cancel."""
+        """Return the session of this process, and its handle, which remembers when it requested a cancel."""
         session = self._sessions.current()
         if self._handle is None or self._handle[0] is not session:
             self._handle = (session, session.client.job(self.id))

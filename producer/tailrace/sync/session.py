@@ -1,4 +1,4 @@
-"""`Sessions`: the asynchronous client behind a blocking one, and the thread that runs it, for each process anew."""
+"""`Sessions`: the asynchronous client that a blocking client uses, and its thread, one pair for each process."""
 
 import atexit
 import os
@@ -26,7 +26,7 @@ class Source(Protocol[_Item_co]):
         ...
 
     def aclose(self) -> Coroutine[Any, Any, None]:
-        """Leave it."""
+        """Leave the iterator."""
         ...
 
 
@@ -42,7 +42,7 @@ class Session:
         """
         self.client: asynchronous.Tailrace = client
         self.sources: WeakSet[Source[Any]] = WeakSet()
-        """The asynchronous iterators that were begun. Only the thread of the loop adds to them."""
+        """The asynchronous iterators that were begun. Only the loop's thread adds to this set."""
         self._process_id = os.getpid()
         sources = self.sources
         self._thread = EventLoopThread(lambda: _close(sources, client, redis))
@@ -59,14 +59,14 @@ class Session:
 
         Args:
             coroutine: What to run.
-            cursor: Where to go on if the client is closed meanwhile.
+            cursor: The `cursor` of the error if the client is closed meanwhile.
 
         Returns:
             The result of the coroutine.
 
         Raises:
             BrokerUnavailable: The client was closed.
-            RuntimeError: The process was forked since, or the call is made in the thread of the loop.
+            RuntimeError: The process was forked after the session began, or the call is made in the loop's thread.
             BaseException: The error of the coroutine.
         """
         if self.is_inherited:

@@ -1,4 +1,4 @@
-"""`signature_of`: gives a blocking method the parameters and the documentation of an asynchronous one."""
+"""`signature_of`: gives a blocking method the signature and the documentation of an asynchronous one."""
 
 import inspect
 from collections.abc import Callable

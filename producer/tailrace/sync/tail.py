@@ -46,7 +46,7 @@ class Tail(Iteration[Item_co]):
 
     async def _fill(self) -> None:
         await super()._fill()
-        # A thread that changes for each event would take longer than all else.
+        # Switching threads for each event would take longer than everything else.
         self._items.extend(self._tail.take_ready())
         if self._items:
             self._last = str(self._items[-1].id)

@@ -1,20 +1,20 @@
-"""`KeepAliveTimer`: wakes a tail to which nothing came for a while."""
+"""`KeepAliveTimer`: wakes a tail after a silence."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class KeepAliveTimer:
-    """One timer of the event loop for a tail. An event only moves the time at which it is due, and not the timer."""
+    """One timer of the event loop for a tail. An event moves only the due time, and does not set the timer again."""
 
     __slots__ = ("_due_at", "_loop", "_seconds", "_timer", "_wake")
 
     def __init__(self, seconds: float, wake: Callable[[], None]) -> None:
-        """Start the time.
+        """Set the due time.
 
         Args:
-            seconds: After how many seconds it is due.
-            wake: Called when it is due, if it was armed.
+            seconds: The silence after which the timer is due, in seconds.
+            wake: Called when the timer is due, if it was armed.
         """
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
@@ -25,20 +25,20 @@ class KeepAliveTimer:
 
     @property
     def is_due(self) -> bool:
-        """True once the time is over."""
+        """True once the due time has passed."""
         return self._loop.time() >= self._due_at
 
     def restart(self) -> None:
-        """Start the time again: something came."""
+        """Move the due time, because an event arrived."""
         self._due_at = self._loop.time() + self._seconds
 
     def arm(self) -> None:
-        """Wake the tail when it is due."""
+        """Let the timer wake the tail when it is due."""
         if self._timer is None:
             self._timer = self._loop.call_at(self._due_at, self._fire)
 
     def cancel(self) -> None:
-        """Wake nobody."""
+        """Stop the timer, so that it wakes nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

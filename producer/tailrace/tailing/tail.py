@@ -21,8 +21,8 @@ class Tail(AsyncIterator[Item_co]):
     """The events of a job, from a cursor to the ending: an asynchronous iterator, and a context manager.
 
     `anext` may be cancelled or time out at any moment, and be called again: no event is lost, and none comes twice. One
-    task at a time may wait for the next event. `async with`, or `aclose` in any task, leaves the tail at once; a tail
-    that is dropped in the middle is left by the garbage collector. Services get tails from `Job.tail` and
+    task at a time may wait for the next event. `async with`, or `aclose` in any task, leaves the tail at once. If a
+    tail is dropped in the middle, the garbage collector leaves it. Services get tails from `Job.tail` and
     `Job.open_tail`.
 
     Args:
@@ -30,7 +30,7 @@ class Tail(AsyncIterator[Item_co]):
         job_id: The job to read.
         after: The cursor after which the events begin.
         snapshot: The settings by which the answer of the snapshot is judged; `None` for no snapshot.
-        keep_alive_seconds: After how many seconds without an event a `KeepAlive` comes: above 0, up to 86,400 (a day).
+        keep_alive_seconds: The silence after which a `KeepAlive` is yielded, in seconds: above 0, up to 86,400 (a day).
 
     Raises:
         InvalidRequest: `snapshot` and a cursor were given, or `keep_alive_seconds` is out of range.
