@@ -34,6 +34,8 @@ def _section(route: str, operation: Mapping[str, Any], schemas: Mapping[str, Any
         (content,) = operation["requestBody"]["content"].values()
         if fields := _fields(content["schema"], schemas):
             parts.append(table(("field of the body", "meaning"), fields))
+        elif described := content["schema"].get("description"):
+            parts.append(f"The body: {described}\n")
     answers = ((f"`{status}`", each["description"]) for status, each in operation["responses"].items())
     parts.append(table(("status", "meaning"), answers))
     return "\n".join(parts)

@@ -37,7 +37,7 @@ async def look_at(
     conversation: ConversationId,
     gateway: Shared,
     principal: Reader,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many jobs at most.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many jobs at most, 1 to 100; by default 20.")] = 20,
 ) -> Response:
     """Return the active job and the recent jobs of the conversation. One that was never used has neither."""
     found = conversation_of(gateway, principal, conversation)

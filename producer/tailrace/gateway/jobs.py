@@ -32,8 +32,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=256,
         alias="Idempotency-Key",
-        description="A name for this request. A repetition with the same key and the same body gets the first job, and "
-        "no new job is enqueued. The same key with another body gets 409.",
+        description="A name for this request, 1 to 256 characters. A repetition with the same key and body gets "
+        "the first job, and no new job is enqueued. The same key with another body gets 409.",
     ),
 ]
 
@@ -82,7 +82,9 @@ async def list_jobs(
     principal: Writer,
     conversation: Annotated[str | None, Query(description="Only jobs of this conversation.")] = None,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    limit: Annotated[int, Query(ge=1, le=_MAX_LISTED, description="How many jobs at most.")] = 50,
+    limit: Annotated[
+        int, Query(ge=1, le=_MAX_LISTED, description="How many jobs at most, 1 to 1,000; by default 50.")
+    ] = 50,
 ) -> Response:
     """List the jobs of the tenant, the newest first. By default a job is kept for an hour after its ending."""
     found = await gateway.tailrace.jobs(tenant=principal.tenant, conversation=conversation, state=state, limit=limit)
@@ -138,7 +140,7 @@ async def regenerate(
     changes: Annotated[
         dict[str, Any] | None,
         Body(
-            description="Fields of a generation request that replace those of the job.",
+            description="Fields of a generation request, which replace those of the job; without a body, none changes.",
             openapi_examples={"warmer": {"value": {"temperature": 1.0}}},
         ),
     ] = None,
