@@ -91,7 +91,7 @@ def test_a_cursor_with_a_part_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize("count", [0, MAX_JOBS + 1])
 def test_a_stream_of_no_jobs_or_of_too_many_is_refused(count: int) -> None:
     jobs = dict.fromkeys((f"{number:016}" for number in range(count)), BEGINNING)
-    with pytest.raises(InvalidRequest, match=f"1 to {MAX_JOBS} jobs, and not {count}"):
+    with pytest.raises(InvalidRequest, match=f"1 to {MAX_JOBS} jobs, not {count}"):
         parse_jobs_cursor(None, jobs)
     with pytest.raises(InvalidRequest):
         JobsSseEncoder(jobs)
