@@ -46,15 +46,15 @@ class Sink:
                     self._is_silent = False
                     self._plan.has_spoken = True
                     self._metrics.speak()
-                if type(piece) is Delta:
-                    # Nearly all pieces are `Delta`, and the match in `_said_bytes` would take longer than all the rest.
-                    text = piece.text
-                    self._plan.spend(len(text) if text.isascii() else _bytes(text))
+                plan = self._plan
+                if type(piece) is Delta and piece.text.isascii() and len(piece.text) <= plan.left_bytes:
+                    # Nearly all pieces. `_said_bytes` and `spend` would take longer than all the rest.
+                    plan.left_bytes -= len(piece.text)
                 else:
-                    self._plan.spend(_said_bytes(piece))
+                    plan.spend(_said_bytes(piece))
                 self._writer.write(piece)
                 if self._remembers:
-                    self._plan.remember(piece)
+                    plan.remember(piece)
             case Citation() | Notice() | Box():
                 self._plan.has_spoken = True
                 self._plan.spend(_said_bytes(piece))

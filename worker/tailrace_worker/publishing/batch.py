@@ -75,26 +75,27 @@ def next_batch(pending: Collection[StreamWriter], max_bytes: int) -> Batch:
     Returns:
         The batch.
     """
-    transactions: list[list[Entry]] = []
+    transaction: list[Entry] = []
+    transactions = [transaction]
     by_stream: dict[str, list[Entry]] = {}
     cut: set[str] = set()
     batch_bytes = transaction_from = 0
     for writer in pending:
         if batch_bytes > max_bytes:
             break
-        if not writer.unsettled or writer.stream in cut:
+        if cut and writer.stream in cut:
             continue
-        transaction = by_stream.get(writer.stream)
-        if transaction is None:
-            if not transactions or batch_bytes - transaction_from > TRANSACTION_BYTES:
-                transactions.append([])
-                transaction_from = batch_bytes
-            transaction = by_stream[writer.stream] = transactions[-1]
-        full_bytes = min(max_bytes, batch_bytes + TRANSACTION_BYTES)
+        if batch_bytes - transaction_from > TRANSACTION_BYTES:
+            transaction = []
+            transactions.append(transaction)
+            transaction_from = batch_bytes
+        entries = by_stream.setdefault(writer.stream, transaction)
+        full_bytes = batch_bytes + TRANSACTION_BYTES
         for entry in writer.unsettled:
-            if batch_bytes > full_bytes:
+            if batch_bytes > max_bytes or batch_bytes > full_bytes:
                 cut.add(writer.stream)
                 break
-            transaction.append(entry)
+            entries.append(entry)
             batch_bytes += len(entry.command)
-    return Batch(transactions, [writer for writer in pending if writer.stream in cut] if cut else [])
+    cut_writers = [writer for writer in pending if writer.stream in cut] if cut else []
+    return Batch([entries for entries in transactions if entries], cut_writers)

@@ -211,7 +211,8 @@ class Publisher:
                 elif transactions := self._next_transactions():
                     doubtful = await self._send(transactions)
                     self._backoff.reset()
-                    await self._reconcile(doubtful)
+                    if doubtful:
+                        await self._reconcile(doubtful)
                     self.resend_buffer.drop(self.link.heard_at)
                     if self._pending:
                         # New entries do not wait until the whole backlog is sent.
