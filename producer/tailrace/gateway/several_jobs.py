@@ -92,7 +92,8 @@ class _JobsFrames:
             # It may wait for room in the queue, and the client may read nothing any more.
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        if self._waiting.full():
+        # All of them or none: the cursor of a later event is after an earlier one, which the client would never get.
+        while not self._waiting.empty():
             self._waiting.get_nowait()
         self._waiting.put_nowait(None)
 

@@ -17,7 +17,7 @@ from tailrace.protocol.keys import Keys
 from tests.producer.gateway.conftest import Worker
 from tests.producer.gateway.test_chat import parts_of
 from tests.support.eventually import eventually
-from tests.support.gateways import NEW_JOB, ServedGateway, gateway_settings, served
+from tests.support.gateways import NEW_JOB, ServedGateway, data_of, gateway_settings, served
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> bytes:
@@ -51,6 +51,27 @@ async def test_at_the_end_a_native_stream_is_closed_with_a_time_to_come_back(
         gateway.server.should_exit = True
         *_, last = [line async for line in lines]
     assert re.fullmatch(r"retry: \d{3,4}", last)
+
+
+async def test_a_slow_client_that_is_told_to_move_reads_on_without_a_gap(
+    gateway: ServedGateway, working: Worker, tailrace: Tailrace, settings: Settings
+) -> None:
+    ids = [(await gateway.enqueue())["id"] for _ in range(2)]
+    path = "/v1/events?" + "&".join(f"job={job_id}" for job_id in ids)
+    async with asyncio.timeout(40), gateway.stream(path) as events:
+        seen = [await anext(events) for _ in ids]
+        for job_id in ids:
+            # More than the sockets hold, and then more events than may wait in the gateway.
+            await working(job_id).run(*["x" * 60_000] * 100)
+        (stream,) = gateway.app.state.gateway.draining.streams
+        await eventually(stream._frames._waiting.full)  # noqa: SLF001  # Nothing else tells how much waits.
+        drain(gateway.app)
+        seen += [event async for event in events]
+    async with served(create_app(tailrace, gateway_settings(settings))) as other:
+        seen += await other.events(path, **{"Last-Event-ID": seen[-1].id})
+    for job_id in ids:
+        own = [data_of(event)["id"] for event in seen if data_of(event)["job"] == job_id]
+        assert own == ["0-1", *(f"1-{seq}" for seq in range(2, 104))]
 
 
 async def test_at_the_end_another_stream_runs_on(gateway: ServedGateway, working: Worker) -> None:
