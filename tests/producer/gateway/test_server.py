@@ -11,7 +11,7 @@ import pytest
 
 from tailrace import Settings, Tailrace
 from tailrace.broker.client import Broker
-from tailrace.gateway import create_app, drain
+from tailrace.gateway import create_app, drain, http_protocol
 from tailrace.gateway import lasting_tail as lasting_tail_module
 from tailrace.protocol.keys import Keys
 from tests.producer.gateway.conftest import Worker
@@ -226,6 +226,24 @@ async def test_a_head_that_is_too_large_is_refused(gateway: ServedGateway, value
     # A client that still sends may find the connection reset.
     with suppress(ConnectionError):
         assert (await read_to_end(reader)).startswith(b"HTTP/1.1 431 ")
+    writer.close()
+    await eventually(lambda: not gateway.connections)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /healthz", b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_head_that_does_not_come_in_time_ends_its_connection(
+    gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(http_protocol, "_HEAD_SECONDS", 0.3)
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write(sent)
+    ended = asyncio.create_task(read_to_end(reader))
+    while not ended.done():
+        # Something arrives all the time, but no head.
+        writer.write(b"x" if sent.endswith(b"z") else b"\r\n")
+        await asyncio.wait([ended], timeout=0.1)
+    answer = await ended
+    assert answer.endswith(b'{"status":"ok"}' if sent.endswith(b"\n\r\n") else b"")
     writer.close()
     await eventually(lambda: not gateway.connections)
 
