@@ -1,5 +1,6 @@
-"""`BodyLimit`: refuses request bodies that are larger than the settings allow."""
+"""`BodyLimit`: refuses request bodies that are larger than the settings allow, or arrive too slowly."""
 
+import asyncio
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -9,10 +10,15 @@ from tailrace.gateway.errors import ErrorCode, ErrorResponse
 
 _CLOSE: Final = {"Connection": "close"}
 """The rest of the body is not read, so the connection cannot be used again."""
+_BODY_SECONDS: Final = 30.0
+"""How long a body may take, beside the time that its bytes need."""
+_BYTES_PER_SECOND: Final = 16_384
+"""How fast the bytes of a body have to arrive: at the pace of a poor mobile network."""
+_TOO_SLOW: Final = "The body did not arrive in time: send all of it at once."
 
 
 class BodyLimit:
-    """ASGI middleware that refuses large bodies, by their declared length or while they arrive.
+    """ASGI middleware that refuses large bodies, by their declared length or while they arrive, and slow ones.
 
     Args:
         app: The application.
@@ -29,11 +35,18 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        left = self._max_bytes
+        left, is_whole = self._max_bytes, False
+        deadline = asyncio.get_running_loop().time() + _BODY_SECONDS
 
         async def limited() -> Message:
-            nonlocal left
-            message = await receive()
+            nonlocal left, is_whole
+            try:
+                taken = (self._max_bytes - left) / _BYTES_PER_SECOND
+                async with asyncio.timeout_at(None if is_whole else deadline + taken):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, _TOO_SLOW, _CLOSE) from None
+            is_whole = not message.get("more_body", False)
             left -= len(message.get("body", b""))
             if left < 0:
                 # FastAPI passes on this kind of exception while it reads a body.

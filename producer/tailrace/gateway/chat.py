@@ -49,7 +49,7 @@ _REPLAYED_SECONDS: Final = 60.0
     "",
     summary="Start a turn of a chat",
     response_class=Response,
-    responses={**CHAT, **failures(400, 401, 409, 413, 429, 503)},
+    responses={**CHAT, **failures(400, 401, 408, 409, 413, 429, 503)},
 )
 async def start(
     gateway: Shared,

@@ -59,6 +59,8 @@ class ErrorCode(StrEnum):
     """There is no such route (404)."""
     METHOD_NOT_ALLOWED = "method_not_allowed"
     """The route does not have this method (405)."""
+    REQUEST_TIMEOUT = "request_timeout"
+    """The body did not arrive in time (408)."""
     CONVERSATION_BUSY = "conversation_busy"
     """Another job of the conversation is active (409)."""
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
@@ -80,6 +82,7 @@ class ErrorCode(StrEnum):
 _OF_STATUS: Final[Mapping[int, ErrorCode]] = {
     404: ErrorCode.NOT_FOUND,
     405: ErrorCode.METHOD_NOT_ALLOWED,
+    408: ErrorCode.REQUEST_TIMEOUT,
     413: ErrorCode.REQUEST_TOO_LARGE,
 }
 
@@ -88,6 +91,7 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "A field, a parameter, a cursor or the body is not valid.",
     401: "The credentials are missing, wrong or expired, or do not include what the route needs.",
     404: "There is no such job, or it is another tenant's.",
+    408: "The body did not arrive in time.",
     409: "Another job of the conversation is active, or the idempotency key was used for another request.",
     413: "The body, or the request in it, is too large.",
     429: "The API key made too many requests, or there are too many jobs: try again after `Retry-After` seconds.",

@@ -55,7 +55,7 @@ _MAX_LISTED: Final = 1_000
             "model": NewJobObject,
             "description": "No job was enqueued: this is the first job under the `Idempotency-Key`.",
         },
-        **failures(400, 401, 409, 413, 429, 503),
+        **failures(400, 401, 408, 409, 413, 429, 503),
     },
 )
 async def enqueue(
@@ -130,7 +130,7 @@ async def cancel(
     status_code=201,
     response_model=NewJobObject,
     response_description="The new job was enqueued.",
-    responses=failures(400, 401, 404, 409, 413, 429, 503),
+    responses=failures(400, 401, 404, 408, 409, 413, 429, 503),
 )
 async def regenerate(
     request: Request,

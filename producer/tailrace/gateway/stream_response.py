@@ -3,8 +3,10 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -76,6 +78,8 @@ class StreamResponse(Response):
 
     async def _watch(self, receive: Receive) -> None:
         """Wait until the client leaves."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        # A body that is too large or too slow ends the stream, too: nobody has read the rest of it.
+        with suppress(HTTPException):
+            while (await receive())["type"] != "http.disconnect":
+                pass
         await self._frames.aclose()

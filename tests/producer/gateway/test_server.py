@@ -11,7 +11,7 @@ import pytest
 
 from tailrace import Settings, Tailrace
 from tailrace.broker.client import Broker
-from tailrace.gateway import create_app, drain, http_protocol
+from tailrace.gateway import body_limit, create_app, drain, http_protocol
 from tailrace.gateway import lasting_tail as lasting_tail_module
 from tailrace.protocol.keys import Keys
 from tests.producer.gateway.conftest import Worker
@@ -151,6 +151,34 @@ async def test_a_body_that_is_too_large_is_refused_by_its_length_and_while_it_ar
             assert response.status_code == 413
             assert response.json()["error"]["code"] == "request_too_large"
         assert (await gateway.client.get("/v1/jobs")).json() == {"jobs": []}
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_refused(
+    gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "_BODY_SECONDS", 0.3)
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write(
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{"
+    )
+    answer = await read_to_end(reader)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"request_timeout" in answer
+    writer.close()
+
+
+async def test_a_stream_whose_request_has_an_endless_body_ends(gateway: ServedGateway, working: Worker) -> None:
+    created = await gateway.enqueue()
+    await working(created["id"]).start()
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write(
+        f"GET {created['events_url']} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"event: started")
+    for _ in range(45):
+        writer.write(b"%x\r\n%s\r\n" % (100_000, b"x" * 100_000))
+    await eventually(lambda: not gateway.app.state.gateway.draining.streams)
+    writer.close()
 
 
 async def test_a_request_that_is_too_large_for_a_job_is_refused(gateway: ServedGateway) -> None:
