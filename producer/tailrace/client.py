@@ -155,7 +155,7 @@ class Tailrace:
             InvalidRequest: The tenant or the queue is not a name, the idempotency key is empty, a time is out of range,
                 or the conversation, `if_active` or the labels are not valid.
             RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
-            IdempotencyConflict: The tenant used the key before, for another request.
+            IdempotencyConflict: The tenant used the key before, for another request or in another conversation.
             ConversationBusy: Another job of the conversation is active; the job was not enqueued.
             QueueFull: `max_queued` jobs wait already; the job was not enqueued.
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.

@@ -45,7 +45,7 @@ class JobNotFound(CallerError):
 
 
 class IdempotencyConflict(CallerError):
-    """The tenant used the idempotency key before, for another request."""
+    """The tenant used the idempotency key before, for another request or conversation."""
 
 
 class ConversationBusy(CallerError):

@@ -98,7 +98,7 @@ async def enqueue(
     Raises:
         ConversationBusy: Another job of the conversation is active; the job was not enqueued.
         QueueFull: `max_queued` jobs wait already; the job was not enqueued.
-        IdempotencyConflict: The first job under the key has another request.
+        IdempotencyConflict: The first job under the key has another request or conversation.
         BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
         BrokerRefused: Redis refused.
     """

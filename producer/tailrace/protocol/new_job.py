@@ -123,13 +123,14 @@ def create_command(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
         job: What the record has to say of it.
         *more: Further fields of the record, names and values in turn.
     """
-    optional = {"regenerated_from": job.regenerated_from, "conversation": job.conversation, "labels": job.labels}
+    optional = {"regenerated_from": job.regenerated_from, "labels": job.labels}
     return Script.CREATE.command(
         (keys.events(job_id), keys.record(job_id)),
         ms(job.life_seconds),
         job.queue,
         job.request,
         ms(job.defer_seconds + job.expires_in_seconds),
+        job.conversation or "",
         *("tenant", job.tenant, "provider", job.provider, "model", job.model),
         *(part for name, value in optional.items() if value for part in (name, value)),
         *more,

@@ -72,7 +72,7 @@ async def enqueue_once(broker: Broker, keys: Keys, job: NewJob, idempotency_key:
         The first job under the key.
 
     Raises:
-        IdempotencyConflict: The first job under the key has another request.
+        IdempotencyConflict: The first job under the key has another request or conversation.
         QueueFull: `max_queued` jobs wait already; the job was not enqueued.
         BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
         BrokerRefused: Redis refused.
@@ -123,7 +123,7 @@ async def create_once(broker: Broker, keys: Keys, job_id: str, job: NewJob, idem
         True if the job has begun or is over, so that it was enqueued.
 
     Raises:
-        IdempotencyConflict: The first job under the key has another request.
+        IdempotencyConflict: The first job under the key has another request or conversation.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
@@ -132,7 +132,7 @@ async def create_once(broker: Broker, keys: Keys, job_id: str, job: NewJob, idem
     if state == b"conflict":
         raise IdempotencyConflict(
             f"Tenant {job.tenant!r} used the idempotency key {idempotency_key!r} before, for another request "
-            f"(job {job_id!r}): use a new key for a new request."
+            f"or conversation (job {job_id!r}): use a new key for a new request."
         )
     return bool(state == b"begun")
 

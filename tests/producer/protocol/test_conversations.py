@@ -311,6 +311,18 @@ async def test_an_idempotency_key_attaches_to_the_active_job(tailrace: Tailrace)
         await tailrace.enqueue(OTHER, conversation=CHAT, idempotency_key="order-7")
 
 
+@pytest.mark.parametrize("conversation", ["chat-43", None])
+async def test_an_idempotency_key_stands_for_one_conversation(tailrace: Tailrace, conversation: str | None) -> None:
+    first = await turn(tailrace, idempotency_key="order-7")
+    with pytest.raises(IdempotencyConflict):
+        await tailrace.enqueue(REQUEST, conversation=conversation, idempotency_key="order-7")
+    alone = await tailrace.enqueue(REQUEST, idempotency_key="order-8")
+    with pytest.raises(IdempotencyConflict):
+        await turn(tailrace, idempotency_key="order-8")
+    assert (await first.status()).conversation == CHAT
+    assert (await alone.status()).conversation is None
+
+
 async def test_an_idempotency_key_attaches_to_a_job_that_ended_before_the_active_one(tailrace: Tailrace) -> None:
     first = await turn(tailrace, idempotency_key="order-7")
     await first.cancel()
