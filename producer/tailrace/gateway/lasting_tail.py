@@ -25,7 +25,6 @@ class LastingTail:
         self._job = job
         self._tail = tail
         self._cursor = after
-        self._is_closed = False
 
     @classmethod
     async def open(cls, job: Job, after: EntryId) -> Self:
@@ -65,10 +64,9 @@ class LastingTail:
             try:
                 event = await anext(self._tail)
             except BrokerUnavailable:
-                await asyncio.sleep(_PAUSE_SECONDS)
-                if self._is_closed:
-                    return []
+                # Before the pause: it may be cancelled, and a tail that has given up looks like one that has ended.
                 self._tail = self._job.tail(after=self._cursor, keep_alive_seconds=KEEP_ALIVE_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
             except StopAsyncIteration:
                 return []
             else:
@@ -78,5 +76,4 @@ class LastingTail:
 
     async def aclose(self) -> None:
         """Leave the tail. A task that waits in `take` gets nothing."""
-        self._is_closed = True
         await self._tail.aclose()

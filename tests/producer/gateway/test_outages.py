@@ -8,6 +8,8 @@ import pytest
 from tailrace import Settings, Tailrace
 from tailrace.broker.client import Broker, open_redis
 from tailrace.gateway import create_app
+from tailrace.gateway.lasting_tail import LastingTail
+from tailrace.gateway.streaming import BEGINNING
 from tailrace.protocol.keys import Keys
 from tailrace_worker.processes.valkey import EmbeddedBroker
 from tests.support.gateways import NEW_JOB, HandWorker, ServedGateway, data_of, gateway_settings, served
@@ -71,3 +73,19 @@ async def test_a_running_stream_waits_and_goes_on(
         assert data_of(await anext(events))["text"] == "a"
         assert [event.event async for event in events] == ["completed"]
     await broker.aclose()
+
+
+async def test_a_wait_that_is_cancelled_while_redis_is_away_can_be_repeated(
+    gateway: ServedGateway, own_broker: EmbeddedBroker, tailrace: Tailrace
+) -> None:
+    created = await gateway.enqueue()
+    tail = await LastingTail.open(tailrace.job(created["id"]), BEGINNING)
+    assert [event.type for event in await tail.take()] == ["queued"]
+    own_broker.kill()
+    # Longer than a tail waits for Redis, and several times within the pause before the next one.
+    for _ in range(10):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                assert await tail.take()
+    await asyncio.to_thread(own_broker.start)
+    await tail.aclose()
