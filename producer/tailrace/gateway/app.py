@@ -22,7 +22,14 @@ from tailrace.gateway.errors import HANDLERS, JOB_HEADER
 from tailrace.gateway.openapi import describe
 from tailrace.gateway.settings import GatewaySettings
 
-_ASKED_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key")
+_ASKED_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "X-AI-SDK-Version",
+    "X-API-Key",
+)
 """The headers that pages of another origin may send, if `gateway_cors_origins` names that origin."""
 
 

@@ -213,6 +213,28 @@ async def test_foreign_pages_may_call_only_if_their_origin_is_named(tailrace: Ta
         assert "access-control-allow-origin" not in response.headers
 
 
+async def test_a_foreign_page_may_send_every_header_that_a_route_takes(tailrace: Tailrace, settings: Settings) -> None:
+    app = create_app(tailrace, gateway_settings(settings, gateway_cors_origins="https://a.example"))
+    taken = {
+        parameter["name"]
+        for path in app.openapi()["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "header"
+    }
+    assert "X-AI-SDK-Version" in taken
+    asked = {
+        "Origin": "https://a.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(
+            sorted({*taken, "Authorization", "X-API-Key", "Content-Type"})
+        ).lower(),
+    }
+    async with served(app) as gateway:
+        response = await gateway.client.options("/v1/chat", headers=asked)
+        assert response.status_code == 200, response.text
+
+
 async def test_a_body_that_a_foreign_page_can_send_without_asking_is_refused(gateway: ServedGateway) -> None:
     content = json.dumps(NEW_JOB)
     for headers in ({"Content-Type": "text/plain"}, {}):
