@@ -65,6 +65,8 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         version=package.__version__,
         docs_url=None,
         redoc_url=None,
+        # Behind a proxy with TLS, a redirect would lead to http://, with the token of the URL.
+        redirect_slashes=False,
         # Traces would have whole URLs, which may have tokens.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=lifespan,

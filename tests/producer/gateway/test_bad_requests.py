@@ -74,6 +74,8 @@ BAD: list[tuple[int, str, str, dict[str, str], bytes]] = [
     (400, "POST", "/v1/chat", JSON, b'{"id": "c", "messages": [{"role": "user", "parts": [{}]}]}'),
     (400, "POST", "/v1/chat", JSON, b'{"id": "c", "messages": [{"role": "user", "parts": null}]}'),
     (404, "GET", "/nothing", {}, b""),
+    (404, "GET", f"/v1/jobs/{JOB}/events/?token=secret", {}, b""),
+    (404, "POST", "/v1/jobs/", JSON, job()),
     (404, "GET", "/v1/../../etc/passwd", {}, b""),
     (405, "TRACE", "/v1/jobs", {}, b""),
 ]
