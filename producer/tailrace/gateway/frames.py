@@ -23,6 +23,10 @@ class Frames(Protocol):
         """
         ...
 
+    def broken_off(self) -> bytes:
+        """Return the last frames of a response that ends before its jobs do: empty if its client comes back anyway."""
+        ...
+
     async def aclose(self) -> None:
         """Leave the tails. `ready` then returns no more frames, even if another task is waiting in it."""
         ...
@@ -62,12 +66,17 @@ class JobFrames:
             try:
                 events = await self._tail.take()
             except TailraceError as error:
+                frames = self.broken_off()
                 self._is_over, self.error = True, error
-                return self._encoder.broken_off()
+                return frames
             frames = b"".join(map(self._encode, events))
             if not events or self._encoder.is_over:
                 self._is_over = True
         return frames
+
+    def broken_off(self) -> bytes:
+        """Return the last frames of a response that ends before the job does."""
+        return b"" if self._encoder.is_over or self.error is not None else self._encoder.broken_off()
 
     async def aclose(self) -> None:
         """Leave the tail."""

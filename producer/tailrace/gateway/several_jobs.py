@@ -84,6 +84,10 @@ class _JobsFrames:
         self._is_over = True
         return b"".join(frames)
 
+    def broken_off(self) -> bytes:
+        """Return nothing: the client comes back with its last id."""
+        return b""
+
     async def aclose(self) -> None:
         """Leave the tails."""
         for tail in self._tails:

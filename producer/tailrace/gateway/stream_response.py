@@ -69,12 +69,15 @@ class StreamResponse(Response):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             while body := await frames.ready():
                 await send({"type": "http.response.body", "body": body, "more_body": True})
-            moved = retry_line(random.randint(*_MOVE_MS)) if self._ending and self.can_move else b""  # noqa: S311
-            await send({"type": "http.response.body", "body": moved})
+            await send({"type": "http.response.body", "body": self._last() if self._ending else b""})
         finally:
             watching.cancel()
             self._draining.discard(self)
             await frames.aclose()
+
+    def _last(self) -> bytes:
+        """Return what tells the client that the gateway ended the response, and not the job."""
+        return retry_line(random.randint(*_MOVE_MS)) if self.can_move else self._frames.broken_off()  # noqa: S311
 
     async def _watch(self, receive: Receive) -> None:
         """Wait until the client leaves."""
