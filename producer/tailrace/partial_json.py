@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from decimal import Decimal
 from typing import Any, Final, Protocol, cast
 
@@ -12,6 +13,7 @@ _CONTENT: Final = re.compile(
     re.DOTALL,
 )
 """The content of a string, up to its end or to an escape that is not complete."""
+_DIGITS: Final = re.compile("[0-9]+")
 _PAIR_CHARS: Final = 12
 """The length of the longest escape, a surrogate pair."""
 
@@ -33,13 +35,20 @@ class PartialJson:
 
         self._events = cast("list[tuple[str, Any]]", ijson.sendable_list())  # pyright: ignore[reportUnknownMemberType]
         self._parser = cast("_Parser", ijson.basic_parse_coro(self._events))  # pyright: ignore[reportUnknownMemberType]
-        self._errors = cast("type[Exception]", ijson.JSONError), ValueError  # pyright: ignore[reportUnknownMemberType]
+        self._errors = (
+            cast("type[Exception]", ijson.JSONError),  # pyright: ignore[reportUnknownMemberType]
+            ValueError,
+            # A number whose exponent no decimal number has.
+            ArithmeticError,
+        )
         self._is_over = False
         """True once the text is not JSON. The value then stays as it is."""
         self._pieces: list[str] = []
         """The pieces that are not parsed yet."""
         self._tokens: list[str] = []
         """The text for ijson, which does not end inside a string."""
+        self._digits = 0
+        """The number of digits with which the text for ijson ends so far."""
         self._string: list[str] | None = None
         """The content of the string in which the text ends, without quotes; `None` if it ends outside a string."""
         self._decoded: tuple[str, int] = ("", 0)
@@ -75,18 +84,25 @@ class PartialJson:
         return self._root
 
     def _read(self) -> None:
+        # The values before an error count too.
         try:
             self._divide(self._escape + "".join(self._pieces))
+        finally:
+            self._parse()
+        self._show_string()
+
+    def _parse(self) -> None:
+        """Let ijson parse the text for it, and take what it finds."""
+        tokens = "".join(self._tokens)
+        self._tokens.clear()
+        try:
             # For ijson, an empty text means the end.
-            if tokens := "".join(self._tokens):
+            if tokens:
                 self._parser.send(tokens.encode("utf-8", "surrogatepass"))
         finally:
-            self._tokens.clear()
-            # The values before an error count too.
             for event, value in self._events:
                 self._take(event, value)
             self._events.clear()
-        self._show_string()
 
     def _divide(self, text: str) -> None:
         """Divide a text into the part for ijson and the beginning of a string at its end."""
@@ -95,10 +111,10 @@ class PartialJson:
         while place < len(text):
             if self._string is None:
                 quote = text.find('"', place)
-                self._tokens.append(text[place:] if quote < 0 else text[place:quote])
+                self._add_tokens(text[place:] if quote < 0 else text[place:quote])
                 if quote < 0:
                     return
-                self._string, self._decoded = [], ("", 0)
+                self._string, self._decoded, self._digits = [], ("", 0), 0
                 place = quote + 1
             content = _CONTENT.match(text, place)
             end = content.end() if content else place
@@ -111,6 +127,19 @@ class PartialJson:
             self._tokens.append(f'"{"".join(self._string)}"')
             self._string = None
             place = end + 1
+
+    def _add_tokens(self, text: str) -> None:
+        """Add text that is in no string, up to an integer that is too long for Python: ijson would crash at it."""
+        ending = 0
+        for digits in _DIGITS.finditer(text):
+            count = len(digits[0]) + (0 if digits.start() else self._digits)
+            if count > (sys.get_int_max_str_digits() or count):
+                self._tokens.append(text[: digits.start()])
+                raise ValueError("An integer is too long.")
+            ending = count if digits.end() == len(text) else 0
+        if text:
+            self._tokens.append(text)
+            self._digits = ending
 
     def _take(self, event: str, value: Any) -> None:
         match event:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -146,6 +147,32 @@ def test_numbers_are_those_of_json_loads() -> None:
     text = "[0, -0, 1.5, -0.0, 1e3, 1E400, 0.1, 123456789012345678901234567890, 12345678901234567890.5]"
     value = partial(text)
     assert list(map(repr, value)) == list(map(repr, json.loads(text)))
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 4_301, "-" + "9" * 100_000, "1e9999999999999999999", "1e-9999999999999999999"]
+)
+@pytest.mark.parametrize("piece_chars", [1_000, 200_000])
+def test_a_number_that_python_does_not_read_ends_the_value(number: str, piece_chars: int) -> None:
+    text = f'{{"turns": [1, "a", {number}, 2]}}'
+    grown = PartialJson()
+    for start in range(0, len(text), piece_chars):
+        grown.add(text[start : start + piece_chars])
+        assert grown.value == {"turns": [1, "a"]}
+
+
+def test_the_longest_integer_is_read_in_any_pieces() -> None:
+    digits = "9" * sys.get_int_max_str_digits()
+    text = f"[{digits},{digits}]"
+    grown = PartialJson()
+    for start in range(0, len(text), 7):
+        grown.add(text[start : start + 7])
+        assert grown.value is not None
+    assert grown.value == [int(digits)] * 2
+
+
+def test_what_comes_before_an_error_counts_even_if_it_came_together() -> None:
+    assert partial('{"a": [1, "x"], "b": "\\uzzzzzzzzzzzz"}') == {"a": [1, "x"]}
 
 
 def test_deep_nesting_is_read() -> None:
