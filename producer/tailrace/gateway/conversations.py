@@ -1,11 +1,12 @@
 """The routes of conversations: read the jobs, stop the active one, stream the active one."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Body, Path, Query
 from starlette.responses import Response
 
-from tailrace import Conversation, InvalidCursor, JobState, JobStatus
+from tailrace import Conversation, EntryId, InvalidCursor, JobState, JobStatus
 from tailrace.encoders import parse_jobs_cursor
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.errors import failures
@@ -17,6 +18,7 @@ from tailrace.gateway.json_response import json_response
 from tailrace.gateway.new_job_body import Cancel
 from tailrace.gateway.principal import Principal
 from tailrace.gateway.several_jobs import stream_several
+from tailrace.gateway.streaming import BEGINNING
 
 router: APIRouter = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -91,10 +93,11 @@ async def stream(
     cursor = last_event_id or after
     if cursor:
         for status in await found.recent(limit=_MAX_RECENT):
-            if _goes_on(cursor, status):
-                return await stream_several(gateway, [gateway.tailrace.job(status.job_id)], cursor)
+            cursors = _going_on(cursor, status)
+            if cursors is not None:
+                return await stream_several(gateway, [gateway.tailrace.job(status.job_id)], cursors)
     job = await found.active()
-    return Response(status_code=204) if job is None else await stream_several(gateway, [job], None)
+    return Response(status_code=204) if job is None else await stream_several(gateway, [job], {job.id: BEGINNING})
 
 
 def conversation_of(gateway: Gateway, principal: Principal, conversation: str) -> Conversation:
@@ -134,10 +137,11 @@ async def stop_conversation(conversation: Conversation, why: Cancel | None) -> R
     return json_response(Outcome(outcome=outcome or "idle"))
 
 
-def _goes_on(cursor: str, status: JobStatus) -> bool:
-    """Return whether a cursor of the conversation's stream is in this job, and not at its ending."""
+def _going_on(cursor: str, status: JobStatus) -> Mapping[str, EntryId] | None:
+    """Return where a cursor of the conversation's stream is, if it is in this job and not at its ending."""
     try:
-        (position,) = parse_jobs_cursor(cursor, [status.job_id]).values()
+        cursors = parse_jobs_cursor(cursor, [status.job_id])
     except InvalidCursor:
-        return False
-    return position < status.cursor or status.state in {JobState.QUEUED, JobState.RUNNING}
+        return None
+    has_more = cursors[status.job_id] < status.cursor or status.state in {JobState.QUEUED, JobState.RUNNING}
+    return cursors if has_more else None

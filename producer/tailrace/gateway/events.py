@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from tailrace import EntryId
-from tailrace.encoders import MAX_JOBS
+from tailrace.encoders import MAX_JOBS, parse_jobs_cursor
 from tailrace.gateway.errors import failures
 from tailrace.gateway.event_docs import EVENTS, JOBS_EVENTS
 from tailrace.gateway.jobs import JobId, Reader, Shared, visible_job
@@ -31,7 +31,9 @@ Jobs = Annotated[
     Query(
         min_length=1,
         max_length=MAX_JOBS,
-        description=f"The id of a job. Repeat the parameter for each job, {MAX_JOBS} at most.",
+        description=f"The id of a job. Repeat the parameter for each job, {MAX_JOBS} at most. `ID:CURSOR` names the "
+        "cursor after which its events begin; `Last-Event-ID` and `after`, which are for all jobs, take precedence.",
+        examples=["hX3vJ0c2TqK9bWm5yRzA1g:1-17"],
     ),
 ]
 
@@ -83,5 +85,12 @@ async def stream_jobs(
 
     Over HTTP/1.1, browsers open only six connections to a host.
     """
-    jobs = [(await visible_job(gateway, principal, job_id))[0] for job_id in dict.fromkeys(job)]
-    return await stream_several(gateway, jobs, last_event_id or after)
+    named = {job_id: cursor for job_id, _, cursor in (each.partition(":") for each in job)}
+    jobs = [(await visible_job(gateway, principal, job_id))[0] for job_id in named]
+    text = last_event_id or after
+    cursors = (
+        parse_jobs_cursor(text, named)
+        if text
+        else {job_id: EntryId.parse(cursor) if cursor else BEGINNING for job_id, cursor in named.items()}
+    )
+    return await stream_several(gateway, jobs, cursors)

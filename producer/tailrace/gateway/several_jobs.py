@@ -1,14 +1,14 @@
 """The events of several jobs in one stream."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.responses import Response
 
-from tailrace import Event, Job, KeepAlive, TailraceError
+from tailrace import EntryId, Event, Job, KeepAlive, TailraceError
 from tailrace.asgi import KEEP_ALIVE_SECONDS
-from tailrace.encoders import KEEP_ALIVE, JobsSseEncoder, SseEncoder, parse_jobs_cursor
+from tailrace.encoders import KEEP_ALIVE, JobsSseEncoder, SseEncoder
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.lasting_tail import LastingTail
 from tailrace.gateway.stream_response import StreamResponse
@@ -17,25 +17,24 @@ _MAX_WAITING: Final = 100
 """The largest number of events of all jobs that wait to be sent. Further events wait in the tails."""
 
 
-async def stream_several(gateway: Gateway, jobs: Sequence[Job], cursor: str | None) -> Response:
+async def stream_several(gateway: Gateway, jobs: Sequence[Job], cursors: Mapping[str, EntryId]) -> Response:
     """Stream the events of several jobs in the native form.
 
     Args:
         gateway: What all routes share.
         jobs: The jobs, each once.
-        cursor: The cursor of the client, which is one for all of these jobs.
+        cursors: The cursor of the client in each of these jobs, by their ids.
 
     Returns:
         The stream, or 204 if the client has seen the endings of all jobs.
 
     Raises:
-        InvalidCursor: The cursor is not a cursor of these jobs, or is ahead of a stream.
+        InvalidCursor: A cursor is ahead of its stream.
         InvalidRequest: There are too many jobs.
         JobNotFound: A job has no stream.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
-    cursors = parse_jobs_cursor(cursor, [job.id for job in jobs])
     tails: list[LastingTail] = []
     frames = _JobsFrames(tails, JobsSseEncoder(cursors))
     try:

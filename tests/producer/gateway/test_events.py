@@ -121,6 +121,33 @@ async def test_several_jobs_share_a_stream_that_names_them_and_can_be_resumed(
     assert response.status_code == 204
 
 
+async def test_each_job_of_a_shared_stream_may_name_its_own_cursor(gateway: ServedGateway, working: Worker) -> None:
+    old, new = [(await gateway.enqueue())["id"] for _ in range(2)]
+    for job_id in (old, new):
+        await working(job_id).run("a", "b")
+    events = await gateway.events(f"/v1/events?job={old}:1-3&job={new}")
+    told = [(data_of(event)["job"], data_of(event)["id"]) for event in events]
+    assert sorted(told) == sorted(
+        [(old, "1-4"), (old, "1-5"), *((new, cursor) for cursor in ("0-1", "1-2", "1-3", "1-4", "1-5"))]
+    )
+    # A browser that comes back by itself asks at the same address.
+    path = f"/v1/events?job={old}:1-3&job={new}"
+    assert await gateway.events(path, **{"Last-Event-ID": events[-2].id}) == events[-1:]
+    response = await gateway.client.get(f"/v1/events?job={old}:1-5&job={new}:1-5")
+    assert response.status_code == 204
+
+
+@pytest.mark.parametrize("cursor", ["x", "1-", "9-9", "1-2:3"])
+async def test_a_cursor_of_one_job_that_is_none_is_told_before_the_shared_stream(
+    gateway: ServedGateway, working: Worker, cursor: str
+) -> None:
+    created = await gateway.enqueue()
+    await working(created["id"]).run()
+    response = await gateway.client.get("/v1/events", params={"job": f"{created['id']}:{cursor}"})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "invalid_cursor"
+
+
 @pytest.mark.parametrize("jobs", [0, 51])
 async def test_a_stream_has_a_limited_number_of_jobs(gateway: ServedGateway, jobs: int) -> None:
     response = await gateway.client.get("/v1/events", params={"job": ["a" * 22] * jobs})
