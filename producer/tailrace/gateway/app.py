@@ -81,6 +81,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
             key_store(client.access, settings.gateway_keys_file),
             capabilities,
             needs_keys=settings.gateway_keys_file is not None,
+            origins=settings.gateway_cors_origins,
         ),
         capabilities=capabilities,
         draining=Draining(),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -46,6 +46,7 @@ class Authentication:
         store: The store of the API keys.
         capabilities: Verifies the tokens of URLs.
         needs_keys: True if every request needs a key, even if no key exists.
+        origins: The origins whose pages may call the gateway without a key, beside its own.
         limits: The limits; `None` for the defaults.
     """
 
@@ -56,6 +57,7 @@ class Authentication:
         capabilities: Capabilities,
         *,
         needs_keys: bool,
+        origins: Sequence[str] = (),
         limits: AuthenticationLimits | None = None,
     ) -> None:
         self.fresh: dict[str, tuple[float, ApiKey]] = {}
@@ -65,7 +67,7 @@ class Authentication:
         self._capabilities = capabilities
         self._needs_keys = needs_keys
         self._looked_for_keys_at: float | None = None
-        self._without_keys = LoopbackOnly()
+        self._without_keys = LoopbackOnly(origins)
         self._limits = limits or AuthenticationLimits()
         # One connection to Redis is enough, because most requests ask Redis nothing.
         self._asking = asyncio.Lock()

@@ -1,7 +1,7 @@
 """`Principal`: on whose behalf a request is made, and what it may do."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -18,6 +18,11 @@ _FOREIGN: Final = "The token of the URL is for another job or conversation."
 _LOCAL_ONLY: Final = (
     "There are no API keys, so the gateway serves only the machine that it runs on. `tailrace keys create` makes one."
 )
+_FOREIGN_PAGE: Final = (
+    "The page that sent this request is of another origin, and there are no API keys. TAILRACE_GATEWAY_CORS_ORIGINS "
+    "names the origins whose pages may call the gateway."
+)
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class Scope(StrEnum):
@@ -120,7 +125,14 @@ class Authenticator(Protocol):
 
 
 class LoopbackOnly:
-    """The authenticator while no API keys are configured: everyone on this machine is the default tenant."""
+    """The authenticator while no API keys are configured: everyone on this machine is the default tenant.
+
+    Args:
+        origins: The origins whose pages may call the gateway, beside its own; `*` for all.
+    """
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._origins = frozenset(origins)
 
     async def authenticate(self, request: Request, scope: Scope) -> Principal:  # noqa: ARG002
         """Find the principal of a request.
@@ -133,7 +145,8 @@ class LoopbackOnly:
             The default tenant.
 
         Raises:
-            Unauthorized: The request comes from another machine, or names another host.
+            Unauthorized: The request comes from another machine, names another host, or was sent by the page of
+                another origin in order to change something.
         """
         if request.client is not None and not is_loopback(request.client.host):
             raise Unauthorized(_LOCAL_ONLY)
@@ -141,7 +154,17 @@ class LoopbackOnly:
         # address of the site's host to 127.0.0.1 (DNS rebinding).
         if not is_loopback(request.url.hostname or ""):
             raise Unauthorized(_LOCAL_ONLY)
+        # Browsers send simple requests of any page; CORS only keeps the response from it. A key cannot be sent so.
+        if request.method not in _SAFE_METHODS and not self._is_own_page(request):
+            raise Unauthorized(_FOREIGN_PAGE)
         return Principal(tenant=DEFAULT_TENANT)
+
+    def _is_own_page(self, request: Request) -> bool:
+        origin = request.headers.get("origin")
+        # Only browsers send an origin.
+        if origin is None or not self._origins.isdisjoint({origin, "*"}):
+            return True
+        return origin.partition("://")[2] == request.headers.get("host")
 
 
 def is_loopback(host: str) -> bool:

@@ -97,6 +97,26 @@ async def test_a_page_that_was_served_by_another_host_gets_nothing_without_keys(
     assert (await gateway.client.get("/v1/jobs", headers={"Host": "localhost:8700"})).status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["https://attacker.example", "http://127.0.0.1:1", "null"])
+async def test_a_page_of_another_origin_changes_nothing_without_keys(gateway: ServedGateway, origin: str) -> None:
+    created = await gateway.enqueue(conversation="chat-42")
+    # Browsers send this without asking first.
+    response = await gateway.client.post("/v1/conversations/chat-42/stop", headers={"Origin": origin})
+    assert response.status_code == 401
+    assert "TAILRACE_GATEWAY_CORS_ORIGINS" in response.json()["error"]["message"]
+    assert (await gateway.client.get(f"/v1/jobs/{created['id']}")).json()["state"] == "queued"
+    own = await gateway.client.post("/v1/conversations/chat-42/stop", headers={"Origin": gateway.url})
+    assert own.json() == {"outcome": "cancelled"}
+
+
+async def test_a_page_of_a_named_origin_may_change_things_without_keys(settings: Settings, tailrace: Tailrace) -> None:
+    origin = "https://app.example.com"
+    app = create_app(tailrace, gateway_settings(settings, gateway_cors_origins=(origin,)))
+    async with served(app) as gateway:
+        response = await gateway.client.post("/v1/conversations/chat-42/stop", headers={"Origin": origin})
+    assert response.json() == {"outcome": "idle"}
+
+
 async def test_keys_in_a_file_need_no_redis_and_are_needed_even_if_there_are_none(
     settings: Settings, tailrace: Tailrace, tmp_path: Path
 ) -> None:
