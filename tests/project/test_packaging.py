@@ -18,7 +18,11 @@ pytest.importorskip("hatch_fancy_pypi_readme")
 
 ROOT: Final = Path(__file__).parents[2]
 DATA: Final = {
-    file.relative_to(ROOT / "producer").as_posix() for file in (ROOT / "producer" / "tailrace").rglob("*.lua")
+    file.relative_to(ROOT / "producer").as_posix()
+    for file in (
+        *(ROOT / "producer" / "tailrace").rglob("*.lua"),
+        *(ROOT / "producer" / "tailrace" / "gateway" / "page").rglob("*.*"),
+    )
 } | {"tailrace/py.typed"}
 
 
@@ -29,7 +33,7 @@ def build(target: str, directory: Path) -> Path:
     return built
 
 
-def test_the_wheel_holds_the_scripts(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_scripts_and_the_page(tmp_path: Path) -> None:
     with zipfile.ZipFile(build("wheel", tmp_path)) as wheel:
         assert set(wheel.namelist()) >= DATA
 
@@ -48,7 +52,7 @@ def test_all_links_of_the_readme_work_on_the_package_index(tmp_path: Path) -> No
         assert (ROOT / target.removeprefix(repository).removeprefix(pictures)).exists()
 
 
-def test_the_source_distribution_holds_the_scripts(tmp_path: Path) -> None:
+def test_the_source_distribution_holds_the_scripts_and_the_page(tmp_path: Path) -> None:
     with tarfile.open(build("sdist", tmp_path)) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert names >= {f"producer/{name}" for name in DATA}

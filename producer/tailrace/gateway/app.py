@@ -11,7 +11,7 @@ import tailrace as package
 from tailrace import Tailrace
 from tailrace.access.key_store import key_store
 from tailrace.access.signing_key import SigningKey
-from tailrace.gateway import chat, conversations, events, health, jobs, providers
+from tailrace.gateway import chat, conversations, events, health, jobs, page_routes, providers
 from tailrace.gateway.access_log import AccessLog
 from tailrace.gateway.authentication import Authentication
 from tailrace.gateway.body_limit import BodyLimit
@@ -86,7 +86,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         capabilities=capabilities,
         draining=Draining(),
     )
-    for module in (jobs, events, conversations, chat, providers, health):
+    for module in (jobs, events, conversations, chat, providers, health, page_routes):
         app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.gateway_max_body_bytes)

@@ -29,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_port(parser, default=8700)
     add_redis_url(parser)
     parser.epilog = (
-        "The server needs Redis, and workers that run the jobs. GET /openapi.json\n"
-        "describes all routes. Without API keys, only the loopback interface is served;\n"
-        "'tailrace keys create' makes a key. All other settings are variables of the\n"
-        "environment that begin with TAILRACE_GATEWAY_ or TAILRACE_CHAT_.\n\n"
+        "The server needs Redis, and workers that run the jobs. GET / is a page to try\n"
+        "prompts on; GET /openapi.json describes all other routes. Without API keys, only\n"
+        "the loopback interface is served; 'tailrace keys create' makes a key. All other\n"
+        "settings are variables of the environment that begin with TAILRACE_GATEWAY_ or\n"
+        "TAILRACE_CHAT_.\n\n"
         "SIGTERM or Ctrl-C stops the server: streams that clients can resume elsewhere\n"
         "are closed at once, and other requests may go on for\n"
         "TAILRACE_GATEWAY_GRACE_SECONDS.\n\n"
