@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tailrace.encoders.base import ReplayFrom
-from tailrace.encoders.message_blocks import Block, TextBlock, ThinkingBlock, ToolUseBlock, cited
+from tailrace.encoders.message_blocks import Block, TextContentBlock, ThinkingContentBlock, ToolUseContentBlock, cited
 from tailrace.encoders.restarts import Restarts
 from tailrace.encoders.stream_error import GAP, STARTED_AGAIN, StreamError
 from tailrace.encoders.tool_input import ToolInput
@@ -97,7 +97,7 @@ class AnthropicMessagesEncoder:
         """The places of the blocks that still grow. Only calls may grow beside each other."""
         self._calls: dict[int, tuple[ToolInput, int | None]] = {}
         """The calls by their index, each with the place of its block once clients see it."""
-        self._text: TextBlock | None = None
+        self._text: TextContentBlock | None = None
         """The block of text that grows."""
         self._delta = ""
         """The beginning of the frames with which it grows."""
@@ -176,7 +176,7 @@ class AnthropicMessagesEncoder:
     def _say(self, text: str) -> Iterator[str]:
         block = self._text
         if block is None:
-            block = TextBlock()
+            block = TextContentBlock()
             yield from self._start(block)
             self._text = block
             place = len(self._blocks) - 1
@@ -187,7 +187,7 @@ class AnthropicMessagesEncoder:
     def _think(self, event: Reasoning) -> Iterator[str]:
         block = self._thought()
         if block is None:
-            block = ThinkingBlock()
+            block = ThinkingContentBlock()
             yield from self._start(block)
         place = len(self._blocks) - 1
         if event.text:
@@ -201,7 +201,7 @@ class AnthropicMessagesEncoder:
         call.add(event)
         fragment = event.arguments
         if place is None and call.is_named:
-            yield from self._start(ToolUseBlock(call))
+            yield from self._start(ToolUseContentBlock(call))
             place, fragment = len(self._blocks) - 1, call.arguments
         self._calls[event.index] = call, place
         if fragment and place in self._open:
@@ -212,15 +212,15 @@ class AnthropicMessagesEncoder:
         if location is not None and self._text is not None:
             yield _delta(len(self._blocks) - 1, self._text.cite(location))
 
-    def _thought(self) -> ThinkingBlock | None:
+    def _thought(self) -> ThinkingContentBlock | None:
         """Return the block of thinking that grows."""
         last = len(self._blocks) - 1
         block = self._blocks[last] if last in self._open else None
-        return block if isinstance(block, ThinkingBlock) else None
+        return block if isinstance(block, ThinkingContentBlock) else None
 
     def _start(self, block: Block) -> Iterator[str]:
         """Begin a block. Before it, all blocks end but calls whose arguments are not whole."""
-        yield from self._stop(is_call=isinstance(block, ToolUseBlock))
+        yield from self._stop(is_call=isinstance(block, ToolUseContentBlock))
         self._open.append(len(self._blocks))
         self._blocks.append(block)
         yield _frame("content_block_start", {"index": len(self._blocks) - 1, "content_block": _begun(block)})
@@ -229,7 +229,7 @@ class AnthropicMessagesEncoder:
         self._text = None
         for place in list(self._open):
             block = self._blocks[place]
-            if is_call and isinstance(block, ToolUseBlock) and not block.is_whole:
+            if is_call and isinstance(block, ToolUseContentBlock) and not block.is_whole:
                 continue
             self._open.remove(place)
             yield _frame("content_block_stop", {"index": place})
@@ -276,7 +276,7 @@ def _stop_reason(ending: Completed) -> str:
 
 def _begun(block: Block) -> dict[str, Any]:
     begun = block.object()
-    return {**begun, "input": {}} if isinstance(block, ToolUseBlock) else begun
+    return {**begun, "input": {}} if isinstance(block, ToolUseContentBlock) else begun
 
 
 def _delta(place: int, delta: Mapping[str, Any]) -> str:

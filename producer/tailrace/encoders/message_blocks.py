@@ -2,13 +2,16 @@
 
 import io
 import json
-from typing import Any, TypeAlias
+import math
+from typing import Any, Final, TypeAlias, cast
 
 from tailrace.encoders.tool_input import ToolInput, json_error
 from tailrace.events import Citation
 
+_INVALID: Final = "INVALID_JSON"
 
-class TextBlock:
+
+class TextContentBlock:
     """Text of the answer, or of a refusal."""
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class TextBlock:
         return {"type": "citations_delta", "citation": citation}
 
 
-class ThinkingBlock:
+class ThinkingContentBlock:
     """A block of the model's thinking."""
 
     def __init__(self) -> None:
@@ -69,7 +72,7 @@ class ThinkingBlock:
         return {"type": "signature_delta", "signature": signature}
 
 
-class ToolUseBlock:
+class ToolUseContentBlock:
     """A call of a tool.
 
     Args:
@@ -80,17 +83,30 @@ class ToolUseBlock:
         self._call = call
 
     def object(self) -> dict[str, Any]:
-        """Return the block as clients see it. Its input is empty unless the arguments are whole."""
-        given: object = json.loads(self._call.arguments) if self.is_whole else {}
-        return {"type": "tool_use", "id": self._call.call_id, "name": self._call.name, "input": given}
+        """Return the block as clients see it. Its input is an object, as the protocol demands."""
+        return {"type": "tool_use", "id": self._call.call_id, "name": self._call.name, "input": self._input()}
 
     @property
     def is_whole(self) -> bool:
         """True if the arguments are JSON: nothing but white space can follow them."""
         return json_error(self._call.arguments) is None
 
+    def _input(self) -> dict[str, Any]:
+        """Return the arguments; text that is no JSON object stands inside one, as in `PastToolCall`."""
+        arguments = self._call.arguments
+        given: Any = json.loads(arguments, parse_float=_finite) if arguments and self.is_whole else arguments
+        if isinstance(given, dict):
+            return cast("dict[str, Any]", given)
+        return {_INVALID: arguments} if arguments else {}
 
-Block: TypeAlias = TextBlock | ThinkingBlock | ToolUseBlock
+
+def _finite(number: str) -> float | str:
+    """Return a number; its text if it is too large for a float, because JSON has no word for infinity."""
+    value = float(number)
+    return value if math.isfinite(value) else number
+
+
+Block: TypeAlias = TextContentBlock | ThinkingContentBlock | ToolUseContentBlock
 
 
 def cited(citation: Citation) -> dict[str, Any] | None:

@@ -293,3 +293,21 @@ def test_a_job_that_cannot_be_read_on_ends_the_response_with_an_error() -> None:
     said = read(encoder.encode(started()) + encoder.broken_off())
     assert said.error is not None
     assert encoder.encode(Delta(text="late")) == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ("", {}),
+        ('{"a": 1.5}', {"a": 1.5}),
+        ('{"a": 1e999}', {"a": "1e999"}),
+        ("[]", {"INVALID_JSON": "[]"}),
+        ('{"a": ', {"INVALID_JSON": '{"a": '}),
+    ],
+)
+def test_the_input_of_a_tool_is_an_object_of_valid_json(arguments: str, given: dict[str, Any]) -> None:
+    encoder = AnthropicMessagesEncoder(JOB)
+    for event in with_ids([started(), ToolCall(index=0, call_id="a", name="f", arguments=arguments), completed()]):
+        encoder.encode(event)
+    (block,) = encoder.message["content"]
+    assert json.loads(json.dumps(block, allow_nan=False))["input"] == given
