@@ -52,7 +52,7 @@ export class RecentJobs {
       { type: "button", "data-id": job.id, "data-state": job.state },
       element("span.dot", { "aria-hidden": "true" }),
       element("span.title", {}, job.labels?.title || job.model),
-      element("span.about", {}, `${job.state} · ${job.provider} ${job.model} · ${ago(job.queued_at)}`),
+      element("span.about", {}, `${job.state} · ${ago(job.queued_at)} · ${job.provider} ${job.model}`),
     );
     button.addEventListener("click", () => this.#open(job));
     return button;
