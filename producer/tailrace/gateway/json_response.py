@@ -17,5 +17,6 @@ def json_response(content: Public, *, status: int = 200, job_id: str | None = No
     Returns:
         The response.
     """
-    headers = {} if job_id is None else {JOB_HEADER: job_id}
+    # No cache keeps answers and signed URLs.
+    headers = {"Cache-Control": "no-store"} if job_id is None else {"Cache-Control": "no-store", JOB_HEADER: job_id}
     return Response(content.to_json(), status, headers, media_type="application/json")

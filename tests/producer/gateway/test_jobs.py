@@ -54,6 +54,13 @@ async def test_a_busy_conversation_names_its_job_unless_it_is_interrupted(gatewa
     assert second["id"] != first["id"]
 
 
+async def test_no_cache_keeps_what_the_routes_of_jobs_return(gateway: ServedGateway) -> None:
+    created = await gateway.client.post("/v1/jobs", json=NEW_JOB)
+    job = f"/v1/jobs/{created.json()['id']}"
+    for response in (created, await gateway.client.get(job), await gateway.client.post(f"{job}/cancel")):
+        assert response.headers["cache-control"] == "no-store"
+
+
 async def test_a_job_that_has_ended_has_its_answer(gateway: ServedGateway, working: Worker) -> None:
     created = await gateway.enqueue()
     job = f"/v1/jobs/{created['id']}"
