@@ -77,7 +77,7 @@ class Tailrace:
         """
         session = self._sessions.current()
         try:
-            session.run(session.client.__aenter__())
+            session.run(session.client.__aenter__)
         except BaseException:
             self.close()
             raise
@@ -99,14 +99,14 @@ class Tailrace:
     def enqueue(self, *args: Any, **kwargs: Any) -> Job:
         """Enqueue a job for the workers, and return without waiting for it."""
         session = self._sessions.current()
-        job = session.run(session.client.enqueue(*args, **kwargs))
+        job = session.run(lambda: session.client.enqueue(*args, **kwargs))
         return Job(job.id, self._sessions, is_new=job.is_new)
 
     @signature_of(asynchronous.Tailrace.enqueue_many)
     def enqueue_many(self, *args: Any, **kwargs: Any) -> list[Job]:
         """Enqueue many jobs in one round trip."""
         session = self._sessions.current()
-        jobs = session.run(session.client.enqueue_many(*args, **kwargs))
+        jobs = session.run(lambda: session.client.enqueue_many(*args, **kwargs))
         return [Job(job.id, self._sessions, is_new=job.is_new) for job in jobs]
 
     @signature_of(asynchronous.Tailrace.parallel)
@@ -150,7 +150,7 @@ class Tailrace:
     def jobs(self, *args: Any, **kwargs: Any) -> list[JobStatus]:
         """List the jobs of a tenant, or of one of its conversations, the newest first."""
         session = self._sessions.current()
-        return session.run(session.client.jobs(*args, **kwargs))
+        return session.run(lambda: session.client.jobs(*args, **kwargs))
 
     @signature_of(asynchronous.Tailrace.conversation)
     def conversation(self, *args: Any, **kwargs: Any) -> Conversation:
@@ -162,7 +162,7 @@ class Tailrace:
     def fleet(self) -> Fleet:
         """Count the jobs in each queue, and list the workers that are alive."""
         session = self._sessions.current()
-        return session.run(session.client.fleet())
+        return session.run(session.client.fleet)
 
     @signature_of(asynchronous.Tailrace.endings)
     def endings(self, *args: Any, **kwargs: Any) -> Iteration[JobEnding]:

@@ -35,20 +35,20 @@ class Conversation:
     def active(self) -> Job | None:
         """Find the active job of the conversation."""
         session, conversation = self._current()
-        job = session.run(conversation.active())
+        job = session.run(conversation.active)
         return None if job is None else Job(job.id, self._sessions)
 
     @signature_of(asynchronous.Conversation.recent)
     def recent(self, *args: Any, **kwargs: Any) -> list[JobStatus]:
         """List the newest jobs of the conversation, the newest first."""
         session, conversation = self._current()
-        return session.run(conversation.recent(*args, **kwargs))
+        return session.run(lambda: conversation.recent(*args, **kwargs))
 
     @signature_of(asynchronous.Conversation.stop)
     def stop(self, *args: Any, **kwargs: Any) -> CancelOutcome | None:
         """Cancel the active job. Its text stays readable."""
         session, conversation = self._current()
-        return session.run(conversation.stop(*args, **kwargs))
+        return session.run(lambda: conversation.stop(*args, **kwargs))
 
     def _current(self) -> tuple[Session, asynchronous.Conversation]:
         session = self._sessions.current()

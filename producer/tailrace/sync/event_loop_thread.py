@@ -24,7 +24,7 @@ class EventLoopThread:
             at_end: Awaited in the loop after `stop`, when all calls have ended.
         """
         self._at_end = at_end
-        self._calls: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
+        self._calls: dict[Future[Any], Callable[[], Coroutine[Any, Any, Any]]] = {}
         """The calls that have not ended. No lock guards them: the garbage collector may make a call within a call."""
         self._tasks: dict[Future[Any], asyncio.Task[Any]] = {}
         self._is_over = False
@@ -33,13 +33,13 @@ class EventLoopThread:
         self._thread = threading.Thread(target=self._run, name="tailrace.sync", daemon=True)
         self._thread.start()
 
-    def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+    def call(self, do: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine in the loop, and wait for its end. Any number of threads may call this at the same time.
 
         If the wait is interrupted, for example by Ctrl-C, the coroutine is cancelled, and the call waits for its end.
 
         Args:
-            coroutine: What to run.
+            do: Makes the coroutine. It is called in the loop's thread, where no signal interrupts it before it runs.
 
         Returns:
             The result of the coroutine.
@@ -50,13 +50,12 @@ class EventLoopThread:
             BaseException: The error of the coroutine.
         """
         if threading.current_thread() is self._thread:
-            coroutine.close()
             raise RuntimeError(
                 "This call would wait for itself, because it is made in the event loop that has to run it. Use the "
                 "asynchronous client there."
             )
         outcome: Future[_T] = Future()
-        self._calls[outcome] = coroutine
+        self._calls[outcome] = do
         try:
             self._loop.call_soon_threadsafe(self._begin, outcome)
         except RuntimeError:
@@ -99,7 +98,7 @@ class EventLoopThread:
 
     def _begin(self, outcome: Future[Any]) -> None:
         if not self._is_over:
-            task = self._tasks[outcome] = self._loop.create_task(self._calls[outcome])
+            task = self._tasks[outcome] = self._loop.create_task(_run(self._calls[outcome]))
             task.add_done_callback(partial(self._finish, outcome))
 
     def _cancel(self, outcome: Future[Any]) -> None:
@@ -119,6 +118,9 @@ class EventLoopThread:
         """End the calls that came too late to begin."""
         while self._calls:
             with suppress(KeyError):
-                outcome, coroutine = self._calls.popitem()
-                coroutine.close()
+                outcome, _ = self._calls.popitem()
                 outcome.set_exception(CancelledError())
+
+
+async def _run(do: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    return await do()

@@ -48,7 +48,7 @@ class Iteration(Iterator[Item_co]):
             raise RuntimeError("Another thread waits for the next item of this iterator. Open one for each thread.")
         try:
             if not self._items and not self._is_over:
-                self._session.run(self._fill(), cursor=self._cursor)
+                self._session.run(self._fill, cursor=self._cursor)
             if not self._items:
                 raise StopIteration
             item: Item_co = self._items.popleft()
@@ -68,7 +68,7 @@ class Iteration(Iterator[Item_co]):
         if not self._session.is_inherited:
             # After the end of the client there is nothing left of it.
             with suppress(BrokerUnavailable):
-                self._session.run(self._leave())
+                self._session.run(self._leave)
 
     async def _fill(self) -> None:
         """Wait for the next items of the source."""

@@ -138,45 +138,47 @@ class Job:
             BrokerRefused: Redis refused to read the stream.
         """
         session, job = self._current()
-        opening = job.open_tail(after=after, snapshot=snapshot, keep_alive_seconds=keep_alive_seconds)
-        return Tail(session, session.run(opening), str(after))
+        opened = session.run(
+            lambda: job.open_tail(after=after, snapshot=snapshot, keep_alive_seconds=keep_alive_seconds)
+        )
+        return Tail(session, opened, str(after))
 
     @signature_of(asynchronous.Job.answer)
     def answer(self) -> Answer:
         """Wait for the ending, and join all events into the answer."""
         session, job = self._current()
-        return session.run(job.answer())
+        return session.run(job.answer)
 
     @signature_of(asynchronous.Job.cancel)
     def cancel(self, *args: Any, **kwargs: Any) -> CancelOutcome:
         """Stop the job: at once if no attempt has started, otherwise by its worker within 100 ms."""
         session, job = self._current()
-        return session.run(job.cancel(*args, **kwargs))
+        return session.run(lambda: job.cancel(*args, **kwargs))
 
     @signature_of(asynchronous.Job.regenerate)
     def regenerate(self, *args: Any, **kwargs: Any) -> "Job":
         """Enqueue the job's request again, with some fields changed, for the same tenant in the same queue."""
         session, job = self._current()
-        regenerated = session.run(job.regenerate(*args, **kwargs))
+        regenerated = session.run(lambda: job.regenerate(*args, **kwargs))
         return Job(regenerated.id, self._sessions, is_new=regenerated.is_new)
 
     @signature_of(asynchronous.Job.request)
     def request(self) -> GenerationRequest:
         """Read the request of the job."""
         session, job = self._current()
-        return session.run(job.request())
+        return session.run(job.request)
 
     @signature_of(asynchronous.Job.status)
     def status(self) -> JobStatus:
         """Read the state of the job from its stream and its record."""
         session, job = self._current()
-        return session.run(job.status())
+        return session.run(job.status)
 
     @signature_of(asynchronous.Job.delete)
     def delete(self) -> None:
         """Delete the stream, the record and all other keys of the job. A worker that runs it stops at its next append."""  # noqa: E501
         session, job = self._current()
-        session.run(job.delete())
+        session.run(job.delete)
 
     def _current(self) -> tuple[Session, asynchronous.Job]:
         """Return the session of this process, and its handle, which remembers when it requested a cancel."""

@@ -54,11 +54,11 @@ class Session:
         """True in a process that was forked from the one with the thread."""
         return self._process_id != os.getpid()
 
-    def run(self, coroutine: Coroutine[Any, Any, _T], *, cursor: str | None = None) -> _T:
+    def run(self, do: Callable[[], Coroutine[Any, Any, _T]], *, cursor: str | None = None) -> _T:
         """Run a coroutine of the client, and wait for its end.
 
         Args:
-            coroutine: What to run.
+            do: Makes the coroutine.
             cursor: The `cursor` of the error if the client is closed meanwhile.
 
         Returns:
@@ -70,12 +70,11 @@ class Session:
             BaseException: The error of the coroutine.
         """
         if self.is_inherited:
-            coroutine.close()
             raise RuntimeError(
                 "This iterator was opened before the process was forked, and has no connection here. Open a new one."
             )
         try:
-            return self._thread.call(coroutine)
+            return self._thread.call(do)
         except CancelledError:
             raise BrokerUnavailable("The client was closed.", cursor=cursor) from None
 

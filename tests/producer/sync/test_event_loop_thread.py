@@ -66,7 +66,7 @@ def test_an_interrupted_call_cancels_what_it_waits_for_and_waits_for_its_end(
     thread = EventLoopThread(_nothing)
     interrupt_when(begun.is_set)
     with pytest.raises(Interrupted):
-        thread.call(wait())
+        thread.call(wait)
     assert ended.is_set()
     thread.stop()
     thread.join()
@@ -98,10 +98,10 @@ def test_a_call_in_the_thread_of_the_loop_is_refused() -> None:
     thread = EventLoopThread(_nothing)
 
     async def call() -> None:
-        thread.call(_nothing())
+        thread.call(_nothing)
 
     with pytest.raises(RuntimeError, match="would wait for itself"):
-        thread.call(call())
+        thread.call(call)
     thread.stop()
     thread.join()
 
@@ -122,7 +122,7 @@ def test_the_end_of_the_thread_ends_the_calls_and_then_what_they_use() -> None:
 
     def call() -> None:
         with pytest.raises(CancelledError):
-            thread.call(wait())
+            thread.call(wait)
         order.append("told")
 
     thread = EventLoopThread(close)
@@ -136,4 +136,4 @@ def test_the_end_of_the_thread_ends_the_calls_and_then_what_they_use() -> None:
     assert order.index("call") < order.index("end")
     thread.stop()
     with pytest.raises(CancelledError):
-        thread.call(_nothing())
+        thread.call(_nothing)
