@@ -58,7 +58,9 @@ class ServedGateway:
         """Forgets the keys that were read, and remembers others within these limits."""
         shared: Gateway = self.app.state.gateway
         access = shared.tailrace.access
-        found = Authentication(access, access.api_keys, shared.capabilities, needs_keys=False, limits=limits)
+        found = Authentication(
+            access, access.api_keys, shared.capabilities, needs_keys=False, asking=asyncio.Lock(), limits=limits
+        )
         self.app.state.gateway = replace(shared, authenticator=found)
         return found
 

@@ -1,5 +1,6 @@
 """`create_app`: the gateway as an ASGI application, to be served or mounted."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -72,7 +73,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         lifespan=lifespan,
         exception_handlers=HANDLERS,
     )
-    capabilities = _capabilities(client, settings)
+    capabilities, asking = _capabilities(client, settings), asyncio.Lock()
     app.state.gateway = Gateway(
         tailrace=client,
         settings=settings,
@@ -81,10 +82,12 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
             key_store(client.access, settings.gateway_keys_file),
             capabilities,
             needs_keys=settings.gateway_keys_file is not None,
+            asking=asking,
             origins=settings.gateway_cors_origins,
         ),
         capabilities=capabilities,
         draining=Draining(),
+        asking=asking,
     )
     for module in (jobs, events, conversations, chat, providers, health, page_routes):
         app.include_router(module.router)

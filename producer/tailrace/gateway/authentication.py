@@ -46,6 +46,7 @@ class Authentication:
         store: The store of the API keys.
         capabilities: Verifies the tokens of URLs.
         needs_keys: True if every request needs a key, even if no key exists.
+        asking: Held while Redis is asked.
         origins: The origins whose pages may call the gateway without a key, beside its own.
         limits: The limits; `None` for the defaults.
     """
@@ -57,6 +58,7 @@ class Authentication:
         capabilities: Capabilities,
         *,
         needs_keys: bool,
+        asking: asyncio.Lock,
         origins: Sequence[str] = (),
         limits: AuthenticationLimits | None = None,
     ) -> None:
@@ -69,8 +71,7 @@ class Authentication:
         self._looked_for_keys_at: float | None = None
         self._without_keys = LoopbackOnly(origins)
         self._limits = limits or AuthenticationLimits()
-        # One connection to Redis is enough, because most requests ask Redis nothing.
-        self._asking = asyncio.Lock()
+        self._asking = asking
 
     async def authenticate(self, request: Request, scope: Scope) -> Principal:
         """Find the principal of a request.

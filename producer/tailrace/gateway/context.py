@@ -1,7 +1,7 @@
 """`Gateway`: what all routes share."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
@@ -26,8 +26,8 @@ class Gateway:
     """Signs the tokens of URLs."""
     draining: Draining
     """The open streams, some of which end early when the gateway is about to end."""
-    looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
-    """Limits how many requests read the status of a job at the same time. Each read takes a connection to Redis, and
+    asking: asyncio.Lock
+    """Held while a request asks Redis for a key or for the status of a job. Each question takes a connection, and
     thousands of clients may reconnect at the same moment."""
 
 

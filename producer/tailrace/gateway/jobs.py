@@ -194,7 +194,7 @@ async def visible_job(gateway: Gateway, principal: Principal, job_id: str) -> tu
     principal.check_job_id(job_id)
     job = gateway.tailrace.job(job_id)
     try:
-        async with asyncio.timeout(_LOOK_SECONDS), gateway.looking:
+        async with asyncio.timeout(_LOOK_SECONDS), gateway.asking:
             status = await job.status()
     except TimeoutError:
         raise BrokerUnavailable(f"Redis did not return the status within {_LOOK_SECONDS:g} s.") from None
