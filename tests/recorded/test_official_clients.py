@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx2
+import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, ContentFilterFinishReasonError, LengthFinishReasonError
 
@@ -16,6 +17,8 @@ from tests.recorded.test_encoders import events_of, whole_ones
 from tests.support.job_streams import JOB
 
 needed()
+
+pytestmark = pytest.mark.slow
 
 
 def answer_of(events: list[Event]) -> Answer:

@@ -117,6 +117,7 @@ def test_an_event_that_does_not_end_is_refused_before_it_fills_the_memory(endles
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("chunk", [b"x", b"x\n", b"data: x\n", b"event: x\r\n"])
 @pytest.mark.parametrize("held", [b"data: " + b"x" * 15 * MIB, (b"data: " + b"x" * 1000 + b"\n") * 15_000], ids=len)
+@pytest.mark.slow
 def test_a_chunk_costs_the_same_however_much_is_held(held: bytes, chunk: bytes) -> None:
     # A fraction of a second; minutes where what is held were copied or searched with each chunk.
     decoder = EventStreamDecoder()
