@@ -42,7 +42,7 @@ _REASONS: Final[Mapping[FinishReason, str]] = {
     "refusal": "refusal",
 }
 """Anthropic's words for the finish reasons of other providers."""
-_ERRORS: Final[Mapping[str, str]] = {
+ERROR_TYPES: Final[Mapping[str, str]] = {
     "invalid_request": "invalid_request_error",
     "provider_rejected": "invalid_request_error",
     "content_blocked": "invalid_request_error",
@@ -248,7 +248,7 @@ class AnthropicMessagesEncoder:
     def _fail(self, error: StreamError) -> str:
         self.is_over = True
         self._text = None
-        return _frame("error", {"error": {"type": _ERRORS.get(error.code, "api_error"), "message": error.message}})
+        return _frame("error", {"error": {"type": ERROR_TYPES.get(error.code, "api_error"), "message": error.message}})
 
 
 def message_usage(ending: Ending) -> dict[str, int]:

@@ -19,10 +19,17 @@ from tailrace.gateway.capabilities import Capabilities, SharedSigningKey
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.draining import Draining
 from tailrace.gateway.errors import HANDLERS, JOB_HEADER
+from tailrace.gateway.fronts import models
+from tailrace.gateway.leaving import Leaving
+from tailrace.gateway.model_names import ModelNames
+from tailrace.gateway.model_table import ModelTable
 from tailrace.gateway.openapi import describe
 from tailrace.gateway.settings import GatewaySettings
 
-_ASKED_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key")
+_ASKED_HEADERS: Final = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"),
+    *("Anthropic-Beta", "Anthropic-Version"),
+)
 """The headers that foreign pages may send, if they may call the gateway."""
 
 
@@ -50,6 +57,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
+        await leaving.aclose()
         if tailrace is None:
             await client.aclose()
 
@@ -63,6 +71,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         lifespan=lifespan,
         exception_handlers=HANDLERS,
     )
+    leaving = Leaving(after_seconds=settings.gateway_leave_seconds)
     capabilities = _capabilities(client, settings)
     app.state.gateway = Gateway(
         tailrace=client,
@@ -75,8 +84,10 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         ),
         capabilities=capabilities,
         draining=Draining(),
+        leaving=leaving,
+        models=ModelNames(client, ModelTable(settings.models)),
     )
-    for module in (jobs, events, conversations, chat, providers, health):
+    for module in (jobs, events, conversations, chat, models, providers, health):
         app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.gateway_max_body_bytes)

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from tailrace import Tailrace
 from tailrace.gateway.capabilities import Capabilities
 from tailrace.gateway.draining import Draining
+from tailrace.gateway.leaving import Leaving
+from tailrace.gateway.model_names import ModelNames
 from tailrace.gateway.principal import Authenticator
 from tailrace.gateway.settings import GatewaySettings
 
@@ -26,6 +28,10 @@ class Gateway:
     """Signs the tokens of URLs."""
     draining: Draining
     """The streams that end early when the gateway is about to end."""
+    leaving: Leaving
+    """Cancels jobs whose clients have left and cannot come back."""
+    models: ModelNames
+    """Finds what the names of models stand for."""
     looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Limits how many jobs are looked at at a time: each look takes a connection to Redis, and thousands of clients may
     come back in one moment."""

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from tailrace import Event, KeepAlive, TailraceError
+from tailrace import Cancelled, Completed, Event, Failed, KeepAlive, TailraceError
 from tailrace.encoders import KEEP_ALIVE, Encoder
 from tailrace.gateway.lasting_tail import LastingTail
 
@@ -40,6 +40,8 @@ class JobFrames:
     def __init__(self, tail: LastingTail, encoder: Encoder, *, has_started: bool) -> None:
         self.has_started: bool = has_started
         """True once an attempt has started. An ending without one is written in an attempt of its own."""
+        self.has_ended: bool = False
+        """True once the ending of the job was read."""
         self.error: TailraceError | None = None
         """Why the job cannot be read to its ending."""
         self._tail = tail
@@ -79,6 +81,7 @@ class JobFrames:
             return b""
         if isinstance(event, KeepAlive):
             return KEEP_ALIVE
+        self.has_ended = isinstance(event, Completed | Failed | Cancelled)
         if not self.has_started:
             self.has_started = event.id.attempt > 0
         return self._encoder.encode(event)

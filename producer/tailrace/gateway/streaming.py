@@ -12,6 +12,7 @@ from tailrace.gateway.context import Gateway
 from tailrace.gateway.errors import JOB_HEADER
 from tailrace.gateway.frames import JobFrames
 from tailrace.gateway.lasting_tail import LastingTail
+from tailrace.gateway.leaving import Leaving
 from tailrace.gateway.stream_response import StreamResponse
 
 BEGINNING: Final = EntryId(0, 0)
@@ -37,7 +38,9 @@ async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
     return await stream_job(gateway, job, SseEncoder(), after=after, can_move=True)
 
 
-async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: EntryId, can_move: bool) -> Response:
+async def stream_job(
+    gateway: Gateway, job: Job, encoder: Encoder, *, after: EntryId, can_move: bool, cancels: bool = False
+) -> Response:
     """Stream a job.
 
     Args:
@@ -46,6 +49,7 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
         encoder: The protocol.
         after: The cursor after which the events begin.
         can_move: True if the client reads on at another gateway by itself.
+        cancels: True if the job is cancelled after its last reader has left.
 
     Returns:
         The stream, or 204 if the cursor is at the ending.
@@ -56,6 +60,20 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
+    if not cancels:
+        return await _stream(gateway, job, encoder, after, can_move=can_move)
+    gateway.leaving.join(job)
+    try:
+        return await _stream(gateway, job, encoder, after, can_move=can_move, leaving=gateway.leaving)
+    except BaseException as error:
+        # A request that is cancelled was broken off by the gateway.
+        gateway.leaving.leave(job, has_left=isinstance(error, Exception))
+        raise
+
+
+async def _stream(
+    gateway: Gateway, job: Job, encoder: Encoder, after: EntryId, *, can_move: bool, leaving: Leaving | None = None
+) -> Response:
     tail = await LastingTail.open(job, after)
     frames = JobFrames(tail, encoder, has_started=after.attempt > 0)
     try:
@@ -66,8 +84,13 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
     except BaseException:
         await frames.aclose()
         raise
+
+    def over(is_broken_off: bool) -> None:
+        if leaving is not None:
+            leaving.leave(job, has_left=not (frames.has_ended or is_broken_off))
+
     headers = {JOB_HEADER: job.id, **encoder.headers}
-    return StreamResponse(frames, gateway.draining, first=first, headers=headers, can_move=can_move)
+    return StreamResponse(frames, gateway.draining, first=first, headers=headers, can_move=can_move, on_over=over)
 
 
 async def _until_started(frames: JobFrames) -> bytes:
