@@ -10,7 +10,7 @@ Meaningless: TypeAlias = Callable[[Any], bool]
 
 
 def anything(_: Any) -> bool:
-    """Accept every value: the field changes no answer."""
+    """Accept every value: the field changes no answer. A provider that knows the field gets it."""
     return True
 
 
@@ -45,11 +45,12 @@ def passed_on(
     passed: dict[str, Any] = {}
     refused: list[str] = []
     for name, value in fields.items():
-        if value is None or (name in accepted and accepted[name](value)):
+        changes_nothing = accepted.get(name)
+        if value is None or (changes_nothing not in (None, anything) and changes_nothing(value)):
             continue
         if name in extra:
             passed[name] = value
-        else:
+        elif changes_nothing is None or not changes_nothing(value):
             refused.append(name)
     if refused:
         raise InvalidRequest("; ".join(f"{name}: {_WHY.format(provider=provider)}" for name in refused))
