@@ -104,7 +104,11 @@ class OpenAIChatEncoder:
         Returns:
             The chunks of the event, one after the other; empty if it has none.
         """
-        if type(event) is self._said and event.id.attempt == self._restarts.attempt:
+        if (
+            type(event) is self._said
+            and isinstance(event, Delta | Refusal)
+            and event.id.attempt == self._restarts.attempt
+        ):
             # Nearly every event of a long answer takes this way.
             self._say_more(event.text)
             return f"{self._delta}{quoted(event.text)}{self._rest}".encode()

@@ -1,7 +1,7 @@
 """The content of Anthropic's messages: blocks become the messages of a job."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from tailrace import InvalidRequest
@@ -33,10 +33,12 @@ def to_messages(messages: list[dict[str, Any]]) -> Iterator[_Message]:
             _refuse(f"{path}.role", "Input should be 'user', 'assistant' or 'system'.")
         if not isinstance(content, list):
             yield {"role": role, "content": content}
-        elif role == "assistant":
-            yield _answer(list(_blocks(content, f"{path}.content")))
+            continue
+        blocks = list(_blocks(cast("list[object]", content), f"{path}.content"))
+        if role == "assistant":
+            yield _answer(blocks)
         else:
-            yield from _turn(role, list(_blocks(content, f"{path}.content")))
+            yield from _turn(role, blocks)
 
 
 def to_texts(blocks: list[dict[str, Any]], path: str) -> list[dict[str, str]]:
@@ -130,12 +132,13 @@ def _result(block: _Block, path: str) -> _Message:
     _check(block, path, "tool_use_id", "content", "is_error")
     content = block.get("content")
     if isinstance(content, list):
-        content = [_part(each, where) for where, each in _blocks(cast("list[Any]", content), f"{path}.content")]
+        blocks = _blocks(cast("list[object]", content), f"{path}.content")
+        content = [_part(each, where) for where, each in blocks]
     result = {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": content or ""}
     return {**result, "is_error": True} if block.get("is_error") else result
 
 
-def _blocks(content: list[Any], path: str) -> Iterator[tuple[str, _Block]]:
+def _blocks(content: Sequence[object], path: str) -> Iterator[tuple[str, _Block]]:
     for index, block in enumerate(content):
         if not isinstance(block, dict):
             _refuse(f"{path}.{index}", "Input should be a block.")

@@ -29,7 +29,7 @@ def estimated_tokens(body: CountTokensBody) -> int:
     return ceil(sum(_costs([body.system, body.messages, body.tools, body.tool_choice])))
 
 
-def _costs(value: Any) -> Iterator[float]:
+def _costs(value: object) -> Iterator[float]:
     match value:
         case {"type": "image"}:
             yield _TOKENS_AN_IMAGE
@@ -42,10 +42,10 @@ def _costs(value: Any) -> Iterator[float]:
             yield len(json.dumps(schema, ensure_ascii=False).encode("utf-8", "replace")) / _BYTES_A_TOKEN
             yield from _costs(rest)
         case dict():
-            for each in cast("Mapping[str, Any]", value).values():
+            for each in cast("Mapping[str, object]", value).values():
                 yield from _costs(each)
         case list():
-            for each in cast("list[Any]", value):
+            for each in cast("list[object]", value):
                 yield from _costs(each)
         case str():
             yield len(value.encode("utf-8", "replace")) / _BYTES_A_TOKEN

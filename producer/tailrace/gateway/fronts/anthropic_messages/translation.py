@@ -85,7 +85,7 @@ def _output(config: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[
     match (config or {}).get("format"):
         case None:
             return None, others or None
-        case {"type": "json_schema", "schema": dict() as schema}:
+        case {"type": "json_schema", "schema": schema}:
             return {"name": "answer", "schema": schema}, others or None
         case _:
             raise InvalidRequest("output_config.format: Input should be a `json_schema` with its `schema`.")

@@ -105,7 +105,8 @@ def _output(form: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[st
     match form:
         case None | {"type": "text"}:
             return None, None
-        case {"type": "json_schema", "json_schema": dict() as given, **more} if not more:
+        case {"type": "json_schema", "json_schema": dict()} if len(form) == 2:
+            given: dict[str, Any] = form["json_schema"]
             named = {name: value for name, value in given.items() if value is not None}
             if named.keys() <= _SCHEMA_FIELDS:
                 # OpenAI's default differs from that of a job.
