@@ -14,8 +14,8 @@ _DESCRIPTION: Final = """\
 LLM generations that outlive the request. A job is enqueued and has its id at once; its events can be read from any
 position, by any number of readers, until its ending; anyone who may see it can stop it.
 
-Every error is `{"error": {"code": …, "message": …}}`. Clients skip types of events, fields and codes that they do not
-know.
+Every error is `{"error": {"code": …, "message": …}}`, except on the routes of the APIs of OpenAI and Anthropic. Clients
+skip types of events, fields and codes that they do not know.
 """
 _SECURITY: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer trk_…`."},

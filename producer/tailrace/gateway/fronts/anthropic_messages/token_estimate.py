@@ -1,9 +1,8 @@
 """An estimate of the tokens of a request: the gateway has no tokenizer, and no key of a provider that could count."""
 
-import json
 from collections.abc import Iterator, Mapping
 from math import ceil
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from tailrace import InvalidRequest
 from tailrace.gateway.fronts.anthropic_messages.body import CountTokensBody
@@ -35,19 +34,15 @@ def _costs(value: object) -> Iterator[float]:
             yield _TOKENS_AN_IMAGE
         case {"type": "document"}:
             raise InvalidRequest("messages: the tokens of a document cannot be estimated. Omit it.")
-        case {"type": "tool_use", "input": given, **rest}:
-            yield len(json.dumps(given, ensure_ascii=False).encode("utf-8", "replace")) / _BYTES_A_TOKEN
-            yield from _costs(rest)
-        case {"input_schema": schema, **rest}:
-            yield len(json.dumps(schema, ensure_ascii=False).encode("utf-8", "replace")) / _BYTES_A_TOKEN
-            yield from _costs(rest)
         case dict():
-            for each in cast("Mapping[str, object]", value).values():
+            # The names count too, because those of schemas and of arguments are text for the model.
+            for name, each in cast("Mapping[str, object]", value).items():
+                yield len(name.encode("utf-8", "replace")) / _BYTES_A_TOKEN
                 yield from _costs(each)
         case list():
             for each in cast("list[object]", value):
                 yield from _costs(each)
-        case str():
-            yield len(value.encode("utf-8", "replace")) / _BYTES_A_TOKEN
-        case _:
+        case None:
             pass
+        case _:
+            yield len(str(value).encode("utf-8", "replace")) / _BYTES_A_TOKEN
