@@ -81,7 +81,7 @@ class ToolUseBlock:
 
     def object(self) -> dict[str, Any]:
         """Return the block as clients see it. Its input is empty unless the arguments are whole."""
-        given = json.loads(self._call.arguments) if self.is_whole else {}
+        given: Any = json.loads(self._call.arguments) if self.is_whole else {}
         return {"type": "tool_use", "id": self._call.call_id, "name": self._call.name, "input": given}
 
     @property

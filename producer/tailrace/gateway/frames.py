@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from tailrace import Cancelled, Completed, Event, Failed, KeepAlive, TailraceError
+from tailrace import Cancelled, Completed, Ending, Event, Failed, KeepAlive, Started, TailraceError
 from tailrace.encoders import KEEP_ALIVE, Encoder
 from tailrace.gateway.lasting_tail import LastingTail
 
@@ -40,8 +40,10 @@ class JobFrames:
     def __init__(self, tail: LastingTail, encoder: Encoder, *, has_started: bool) -> None:
         self.has_started: bool = has_started
         """True once an attempt has started. An ending without one is written in an attempt of its own."""
-        self.has_ended: bool = False
-        """True once the ending of the job was read."""
+        self.ending: Ending | None = None
+        """The ending of the job, once it was read."""
+        self.has_begun: bool = False
+        """True if what has started is an attempt, and not the ending of a job that never ran."""
         self.error: TailraceError | None = None
         """Why the job cannot be read to its ending."""
         self._tail = tail
@@ -81,7 +83,9 @@ class JobFrames:
             return b""
         if isinstance(event, KeepAlive):
             return KEEP_ALIVE
-        self.has_ended = isinstance(event, Completed | Failed | Cancelled)
+        if isinstance(event, Completed | Failed | Cancelled):
+            self.ending = event
         if not self.has_started:
             self.has_started = event.id.attempt > 0
+            self.has_begun = isinstance(event, Started)
         return self._encoder.encode(event)

@@ -1,11 +1,12 @@
 """Responses that stream jobs: what is known to be wrong at once has an HTTP status."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from starlette.responses import Response
 
-from tailrace import EntryId, Job
+from tailrace import Cancelled, EntryId, Failed, Job
 from tailrace.asgi import STATUS_SECONDS
 from tailrace.encoders import Encoder, SseEncoder
 from tailrace.gateway.context import Gateway
@@ -16,6 +17,9 @@ from tailrace.gateway.leaving import Leaving
 from tailrace.gateway.stream_response import StreamResponse
 
 BEGINNING: Final = EntryId(0, 0)
+
+Refused: TypeAlias = Callable[[Failed | Cancelled, str], Response]
+"""Makes the response for a job that ended before any attempt, from its ending and its id."""
 
 
 async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
@@ -39,7 +43,14 @@ async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
 
 
 async def stream_job(
-    gateway: Gateway, job: Job, encoder: Encoder, *, after: EntryId, can_move: bool, cancels: bool = False
+    gateway: Gateway,
+    job: Job,
+    encoder: Encoder,
+    *,
+    after: EntryId,
+    can_move: bool,
+    cancels: bool = False,
+    refused: Refused | None = None,
 ) -> Response:
     """Stream a job.
 
@@ -50,9 +61,11 @@ async def stream_job(
         after: The cursor after which the events begin.
         can_move: True if the client reads on at another gateway by itself.
         cancels: True if the job is cancelled after its last reader has left.
+        refused: Makes the response for a job that has failed, or was cancelled, before any attempt; by default the
+            stream tells it.
 
     Returns:
-        The stream, or 204 if the cursor is at the ending.
+        The stream, or 204 if the cursor is at the ending, or what `refused` has made.
 
     Raises:
         JobNotFound: The job has no stream.
@@ -61,10 +74,10 @@ async def stream_job(
         BrokerRefused: Redis refused.
     """
     if not cancels:
-        return await _stream(gateway, job, encoder, after, can_move=can_move)
+        return await _stream(gateway, job, encoder, after, can_move=can_move, refused=refused)
     gateway.leaving.join(job)
     try:
-        return await _stream(gateway, job, encoder, after, can_move=can_move, leaving=gateway.leaving)
+        return await _stream(gateway, job, encoder, after, can_move=can_move, refused=refused, leaving=gateway.leaving)
     except BaseException as error:
         # A request that is cancelled was broken off by the gateway.
         gateway.leaving.leave(job, has_left=isinstance(error, Exception))
@@ -72,7 +85,14 @@ async def stream_job(
 
 
 async def _stream(
-    gateway: Gateway, job: Job, encoder: Encoder, after: EntryId, *, can_move: bool, leaving: Leaving | None = None
+    gateway: Gateway,
+    job: Job,
+    encoder: Encoder,
+    after: EntryId,
+    *,
+    can_move: bool,
+    refused: Refused | None,
+    leaving: Leaving | None = None,
 ) -> Response:
     tail = await LastingTail.open(job, after)
     frames = JobFrames(tail, encoder, has_started=after.attempt > 0)
@@ -87,8 +107,13 @@ async def _stream(
 
     def over(is_broken_off: bool) -> None:
         if leaving is not None:
-            leaving.leave(job, has_left=not (frames.has_ended or is_broken_off))
+            leaving.leave(job, has_left=frames.ending is None and not is_broken_off)
 
+    ending = frames.ending
+    if refused is not None and isinstance(ending, Failed | Cancelled) and not frames.has_begun:
+        await frames.aclose()
+        over(is_broken_off=False)
+        return refused(ending, job.id)
     headers = {JOB_HEADER: job.id, **encoder.headers}
     return StreamResponse(frames, gateway.draining, first=first, headers=headers, can_move=can_move, on_over=over)
 

@@ -79,6 +79,22 @@ async def test_a_deleted_job_is_no_problem(tailrace: Tailrace) -> None:
     await leaving.aclose()
 
 
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_a_job_that_ends_before_any_attempt_is_an_error_with_a_status(
+    tailrace: Tailrace, settings: Settings, *, is_streamed: bool
+) -> None:
+    async with serving(tailrace, settings) as gateway:
+        calling = asyncio.create_task(
+            gateway.client.post("/v1/chat/completions", json={**ASKED, "stream": is_streamed})
+        )
+        await eventually(lambda: has_jobs(tailrace))
+        (status,) = await tailrace.jobs()
+        await tailrace.job(status.job_id).cancel("No time.")
+        response = await calling
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "cancelled")
+    assert response.headers["X-Tailrace-Job"] == status.job_id
+
+
 async def test_a_client_that_leaves_a_gateway_that_drains_has_left(tailrace: Tailrace, settings: Settings) -> None:
     async with serving(tailrace, settings, gateway_leave_seconds=FOREVER) as gateway:
         calling = asyncio.create_task(gateway.client.post("/v1/chat/completions", json={**ASKED, "stream": False}))

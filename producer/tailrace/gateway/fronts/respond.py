@@ -8,6 +8,7 @@ from starlette.responses import Response
 from tailrace import Job
 from tailrace.encoders import Encoder
 from tailrace.gateway.context import Gateway
+from tailrace.gateway.fronts.failed_job import failed_job
 from tailrace.gateway.fronts.whole_response import WholeResponse
 from tailrace.gateway.streaming import BEGINNING, stream_job
 
@@ -42,5 +43,7 @@ async def respond(
         BrokerRefused: Redis refused.
     """
     if is_streamed:
-        return await stream_job(gateway, job, make(), after=BEGINNING, can_move=False, cancels=cancels)
+        return await stream_job(
+            gateway, job, make(), after=BEGINNING, can_move=False, cancels=cancels, refused=failed_job
+        )
     return WholeResponse(gateway, job, make, read, cancels=cancels)
