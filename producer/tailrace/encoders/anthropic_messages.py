@@ -56,6 +56,10 @@ ERROR_TYPES: Final[Mapping[str, str]] = {
     "total_timeout": "timeout_error",
 }
 """The types of the errors that a client acts on. All others are `api_error`."""
+_NOT_COUNTED: Final = dict.fromkeys(
+    ("cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier")
+)
+"""Members of a message's usage that Anthropic's API always has, and that no event tells."""
 
 
 def message_id(job_id: str) -> str:
@@ -137,7 +141,12 @@ class AnthropicMessagesEncoder:
             "content": [block.object() for block in self._blocks],
             "stop_reason": None if ending is None else _stop_reason(ending),
             "stop_sequence": None,
-            "usage": {"input_tokens": 0, "output_tokens": 0} if ending is None else message_usage(ending),
+            "stop_details": None,
+            "container": None,
+            "usage": {
+                **_NOT_COUNTED,
+                **({"input_tokens": 0, "output_tokens": 0} if ending is None else message_usage(ending)),
+            },
         }
 
     def _frames(self, event: Event) -> Iterator[str]:

@@ -17,8 +17,7 @@ class TextBlock:
 
     def object(self) -> dict[str, Any]:
         """Return the block as clients see it."""
-        block: dict[str, Any] = {"type": "text", "text": self._text.getvalue()}
-        return {**block, "citations": self._citations} if self._citations else block
+        return {"type": "text", "text": self._text.getvalue(), "citations": self._citations or None}
 
     def say(self, text: str) -> dict[str, Any]:
         """Add the next piece of the text, and return its delta.
@@ -81,8 +80,9 @@ class ToolUseBlock:
 
     def object(self) -> dict[str, Any]:
         """Return the block as clients see it. Its input is empty unless the arguments are whole."""
-        given: Any = json.loads(self._call.arguments) if self.is_whole else {}
-        return {"type": "tool_use", "id": self._call.call_id, "name": self._call.name, "input": given}
+        given = json.loads(self._call.arguments) if self.is_whole else {}
+        named = {"id": self._call.call_id, "name": self._call.name}
+        return {"type": "tool_use", **named, "input": given, "caller": {"type": "direct"}}
 
     @property
     def is_whole(self) -> bool:

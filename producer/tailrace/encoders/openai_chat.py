@@ -127,7 +127,12 @@ class OpenAIChatEncoder:
     def completion(self) -> dict[str, Any]:
         """The completion as it is after the events so far: what a call that is not streamed returns."""
         ending = self._ending
-        message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "annotations": self._annotations,
+        }
         message |= {_FIELDS[kind]: text for kind, said in self._texts.items() if (text := said.getvalue())}
         calls = [
             {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -137,8 +142,6 @@ class OpenAIChatEncoder:
             message["tool_calls"] = calls
         elif message["refusal"] is None:
             message["content"] = message["content"] or ""
-        if self._annotations:
-            message["annotations"] = self._annotations
         finish_reason = None if ending is None else FINISH_REASONS[ending.finish_reason]
         return {
             "id": completion_id(self._job_id),

@@ -83,6 +83,9 @@ def _answer(blocks: list[tuple[str, _Block]]) -> _Message:
                 thought = {"text": block.get("thinking", ""), "after_chars": len(text), "after_calls": len(calls)}
                 thoughts.append({**thought, "signature": block["signature"]} if block.get("signature") else thought)
             case "tool_use":
+                if block.get("caller") == {"type": "direct"}:
+                    # The model called it, and not code that Anthropic runs.
+                    block = {**block, "caller": None}  # noqa: PLW2901
                 _check(block, path, "id", "name", "input")
                 arguments = json.dumps(block.get("input"), ensure_ascii=False)
                 calls.append({"id": block.get("id"), "name": block.get("name"), "arguments": arguments})
