@@ -1,7 +1,6 @@
 """Jobs whose clients leave and cannot come back."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,8 +8,10 @@ from typing import Any
 import pytest
 
 from tailrace import Cancelled, GenerationRequest, Job, JobState, Settings, Tailrace
+from tailrace.broker.client import Broker
 from tailrace.gateway import create_app, drain
 from tailrace.gateway.leaving import Leaving
+from tailrace.protocol.keys import Keys
 from tests.producer.gateway.conftest import Worker
 from tests.support.eventually import eventually
 from tests.support.gateways import ServedGateway, gateway_settings, served
@@ -119,11 +120,12 @@ async def test_what_the_gateway_breaks_off_goes_on(tailrace: Tailrace, settings:
 
 
 @pytest.mark.parametrize("is_streamed", [True, False])
-async def test_a_call_with_a_key_is_never_cancelled(
-    tailrace: Tailrace, settings: Settings, working: Worker, *, is_streamed: bool
+async def test_a_call_with_a_key_is_never_cancelled_and_another_gateway_has_its_answer(
+    tailrace: Tailrace, settings: Settings, working: Worker, broker: Broker, keys: Keys, *, is_streamed: bool
 ) -> None:
     asked, named = {**ASKED, "stream": is_streamed}, {"Idempotency-Key": "k"}
-    async with serving(tailrace, settings, gateway_leave_seconds=0) as gateway:
+    # What was left would be cancelled when the gateway ends.
+    async with serving(tailrace, settings, gateway_leave_seconds=FOREVER) as gateway:
         calling = asyncio.create_task(gateway.client.post("/v1/chat/completions", json=asked, headers=named))
         await eventually(lambda: has_jobs(tailrace))
         (status,) = await tailrace.jobs()
@@ -132,8 +134,10 @@ async def test_a_call_with_a_key_is_never_cancelled(
         await eventually(lambda: bool(gateway.app.state.gateway.draining.streams))
         calling.cancel()
         await eventually(lambda: not gateway.app.state.gateway.draining.streams)
-        await worker.say("a")
-        await worker.complete()
-        whole = await gateway.client.post("/v1/chat/completions", json={**ASKED, "stream": False}, headers=named)
-    assert json.loads(whole.text)["choices"][0]["message"]["content"] == "a"
+    assert not await broker.call("EXISTS", keys.cancel(status.job_id))
+    await worker.say("a")
+    await worker.complete()
+    async with serving(tailrace, settings) as other:
+        whole = await other.client.post("/v1/chat/completions", json={**ASKED, "stream": False}, headers=named)
+    assert whole.json()["choices"][0]["message"]["content"] == "a"
     assert len(await tailrace.jobs()) == 1
