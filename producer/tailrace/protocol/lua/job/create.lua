@@ -6,15 +6,19 @@
 --       5... further fields of the record, names and values alternating.
 --
 -- Returns "queued"; "begun" if the stream has more entries than `queued`; "conflict" if the job exists with another
--- request.
+-- request or another `front`.
 
 local events, record = KEYS[1], KEYS[2]
 local life_ms, queue, request, wait_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local known = redis.call('HGET', record, 'request')
-if known then
-  if known ~= request then return 'conflict' end
+local front = false
+for i = 5, #ARGV, 2 do
+  if ARGV[i] == 'front' then front = ARGV[i + 1] end
+end
+local known = redis.call('HMGET', record, 'request', 'front')
+if known[1] then
+  if known[1] ~= request or known[2] ~= front then return 'conflict' end
 else
   redis.call('HSET', record, 'queued_at', now, 'expires_at', now + wait_ms, 'queue', queue, 'request', request,
              'history', history(), unpack(ARGV, 5))
