@@ -237,10 +237,13 @@ class OpenAIResponsesEncoder:
             yield from self._end_last("completed")
 
     def _call(self, event: ToolCall) -> Iterator[str]:
+        place, item = self._call_items.get(event.index, (None, None))
+        if place in self._ended:
+            # White space, at most: the arguments were whole.
+            return
         call = self._calls.setdefault(event.index, ToolInput())
         call.add(event)
-        if event.index in self._call_items:
-            place, item = self._call_items[event.index]
+        if place is not None and item is not None:
             yield from self._tell(item.say(event.arguments), place)
         elif call.is_named:
             item = CallItem(f"fc_{self._key}_{len(self._items)}", call)
@@ -274,9 +277,11 @@ class OpenAIResponsesEncoder:
         return None
 
     def _add(self, item: Item) -> Iterator[str]:
-        """Begin an item. Calls may grow beside each other; a message or a thought ends before the next item."""
-        if self._open(MessageItem) or self._open(ReasoningItem):
-            yield from self._end_last("completed")
+        """Begin an item. Before it, all items end but calls whose arguments are not whole."""
+        for place in range(self._first, len(self._items)):
+            before = self._items[place]
+            if place not in self._ended and (before.is_whole if isinstance(before, CallItem) else True):
+                yield from self._end_item(place, "completed")
         self._items.append(item)
         yield self._frame("output_item.added", {"output_index": self._last, "item": item.object("in_progress")})
 

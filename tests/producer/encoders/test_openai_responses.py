@@ -207,6 +207,27 @@ def test_calls_grow_beside_each_other() -> None:
     assert last["response"]["output"] == [message, one, two]
 
 
+def test_a_call_whose_arguments_are_whole_ends_before_the_next_one() -> None:
+    frames = told(
+        ToolCall(index=0, call_id="a", name="one", arguments='{"x": 1}'),
+        ToolCall(index=1, call_id="b", name="two", arguments="["),
+        ToolCall(index=2, call_id="c", name="three", arguments="{}"),
+        ToolCall(index=0, arguments=" "),
+        ToolCall(index=1, arguments="]"),
+        completed("tool_calls"),
+    )
+    order = [(frame["type"].removeprefix("response."), frame["output_index"]) for frame in frames if "item" in frame]
+    assert order == [
+        ("output_item.added", 0),
+        ("output_item.done", 0),
+        ("output_item.added", 1),
+        ("output_item.added", 2),
+        ("output_item.done", 1),
+        ("output_item.done", 2),
+    ]
+    assert [item["arguments"] for item in folded(frames)] == ['{"x": 1}', "[]", "{}"]
+
+
 def test_a_signature_ends_a_block_of_reasoning() -> None:
     frames = told(Reasoning(text="hm"), Reasoning(text="", signature="s1"), Reasoning(text="so"), completed())
     output = frames[-1]["response"]["output"]
