@@ -32,24 +32,31 @@ _DONE: Final = "data: [DONE]\n\n"
 _UNASKED: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "background": False,
+        "frequency_penalty": 0.0,
         "instructions": None,
         "max_output_tokens": None,
+        "max_tool_calls": None,
         "metadata": {},
         "model": "",
         "parallel_tool_calls": True,
+        "presence_penalty": 0.0,
         "previous_response_id": None,
+        "prompt_cache_key": None,
         "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
         "store": True,
-        "temperature": None,
+        "temperature": 1.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
-        "top_p": None,
+        "top_logprobs": 0,
+        "top_p": 1.0,
         "truncation": "disabled",
         "user": None,
     }
 )
-"""What a response says of its request if the client asked for nothing."""
+"""What a response says of its request if the client asked for nothing. Open Responses demands each of them."""
 _ERROR_CODES: Final[Mapping[str, str]] = {
     "rate_limit_error": "rate_limit_exceeded",
     "invalid_request_error": "invalid_prompt",
@@ -106,6 +113,8 @@ class OpenAIResponsesEncoder:
         """The items so far, those of earlier attempts too: their places are the `output_index`."""
         self._first = 0
         """The place of the first item of the attempt that counts."""
+        self._attempt = 0
+        """That attempt, or the one that it continues."""
         self._ended: dict[int, ItemStatus] = {}
         """The items that have ended, by their places."""
         self._chars = 0
@@ -193,6 +202,7 @@ class OpenAIResponsesEncoder:
         if self._restarts.is_restart(event):
             yield from self._end_all("incomplete")
             self._first, self._chars = len(self._items), 0
+            self._attempt = self._restarts.attempt
             self._calls.clear()
             self._call_items.clear()
         if self._status == "queued" and not isinstance(event, Queued | Gap):
@@ -206,7 +216,7 @@ class OpenAIResponsesEncoder:
             return
         item, is_refusal = self._open(MessageItem), isinstance(event, Refusal)
         if item is None:
-            item = MessageItem(f"msg_{self._key}_{len(self._items)}")
+            item = MessageItem(self._new_id("msg"))
             yield from self._add(item)
         part = self._part
         if part is None or part.is_refusal is not is_refusal:
@@ -228,7 +238,7 @@ class OpenAIResponsesEncoder:
     def _think(self, event: Reasoning) -> Iterator[str]:
         item = self._open(ReasoningItem)
         if item is None:
-            item = ReasoningItem(f"rs_{self._key}_{len(self._items)}")
+            item = ReasoningItem(self._new_id("rs"))
             yield from self._add(item)
         if event.text:
             yield from self._tell(item.say(event.text), self._last)
@@ -246,7 +256,7 @@ class OpenAIResponsesEncoder:
         if place is not None and item is not None:
             yield from self._tell(item.say(event.arguments), place)
         elif call.is_named:
-            item = CallItem(f"fc_{self._key}_{len(self._items)}", call)
+            item = CallItem(self._new_id("fc"), call)
             yield from self._add(item)
             self._call_items[event.index] = self._last, item
             yield from self._tell(item.say(call.arguments), self._last)
@@ -265,6 +275,10 @@ class OpenAIResponsesEncoder:
             "title": citation.title or "",
         }
         yield from self._tell(item.annotate(annotation), self._last)
+
+    def _new_id(self, kind: str) -> str:
+        """Return the id of the next item. It is the same for a reader that sees no earlier attempt."""
+        return f"{kind}_{self._key}_{self._attempt}_{len(self._items) - self._first}"
 
     @property
     def _last(self) -> int:

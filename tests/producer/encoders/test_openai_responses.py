@@ -191,6 +191,10 @@ def test_a_restart_ends_the_open_items_as_incomplete_and_goes_on_under_new_index
         ("completed", "mill"),
     ]
     assert frames[-1]["response"]["output"] == items[1:]
+    only_the_last = OpenAIResponsesEncoder(JOB)
+    for event in again:
+        only_the_last.encode(event)
+    assert only_the_last.response["output"] == items[1:]
 
 
 def test_calls_grow_beside_each_other() -> None:
