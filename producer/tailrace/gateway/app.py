@@ -22,6 +22,7 @@ from tailrace.gateway.errors import HANDLERS, JOB_HEADER
 from tailrace.gateway.fronts import models
 from tailrace.gateway.fronts.anthropic_messages import routes as anthropic_messages
 from tailrace.gateway.fronts.openai_chat import routes as openai_chat
+from tailrace.gateway.fronts.openai_responses import routes as openai_responses
 from tailrace.gateway.leaving import Leaving
 from tailrace.gateway.model_names import ModelNames
 from tailrace.gateway.model_table import ModelTable
@@ -89,7 +90,11 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         leaving=leaving,
         models=ModelNames(client, ModelTable(settings.models)),
     )
-    for module in (jobs, events, conversations, chat, openai_chat, anthropic_messages, models, providers, health):
+    for module in (
+        *(jobs, events, conversations, chat),
+        *(openai_chat, openai_responses, anthropic_messages, models),
+        *(providers, health),
+    ):
         app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.gateway_max_body_bytes)

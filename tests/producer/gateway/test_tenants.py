@@ -21,6 +21,7 @@ MISSING = "A" * 22
 async def ask(gateway: ServedGateway, headers: Any, method: str, path: str, job: str, chat: str) -> tuple[int, str]:
     filled = (
         path.replace("{name}", "openai/m")
+        .replace("{response_id}", f"resp_{job}")
         .replace("{job_id}", job)
         .replace("{conversation}", chat)
         .replace("{chat}", chat)

@@ -1,7 +1,7 @@
 """Jobs of the fronts: enqueued under the limits of their keys, with the mapping that makes their frames."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -13,6 +13,13 @@ from tailrace.gateway.limits import enqueue_new
 from tailrace.gateway.new_job_body import NewJobBody
 from tailrace.gateway.principal import Principal
 
+Path: TypeAlias = tuple[int | str, ...]
+"""Where a field stands in a request."""
+
+
+def _same(path: Path) -> Path:
+    return path
+
 
 async def enqueue_for(
     gateway: Gateway,
@@ -22,6 +29,8 @@ async def enqueue_for(
     *,
     idempotency_key: str | None,
     names: Mapping[str, str],
+    path_of: Callable[[Path], Path] = _same,
+    remembered: Mapping[str, Any] | None = None,
 ) -> Job:
     """Enqueue the job of a request to a front, or find the job that an earlier one enqueued.
 
@@ -33,6 +42,8 @@ async def enqueue_for(
             continued unless they say otherwise: the protocols cannot take text back.
         idempotency_key: The idempotency key of the request, if it has one.
         names: The names that the protocol has for fields of a generation request, for messages.
+        path_of: Returns the path in the client's request from that in a generation request, for messages.
+        remembered: What the job remembers of the client's request, so that every gateway can repeat it.
 
     Returns:
         The job.
@@ -48,14 +59,14 @@ async def enqueue_for(
         new = NewJobBody.model_validate({"on_interrupt": "continue", **fields, "labels": labels})
     except ValidationError as error:
         raise InvalidRequest(
-            described({**line, "loc": _named(line["loc"], names)} for line in error.errors())
+            described({**line, "loc": _named(path_of(line["loc"]), names)} for line in error.errors())
         ) from None
-    job = await enqueue_new(gateway.tailrace, principal, new, idempotency_key=idempotency_key)
+    job = await enqueue_new(gateway.tailrace, principal, new, idempotency_key=idempotency_key, front=remembered)
     if not job.is_new:
         front.check(await job.status())
     return job
 
 
-def _named(path: tuple[int | str, ...], names: Mapping[str, str]) -> tuple[int | str, ...]:
+def _named(path: Path, names: Mapping[str, str]) -> Path:
     first = str(path[0]) if path else ""
     return (names[first], *path[1:]) if first in names else path
