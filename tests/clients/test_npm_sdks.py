@@ -29,3 +29,16 @@ async def test_a_client_from_npm_finds_what_it_expects(fronts: Live, sdk: str, p
     # The client has left this one, and the others were asked for once.
     await fronts.call_of(models["slow"].partition("/")[2], "client_closed")
     assert fronts.calls(models["failing"].partition("/")[2]) == 1
+
+
+async def test_the_responses_of_a_client_from_npm_are_resumed_and_cancelled(fronts: Live) -> None:
+    model = "openai/demo?text=Because+of+water&pieces=3"
+    told = {"model": model, "calling": f"{model}&tools=2", "slow": f"{model}&first_token_ms=60000"}
+    came = await run_node("openai_responses.mjs", {**told, "url": fronts.gateway.url})
+    assert came == {
+        "texts": [SAID] * 3,
+        "calls": 2,
+        "statuses": ["queued", "cancelled", "cancelled"],
+        "isExact": True,
+        "errors": [["NotFoundError", 404], ["BadRequestError", 400]],
+    }
