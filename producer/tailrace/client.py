@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 from redis.asyncio import Redis
 
@@ -121,6 +121,7 @@ class Tailrace:
         conversation: str | None = None,
         if_active: IfActive = "reject",
         labels: Mapping[str, str] | None = None,
+        front: Mapping[str, Any] | None = None,
         defer_seconds: float = 0,
         expires_in_seconds: float | None = None,
         durable: bool | None = None,
@@ -143,6 +144,8 @@ class Tailrace:
                 `"interrupt"` to cancel that job, whose text stays readable, and to enqueue the new one.
             labels: Up to 16 short texts by name, which statuses, lists and endings return. A name has 1 to 64
                 characters of `A-Z a-z 0-9 _ . -`, a value at most 256 characters.
+            front: What an HTTP API in front of tailrace has to remember of its own request, such as OpenAI's
+                `metadata`: a JSON object of at most 65,536 bytes, which `Job.front` reads. Workers ignore it.
             defer_seconds: The delay in seconds until the job is due, 0 to 31,536,000 (a year).
             expires_in_seconds: How long in seconds the job may wait from the time at which it is due, 0 to 31,536,000;
                 after that it fails with `expired_in_queue`. By default the settings' `expires_in_seconds`.
@@ -153,9 +156,10 @@ class Tailrace:
 
         Raises:
             InvalidRequest: The tenant or the queue is not a name, the idempotency key is empty, a time is out of range,
-                or the conversation, `if_active` or the labels are not valid.
+                or the conversation, `if_active`, the labels or `front` are not valid.
             RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
-            IdempotencyConflict: The tenant used the key before, for another request or in another conversation.
+            IdempotencyConflict: The tenant used the key before, for another request, in another conversation or with
+                another `front`.
             ConversationBusy: Another job of the conversation is active; the job was not enqueued.
             QueueFull: `max_queued` jobs wait already; the job was not enqueued.
             BrokerUnavailable: Redis cannot be reached; the job may have been enqueued nevertheless.
@@ -163,7 +167,7 @@ class Tailrace:
                 to be durable, and Redis has neither an append-only file nor a replica.
             NotDurable: The job was enqueued, but was not on a disk or a replica in time, or was lost before it was.
         """
-        job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds, labels, conversation)
+        job = self._new_job(request, tenant, queue, defer_seconds, expires_in_seconds, labels, conversation, front)
         if idempotency_key == "":
             raise InvalidRequest(
                 "idempotency_key: '' is empty, so all jobs would share it. Give a key for this request, or omit it."
@@ -403,6 +407,7 @@ class Tailrace:
         expires_in_seconds: float | None,
         labels: Mapping[str, str] | None,
         conversation: str | None = None,
+        front: Mapping[str, Any] | None = None,
     ) -> NewJob:
         if expires_in_seconds is not None:
             _checked_seconds("expires_in_seconds", expires_in_seconds)
@@ -415,6 +420,7 @@ class Tailrace:
             expires_in_seconds=expires_in_seconds,
             labels=labels,
             conversation=None if conversation is None else checked_conversation(conversation),
+            front=front,
         )
 
 

@@ -14,6 +14,7 @@ from tailrace.events import Event, KeepAlive
 from tailrace.protocol import queue
 from tailrace.protocol.cancellation import CancelOutcome, cancel
 from tailrace.protocol.conversations import IfActive, checked_if_active, enqueue
+from tailrace.protocol.front import decode_front
 from tailrace.protocol.job_end import no_stream
 from tailrace.protocol.keys import Keys, checked_job_id
 from tailrace.protocol.labels import decode_labels
@@ -277,6 +278,18 @@ class Job:
         if stored is None:
             raise JobNotFound(f"Job {self.id!r} has no record: it expired, was deleted, or was never enqueued.")
         return GenerationRequest.from_json(stored)
+
+    async def front(self) -> dict[str, Any]:
+        """Read what an HTTP API in front of tailrace keeps with the job.
+
+        Returns:
+            The `front` that the job was enqueued with; empty if there was none.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused to read the record.
+        """
+        return decode_front(await self._broker.call("HGET", self._keys.record(self.id), "front"))
 
     async def status(self) -> JobStatus:
         """Read the state of the job from its stream and its record.

@@ -78,7 +78,7 @@ async def test_a_job_that_is_enqueued_after_a_restart_is_claimed_at_once(own: Ow
 async def test_a_job_that_redis_lost_completely_comes_back_with_the_same_entry_ids(own: OwnServer) -> None:
     async with working(own, "holder") as holder:
         before = await own.moment()
-        job = await own.enqueue()
+        job = await own.enqueue(front={"version": 1})
         own.puppet.say("one ")
         await said(job, "one ")
         reader = asyncio.create_task(events_of(job))
@@ -93,6 +93,7 @@ async def test_a_job_that_redis_lost_completely_comes_back_with_the_same_entry_i
     assert await own.broker.call("HGETALL", holder.keys.record(job.id)) == record
     assert (await job.answer()).text == "one two"
     assert len(own.puppet.requests) == 1
+    assert await job.front() == {"version": 1}
 
 
 async def test_an_ending_that_redis_has_lost_together_with_the_whole_job_is_announced_again(own: OwnServer) -> None:

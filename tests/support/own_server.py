@@ -1,10 +1,11 @@
 """A server of the test's own, with a producer and workers, that comes back with less than it had."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,8 +51,8 @@ class OwnServer:
     """The provider of a worker for which the test names no other."""
     open_generations: OpenGenerations
 
-    async def enqueue(self) -> Job:
-        return await self.tailrace.enqueue(self.request)
+    async def enqueue(self, front: Mapping[str, Any] | None = None) -> Job:
+        return await self.tailrace.enqueue(self.request, front=front)
 
     async def moment(self) -> Moment:
         """What the server has now."""

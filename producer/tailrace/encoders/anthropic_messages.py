@@ -42,7 +42,7 @@ _REASONS: Final[Mapping[FinishReason, str]] = {
     "refusal": "refusal",
 }
 """Anthropic's words for the finish reasons of other providers."""
-_ERRORS: Final[Mapping[str, str]] = {
+ERROR_TYPES: Final[Mapping[str, str]] = {
     "invalid_request": "invalid_request_error",
     "provider_rejected": "invalid_request_error",
     "content_blocked": "invalid_request_error",
@@ -56,6 +56,10 @@ _ERRORS: Final[Mapping[str, str]] = {
     "total_timeout": "timeout_error",
 }
 """The types of the errors that a client acts on. All others are `api_error`."""
+_NOT_COUNTED: Final = dict.fromkeys(
+    ("cache_creation", "inference_geo", "output_tokens_details", "server_tool_use", "service_tier")
+)
+"""Members of a message's usage that Anthropic's API always has, and that no event tells."""
 
 
 def message_id(job_id: str) -> str:
@@ -137,7 +141,12 @@ class AnthropicMessagesEncoder:
             "content": [block.object() for block in self._blocks],
             "stop_reason": None if ending is None else _stop_reason(ending),
             "stop_sequence": None,
-            "usage": {"input_tokens": 0, "output_tokens": 0} if ending is None else message_usage(ending),
+            "stop_details": None,
+            "container": None,
+            "usage": {
+                **_NOT_COUNTED,
+                **({"input_tokens": 0, "output_tokens": 0} if ending is None else message_usage(ending)),
+            },
         }
 
     def _frames(self, event: Event) -> Iterator[str]:
@@ -248,7 +257,7 @@ class AnthropicMessagesEncoder:
     def _fail(self, error: StreamError) -> str:
         self.is_over = True
         self._text = None
-        return _frame("error", {"error": {"type": _ERRORS.get(error.code, "api_error"), "message": error.message}})
+        return _frame("error", {"error": {"type": ERROR_TYPES.get(error.code, "api_error"), "message": error.message}})
 
 
 def message_usage(ending: Ending) -> dict[str, int]:

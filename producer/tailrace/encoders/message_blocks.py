@@ -20,8 +20,7 @@ class TextContentBlock:
 
     def object(self) -> dict[str, Any]:
         """Return the block as clients see it."""
-        block: dict[str, Any] = {"type": "text", "text": self._text.getvalue()}
-        return {**block, "citations": self._citations} if self._citations else block
+        return {"type": "text", "text": self._text.getvalue(), "citations": self._citations or None}
 
     def say(self, text: str) -> dict[str, Any]:
         """Add the next piece of the text, and return its delta.
@@ -84,7 +83,8 @@ class ToolUseContentBlock:
 
     def object(self) -> dict[str, Any]:
         """Return the block as clients see it. Its input is an object, as the protocol demands."""
-        return {"type": "tool_use", "id": self._call.call_id, "name": self._call.name, "input": self._input()}
+        named = {"id": self._call.call_id, "name": self._call.name}
+        return {"type": "tool_use", **named, "input": self._input(), "caller": {"type": "direct"}}
 
     @property
     def is_whole(self) -> bool:

@@ -1,5 +1,6 @@
-"""OpenAI's Chat Completions: the chunks of a streamed completion."""
+"""OpenAI's Chat Completions: the chunks of a streamed completion, and the completion object."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from json.encoder import encode_basestring_ascii as quoted
@@ -85,8 +86,13 @@ class OpenAIChatEncoder:
         self._said: type[Delta | Refusal] | None = None
         """The kind of text for which `_delta` and `_rest` are the ends of a chunk."""
         self._delta = self._rest = ""
+        self._texts: dict[type[_Text], io.StringIO] = {kind: io.StringIO() for kind in _FIELDS}
+        """What was said so far, for the completion."""
+        self._say_more = self._texts[Delta].write
+        """Adds to the kind of text that is said."""
+        self._ending: Completed | None = None
         self._calls: dict[int, ToolInput] = {}
-        self._annotations = 0
+        self._annotations: list[dict[str, Any]] = []
         self._places: dict[int, int] = {}
         """The index that clients see of each call, which grows by one."""
 
@@ -101,6 +107,7 @@ class OpenAIChatEncoder:
         """
         if isinstance(event, _TEXTS) and type(event) is self._said and event.id.attempt == self._restarts.attempt:
             # Nearly every event of a long answer takes this way.
+            self._say_more(event.text)
             return f"{self._delta}{quoted(event.text)}{self._rest}".encode()
         return b"" if self.is_over else "".join(self._frames(event)).encode()
 
@@ -112,6 +119,35 @@ class OpenAIChatEncoder:
         """
         self.is_over = True
         return self._error(StreamError.broken_off()).encode()
+
+    @property
+    def completion(self) -> dict[str, Any]:
+        """The completion as it is after the events so far: what a call that is not streamed returns."""
+        ending = self._ending
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "annotations": self._annotations,
+        }
+        message |= {_FIELDS[kind]: text for kind, said in self._texts.items() if (text := said.getvalue())}
+        calls = [
+            {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in (self._calls[index] for index in self._places)
+        ]
+        if calls:
+            message["tool_calls"] = calls
+        elif message["refusal"] is None:
+            message["content"] = message["content"] or ""
+        finish_reason = None if ending is None else FINISH_REASONS[ending.finish_reason]
+        return {
+            "id": completion_id(self._job_id),
+            "object": "chat.completion",
+            "created": self._created or 0,
+            "model": self._model or "",
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "usage": None if ending is None else chat_usage(ending),
+        }
 
     def _frames(self, event: Event) -> Iterator[str]:
         if self._created is None:
@@ -155,6 +191,8 @@ class OpenAIChatEncoder:
             return
         self._shows_something = True
         kind = type(event)
+        self._say_more = self._texts[kind].write
+        self._say_more(event.text)
         # The text of a chunk stands between the same bytes until another kind of text is said.
         mark = "\0"
         self._delta, _, self._rest = self._chunk({_FIELDS[kind]: mark}).rpartition(quoted(mark))
@@ -182,11 +220,12 @@ class OpenAIChatEncoder:
         if annotation := url_citation(citation):
             self._shows_something = True
             # The SDK's helper for streams demands an index of whatever is in a list.
-            yield self._chunk({"annotations": [{"index": self._annotations, **annotation}]})
-            self._annotations += 1
+            yield self._chunk({"annotations": [{"index": len(self._annotations), **annotation}]})
+            self._annotations.append(annotation)
 
     def _complete(self, ending: Completed) -> Iterator[str]:
         self.is_over = True
+        self._ending = ending
         yield self._chunk({}, finish_reason=FINISH_REASONS[ending.finish_reason])
         if self._usage:
             yield self._frame({"choices": [], "usage": chat_usage(ending)})

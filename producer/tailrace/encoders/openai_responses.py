@@ -33,24 +33,31 @@ _DONE: Final = "data: [DONE]\n\n"
 _UNASKED: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "background": False,
+        "frequency_penalty": 0.0,
         "instructions": None,
         "max_output_tokens": None,
+        "max_tool_calls": None,
         "metadata": {},
         "model": "",
         "parallel_tool_calls": True,
+        "presence_penalty": 0.0,
         "previous_response_id": None,
+        "prompt_cache_key": None,
         "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
         "store": True,
-        "temperature": None,
+        "temperature": 1.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
-        "top_p": None,
+        "top_logprobs": 0,
+        "top_p": 1.0,
         "truncation": "disabled",
         "user": None,
     }
 )
-"""What a response says of its request if the client asked for nothing."""
+"""What a response says of its request if the client asked for nothing. Open Responses demands each of them."""
 _ERROR_CODES: Final[Mapping[str, str]] = {
     "rate_limit_error": "rate_limit_exceeded",
     "invalid_request_error": "invalid_prompt",
@@ -107,6 +114,8 @@ class OpenAIResponsesEncoder:
         """The items so far, those of earlier attempts too: their places are the `output_index`."""
         self._first = 0
         """The place of the first item of the attempt that counts."""
+        self._attempt = 0
+        """That attempt, or the one that it continues."""
         self._ended: dict[int, ItemStatus] = {}
         """The items that have ended, by their places."""
         self._chars = 0
@@ -199,6 +208,7 @@ class OpenAIResponsesEncoder:
         if self._restarts.is_restart(event):
             yield from self._end_all("incomplete")
             self._first, self._chars = len(self._items), 0
+            self._attempt = self._restarts.attempt
             self._calls.clear()
             self._call_items.clear()
         if self._status == "queued" and not isinstance(event, Queued | Gap):
@@ -212,7 +222,7 @@ class OpenAIResponsesEncoder:
             return
         item, is_refusal = self._open(MessageItem), isinstance(event, Refusal)
         if item is None:
-            item = MessageItem(f"msg_{self._key}_{len(self._items)}")
+            item = MessageItem(self._new_id("msg"))
             yield from self._add(item)
         part = self._part
         if part is None or part.is_refusal is not is_refusal:
@@ -234,7 +244,7 @@ class OpenAIResponsesEncoder:
     def _think(self, event: Reasoning) -> Iterator[str]:
         item = self._open(ReasoningItem)
         if item is None:
-            item = ReasoningItem(f"rs_{self._key}_{len(self._items)}")
+            item = ReasoningItem(self._new_id("rs"))
             yield from self._add(item)
         if event.text:
             yield from self._tell(item.say(event.text), self._last)
@@ -243,13 +253,16 @@ class OpenAIResponsesEncoder:
             yield from self._end_last("completed")
 
     def _call(self, event: ToolCall) -> Iterator[str]:
+        place, item = self._call_items.get(event.index, (None, None))
+        if place in self._ended:
+            # White space, at most: the arguments were whole.
+            return
         call = self._calls.setdefault(event.index, ToolInput())
         call.add(event)
-        if event.index in self._call_items:
-            place, item = self._call_items[event.index]
+        if place is not None and item is not None:
             yield from self._tell(item.say(event.arguments), place)
         elif call.is_named:
-            item = CallItem(f"fc_{self._key}_{len(self._items)}", call)
+            item = CallItem(self._new_id("fc"), call)
             yield from self._add(item)
             self._call_items[event.index] = self._last, item
             yield from self._tell(item.say(call.arguments), self._last)
@@ -269,6 +282,10 @@ class OpenAIResponsesEncoder:
         }
         yield from self._tell(item.annotate(annotation), self._last)
 
+    def _new_id(self, kind: str) -> str:
+        """Return the id of the next item. It is the same for a reader that sees no earlier attempt."""
+        return f"{kind}_{self._key}_{self._attempt}_{len(self._items) - self._first}"
+
     @property
     def _last(self) -> int:
         return len(self._items) - 1
@@ -280,9 +297,11 @@ class OpenAIResponsesEncoder:
         return None
 
     def _add(self, item: Item) -> Iterator[str]:
-        """Begin an item. Calls may grow beside each other; a message or a thought ends before the next item."""
-        if self._open(MessageItem) or self._open(ReasoningItem):
-            yield from self._end_last("completed")
+        """Begin an item. Before it, all items end but calls whose arguments are not whole."""
+        for place in range(self._first, len(self._items)):
+            before = self._items[place]
+            if place not in self._ended and (before.is_whole if isinstance(before, CallItem) else True):
+                yield from self._end_item(place, "completed")
         self._items.append(item)
         yield self._frame("output_item.added", {"output_index": self._last, "item": item.object("in_progress")})
 

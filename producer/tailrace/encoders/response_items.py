@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-from tailrace.encoders.tool_input import ToolInput
+from tailrace.encoders.tool_input import ToolInput, json_error
 
 ItemStatus: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 Told: TypeAlias = Iterator[tuple[str, dict[str, Any]]]
@@ -197,6 +197,11 @@ class CallItem:
             "arguments": "" if status == "in_progress" else call.arguments,
             "status": status,
         }
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the arguments are JSON: nothing but white space can follow them."""
+        return json_error(self._call.arguments) is None
 
     def say(self, fragment: str) -> Told:
         """Tell the next fragment of the arguments.

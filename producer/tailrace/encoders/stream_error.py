@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 from tailrace.events import Cancelled, Failed
 
-_TYPES: Final[Mapping[str, str]] = {
+ERROR_TYPES: Final[Mapping[str, str]] = {
     "invalid_request": "invalid_request_error",
     "provider_rejected": "invalid_request_error",
     "model_not_found": "invalid_request_error",
@@ -47,7 +47,7 @@ class StreamError:
     @property
     def body(self) -> dict[str, Any]:
         """The error as clients read it."""
-        kind = _TYPES.get(self.code, "server_error")
+        kind = ERROR_TYPES.get(self.code, "server_error")
         return {"message": self.message, "type": kind, "param": None, "code": self.code}
 
 

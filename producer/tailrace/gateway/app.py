@@ -20,16 +20,19 @@ from tailrace.gateway.capabilities import Capabilities, SharedSigningKey
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.draining import Draining
 from tailrace.gateway.errors import HANDLERS, JOB_HEADER
+from tailrace.gateway.fronts import models
+from tailrace.gateway.fronts.anthropic_messages import routes as anthropic_messages
+from tailrace.gateway.fronts.openai_chat import routes as openai_chat
+from tailrace.gateway.fronts.openai_responses import routes as openai_responses
+from tailrace.gateway.leaving import Leaving
+from tailrace.gateway.model_names import ModelNames
+from tailrace.gateway.model_table import ModelTable
 from tailrace.gateway.openapi import describe
 from tailrace.gateway.settings import GatewaySettings
 
 _ASKED_HEADERS: Final = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "Last-Event-ID",
-    "X-AI-SDK-Version",
-    "X-API-Key",
+    *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"),
+    *("Anthropic-Beta", "Anthropic-Version", "X-AI-SDK-Version"),
 )
 """The headers that pages of another origin may send, if `gateway_cors_origins` names that origin."""
 
@@ -58,6 +61,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
+        await leaving.aclose()
         if tailrace is None:
             await client.aclose()
 
@@ -73,6 +77,7 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         lifespan=lifespan,
         exception_handlers=HANDLERS,
     )
+    leaving = Leaving(after_seconds=settings.gateway_leave_seconds)
     capabilities, asking = _capabilities(client, settings), asyncio.Lock()
     app.state.gateway = Gateway(
         tailrace=client,
@@ -88,8 +93,14 @@ def create_app(tailrace: Tailrace | None = None, settings: GatewaySettings | Non
         capabilities=capabilities,
         draining=Draining(),
         asking=asking,
+        leaving=leaving,
+        models=ModelNames(client, ModelTable(settings.models)),
     )
-    for module in (jobs, events, conversations, chat, providers, health, page_routes):
+    for module in (
+        *(jobs, events, conversations, chat),
+        *(openai_chat, openai_responses, anthropic_messages, models),
+        *(providers, health, page_routes),
+    ):
         app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_bytes=settings.gateway_max_body_bytes)

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from tailrace import Tailrace
 from tailrace.gateway.capabilities import Capabilities
 from tailrace.gateway.draining import Draining
+from tailrace.gateway.leaving import Leaving
+from tailrace.gateway.model_names import ModelNames
 from tailrace.gateway.principal import Authenticator
 from tailrace.gateway.settings import GatewaySettings
 
@@ -29,6 +31,10 @@ class Gateway:
     asking: asyncio.Lock
     """Held while a request asks Redis for a key or for the status of a job. Each question takes a connection, and
     thousands of clients may reconnect at the same moment."""
+    leaving: Leaving
+    """Cancels jobs whose clients have left and cannot come back."""
+    models: ModelNames
+    """Finds what the names of models stand for."""
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -1,4 +1,4 @@
-"""Errors as HTTP responses: `{"error": {"code": …, "message": …}}`."""
+"""Errors as HTTP responses, in the form of the API that was called."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tailrace import (
     BrokerRefused,
@@ -29,6 +30,7 @@ from tailrace import (
     TailraceError,
 )
 from tailrace.field_docs import describe_fields
+from tailrace.gateway.error_forms import form_of
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ _MAX_TOLD: Final = 20
 _MAX_CHARS: Final = 2_000
 """The length at which a message is cut, in characters."""
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_RETRIED_BY_SDKS: Final = frozenset({409, 429, 500, 502, 503, 504, 529})
+"""The statuses after which the SDKs of OpenAI and Anthropic repeat a request, unless `X-Should-Retry` is `false`."""
 _RETRY_SECONDS: Final = 5
 """The `Retry-After`, in seconds, if Redis is unavailable or the queue is full."""
 
@@ -55,6 +59,8 @@ class ErrorCode(StrEnum):
     """The credentials are missing, wrong or expired, or do not include what the route needs (401)."""
     JOB_NOT_FOUND = "job_not_found"
     """There is no such job: it expired, was deleted, was never enqueued, or is another tenant's (404)."""
+    MODEL_NOT_FOUND = "model_not_found"
+    """The name of a model is not in `TAILRACE_MODELS`, and is no `provider/model` (404)."""
     NOT_FOUND = "not_found"
     """There is no such route (404)."""
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -90,7 +96,7 @@ _OF_STATUS: Final[Mapping[int, ErrorCode]] = {
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "A field, a parameter, a cursor or the body is not valid.",
     401: "The credentials are missing, wrong or expired, or do not include what the route needs.",
-    404: "There is no such job, or it is another tenant's.",
+    404: "There is no such job or model, or the job is another tenant's.",
     408: "The body did not arrive in time.",
     409: "Another job of the conversation is active, or the idempotency key was used for another request.",
     413: "The body, or the request in it, is too large.",
@@ -120,12 +126,20 @@ class RateLimited(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UnknownModel(Exception):
+    """No provider is known for the name of a model.
+
+    Args:
+        message: Which name it is, and what there is, for a person.
+    """
+
+
 class ErrorResponse(Response):
-    """An error.
+    """An error. It is written when it is sent, in the form of the API that was called.
 
     Args:
         status: The HTTP status.
-        code: The code, for programs.
+        code: The code, for programs: an `ErrorCode`, or the code of a job's failure.
         message: What happened and what to do, for a person.
         retry_after_seconds: In how many seconds the request may succeed.
         job_id: The job that the error is about.
@@ -137,22 +151,34 @@ class ErrorResponse(Response):
     def __init__(
         self,
         status: int,
-        code: ErrorCode,
+        code: str,
         message: str,
         *,
         retry_after_seconds: float | None = None,
         job_id: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        # A message may quote what the client sent.
-        error = {"code": code, "message": message[:_MAX_CHARS]}
         added = dict(headers or {})
         if retry_after_seconds is not None:
             added["Retry-After"] = str(max(1, math.ceil(retry_after_seconds)))
+        elif status in _RETRIED_BY_SDKS:
+            # A repetition gets the same answer.
+            added["X-Should-Retry"] = "false"
         if job_id is not None:
-            error["job"] = job_id
             added[JOB_HEADER] = job_id
-        super().__init__(json.dumps({"error": error}), status, added)
+        super().__init__(None, status, added)
+        self._code = code
+        # A message may quote what the client sent.
+        self._message = message[:_MAX_CHARS]
+        self._job_id = job_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write and send the error."""
+        form = form_of(scope)
+        written = form(status=self.status_code, code=self._code, message=self._message, job_id=self._job_id)
+        self.body = json.dumps(written).encode()
+        self.headers["Content-Length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
 
 
 class ErrorDetail(BaseModel):
@@ -276,6 +302,10 @@ async def _rate_limited(_: Request, error: RateLimited) -> Response:
     return ErrorResponse(429, ErrorCode.RATE_LIMITED, str(error), retry_after_seconds=error.retry_after_seconds)
 
 
+async def _unknown_model(_: Request, error: UnknownModel) -> Response:
+    return ErrorResponse(404, ErrorCode.MODEL_NOT_FOUND, str(error))
+
+
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
     # Each path begins with the place: the body, the query, a header.
     lines = [{**line, "loc": line["loc"][1:]} for line in error.errors()]
@@ -291,6 +321,7 @@ HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[A
     TailraceError: _tailrace,
     Unauthorized: _unauthorized,
     RateLimited: _rate_limited,
+    UnknownModel: _unknown_model,
     RequestValidationError: _invalid,
     HTTPException: _http,
 }

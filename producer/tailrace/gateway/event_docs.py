@@ -68,6 +68,21 @@ def _stream(description: str, example: str, data: dict[str, Any], **more: Any) -
     return {200: {"description": description, "headers": {**_HEADERS, **more}, "content": content}}
 
 
+def frames(description: str, example: str) -> dict[int | str, dict[str, Any]]:
+    """Describe an answer in the form of another API: one object, or a stream.
+
+    Args:
+        description: What the answer is.
+        example: Frames of the stream.
+
+    Returns:
+        The responses, as FastAPI takes them.
+    """
+    described = _stream(description, example, {"description": "JSON in the form of the API."})
+    described[200]["content"]["application/json"] = {"schema": {"type": "object"}}
+    return described
+
+
 _JSON: Final = {"contentMediaType": "application/json"}
 _SEEN: Final[dict[int | str, dict[str, Any]]] = {
     204: {"description": "The cursor is at the ending, so no event will come."}

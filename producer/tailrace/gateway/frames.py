@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from tailrace import Event, KeepAlive, TailraceError
+from tailrace import Cancelled, Completed, Ending, Event, Failed, KeepAlive, Started, TailraceError
 from tailrace.encoders import KEEP_ALIVE, Encoder
 from tailrace.gateway.lasting_tail import LastingTail
 
@@ -44,6 +44,10 @@ class JobFrames:
     def __init__(self, tail: LastingTail, encoder: Encoder, *, has_started: bool) -> None:
         self.has_started: bool = has_started
         """True once an attempt has started. An ending without one is written in an attempt of its own."""
+        self.ending: Ending | None = None
+        """The ending of the job, once it was read."""
+        self.has_begun: bool = False
+        """True if what has started is an attempt, and not the ending of a job that never ran."""
         self.error: TailraceError | None = None
         """Why the job cannot be read to its ending."""
         self._tail = tail
@@ -88,6 +92,9 @@ class JobFrames:
             return b""
         if isinstance(event, KeepAlive):
             return KEEP_ALIVE
+        if isinstance(event, Completed | Failed | Cancelled):
+            self.ending = event
         if not self.has_started:
             self.has_started = event.id.attempt > 0
+            self.has_begun = isinstance(event, Started)
         return self._encoder.encode(event)

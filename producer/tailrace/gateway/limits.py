@@ -1,8 +1,8 @@
 """Enqueues within the limits of an API key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from tailrace import InfrastructureError, Job, Tailrace
 from tailrace.gateway.errors import RateLimited
@@ -17,7 +17,14 @@ _WHY: Final = {
 }
 
 
-async def enqueue_new(tailrace: Tailrace, principal: Principal, new: NewJobBody, *, idempotency_key: str | None) -> Job:
+async def enqueue_new(
+    tailrace: Tailrace,
+    principal: Principal,
+    new: NewJobBody,
+    *,
+    idempotency_key: str | None,
+    front: Mapping[str, Any] | None = None,
+) -> Job:
     """Enqueue the job that a client asks for, if the principal may have one more.
 
     Args:
@@ -25,6 +32,7 @@ async def enqueue_new(tailrace: Tailrace, principal: Principal, new: NewJobBody,
         principal: Who asks.
         new: What the client sent.
         idempotency_key: The idempotency key of the request, if it has one.
+        front: What the job remembers of the client's request.
 
     Returns:
         The job: a new one, or the first one under the key.
@@ -44,6 +52,7 @@ async def enqueue_new(tailrace: Tailrace, principal: Principal, new: NewJobBody,
             conversation=new.conversation,
             if_active=new.if_active,
             labels=new.labels,
+            front=front,
             defer_seconds=new.defer_seconds,
             expires_in_seconds=new.expires_in_seconds,
             durable=new.durable,

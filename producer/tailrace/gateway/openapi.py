@@ -14,8 +14,8 @@ _DESCRIPTION: Final = """\
 LLM generations that outlive the web request. `POST /v1/jobs` enqueues a job and returns its id at once. Any number of
 clients can read the events of a job, from any position up to its ending, and can cancel the job.
 
-Every error is `{"error": {"code": …, "message": …}}`. Later versions may add fields, event types and error codes, so
-clients have to skip those that they do not know.
+Every error is `{"error": {"code": …, "message": …}}`, except on the routes of the APIs of OpenAI and Anthropic. Later
+versions may add fields, event types and error codes, so clients have to skip those that they do not know.
 """
 _SECURITY: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer trk_…`."},

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from tailrace.access.signing_key import SigningKey
+from tailrace.gateway.model_table import Models
 from tailrace.settings import YEAR_SECONDS, Settings
 
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
@@ -66,6 +67,15 @@ class GatewaySettings(Settings):
     """The size of the largest HTTP body, in bytes. `TAILRACE_MAX_REQUEST_BYTES` limits the generation request in it."""
     gateway_grace_seconds: float = Field(default=30, ge=0, le=YEAR_SECONDS)
     """How long requests, and streams that clients cannot resume elsewhere, may go on after SIGTERM, in seconds."""
+    gateway_leave_seconds: float = Field(default=5, ge=0, le=YEAR_SECONDS)
+    """How long the client of a call that cannot be resumed may be away before its job is cancelled, in seconds. A call
+    with an `Idempotency-Key` is not cancelled."""
+    models: Models = Field(default={}, validate_default=False)
+    """What the names of models stand for that clients of the APIs of OpenAI and Anthropic ask for, as JSON:
+    `{"fast": {"provider": "openai", "model": "gpt-5-mini"}, "claude-*": {"provider": "anthropic"}}`. Names with `*`,
+    `?` or `[…]` are patterns: an exact name is found first, then the first pattern that fits. An entry has `provider`,
+    and may have `model` (by default the name that was asked for), `fallbacks`, `queue`, `max_output_tokens` and
+    `timeouts`."""
     chat_provider: _Name | None = None
     """The provider for requests to `/v1/chat` that name none."""
     chat_model: _Name | None = None

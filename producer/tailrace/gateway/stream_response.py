@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -31,6 +31,7 @@ class StreamResponse(Response):
         first: The frames that were ready before the status was known.
         headers: Headers beside those of every stream.
         can_move: True if the client reconnects by itself, after `retry:`, and reads on at another gateway.
+        on_over: What is called once the response is over, with true if the gateway broke it off.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class StreamResponse(Response):
         first: bytes = b"",
         headers: Mapping[str, str],
         can_move: bool,
+        on_over: Callable[[bool], None] | None = None,
     ) -> None:
         super().__init__(headers={**STREAM_HEADERS, **headers})
         # A stream has no length, and no body beside its frames.
@@ -50,6 +52,7 @@ class StreamResponse(Response):
         self._frames = frames
         self._draining = draining
         self._first = first
+        self._on_over = on_over
         self._ending: asyncio.Task[None] | None = None
 
     def end(self) -> None:
@@ -73,6 +76,8 @@ class StreamResponse(Response):
         finally:
             watching.cancel()
             self._draining.discard(self)
+            if self._on_over is not None:
+                self._on_over(self._ending is not None)
             await frames.aclose()
 
     def _last(self) -> bytes:

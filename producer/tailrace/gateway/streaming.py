@@ -1,20 +1,25 @@
 """Responses that stream jobs. Errors that are known before the first byte become an HTTP status."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from starlette.responses import Response
 
-from tailrace import EntryId, Job
+from tailrace import Cancelled, EntryId, Failed, Job
 from tailrace.asgi import STATUS_SECONDS
 from tailrace.encoders import Encoder, SseEncoder
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.errors import JOB_HEADER
 from tailrace.gateway.frames import JobFrames
 from tailrace.gateway.lasting_tail import LastingTail
+from tailrace.gateway.leaving import Leaving
 from tailrace.gateway.stream_response import StreamResponse
 
 BEGINNING: Final = EntryId(0, 0)
+
+Refused: TypeAlias = Callable[[Failed | Cancelled, str], Response]
+"""Makes the response for a job that ended before any attempt, from its ending and its id."""
 
 
 async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
@@ -37,7 +42,16 @@ async def stream_events(gateway: Gateway, job: Job, after: EntryId) -> Response:
     return await stream_job(gateway, job, SseEncoder(), after=after, can_move=True)
 
 
-async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: EntryId, can_move: bool) -> Response:
+async def stream_job(
+    gateway: Gateway,
+    job: Job,
+    encoder: Encoder,
+    *,
+    after: EntryId,
+    can_move: bool,
+    cancels: bool = False,
+    refused: Refused | None = None,
+) -> Response:
     """Stream a job.
 
     Args:
@@ -46,9 +60,12 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
         encoder: The encoder of the protocol.
         after: The cursor after which the events begin.
         can_move: True if the client reads on at another gateway by itself.
+        cancels: True if the job is cancelled after its last reader has left.
+        refused: Makes the response for a job that has failed, or was cancelled, before any attempt; by default the
+            stream tells it.
 
     Returns:
-        The stream, or 204 if the cursor is at the ending.
+        The stream, or 204 if the cursor is at the ending, or what `refused` has made.
 
     Raises:
         JobNotFound: The job has no stream.
@@ -56,6 +73,27 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
+    if not cancels:
+        return await _stream(gateway, job, encoder, after, can_move=can_move, refused=refused)
+    gateway.leaving.join(job)
+    try:
+        return await _stream(gateway, job, encoder, after, can_move=can_move, refused=refused, leaving=gateway.leaving)
+    except BaseException as error:
+        # A request that is cancelled was broken off by the gateway.
+        gateway.leaving.leave(job, has_left=isinstance(error, Exception))
+        raise
+
+
+async def _stream(
+    gateway: Gateway,
+    job: Job,
+    encoder: Encoder,
+    after: EntryId,
+    *,
+    can_move: bool,
+    refused: Refused | None,
+    leaving: Leaving | None = None,
+) -> Response:
     tail = await LastingTail.open(job, after)
     frames = JobFrames(tail, encoder, has_started=after.attempt > 0)
     try:
@@ -66,8 +104,18 @@ async def stream_job(gateway: Gateway, job: Job, encoder: Encoder, *, after: Ent
     except BaseException:
         await frames.aclose()
         raise
+
+    def over(is_broken_off: bool) -> None:
+        if leaving is not None:
+            leaving.leave(job, has_left=frames.ending is None and not is_broken_off)
+
+    ending = frames.ending
+    if refused is not None and isinstance(ending, Failed | Cancelled) and not frames.has_begun:
+        await frames.aclose()
+        over(is_broken_off=False)
+        return refused(ending, job.id)
     headers = {JOB_HEADER: job.id, **encoder.headers}
-    return StreamResponse(frames, gateway.draining, first=first, headers=headers, can_move=can_move)
+    return StreamResponse(frames, gateway.draining, first=first, headers=headers, can_move=can_move, on_over=over)
 
 
 async def _until_started(frames: JobFrames) -> bytes:

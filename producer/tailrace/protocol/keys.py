@@ -57,7 +57,7 @@ class Keys:
         return f"{self.prefix}:{{{job_id}}}:cancel"
 
     def record(self, job_id: str) -> str:
-        """The hash with the job's request, tenant and queue, written at enqueue."""
+        """The hash with the job's request, tenant and queue, and what its HTTP front remembers."""
         return f"{self.prefix}:{{{job_id}}}:record"
 
     def regenerated(self, job_id: str) -> str:

@@ -4,9 +4,10 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from tailrace.broker.client import Command, ms
+from tailrace.protocol.front import encode_front
 from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys, arq_job
 from tailrace.protocol.labels import encode_labels
 from tailrace.protocol.scripts import Script
@@ -60,6 +61,8 @@ class NewJob:
     """The conversation that the job belongs to, if any."""
     labels: str = ""
     """The labels as JSON; `""` if there are none."""
+    front: str = ""
+    """What an HTTP front keeps with the job, as JSON; `""` if there is nothing."""
 
     @classmethod
     def of(
@@ -74,6 +77,7 @@ class NewJob:
         regenerated_from: str | None = None,
         conversation: str | None = None,
         labels: Mapping[str, str] | None = None,
+        front: Mapping[str, Any] | None = None,
     ) -> Self:
         """Prepare a job from its request.
 
@@ -87,13 +91,14 @@ class NewJob:
             regenerated_from: The job whose request this job runs again.
             conversation: The conversation that the job belongs to.
             labels: Short texts by name.
+            front: What an HTTP front keeps with the job.
 
         Returns:
             The job, ready to be enqueued.
 
         Raises:
             RequestTooLarge: The JSON of the request is larger than the settings' `max_request_bytes`.
-            InvalidRequest: A text of the request is not valid Unicode, or the labels are not valid.
+            InvalidRequest: A text of the request is not valid Unicode, or the labels or `front` are not valid.
         """
         if expires_in_seconds is None:
             expires_in_seconds = settings.expires_in_seconds
@@ -111,6 +116,7 @@ class NewJob:
             regenerated_from=regenerated_from,
             conversation=conversation,
             labels=encode_labels(labels or {}),
+            front=encode_front(front or {}),
         )
 
 
@@ -131,6 +137,7 @@ def create_command(keys: Keys, job_id: str, job: NewJob, *more: str) -> Command:
         job.request,
         ms(job.defer_seconds + job.expires_in_seconds),
         job.conversation or "",
+        job.front,
         *("tenant", job.tenant, "provider", job.provider, "model", job.model),
         *(part for name, value in optional.items() if value for part in (name, value)),
         *more,

@@ -168,6 +168,12 @@ class Job:
         session, job = self._current()
         return session.run(job.request)
 
+    @signature_of(asynchronous.Job.front)
+    def front(self) -> dict[str, Any]:
+        """Read what an HTTP API in front of tailrace keeps with the job."""
+        session, job = self._current()
+        return session.run(job.front)
+
     @signature_of(asynchronous.Job.status)
     def status(self) -> JobStatus:
         """Read the state of the job from its stream and its record."""

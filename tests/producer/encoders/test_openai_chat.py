@@ -136,6 +136,24 @@ def test_a_restart_after_something_was_said_ends_the_response_with_an_error(even
             said += encoder.encode(event)
 
 
+@unhurried
+@given(events=job_streams())
+def test_the_completion_object_is_what_the_chunks_add_up_to(events: list[Event]) -> None:
+    encoder = OpenAIChatEncoder(JOB, include_usage=True)
+    said = read(b"".join(map(encoder.encode, events)))
+    if said.finish_reason is not None:
+        whole, (choice,) = encoder.completion, encoder.completion["choices"]
+        assert (whole["id"], whole["created"], whole["usage"]) == (
+            said.chunks[0]["id"],
+            said.chunks[0]["created"],
+            said.usage,
+        )
+        assert choice["finish_reason"] == said.finish_reason
+        assert {name: choice["message"].get(name) or "" for name in said.texts} == said.texts
+        calls = choice["message"].get("tool_calls", [])
+        assert [{"id": call["id"], **call["function"]} for call in calls] == said.calls
+
+
 def test_all_chunks_have_the_id_and_the_time_of_the_job() -> None:
     events = with_ids(
         [Queued(at=1_790_000_000_123, queue="q"), started(), Delta(text="a"), Delta(text="b"), completed()]

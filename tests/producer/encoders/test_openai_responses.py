@@ -191,6 +191,10 @@ def test_a_restart_ends_the_open_items_as_incomplete_and_goes_on_under_new_index
         ("completed", "mill"),
     ]
     assert frames[-1]["response"]["output"] == items[1:]
+    only_the_last = OpenAIResponsesEncoder(JOB)
+    for event in again:
+        only_the_last.encode(event)
+    assert only_the_last.response["output"] == items[1:]
 
 
 def test_calls_grow_beside_each_other() -> None:
@@ -205,6 +209,27 @@ def test_calls_grow_beside_each_other() -> None:
     assert message["status"] == "completed"
     assert (one["arguments"], two["arguments"]) == ("{}", "[]")
     assert last["response"]["output"] == [message, one, two]
+
+
+def test_a_call_whose_arguments_are_whole_ends_before_the_next_one() -> None:
+    frames = told(
+        ToolCall(index=0, call_id="a", name="one", arguments='{"x": 1}'),
+        ToolCall(index=1, call_id="b", name="two", arguments="["),
+        ToolCall(index=2, call_id="c", name="three", arguments="{}"),
+        ToolCall(index=0, arguments=" "),
+        ToolCall(index=1, arguments="]"),
+        completed("tool_calls"),
+    )
+    order = [(frame["type"].removeprefix("response."), frame["output_index"]) for frame in frames if "item" in frame]
+    assert order == [
+        ("output_item.added", 0),
+        ("output_item.done", 0),
+        ("output_item.added", 1),
+        ("output_item.added", 2),
+        ("output_item.done", 1),
+        ("output_item.done", 2),
+    ]
+    assert [item["arguments"] for item in folded(frames)] == ['{"x": 1}', "[]", "{}"]
 
 
 def test_a_signature_ends_a_block_of_reasoning() -> None:

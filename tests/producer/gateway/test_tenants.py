@@ -19,7 +19,13 @@ MISSING = "A" * 22
 
 
 async def ask(gateway: ServedGateway, headers: Any, method: str, path: str, job: str, chat: str) -> tuple[int, str]:
-    filled = path.replace("{job_id}", job).replace("{conversation}", chat).replace("{chat}", chat)
+    filled = (
+        path.replace("{name}", "openai/m")
+        .replace("{response_id}", f"resp_{job}")
+        .replace("{job_id}", job)
+        .replace("{conversation}", chat)
+        .replace("{chat}", chat)
+    )
     assert "{" not in filled
     query = {"/v1/events": {"job": job}, "/v1/jobs": {"conversation": chat}}.get(path, {})
     response = await gateway.client.request(method, filled, params=query, headers=headers)

@@ -86,6 +86,28 @@ async def test_the_same_key_with_another_request_is_a_conflict(tailrace: Tailrac
         await tailrace.enqueue(OTHER, idempotency_key="order-7")
 
 
+async def test_a_job_keeps_what_its_front_has_to_remember(tailrace: Tailrace) -> None:
+    front = {"version": 1, "metadata": {"name": "Ada \N{SNOWMAN}"}}
+    job = await tailrace.enqueue(REQUEST, front=front)
+    turn = await tailrace.enqueue(REQUEST, front=front, conversation="chat-1")
+    assert [await each.front() for each in (job, turn)] == [front, front]
+    assert await (await tailrace.enqueue(REQUEST)).front() == {}
+
+
+async def test_the_same_key_with_another_front_is_a_conflict(tailrace: Tailrace) -> None:
+    job = await tailrace.enqueue(REQUEST, idempotency_key="order-7", front={"a": 1})
+    assert (await tailrace.enqueue(REQUEST, idempotency_key="order-7", front={"a": 1})).id == job.id
+    for other in ({"a": 2}, None):
+        with pytest.raises(IdempotencyConflict):
+            await tailrace.enqueue(REQUEST, idempotency_key="order-7", front=other)
+
+
+@pytest.mark.parametrize("front", [{"a": "b" * 65_536}, {"a": object()}, {"a": float("nan")}, {"a": "\ud800"}])
+async def test_a_front_that_cannot_be_kept_is_refused(tailrace: Tailrace, front: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest, match="front: "):
+        await tailrace.enqueue(REQUEST, front=front)
+
+
 async def test_a_job_that_has_ended_is_not_started_again_by_its_key(
     tailrace: Tailrace, broker: Broker, keys: Keys
 ) -> None:

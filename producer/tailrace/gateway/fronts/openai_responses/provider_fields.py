@@ -1,0 +1,116 @@
+"""The fields of a new response that providers take in forms of their own, or not at all."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from tailrace import InvalidRequest
+from tailrace.gateway.fronts.fields import Meaningless, anything, one_of, passed_on
+from tailrace.gateway.fronts.openai_responses.new_response import NewResponse
+
+_ACCEPTED: Final[Mapping[str, Meaningless]] = {
+    "max_tool_calls": anything,
+    "prompt_cache_key": anything,
+    "prompt_cache_retention": anything,
+    "safety_identifier": anything,
+    "service_tier": one_of("auto", "default"),
+    "stream_options": one_of({}, {"include_obfuscation": False}),
+    "top_logprobs": one_of(0),
+    "truncation": one_of("disabled"),
+    "user": anything,
+}
+"""Fields of OpenAI's API that mean nothing here. `max_tool_calls` counts only calls of OpenAI's own tools."""
+_OF_CHAT: Final = frozenset({"prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "user"})
+"""What Chat Completions has too."""
+_OF_RESPONSES: Final = _OF_CHAT | {"max_tool_calls", "truncation"}
+_INCLUDED: Final = "reasoning.encrypted_content"
+_ANTHROPIC_EFFORTS: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
+
+
+def provider_fields(new: NewResponse, provider: str) -> dict[str, Any]:
+    """Return the fields for the `extra` of a request.
+
+    Args:
+        new: The body.
+        provider: The provider that is called.
+
+    Returns:
+        The fields, in the form of the provider's API.
+
+    Raises:
+        InvalidRequest: A field cannot be carried. The message names it.
+    """
+    fields = passed_on(new.model_extra or {}, accepted=_ACCEPTED, extra=_extra_of(provider), provider=provider)
+    if strangers := sorted(set(new.include or ()) - {_INCLUDED}):
+        raise InvalidRequest(f"include: {strangers[0]!r} cannot be carried. Only {_INCLUDED!r} can.")
+    fields |= _tools(new, provider) | _reasoning(new, provider) | _text(new, provider)
+    if provider == "openai-responses":
+        if new.include:
+            fields["include"] = new.include
+        if new.store is False:
+            fields["store"] = False
+    return fields
+
+
+def _extra_of(provider: str) -> Collection[str]:
+    match provider:
+        case "anthropic":
+            return ()
+        case "openai-responses":
+            return _OF_RESPONSES
+        case _:
+            # Providers of the workers' settings speak Chat Completions, or refuse what they do not know.
+            return _OF_CHAT
+
+
+def _tools(new: NewResponse, provider: str) -> dict[str, Any]:
+    if new.parallel_tool_calls is None or not new.tools:
+        return {}
+    if provider != "anthropic":
+        return {"parallel_tool_calls": new.parallel_tool_calls}
+    if not new.parallel_tool_calls:
+        raise _refused("parallel_tool_calls", provider)
+    return {}
+
+
+def _reasoning(new: NewResponse, provider: str) -> dict[str, Any]:
+    asked = {name: value for name, value in (new.reasoning or {}).items() if value is not None}
+    if not asked:
+        return {}
+    if provider == "openai-responses":
+        return {"reasoning": asked}
+    # What a provider shows of its reasoning is carried anyway.
+    if asked.pop("summary", "auto") != "auto":
+        raise _refused("reasoning.summary", provider)
+    effort = asked.pop("effort", None)
+    if asked:
+        raise _refused(f"reasoning.{next(iter(asked))}", provider)
+    if effort is None:
+        return {}
+    if provider != "anthropic":
+        return {"reasoning_effort": effort}
+    if effort not in _ANTHROPIC_EFFORTS:
+        raise _refused("reasoning.effort", provider)
+    return {"output_config": {"effort": effort}}
+
+
+def _text(new: NewResponse, provider: str) -> dict[str, Any]:
+    text = new.text
+    if text is None:
+        return {}
+    if text.model_extra:
+        raise _refused(f"text.{next(iter(text.model_extra))}", provider)
+    is_json = text.format is not None and text.format.get("type") == "json_object"
+    if provider == "openai-responses":
+        said = {"verbosity": text.verbosity, "format": text.format if is_json else None}
+        said = {name: value for name, value in said.items() if value is not None}
+        return {"text": said} if said else {}
+    if provider == "anthropic":
+        if is_json or text.verbosity not in {None, "medium"}:
+            raise _refused("text.format" if is_json else "text.verbosity", provider)
+        return {}
+    said = {"response_format": text.format if is_json else None, "verbosity": text.verbosity}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _refused(name: str, provider: str) -> InvalidRequest:
+    return InvalidRequest(f"{name}: a job for the provider {provider!r} cannot carry it. Omit it.")

@@ -1,0 +1,167 @@
+"""The routes of OpenAI's Responses, without OpenAI's client."""
+
+from typing import Any
+
+import pytest
+
+from tailrace import Tailrace
+from tailrace.gateway.fronts.front import LABEL
+from tests.producer.gateway.conftest import KeyOf, Worker
+from tests.support.gateways import ServedGateway
+
+NEW: dict[str, Any] = {"model": "openai/m", "input": "Why?", "background": True}
+
+
+async def created(gateway: ServedGateway, **fields: Any) -> dict[str, Any]:
+    response = await gateway.client.post("/v1/responses", json={**NEW, **fields})
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+async def refused(gateway: ServedGateway, status: int = 400, **fields: Any) -> str:
+    response = await gateway.client.post("/v1/responses", json={**NEW, **fields})
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    return str(error["message"])
+
+
+def job_of(response: dict[str, Any]) -> str:
+    return str(response["id"].removeprefix("resp_"))
+
+
+async def test_a_background_response_is_queued_and_repeats_its_request(gateway: ServedGateway) -> None:
+    fields: dict[str, Any] = {
+        "instructions": "Be brief.",
+        "metadata": {"user": "ada"},
+        "tools": [{"type": "function", "name": "look", "parameters": {"type": "object"}, "strict": True}],
+        "tool_choice": {"type": "function", "name": "look"},
+        "text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}}, "verbosity": "low"},
+        "reasoning": {"effort": "low"},
+        "max_output_tokens": 7,
+        "temperature": 0,
+        "user": "u-7",
+    }
+    response = await created(gateway, **fields)
+    assert (response["status"], response["background"], response["output"]) == ("queued", True, [])
+    assert response["tools"] == [{**fields["tools"][0], "description": None}]
+    assert response["text"]["format"] == {**fields["text"]["format"], "strict": False}
+    assert response["reasoning"] == {"effort": "low", "summary": None}
+    for name in ("model", "instructions", "metadata", "tool_choice", "max_output_tokens", "temperature", "user"):
+        assert response[name] == {**NEW, **fields}[name]
+    again = (await gateway.client.get(f"/v1/responses/{response['id']}")).json()
+    assert again == response
+
+
+async def test_the_request_is_that_of_the_provider(gateway: ServedGateway, tailrace: Tailrace) -> None:
+    response = await created(
+        gateway, input=[{"role": "user", "content": "Why?"}], instructions="Be brief.", reasoning={"effort": "low"}
+    )
+    job = tailrace.job(job_of(response))
+    request = await job.request()
+    assert (request.provider, request.model, request.on_interrupt) == ("openai", "m", "continue")
+    assert [message["role"] for message in request.messages] == ["system", "user"]
+    assert request.extra == {"reasoning_effort": "low"}
+    assert (await job.status()).labels == {LABEL: "openai-responses/1"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"conversation": "c"}, "conversation: "),
+        ({"truncation": "auto"}, "truncation: "),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type: "),
+        ({"include": ["message.output_text.logprobs"]}, "include: "),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format.type: "),
+        ({"reasoning": {"effort": "low", "summary": "detailed"}}, "reasoning.summary: "),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input.0.type: "),
+        ({"input": [{"type": "reasoning", "summary": 5}]}, "input.0.summary: "),
+        ({"input": [{"role": "assistant", "content": [{"type": "input_image"}]}]}, "input.0.content: "),
+        ({"input": [{"role": "user", "content": "a"}, {"role": "user", "content": 5}]}, "input.1.content: "),
+        ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "input.0.tool_call_id: "),
+        ({"metadata": {"a": 5}}, "metadata.a: "),
+        ({"input": None}, "input"),
+    ],
+)
+async def test_what_cannot_be_carried_is_refused_by_name(
+    gateway: ServedGateway, fields: dict[str, Any], named: str
+) -> None:
+    assert named in await refused(gateway, **fields)
+
+
+async def test_the_stream_goes_on_after_each_number(gateway: ServedGateway, working: Worker) -> None:
+    response = await created(gateway)
+    await working(job_of(response)).run("Because ", "it is.")
+    path = f"/v1/responses/{response['id']}?stream=true"
+    full = (await gateway.client.get(path)).text
+    blocks = full.split("\n\n")
+    assert blocks[-2] == "data: [DONE]"
+    for number in range(len(blocks) - 2):
+        rest = (await gateway.client.get(f"{path}&starting_after={number}")).text
+        assert rest.split("\n\n") == blocks[number + 1 :]
+
+
+async def test_a_response_goes_on_with_a_former_one(
+    gateway: ServedGateway, working: Worker, tailrace: Tailrace
+) -> None:
+    first = await created(gateway, instructions="Be brief.")
+    assert "goes on still" in await refused(gateway, previous_response_id=first["id"])
+    await working(job_of(first)).run("Because.")
+    second = await created(gateway, previous_response_id=first["id"], input="Really?", instructions="Be long.")
+    assert second["previous_response_id"] == first["id"]
+    messages = (await tailrace.job(job_of(second)).request()).messages
+    said = [(message["role"], message.get("content")) for message in messages]
+    assert said == [("system", "Be long."), ("user", "Why?"), ("assistant", "Because."), ("user", "Really?")]
+
+
+async def test_a_former_response_may_be_gone_or_not_stored(gateway: ServedGateway, working: Worker) -> None:
+    unstored = await created(gateway, store=False)
+    await working(job_of(unstored)).run("Because.")
+    native = await gateway.enqueue()
+    for previous in (unstored["id"], "resp_0123456789abcdef", "nothing", f"resp_{native['id']}"):
+        await refused(gateway, 404, previous_response_id=previous)
+    assert (await gateway.client.get(f"/v1/responses/{unstored['id']}")).json()["status"] == "completed"
+
+
+async def test_a_response_is_cancelled_and_deleted(gateway: ServedGateway) -> None:
+    response = await created(gateway)
+    path = f"/v1/responses/{response['id']}"
+    cancelled = [(await gateway.client.post(f"{path}/cancel")).json() for _ in range(2)]
+    assert cancelled[0] == cancelled[1]
+    assert cancelled[0]["status"] == "cancelled"
+    deleted = await gateway.client.delete(path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert (await gateway.client.get(path)).status_code == 404
+
+
+async def test_a_response_that_never_ran_tells_so_in_its_stream(gateway: ServedGateway) -> None:
+    asked: dict[str, Any] = {"url": "/v1/responses", "headers": {"Idempotency-Key": "k"}}
+    response = (await gateway.client.post(**asked, json=NEW)).json()
+    path = f"/v1/responses/{response['id']}"
+    await gateway.client.post(f"{path}/cancel")
+    again = await gateway.client.post(**asked, json={**NEW, "stream": True})
+    read = await gateway.client.get(f"{path}?stream=true")
+    assert again.status_code == 200
+    assert again.text == read.text
+    assert read.text.split("\n\n")[-3].startswith("event: response.incomplete\n")
+
+
+async def test_a_response_is_visible_to_its_tenant_only(gateway: ServedGateway, key_of: KeyOf) -> None:
+    ada, bob = await key_of("ada"), await key_of("bob")
+    response = (await gateway.client.post("/v1/responses", json=NEW, headers=ada)).json()
+    path = f"/v1/responses/{response['id']}"
+    asked = [await gateway.client.get(path, headers=headers) for headers in (ada, bob, None)]
+    assert [found.status_code for found in asked] == [200, 404, 401]
+
+
+async def test_openais_other_routes_are_not_there(gateway: ServedGateway) -> None:
+    for path in ("compact", "input_tokens"):
+        assert (await gateway.client.post(f"/v1/responses/{path}", json=NEW)).status_code == 404
+
+
+async def test_an_idempotency_key_finds_the_response_again(gateway: ServedGateway) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first, again = [(await gateway.client.post("/v1/responses", json=NEW, headers=headers)).json() for _ in range(2)]
+    assert first == again
+    other = await gateway.client.post("/v1/responses", json={**NEW, "metadata": {"a": "b"}}, headers=headers)
+    assert other.status_code == 409
