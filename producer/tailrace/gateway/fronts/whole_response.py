@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -103,8 +105,10 @@ class WholeResponse(Response, Generic[_Encoder]):
 
     async def _watch(self, receive: Receive) -> None:
         """Wait until the client leaves."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        # A body that is too large or too slow is the end, too: nobody has read the rest of it.
+        with suppress(HTTPException):
+            while (await receive())["type"] != "http.disconnect":
+                pass
         self._has_left = True
         await self._stop()
 

@@ -25,7 +25,7 @@ FRONT: Final = Front(name="anthropic-messages", version=1)
     "",
     summary="Create a message",
     response_class=Response,
-    responses={**ANSWER, **failures(400, 401, 404, 409, 413, 429, 503, of_jobs=True)},
+    responses={**ANSWER, **failures(400, 401, 404, 408, 409, 413, 429, 503, of_jobs=True)},
 )
 async def create(
     gateway: Shared,
@@ -58,7 +58,7 @@ async def create(
     "/count_tokens",
     summary="Estimate the tokens of a message",
     response_class=JSONResponse,
-    responses=failures(400, 401, 404, 413, 503),
+    responses=failures(400, 401, 404, 408, 413, 503),
 )
 async def count_tokens(
     gateway: Shared,

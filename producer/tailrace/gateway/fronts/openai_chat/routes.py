@@ -24,7 +24,7 @@ FRONT: Final = Front(name="openai-chat", version=1)
     "",
     summary="Create a chat completion",
     response_class=Response,
-    responses={**ANSWER, **failures(400, 401, 404, 409, 413, 429, 503, of_jobs=True)},
+    responses={**ANSWER, **failures(400, 401, 404, 408, 409, 413, 429, 503, of_jobs=True)},
 )
 async def create(
     gateway: Shared,
