@@ -5,7 +5,7 @@ import json
 import math
 from typing import Any, Final, TypeAlias, cast
 
-from tailrace.encoders.tool_input import ToolInput, json_error
+from tailrace.encoders.tool_input import ToolInput
 from tailrace.events import Citation
 
 _INVALID: Final = "INVALID_JSON"
@@ -88,16 +88,15 @@ class ToolUseContentBlock:
 
     @property
     def is_whole(self) -> bool:
-        """True if the arguments are JSON: nothing but white space can follow them."""
-        return json_error(self._call.arguments) is None
+        """True if the arguments are whole: nothing but white space can follow them."""
+        return self._call.is_whole
 
     def _input(self) -> dict[str, Any]:
         """Return the arguments; text that is no JSON object stands inside one, as in `PastToolCall`."""
         arguments = self._call.arguments
-        given: Any = json.loads(arguments, parse_float=_finite) if arguments and self.is_whole else arguments
-        if isinstance(given, dict):
-            return cast("dict[str, Any]", given)
-        return {_INVALID: arguments} if arguments else {}
+        if not self.is_whole:
+            return {_INVALID: arguments} if arguments else {}
+        return cast("dict[str, Any]", json.loads(arguments, parse_float=_finite))
 
 
 def _finite(number: str) -> float | str:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-from tailrace.encoders.tool_input import ToolInput, json_error
+from tailrace.encoders.tool_input import ToolInput
 
 ItemStatus: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 Told: TypeAlias = Iterator[tuple[str, dict[str, Any]]]
@@ -200,8 +200,8 @@ class CallItem:
 
     @property
     def is_whole(self) -> bool:
-        """True if the arguments are JSON: nothing but white space can follow them."""
-        return json_error(self._call.arguments) is None
+        """True if the arguments are whole: nothing but white space can follow them."""
+        return self._call.is_whole
 
     def say(self, fragment: str) -> Told:
         """Tell the next fragment of the arguments.

@@ -31,6 +31,12 @@ class ToolInput:
         """The arguments so far."""
         return self._arguments.getvalue()
 
+    @property
+    def is_whole(self) -> bool:
+        """True if the arguments are an object of JSON: nothing but white space can follow them."""
+        arguments = self.arguments
+        return arguments.rstrip().endswith("}") and json_error(arguments) is None
+
     def add(self, fragment: ToolCall) -> None:
         """Add the next fragment of the call.
 

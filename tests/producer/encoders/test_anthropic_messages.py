@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tailrace import Answer
 from tailrace.encoders import AnthropicMessagesEncoder
+from tailrace.encoders.tool_input import json_error
 from tailrace.events import (
     Cancelled,
     Citation,
@@ -145,9 +146,10 @@ def test_a_message_says_what_the_answer_says_or_ends_with_an_error(events: list[
         calls = {call.call_id: call for call in answer.tool_calls if call.call_id and call.name}
         assert {block["id"] for block in said.of("tool_use")} == calls.keys()
         for block in said.of("tool_use"):
-            # White space behind arguments that are whole is dropped.
-            assert calls[block["id"]].arguments.startswith(block["json"])
-            assert not calls[block["id"]].arguments.removeprefix(block["json"]).strip()
+            arguments = calls[block["id"]].arguments
+            assert arguments.startswith(block["json"])
+            # What follows an object that is whole is dropped: it is white space, or the whole is not JSON.
+            assert not arguments.removeprefix(block["json"]).strip() or json_error(arguments) is not None
     elif answer.ending is None or isinstance(answer.ending, Completed):
         assert any(isinstance(event, Gap) for event in seen) or said.error["message"].startswith("The answer broke off")
 

@@ -49,7 +49,7 @@ _CANCEL_SECONDS: Final = 10.0
     "",
     summary="Create a response",
     response_class=Response,
-    responses={**OBJECT_OR_EVENTS, **failures(400, 401, 404, 409, 413, 429, 503, of_jobs=True)},
+    responses={**OBJECT_OR_EVENTS, **failures(400, 401, 404, 408, 409, 413, 429, 503, of_jobs=True)},
 )
 async def create(
     gateway: Shared,
