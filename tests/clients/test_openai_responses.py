@@ -189,7 +189,7 @@ async def test_the_limits_of_a_key_are_errors_of_the_client(gateway: ServedGatew
             await stranger.responses.create(model=SHORT, input="Why?")
     async with client_of(gateway, api_key=token) as ada:
         await ada.responses.create(model=LONG, input="Why?", background=True)
-        with pytest.raises(openai.RateLimitError, match="as may run at a time"):
+        with pytest.raises(openai.RateLimitError, match="running and waiting jobs"):
             await ada.responses.create(model=LONG, input="Why?", background=True)
 
 
