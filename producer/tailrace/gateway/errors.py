@@ -176,7 +176,7 @@ class ErrorResponse(Response):
         """Write and send the error."""
         form = form_of(scope)
         written = form(status=self.status_code, code=self._code, message=self._message, job_id=self._job_id)
-        self.body = json.dumps(written).encode()
+        self.body: bytes = json.dumps(written).encode()
         self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 

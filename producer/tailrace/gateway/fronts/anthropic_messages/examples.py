@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from tailrace.gateway.event_docs import frames
 
-COUNTED: Final = {
+COUNTED: Final[dict[str, Any]] = {
     "model": "anthropic/claude-opus-4-5",
     "messages": [{"role": "user", "content": "Why do mills have tailraces?"}],
 }
-QUESTION: Final = {**COUNTED, "max_tokens": 1_024, "stream": True}
+QUESTION: Final[dict[str, Any]] = {**COUNTED, "max_tokens": 1_024, "stream": True}
 _EVENTS: Final = """\
 event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Because "}}

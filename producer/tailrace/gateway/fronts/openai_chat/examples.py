@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from tailrace.gateway.event_docs import frames
 
-QUESTION: Final = {
+QUESTION: Final[dict[str, Any]] = {
     "model": "openai/gpt-5-mini",
     "messages": [{"role": "user", "content": "Why do mills have tailraces?"}],
     "stream": True,
