@@ -48,6 +48,7 @@ def completed(finish_reason: FinishReason = "stop") -> Completed:
 @versions
 @unhurried
 @given(events=job_streams(has_ended=False))
+@pytest.mark.slow
 def test_the_frames_so_far_do_not_depend_on_what_comes(events: list[Event], version: SdkVersion) -> None:
     full = encoded(events, version)
     for seen in range(len(events)):
@@ -56,6 +57,7 @@ def test_the_frames_so_far_do_not_depend_on_what_comes(events: list[Event], vers
 
 @unhurried
 @given(events=job_streams(), data=st.data())
+@pytest.mark.slow
 def test_in_version_7_the_message_says_what_the_answer_says_at_every_moment(
     events: list[Event], data: st.DataObject
 ) -> None:

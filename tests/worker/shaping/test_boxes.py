@@ -452,6 +452,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.slow
 def test_what_is_held_of_a_text_is_bounded_and_its_cost_is_linear(unit: str) -> None:
     text, more = unit * (240 // len(unit)), unit * (1_920 // len(unit))
     # Where the text so far were looked at again with each crumb, it would be 64 times as much.

@@ -248,6 +248,7 @@ def test_national_numbers_are_those_of_the_regions(regions: list[str], shown: st
         *(("en_AU", 163), ("zh_CN", 99), ("ja_JP", 191), ("ko_KR", 190)),
     ],
 )
+@pytest.mark.slow
 def test_no_fewer_telephone_numbers_are_found_than_by_presidio(locale: str, least: int) -> None:
     fake = Faker(locale)
     fake.seed_instance(0)

@@ -150,6 +150,7 @@ async def test_a_message_holds_all_that_was_said(simulator: Simulator, stream: b
 
 
 @every_way
+@pytest.mark.slow
 async def test_a_refusal_is_said_in_each_protocol_s_own_way(simulator: Simulator, stream: bool) -> None:
     model = "demo?refusal=1&text=I+can+not&interval_ms=0"
     (choice,) = (await chat(simulator, model, stream=stream)).choices

@@ -21,6 +21,7 @@ every = pytest.mark.parametrize("deltas", [openai_deltas, responses_deltas, anth
 
 @every
 @pytest.mark.parametrize("interval_ms", [0, 20])
+@pytest.mark.slow
 async def test_a_cut_resets_the_connection_after_the_pieces(
     simulator: Simulator, deltas: Stream, interval_ms: int
 ) -> None:
@@ -195,6 +196,7 @@ async def test_a_fault_counts_the_pieces_of_all_that_is_said(simulator: Simulato
 
 
 @every
+@pytest.mark.slow
 async def test_a_silence_before_the_first_piece_comes_after_the_headers(simulator: Simulator, deltas: Stream) -> None:
     began = asyncio.get_running_loop().time()
     text, _ = await read(deltas, simulator, "demo?first_token_ms=150&pieces=1")
