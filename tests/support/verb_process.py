@@ -68,7 +68,7 @@ class VerbProcess:
     async def leaves_nothing(self) -> None:
         """Waits until the last process has ended."""
         async with asyncio.timeout(_SECONDS):
-            while [*self.processes()]:  # noqa: ASYNC110 - who is not our child does not tell us that it ends
+            while [*self.processes()]:  # noqa: ASYNC110 - only the end of a child can be awaited
                 await asyncio.sleep(0.01)
 
 

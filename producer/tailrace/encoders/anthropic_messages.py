@@ -11,6 +11,7 @@ from tailrace.encoders.message_blocks import Block, TextContentBlock, ThinkingCo
 from tailrace.encoders.restarts import Restarts
 from tailrace.encoders.stream_error import GAP, STARTED_AGAIN, StreamError
 from tailrace.encoders.tool_input import ToolInput
+from tailrace.encoders.usage import message_usage
 from tailrace.events import (
     Cancelled,
     Citation,
@@ -258,24 +259,6 @@ class AnthropicMessagesEncoder:
         self.is_over = True
         self._text = None
         return _frame("error", {"error": {"type": ERROR_TYPES.get(error.code, "api_error"), "message": error.message}})
-
-
-def message_usage(ending: Ending) -> dict[str, int]:
-    """Return the `usage` of a message.
-
-    Args:
-        ending: The ending of the job.
-    """
-    cached, written = ending.cached_input_tokens or 0, ending.cache_write_input_tokens or 0
-    counted = ending.input_tokens or 0
-    # OpenAI counts the tokens of its cache among the input, Anthropic beside it.
-    beside = ending.provider == "anthropic" or cached + written > counted
-    return {
-        "input_tokens": counted if beside else counted - cached - written,
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": cached,
-        "output_tokens": ending.output_tokens or 0,
-    }
 
 
 def _stop_reason(ending: Completed) -> str:

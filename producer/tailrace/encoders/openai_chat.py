@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from tailrace.encoders.base import ReplayFrom
-from tailrace.encoders.openai_usage import chat_usage
 from tailrace.encoders.restarts import Restarts
 from tailrace.encoders.stream_error import GAP, STARTED_AGAIN, StreamError
 from tailrace.encoders.tool_input import ToolInput
+from tailrace.encoders.usage import chat_usage
 from tailrace.events import (
     Cancelled,
     Citation,

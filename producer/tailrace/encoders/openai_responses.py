@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tailrace.encoders.base import ReplayFrom
-from tailrace.encoders.openai_usage import response_usage
 from tailrace.encoders.response_items import CallItem, Item, ItemStatus, MessageItem, ReasoningItem, TextPart
 from tailrace.encoders.restarts import Restarts
 from tailrace.encoders.stream_error import GAP, StreamError
 from tailrace.encoders.tool_input import ToolInput
+from tailrace.encoders.usage import response_usage
 from tailrace.events import (
     Cancelled,
     Citation,

@@ -15,7 +15,7 @@ markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 const { rules } = markdown.renderer;
 const { escapeHtml } = markdown.utils;
 
-// To load a picture tells its server who reads the answer, and when.
+// A picture that is loaded tells its server that this person reads the answer now.
 rules.image = (tokens, index) => {
   const token = tokens[index];
   const url = escapeHtml(token.attrGet("src"));

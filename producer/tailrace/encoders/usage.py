@@ -1,4 +1,4 @@
-"""The tokens of an answer in the forms of OpenAI's APIs."""
+"""The tokens of an answer in the forms of OpenAI's and Anthropic's APIs."""
 
 from typing import Any
 
@@ -44,6 +44,24 @@ def response_usage(ending: Ending) -> dict[str, Any] | None:
         "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": ending.reasoning_tokens or 0},
         "total_tokens": prompt + output,
+    }
+
+
+def message_usage(ending: Ending) -> dict[str, int]:
+    """Return the `usage` of one of Anthropic's messages.
+
+    Args:
+        ending: The ending of the job.
+
+    Returns:
+        The usage. The input has no tokens of the cache.
+    """
+    cached, written = _cached(ending).values()
+    return {
+        "input_tokens": _prompt_tokens(ending) - cached - written,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": cached,
+        "output_tokens": ending.output_tokens or 0,
     }
 
 
