@@ -17,6 +17,7 @@ from tailrace.events import (
     Delta,
     Event,
     Failed,
+    FinishReason,
     Gap,
     Notice,
     Queued,
@@ -93,6 +94,16 @@ _ending: Final[st.SearchStrategy[StreamEvent]] = st.one_of(
 def with_ids(said: Iterable[Event], *, attempt: int = 1, first: int = 1) -> list[Event]:
     """The same events with the ids that they would have in a stream."""
     return [dataclasses.replace(event, id=EntryId(attempt, first + at)) for at, event in enumerate(said)]
+
+
+def started(attempt: int = 1, *, continues: bool = False) -> Started:
+    """The first event of an attempt, at 7 s."""
+    return Started(at=7_000, attempt=attempt, provider="p", model="m", worker="w:1", continues=continues)
+
+
+def completed(finish_reason: FinishReason = "stop", **fields: Any) -> Completed:
+    """The ending of a job, at 9 s."""
+    return Completed(at=9_000, finish_reason=finish_reason, **fields)
 
 
 @st.composite

@@ -19,16 +19,14 @@ from tailrace.events import (
     Delta,
     Event,
     Failed,
-    FinishReason,
     Gap,
     Notice,
     Queued,
     Reasoning,
     Refusal,
-    Started,
     ToolCall,
 )
-from tests.support.job_streams import JOB, job_streams, unhurried, with_ids
+from tests.support.job_streams import JOB, completed, job_streams, started, unhurried, with_ids
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,16 +81,8 @@ def encoded(events: Sequence[Event], **options: Any) -> list[bytes]:
     return [encoder.encode(event) for event in events]
 
 
-def started(attempt: int = 1, *, continues: bool = False) -> Started:
-    return Started(at=7_000, attempt=attempt, provider="p", model="m", worker="w:1", continues=continues)
-
-
 def completion(*said: Event, **options: Any) -> Completion:
     return read(b"".join(encoded(with_ids([started(), *said]), **options)))
-
-
-def completed(finish_reason: FinishReason = "stop") -> Completed:
-    return Completed(at=1, finish_reason=finish_reason)
 
 
 @unhurried

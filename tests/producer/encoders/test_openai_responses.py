@@ -13,19 +13,16 @@ from tailrace.encoders import OpenAIResponsesEncoder
 from tailrace.events import (
     Cancelled,
     Citation,
-    Completed,
     Delta,
     Event,
     Failed,
-    FinishReason,
     Gap,
     Queued,
     Reasoning,
     Refusal,
-    Started,
     ToolCall,
 )
-from tests.support.job_streams import JOB, job_streams, unhurried, with_ids
+from tests.support.job_streams import JOB, completed, job_streams, started, unhurried, with_ids
 
 ENDINGS = {"response.completed", "response.incomplete", "response.failed", "error"}
 
@@ -48,14 +45,6 @@ def frames_of(stream: bytes) -> list[dict[str, Any]]:
 def encoded(events: Sequence[Event], **options: Any) -> list[bytes]:
     encoder = OpenAIResponsesEncoder(JOB, **options)
     return [encoder.encode(event) for event in events]
-
-
-def started(attempt: int = 1, *, continues: bool = False) -> Started:
-    return Started(at=7_000, attempt=attempt, provider="p", model="m", worker="w:1", continues=continues)
-
-
-def completed(finish_reason: FinishReason = "stop") -> Completed:
-    return Completed(at=9_000, finish_reason=finish_reason)
 
 
 def told(*said: Event, **options: Any) -> list[dict[str, Any]]:
