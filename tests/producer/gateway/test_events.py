@@ -180,7 +180,8 @@ async def test_many_streams_share_few_connections_to_redis(
         reading = [asyncio.create_task(read(client)) for _ in range(50)]
         async with gateway.stream(created["events_url"]) as events:
             await anext(events)
-            assert len((await broker.call("CLIENT", "LIST")).splitlines()) - before <= 4
+            # One of the four connections was there before.
+            assert len((await broker.call("CLIENT", "LIST")).splitlines()) - before <= 3
         await worker.complete()
         assert {tuple(lines) for lines in await asyncio.gather(*reading)} == {
             ("event: queued", "event: started", "event: completed")
