@@ -13,7 +13,7 @@ from tailrace.broker.outage import Dependent
 from tailrace.errors import InfrastructureError
 from tailrace.events import Failed
 from tailrace.protocol import attempts, endings
-from tailrace.protocol.attempts import Began, Behind, Carried, Resumed
+from tailrace.protocol.attempts import Began, Behind, BrokeOff, Carried, Resumed
 from tailrace.protocol.endings import JobEnding
 from tailrace.protocol.job_end import Gone, Over, end_orphan
 from tailrace.protocol.keys import Keys, arq_retry
@@ -22,6 +22,7 @@ from tailrace_worker.attempt.cancel_poll import CancelPoll
 from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.attempt.run import AttemptRun, Interrupted
+from tailrace_worker.attempt.so_far import SoFar
 from tailrace_worker.cancel_scope import AttemptLost, Interruptible
 from tailrace_worker.log_summary import Tally
 from tailrace_worker.publishing.publisher import Publisher
@@ -39,7 +40,8 @@ _CLOSED_AT_ONCE: Final = 32
 """How many jobs are closed at the same time. If a thousand jobs are cancelled at once and all are closed at once, each
 takes its own connection to Redis, and the jobs that are not yet cancelled have to wait for them."""
 
-_Outcome: TypeAlias = Began | Interrupted | JobEnding | Over | Behind | Gone
+_Begun: TypeAlias = Began | BrokeOff | Over | Behind | Gone
+_Outcome: TypeAlias = _Begun | Interrupted | JobEnding
 
 
 class Hold(Protocol):
@@ -152,11 +154,17 @@ class Generations:
         return True
 
     async def _attempt(self, job_id: str, attempt: int, hold: Hold, carried: Carried | None) -> None:
-        outcome: _Outcome | None = await self._begin(job_id, attempt, hold.reason, carried=carried)
+        outcome: _Outcome | None
+        outcome = await self._begin(job_id, attempt, hold.reason, may_continue=True, carried=carried)
+        so_far: SoFar | None = None
         plan: Plan | None = None
-        while isinstance(outcome, Began | Interrupted):
+        while isinstance(outcome, Began | BrokeOff | Interrupted):
             if isinstance(outcome, Began):
-                outcome = await self._run(job_id, outcome, hold, plan, is_carried=carried is not None)
+                outcome = await self._run(job_id, outcome, hold, plan, so_far, is_carried=carried is not None)
+            elif isinstance(outcome, BrokeOff):
+                so_far = await self._read_so_far(job_id, outcome)
+                resumed = so_far.resumed if so_far else None
+                outcome = await self._begin(job_id, attempt, hold.reason, resumed=resumed, carried=carried)
             else:
                 plan = outcome.plan
                 attempt = await hold.next_attempt()
@@ -185,8 +193,9 @@ class Generations:
         reason: str,
         *,
         resumed: Resumed | None = None,
+        may_continue: bool = False,
         carried: Carried | None = None,
-    ) -> Began | Over | Behind | Gone:
+    ) -> _Begun:
         return await attempts.begin(
             self.broker,
             self.keys,
@@ -198,11 +207,21 @@ class Generations:
             life_seconds=self.settings.running_seconds,
             keep_seconds=self.settings.keep_seconds,
             resumed=resumed,
+            may_continue=may_continue,
             carried=carried,
         )
 
+    async def _read_so_far(self, job_id: str, broke_off: BrokeOff) -> SoFar | None:
+        return await SoFar.read(
+            self.broker,
+            self.keys.events(job_id),
+            broke_off.request,
+            max_bytes=self.settings.max_answer_bytes,
+            prefills=self.calls.prefills,
+        )
+
     async def _run(
-        self, job_id: str, began: Began, hold: Hold, plan: Plan | None, *, is_carried: bool
+        self, job_id: str, began: Began, hold: Hold, plan: Plan | None, so_far: SoFar | None, *, is_carried: bool
     ) -> JobEnding | Interrupted | None:
         """Make one attempt. Return `None` if the job was lost to another worker or deleted."""
         interruptible = Interruptible()
@@ -220,6 +239,7 @@ class Generations:
                 budget=self.publisher.budget,
                 cancel_poll=self.cancel_poll,
                 plan=plan,
+                so_far=so_far,
                 is_carried=is_carried,
             )
             try:

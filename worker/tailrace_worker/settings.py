@@ -154,8 +154,8 @@ class WorkerSettings(Settings):
     """The shortest time between two batches of appends, and between two times at which chunks of several answers are
     read. The first text of a job does not wait for it."""
     max_answer_bytes: int = Field(default=8_388_608, ge=1_024)
-    """How long an answer may be, over all attempts that one worker makes at the job. A longer one fails with
-    `too_long`."""
+    """How long an answer may be, over all attempts that one worker makes at the job, with the text of other workers
+    that they continue. A longer one fails with `too_long`."""
     max_waiting_bytes: int = Field(default=8_388_608, ge=65_536)
     """How much memory may be taken by entries that wait to be appended. While they take more, the worker does not read
     from the providers."""

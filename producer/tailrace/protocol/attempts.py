@@ -66,8 +66,16 @@ class Behind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokeOff:
+    """Nothing has begun: an earlier attempt may have text, and the request asks to continue it. Read it, and begin."""
+
+    request: bytes
+    """The request, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """How a worker goes on after an attempt of its own that broke off."""
+    """How a worker goes on after an attempt that broke off: one of its own, or that of a worker that was lost."""
 
     provider: str
     """The provider to call."""
@@ -76,8 +84,8 @@ class Resumed:
     continues: bool
     """True if the answer so far is continued."""
     last_seq: int
-    """The `SEQ` of the last entry of that attempt. If the stream ends below it, Redis has lost entries, and the answer
-    is not continued."""
+    """The `SEQ` of the last entry of that attempt. If the stream ends below it, Redis has lost entries. If it ends
+    above it, that attempt still writes. In both cases the answer is not continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +114,9 @@ async def begin(
     life_seconds: float,
     keep_seconds: float,
     resumed: Resumed | None = None,
+    may_continue: bool = False,
     carried: Carried | None = None,
-) -> Began | Over | Behind | Gone:
+) -> Began | BrokeOff | Over | Behind | Gone:
     """Begin an attempt, unless the job has ended, expired, was cancelled or deleted, or has a higher attempt.
 
     Args:
@@ -120,11 +129,13 @@ async def begin(
         max_lost: The job fails when `reason` is `worker_lost` for this many times.
         life_seconds: How long the keys of the job live from now on, in seconds.
         keep_seconds: How long the job is kept if this call ends it, in seconds.
-        resumed: How the worker goes on after its own attempt that broke off.
+        resumed: How the worker goes on after an attempt that broke off. Without it the answer begins again.
+        may_continue: True to begin nothing if there may be an answer to continue. `resumed` has to be `None`.
         carried: The request of a stock arq client. Only with it a missing stream is created.
 
     Returns:
-        `Began`; or `Over` if the job has ended now, `Behind` if the number is too low, `Gone` if there is no stream.
+        `Began`; or `Over` if the job has ended now, `Behind` if the number is too low or the stream does not end where
+        `resumed` says, `Gone` if there is no stream, `BrokeOff` only with `may_continue`.
 
     Raises:
         BrokerUnavailable: Redis cannot be reached; the attempt may have begun nevertheless.
@@ -140,7 +151,7 @@ async def begin(
             worker,
             reason,
             max_lost,
-            *_resumed(resumed),
+            *_resumed(resumed, may_continue=may_continue),
             token,
             1 + secrets.randbelow(_MAX_PASSED_OVER),
             *((carried.request, carried.provider, carried.model, carried.queue) if carried else ()),
@@ -155,6 +166,8 @@ async def begin(
             return Over(ending=ENDINGS[ending.decode()], tenant=text(tenant))
         case [b"behind", last_attempt]:
             return Behind(last_attempt=last_attempt)
+        case [b"broke_off", request]:
+            return BrokeOff(request=request)
         case _:
             return Gone()
 
@@ -178,7 +191,7 @@ def restore_command(keys: Keys, job_id: str, record: Sequence[bytes], *, life_se
     )
 
 
-def _resumed(resumed: Resumed | None) -> tuple[str | int, ...]:
+def _resumed(resumed: Resumed | None, *, may_continue: bool) -> tuple[str | int, ...]:
     if resumed is None:
-        return "", "", "", 0
+        return "ask" if may_continue else "", "", "", 0
     return "1" if resumed.continues else "", resumed.provider, resumed.model, resumed.last_seq

@@ -90,7 +90,8 @@ class GenerationRequest(BaseModel):
     on_interrupt: Literal["restart", "continue", "fail"] = "restart"
     """What happens if an answer breaks off: a new attempt begins it again (`restart`); a new attempt continues the text
     so far if the provider can do that, and begins again otherwise (`continue`); or the job fails, and the text so far
-    can be read (`fail`)."""
+    can be read (`fail`). If the answer breaks off because its worker is lost or stopped, another worker makes the new
+    attempt, with `fail` too, which then begins the answer again."""
     fallbacks: Annotated[list[Fallback], Field(max_length=8)] = []
     """Up to 8 other models that are called in this order if the provider fails; a `notice` reports each."""
 

@@ -9,6 +9,7 @@ from tailrace.events import Delta, Notice
 from tailrace.protocol.attempts import Resumed
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.messages import AssistantMessage
+from tailrace_worker.attempt.so_far import SoFar
 from tailrace_worker.providers.base import Content
 
 FALLBACK: Final = "fallback"
@@ -64,6 +65,20 @@ class Plan:
         self._prefills = prefills
         self._text: list[str] = []
         self._is_text_alone = True
+
+    def take_over(self, so_far: SoFar) -> None:
+        """Continue the answer of a worker that was lost, with the target of its last attempt.
+
+        Args:
+            so_far: The answer so far, which `SoFar.read` found to be one that this worker can continue.
+        """
+        while (self._target.provider, self._target.model) != (so_far.provider, so_far.model):
+            self._why = f"{self._target.provider} {self._target.model} failed."
+            self._target = self._fallbacks.popleft()
+        self._told = self._target
+        self._text.append(so_far.text)
+        self.left_bytes -= so_far.said_bytes
+        self._resume()
 
     @property
     def remembers(self) -> bool:

@@ -17,6 +17,7 @@ from tailrace_worker.attempt.metrics import Measured, Metrics
 from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.put_back import PutBack
 from tailrace_worker.attempt.sink import Sink
+from tailrace_worker.attempt.so_far import SoFar
 from tailrace_worker.cancel_scope import AttemptLost, Interruptible
 from tailrace_worker.offload import beside_the_loop
 from tailrace_worker.providers.base import Finish, Piece
@@ -71,6 +72,8 @@ class AttemptRun:
     cancel_poll: CancelPoll
     plan: Plan | None
     """What this worker's earlier attempts have tried and written; `None` in its first attempt."""
+    so_far: SoFar | None
+    """The answer of other workers' attempts that this worker's first attempt continues."""
     is_carried: bool
     """True if the request came in arq's body, so that no producer has validated it."""
     _metrics: Metrics = field(init=False)
@@ -136,14 +139,19 @@ class AttemptRun:
         # The guards are compiled before any provider is called, because RE2 may refuse a pattern.
         rules_of = await self.guard_compiler.compiled([*request.input_guards, *request.guards])
         through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
-        for notice in through.notices:
-            self.writer.write(notice)
-        return Plan(
+        plan = Plan(
             through.request,
             max_attempts=self.settings.max_attempts,
             max_bytes=self.settings.max_answer_bytes,
             prefills=self.calls.prefills,
         )
+        if self.so_far is not None:
+            # Readers have the notices already: they came before the text.
+            plan.take_over(self.so_far)
+            return plan
+        for notice in through.notices:
+            self.writer.write(notice)
+        return plan
 
     async def _sink(self, plan: Plan, deadline: asyncio.Timeout) -> Finish:
         """Stream the answer from the provider through the shaping and guards of the request to the job's stream.

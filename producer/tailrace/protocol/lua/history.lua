@@ -1,8 +1,8 @@
 -- Defines `history()`, which returns the name of the current history of the server's data. Redis begins another history
 -- at each restart and failover, and may then have lost the last writes that it acknowledged (see `history.py`). Touches
--- no key.
+-- no key. `unknown_history` is the name if the Redis user may not call INFO.
 --
--- ARGV, removed here: 1 the name to return if the Redis user may not call INFO.
+-- ARGV, removed here: 1 that name.
 --
 -- The name is "RUN:DATA", with 16 characters each.
 

@@ -6,8 +6,10 @@
 -- ARGV: 1 attempt, 2 life of the keys (ms), 3 how long the keys are kept after the ending (ms), 4 worker,
 --       5 reason for another attempt: "worker_lost", "worker_shutdown" or "retry",
 --       6 number of lost workers from which on the job fails,
---       7 "1" if the attempt continues the text so far, 8 provider and 9 model, "" for those of the record,
---       10 the last SEQ that the worker knows of, 11 token of this start,
+--       7 "1" if the attempt continues the text so far; "ask" if the worker can read that text and continue it,
+--       8 provider and 9 model, "" for those of the record,
+--       10 the last SEQ that the worker knows of; an attempt that continues needs it to be the stream's last,
+--       11 token of this start,
 --       12 how many attempt numbers are skipped in another history.
 --       Only if the job's body carries its request, from which a missing stream is created: 13 request (JSON),
 --       14 provider, 15 model, 16 queue.
@@ -16,6 +18,8 @@
 --   {"began", id of `started`, its fields, now (Unix ms), all fields of the record}
 --   {"ended", type of the ending, tenant}
 --   {"behind", the attempt above which the next one has to be}
+--   {"broke_off", request (JSON)} if the worker asked, the request says that an answer is continued, and nothing of the
+--                                 last attempt can be lost: nothing has begun yet
 --   {"gone"} if there is no stream
 
 local attempt, life_ms, keep_ms, worker, reason = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -41,10 +45,16 @@ end
 if last.ended then return {'ended', last.type, tenant} end
 if is_of_another_history() then
   -- Redis may have lost another start with the same number. That worker and the readers still hold its entries.
-  redis.call('HSET', record, 'history', history())
+  redis.call('HSET', record, 'history', history(), 'lost_in', string.format('%.0f', last.attempt))
   return {'behind', last.attempt + attempts_skipped}
 end
-if attempt <= last.attempt or last.seq < known_seq then return {'behind', last.attempt} end
+if last.seq < known_seq and known.request then
+  redis.call('HSET', record, 'lost_in', string.format('%.0f', last.attempt))
+end
+-- If the stream is longer than what the worker has read of it, another worker that was thought to be lost still writes.
+if attempt <= last.attempt or last.seq < known_seq or (continues == '1' and last.seq > known_seq) then
+  return {'behind', last.attempt}
+end
 local cancel_reason = redis.call('GET', cancel)
 if cancel_reason then return finish('cancelled', 'reason', cancel_reason) end
 if last.type == 'queued' and now > (tonumber(known.expires_at or '') or now) then
@@ -67,6 +77,15 @@ if reason == 'worker_lost' and last.attempt > 0 then
     return finish('failed', 'code', 'worker_lost', 'retryable', '1', 'message',
                   lost .. ' workers were lost while they ran this job.')
   end
+end
+if continues == 'ask' and last.attempt > 0 then
+  -- Redis may have lost the end of the attempt `lost_in`, so that readers have more of its text than the stream.
+  local is_whole = known.history and known.history ~= unknown_history and tonumber(known.lost_in or '') ~= last.attempt
+  -- In a text of the JSON the quotes would be escaped. A nested object may look like this, so the worker checks it.
+  local json = known.request or ''
+  local says_continue = string.find(json, '"on_interrupt":"continue"', 1, true) or
+                        string.find(json, '"on_interrupt": "continue"', 1, true)
+  if is_whole and says_continue then return {'broke_off', json} end
 end
 local fields = {'type', 'started', 'at', string.format('%.0f', now), 'attempt', ARGV[1],
                 'provider', provider ~= '' and provider or known.provider or '',
