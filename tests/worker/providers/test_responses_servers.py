@@ -414,6 +414,13 @@ PLACES = [
         finish="BROKEN",
     ),
     case("a new kind of event has a number too", *numbered(*TOLD[:2], event("new"), TOLD[2], OVER), **GOOD_DAY),
+    case("each event twice", *(each for each in numbered(CREATED, *TOLD, OVER) for _ in range(2)), **GOOD_DAY),
+    case(
+        "one number for all, and the same text twice",
+        *({**each, "sequence_number": 7} for each in (said("ha", **M1), said("ha", **M1), OVER)),
+        text="haha",
+        finish="stop",
+    ),
     case(
         "one number for all",
         *({**each, "sequence_number": 7} for each in TOLD),

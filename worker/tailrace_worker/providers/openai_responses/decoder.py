@@ -40,6 +40,9 @@ class ResponsesDecoder:
         self._items = ItemReader(skipped)
         self._number: int | None = None
         """The number of the last event."""
+        self._counts = False
+        """True once a number was one above that before it. Some servers send the same number with every event."""
+        self._last_data = b""
         self._status = ""
         """How the response ended."""
         self._why = ""
@@ -58,7 +61,12 @@ class ResponsesDecoder:
 
     def pieces(self, data: bytes, name: bytes = b"") -> Iterable[Piece]:
         event = wire.EVENTS.read(data, self._skipped, name=name)
-        self._count(event.sequence_number if isinstance(event, wire.Numbered) else _number_of(data))
+        number = event.sequence_number if isinstance(event, wire.Numbered) else _number_of(data)
+        if self._counts and number == self._number and data == self._last_data:
+            # The event arrived twice. Its text must not be in the answer twice.
+            return ()
+        self._count(number)
+        self._last_data = data
         match event:
             case wire.Delta():
                 return self._items.fragment(event)
@@ -93,6 +101,7 @@ class ResponsesDecoder:
         if isinstance(number, int):
             if self._number is not None and number > self._number + 1:
                 raise ErrorEvent({"message": f"event {number} came after event {self._number}: those between are lost"})
+            self._counts = self._counts or (self._number is not None and number == self._number + 1)
             self._number = number
 
     def _last(self, status: str, response: wire.Response) -> Iterator[Piece]:
