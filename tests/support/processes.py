@@ -9,11 +9,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from typing import Final
+from typing import Final, Protocol
 
 from tailrace import Settings
 from tailrace.cli import main
-from tailrace_worker.simulator import Simulator
 from tests.support.permissions import PROCESS_STARTED
 
 _ENDING_SECONDS: Final = 40.0
@@ -23,6 +22,13 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     ["tests.support.processes", *(f"tailrace_worker.providers.sdks.{sdk}_sdk" for sdk in ("openai", "anthropic"))]
 )
+
+
+class ProvidersServer(Protocol):
+    """A server in the providers' place, such as the simulator."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class WorkerProcess:
@@ -72,9 +78,9 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def worker_process(
-    settings: Settings, simulator: Simulator, *options: str, **variables: str
+    settings: Settings, simulator: ProvidersServer, *options: str, **variables: str
 ) -> AsyncGenerator[WorkerProcess]:
-    """Starts one with the test's Redis and prefix, whose providers are the simulator; kills it at the exit."""
+    """Starts one with the test's Redis and prefix, whose providers are such a server; kills it at the exit."""
     environment = {
         **os.environ,
         "TAILRACE_REDIS_URL": settings.redis_url,

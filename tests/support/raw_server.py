@@ -30,11 +30,11 @@ class Peer:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def request(self) -> None:
-        """Reads a request to its end."""
+    async def request(self) -> tuple[str, bytes]:
+        """Reads a request to its end; returns its path and its body."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         _, _, length = head.lower().partition(b"content-length: ")
-        await self.reader.readexactly(int(length.partition(b"\r\n")[0]))
+        return head.split()[1].decode(), await self.reader.readexactly(int(length.partition(b"\r\n")[0]))
 
     async def say(self, *parts: bytes) -> None:
         """Says them in one go."""
@@ -48,10 +48,8 @@ class Peer:
 
 
 @asynccontextmanager
-async def raw_providers(
-    serve: Callable[[Peer], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, wake_batcher: WakeBatcher | None = None
-) -> AsyncGenerator[Mapping[str, Provider]]:
-    """The adapters, pointed at a server that serves each connection so, and closes it then."""
+async def raw_server(serve: Callable[[Peer], Awaitable[None]]) -> AsyncGenerator[str]:
+    """A server that serves each connection so, and closes it then; gives its address."""
 
     serving: set[asyncio.Task[None]] = set()
 
@@ -65,18 +63,28 @@ async def raw_providers(
                 await writer.wait_closed()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.create_task(serve_one(reader, writer)))
+        task = asyncio.create_task(serve_one(reader, writer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
 
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        for owner, key in KEYS.items():
-            monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
-            monkeypatch.setenv(f"{owner.upper()}_BASE_URL", f"http://127.0.0.1:{port}")
         try:
-            async with open_providers({}, wake_batcher, connections=ConnectionLimits(warm_connections=0)) as providers:
-                yield providers
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
             for task in serving:
                 task.cancel()
-            await asyncio.wait(serving)
+            await asyncio.gather(*serving, return_exceptions=True)
+
+
+@asynccontextmanager
+async def raw_providers(
+    serve: Callable[[Peer], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, wake_batcher: WakeBatcher | None = None
+) -> AsyncGenerator[Mapping[str, Provider]]:
+    """The adapters, pointed at such a server."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with raw_server(serve) as url:
+        for owner, key in KEYS.items():
+            monkeypatch.setenv(f"{owner.upper()}_API_KEY", key)
+            monkeypatch.setenv(f"{owner.upper()}_BASE_URL", url)
+        async with open_providers({}, wake_batcher, connections=ConnectionLimits(warm_connections=0)) as providers:
+            yield providers
