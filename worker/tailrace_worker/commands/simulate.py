@@ -19,6 +19,8 @@ x-tailrace-simulate:
   refusal=1            the pieces are a refusal of the model
   reasoning=N          number of pieces of reasoning before the text
   tools=N              number of parallel tool calls after the text
+  tool_loop=1          tools are called only if the request names some, and
+                       their results are answered with their texts
   search=...           the provider searches the web for this
   unknown=1            events of unknown types come between the others
   finish=stop          the reason for the end of the answer

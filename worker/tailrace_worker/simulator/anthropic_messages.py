@@ -27,6 +27,7 @@ from tailrace_worker.simulator.wire import (
     Refused,
     Told,
     estimated_tokens,
+    joined_results,
     new_id,
     piecewise,
     server_sent_event,
@@ -47,7 +48,9 @@ class _MessagesTool(BaseModel):
 
 
 class _Part(BaseModel):
+    type: str = "text"
     text: str = ""
+    content: object = ""
 
 
 class _MessagesTurn(BaseModel):
@@ -82,6 +85,7 @@ class MessagesApi:
             stream=read.stream,
             input_tokens=estimated_tokens([turn.model_dump() for turn in read.messages]),
             tools=tuple(tool.name for tool in read.tools if tool.type == "custom"),
+            tool_results=joined_results(map(_result, reversed(_parts(read.messages[-1])))),
             prefill=_prefill(read.messages[-1]),
         )
 
@@ -174,6 +178,14 @@ def _prefill(last: _MessagesTurn) -> str:
     if text != text.rstrip():
         raise Refused(400, "messages: final assistant content cannot end with trailing whitespace")
     return text
+
+
+def _parts(turn: _MessagesTurn) -> list[_Part]:
+    return [] if isinstance(turn.content, str) else turn.content
+
+
+def _result(part: _Part) -> object:
+    return part.content if part.type == "tool_result" else None
 
 
 def _contents(script: AnswerScript) -> Iterator[_Content]:

@@ -48,6 +48,7 @@ class ApiHandler:
     ) -> web.StreamResponse:
         question = self._api.read(request.headers, body)
         scenario = _scenario(request, question).at(entry.attempt)
+        scenario = scenario.in_loop(has_tools=bool(question.tools), results=question.tool_results)
         if scenario.status is not None:
             retry_after = scenario.retry_after_header if scenario.status == 429 else None
             raise Refused(scenario.status, code=scenario.error_code, retry_after=retry_after)

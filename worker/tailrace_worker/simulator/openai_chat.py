@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -25,6 +26,7 @@ from tailrace_worker.simulator.wire import (
     Refused,
     Told,
     estimated_tokens,
+    joined_results,
     new_id,
     piecewise,
     server_sent_event,
@@ -63,6 +65,7 @@ class ChatCompletionsApi:
             stream=read.stream,
             input_tokens=estimated_tokens(read.messages),
             tools=tuple(tool.function.name for tool in read.tools if tool.function),
+            tool_results=joined_results(_result(message) for message in reversed(read.messages)),
             include_usage=read.stream_options is not None and read.stream_options.include_usage,
         )
 
@@ -186,6 +189,10 @@ class SimulatedCompletion:
                 "rejected_prediction_tokens": 0,
             },
         }
+
+
+def _result(message: Mapping[str, Any]) -> object:
+    return message.get("content", "") if message.get("role") == "tool" else None
 
 
 def _call(call: ToolCallBlock, arguments: str) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -29,6 +29,7 @@ from tailrace_worker.simulator.wire import (
     Refused,
     Told,
     estimated_tokens,
+    joined_results,
     new_id,
     piecewise,
     server_sent_event,
@@ -71,6 +72,7 @@ class ResponsesApi:
             stream=read.stream,
             input_tokens=estimated_tokens(read.input),
             tools=tuple(tool.name for tool in read.tools if tool.type == "function" and tool.name),
+            tool_results=None if isinstance(read.input, str) else joined_results(map(_result, reversed(read.input))),
             include_encrypted_reasoning="reasoning.encrypted_content" in read.include,
         )
 
@@ -225,6 +227,10 @@ class SimulatedResponse:
             "output_tokens_details": {"reasoning_tokens": script.reasoning_tokens},
             "total_tokens": input_tokens + script.output_tokens,
         }
+
+
+def _result(item: Mapping[str, Any]) -> object:
+    return item.get("output", "") if item.get("type") == "function_call_output" else None
 
 
 def _id(block: ScriptBlock) -> str:

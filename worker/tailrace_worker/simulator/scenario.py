@@ -59,6 +59,9 @@ class Scenario(BaseModel):
     """The query of a web search that the provider makes before the text. The text then cites its result."""
     tools: _Few = 0
     """How many tools are called after the text: those of the request in turn, or else `tool_1` and so on."""
+    tool_loop: bool = False
+    """True to call tools as a model does in a loop: only if the request names some, and not again after their results.
+    The answer to results repeats their texts, and has no fault."""
     unknown: bool = False
     """True to send, before and after each block, events of types that no client knows."""
     finish: _Word | None = None
@@ -168,10 +171,20 @@ class Scenario(BaseModel):
         Args:
             attempt: The number of the request among those with the same model string, from 1.
         """
-        if self.times is None or attempt <= self.times:
+        return self if self.times is None or attempt <= self.times else self._without_fault()
+
+    def in_loop(self, *, has_tools: bool, results: str | None) -> Self:
+        """Return the scenario of one request, whose place in a loop of tools `tool_loop` heeds.
+
+        Args:
+            has_tools: True if the request names tools.
+            results: The texts of the results with which the request ends; `None` if it does not end with results.
+        """
+        if not self.tool_loop or (has_tools and results is None):
             return self
-        wrong = {"status", *(f"{fault}_after" for fault in _FAULTS)}
-        return self.model_validate(self.model_dump(exclude_unset=True, exclude=wrong))
+        if results is None:
+            return self.model_copy(update={"tools": 0})
+        return self._without_fault("pieces", "tools", **({"text": results} if results else {}))
 
     @property
     def thoughts(self) -> Passage:
@@ -229,6 +242,11 @@ class Scenario(BaseModel):
     @property
     def _last(self) -> int:
         return self.fault[1] if self.fault else sys.maxsize
+
+    def _without_fault(self, *unset: str, **fields: Any) -> Self:
+        """Return this scenario without its fault and some other options, and with new ones."""
+        left_out = {"status", *(f"{fault}_after" for fault in _FAULTS), *unset}
+        return self.model_validate({**self.model_dump(exclude_unset=True, exclude=left_out), **fields})
 
     def _position(self, fault: Fault) -> int | None:
         position: int | None = getattr(self, f"{fault}_after")

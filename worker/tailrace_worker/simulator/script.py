@@ -22,6 +22,8 @@ class Question:
     input_tokens: int
     tools: tuple[str, ...] = ()
     """The names of the functions that may be called."""
+    tool_results: str | None = None
+    """The texts of the results of tools with which the request ends; `None` if it does not end with any."""
     prefill: str = ""
     """The beginning of the answer, which the client has already."""
     include_usage: bool = True

@@ -2,8 +2,9 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -122,6 +123,20 @@ def estimated_tokens(conversation: object) -> int:
     return 1 + len(json.dumps(conversation)) // 4
 
 
+def joined_results(newest_first: Iterable[object]) -> str | None:
+    """Join the texts of the results of tools with which a request ends.
+
+    Args:
+        newest_first: The content of each result, as a text or as parts, from the newest on. What is no result is
+            `None`.
+
+    Returns:
+        The texts, the oldest first, with a space between two; `None` if the request does not end with a result.
+    """
+    texts = [_text(content) for content in takewhile(lambda content: content is not None, newest_first)]
+    return " ".join(reversed(texts)) if texts else None
+
+
 def bearer_token(headers: Mapping[str, str]) -> str:
     """Return the token of the header `authorization: Bearer`; empty if there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -160,6 +175,18 @@ def piecewise(event: bytes, passage: Passage) -> Iterator[bytes]:
     # The search is from the right, because the model's name, which may contain anything, is left of `PLACE`.
     before, _, after = event.rpartition(f'"{PLACE}"'.encode())
     return (before + piece + after for piece in passage.encoded())
+
+
+def _text(content: object) -> str:
+    match content:
+        case str():
+            return content
+        case list():
+            return "".join(_text(part) for part in cast("list[object]", content))
+        case {"text": str() as text}:
+            return text
+        case _:
+            return ""
 
 
 def _returned(events: bytes) -> bytes:
