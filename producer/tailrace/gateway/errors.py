@@ -62,7 +62,7 @@ class ErrorCode(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     """The name of a model is not in `TAILRACE_MODELS`, and is no `provider/model` (404)."""
     NOT_FOUND = "not_found"
-    """There is no such route (404)."""
+    """There is no such route, or no such item of a response (404)."""
     METHOD_NOT_ALLOWED = "method_not_allowed"
     """The route does not have this method (405)."""
     REQUEST_TIMEOUT = "request_timeout"

@@ -74,7 +74,6 @@ async def test_the_request_is_that_of_the_provider(gateway: ServedGateway, tailr
         ({"include": ["message.output_text.logprobs"]}, "include: "),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type: "),
         ({"reasoning": {"effort": "low", "summary": "detailed"}}, "reasoning.summary: "),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input.0.type: "),
         ({"input": [{"type": "reasoning", "summary": 5}]}, "input.0.summary: "),
         ({"input": [{"role": "assistant", "content": [{"type": "input_image"}]}]}, "input.0.content: "),
         ({"input": [{"role": "user", "content": "a"}, {"role": "user", "content": 5}]}, "input.1.content: "),
@@ -121,6 +120,54 @@ async def test_a_former_response_may_be_gone_or_not_stored(gateway: ServedGatewa
     for previous in (unstored["id"], "resp_0123456789abcdef", "nothing", f"resp_{native['id']}"):
         await refused(gateway, 404, previous_response_id=previous)
     assert (await gateway.client.get(f"/v1/responses/{unstored['id']}")).json()["status"] == "completed"
+
+
+async def test_an_item_of_a_former_response_is_named_instead_of_repeated(
+    gateway: ServedGateway, working: Worker, tailrace: Tailrace
+) -> None:
+    first, second = await created(gateway), await created(gateway)
+    waiting = [{"type": "item_reference", "id": f"msg_{job_of(first)}_1_0"}]
+    assert "input.0: the response of this item goes on still" in await refused(gateway, input=waiting)
+    ids: list[str] = []
+    for response, text in ((first, "Because."), (second, "Really.")):
+        await working(job_of(response)).run(text)
+        (item,) = (await gateway.client.get(f"/v1/responses/{response['id']}")).json()["output"]
+        ids.append(item["id"])
+    user = {"role": "user", "content": "Why?"}
+    references = [{"type": "item_reference", "id": item_id} for item_id in ids]
+    third = await created(gateway, input=[user, references[0], user, references[1], user])
+    messages = (await tailrace.job(job_of(third)).request()).messages
+    said = [message.get("content") for message in messages]
+    assert said == ["Why?", "Because.", "Why?", "Really.", "Why?"]
+    # A message about another item counts references too.
+    assert "input.1.content: " in await refused(gateway, input=[references[0], {"role": "user", "content": 5}])
+
+
+async def test_an_item_may_be_gone_or_not_stored(gateway: ServedGateway, working: Worker) -> None:
+    unstored, stored = await created(gateway, store=False), await created(gateway)
+    for response in (unstored, stored):
+        await working(job_of(response)).run("Because.")
+    (item,) = (await gateway.client.get(f"/v1/responses/{unstored['id']}")).json()["output"]
+    missing = (item["id"], f"msg_{job_of(stored)}_9_9", "msg_0123456789abcdef_1_0", "msg_../x_1_0", "msg_1", None)
+    for item_id in missing:
+        said = await refused(gateway, 404, input=[{"type": "item_reference", "id": item_id}])
+        assert said.startswith(f"input.0.id: there is no item {str(item_id)!r}")
+
+
+async def test_references_to_too_many_responses_are_refused_before_any_is_read(gateway: ServedGateway) -> None:
+    references = [{"type": "item_reference", "id": f"msg_{number:022}_1_0"} for number in range(257)]
+    assert await refused(gateway, input=references) == "input: it refers to 257 responses. 256 is the limit."
+    assert "input.0.id: there is no item" in await refused(gateway, 404, input=references[1:])
+
+
+async def test_an_item_of_another_tenant_is_not_there(gateway: ServedGateway, working: Worker, key_of: KeyOf) -> None:
+    ada, bob = await key_of("ada"), await key_of("bob")
+    response = (await gateway.client.post("/v1/responses", json=NEW, headers=ada)).json()
+    await working(job_of(response)).run("Because.")
+    (item,) = (await gateway.client.get(f"/v1/responses/{response['id']}", headers=ada)).json()["output"]
+    named = {**NEW, "input": [{"type": "item_reference", "id": item["id"]}, {"role": "user", "content": "And?"}]}
+    statuses = [(await gateway.client.post("/v1/responses", json=named, headers=key)).status_code for key in (bob, ada)]
+    assert statuses == [404, 200]
 
 
 async def test_a_response_is_cancelled_and_deleted(gateway: ServedGateway) -> None:

@@ -10,7 +10,6 @@ from tailrace.gateway.fronts.new_job import Path
 _LABELS: Final = frozenset({"id", "status", "phase"})
 """Fields of items that say nothing to a model."""
 _UNTOLD: Final = "a job cannot carry items of the type {kind!r}. Give messages, function calls and reasoning"
-_REFERENCE: Final = "items are not kept under ids of their own. Give the item itself, or `previous_response_id`"
 
 
 @dataclass(slots=True)
@@ -96,8 +95,6 @@ class InputMessages:
             case "reasoning":
                 text = "\n\n".join(_texts(fields, place))
                 self._turn_at(place).think(text, _signature(fields, place))
-            case "item_reference":
-                raise InvalidRequest(f"input.{place}.type: {_REFERENCE}.")
             case _:
                 raise InvalidRequest(f"input.{place}.type: {_UNTOLD.format(kind=str(kind)[:64])}.")
         self._is_after_text = kind == "message"

@@ -84,13 +84,28 @@ async def response_now(job: Job, cursor: EntryId) -> Response:
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
+    return _response(job, await answer_until(job, cursor))
+
+
+async def answer_until(job: Job, cursor: EntryId) -> WholeAnswer[OpenAIResponsesEncoder]:
+    """Read the answer of a response.
+
+    Args:
+        job: The job.
+        cursor: The id of the entry up to which the stream is read.
+
+    Raises:
+        JobNotFound: The job went away.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
     answer = WholeAnswer(await encoders_of(job))
     async with job.tail() as tail:
         async for event in tail:
             answer.add(event)
             if event.id >= cursor:
                 break
-    return _response(job, answer)
+    return answer
 
 
 async def response_ended(job: Job, seconds: float) -> Response:

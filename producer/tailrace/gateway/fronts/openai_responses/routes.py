@@ -20,6 +20,7 @@ from tailrace.gateway.fronts.openai_responses.input_items import items_of, page_
 from tailrace.gateway.fronts.openai_responses.input_messages import InputMessages
 from tailrace.gateway.fronts.openai_responses.new_response import NewResponse
 from tailrace.gateway.fronts.openai_responses.previous import continued
+from tailrace.gateway.fronts.openai_responses.references import with_items
 from tailrace.gateway.fronts.openai_responses.response_job import (
     FRONT,
     encoders_of,
@@ -152,7 +153,7 @@ async def not_found(response_id: ResponseId) -> Response:
 
 async def _enqueue(gateway: Gateway, principal: Principal, new: NewResponse, idempotency_key: str | None) -> Job:
     model, entry = await gateway.models.find(new.model)
-    said = InputMessages(new.input)
+    said = InputMessages(await with_items(gateway, principal, new.input))
     messages: Any = said.messages
     if new.previous_response_id is not None:
         messages = await continued(gateway, principal, new.previous_response_id, said.messages)
