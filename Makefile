@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest-redis/bin
+# Environments of frameworks that are clients of the gateway. Without them those tests are skipped.
+FRAMEWORKS := .venv-frameworks/installed .venv-llama-index/installed
 # Tests wait more than they compute: three at a time keep two cores busy.
 BESIDE := --numprocesses 3 --dist worksteal
 
@@ -24,14 +26,14 @@ demo: .venv/demo-installed  ## two answers stream side by side, a third is cance
 dev: .venv/demo-installed  ## Valkey, a simulator, two workers and the gateway, until Ctrl-C; the data stays in .tailrace
 	@$(BIN)/tailrace dev
 
-test: .venv/installed .venv-newest-redis/installed .node/installed  ## the whole suite, and the producer's side on the newest redis-py
+test: .venv/installed .venv-newest-redis/installed $(FRAMEWORKS) .node/installed  ## the whole suite, and the producer's side on the newest redis-py
 	$(BIN)/python -m pytest $(BESIDE)
 	$(NEWEST)/python -m pytest tests/producer $(BESIDE)
 
 test-fast: .venv/installed  ## what needs neither a server nor a process, in less than half a minute
 	$(BIN)/python -m pytest -m 'not redis and not process and not slow' --hypothesis-profile fast --numprocesses 2 --dist worksteal
 
-coverage: .venv/installed .node/installed  ## the whole suite, and which lines and branches it runs
+coverage: .venv/installed $(FRAMEWORKS) .node/installed  ## the whole suite, and which lines and branches it runs
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest $(BESIDE)
 	$(BIN)/python -m coverage combine --quiet
@@ -55,7 +57,7 @@ format: .venv/installed
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .coverage .node .venv .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .coverage .node .venv .venv-frameworks .venv-llama-index .venv-newest-redis docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/demo-installed: pyproject.toml constraints.txt
 	$(call make_venv,.venv)
@@ -75,6 +77,13 @@ clean:
 	$(call make_venv,.venv-newest-redis)
 	@$(NEWEST)/python -m pip install --quiet '$(GROUPS_PIP)'
 	$(NEWEST)/python -m pip install --quiet --constraint constraints-newest-redis.txt --editable '.[cli,gateway]' --group test
+	touch $@
+
+$(FRAMEWORKS): .venv-%/installed: pyproject.toml constraints-%.txt
+	$(call make_venv,.venv-$*)
+	@echo "Installing frameworks, which tests use as clients, into .venv-$* ..."
+	@.venv-$*/bin/python -m pip install --quiet '$(GROUPS_PIP)'
+	.venv-$*/bin/python -m pip install --quiet --constraint constraints-$*.txt --group $*
 	touch $@
 
 # Clients in JavaScript, which tests drive. Without npm those tests are skipped.

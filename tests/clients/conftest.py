@@ -15,6 +15,7 @@ from tailrace_worker.simulator import Simulator
 from tests.support.gateways import ServedGateway, gateway_settings, served
 from tests.support.node import PACKAGES, SCRIPTS, needed
 from tests.support.processes import WorkerProcess, worker_process
+from tests.support.scripts import printed_json
 
 
 @pytest.fixture
@@ -76,20 +77,8 @@ def npm_packages() -> None:
 async def run_node(script: str, argument: dict[str, Any]) -> dict[str, Any]:
     """Runs a script with one argument; returns the line of JSON that it prints."""
     text = (SCRIPTS / script).read_text(encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        *("node", "--input-type=module", "--eval", text, "--", json.dumps(argument)),
-        cwd=PACKAGES,
-        env={**os.environ, "NO_PROXY": "127.0.0.1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(60):
-            stdout, stderr = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, stderr.decode()
-    printed: dict[str, Any] = json.loads(stdout)
+    command = ("node", "--input-type=module", "--eval", text, "--", json.dumps(argument))
+    printed: dict[str, Any]
+    printed, code = await printed_json(*command, cwd=PACKAGES, environment={**os.environ, "NO_PROXY": "127.0.0.1"})
+    assert code == 0
     return printed
