@@ -140,11 +140,19 @@ class SimulatedMessage:
             "type": "message",
             "role": "assistant",
             "model": self._question.model_name,
+            "container": None,
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
             "stop_details": None,
-            "usage": {**self._input_usage(), "output_tokens": output_tokens, "service_tier": "standard"},
+            "usage": {
+                **self._input_usage(),
+                "cache_creation": None,
+                "inference_geo": None,
+                "output_tokens": output_tokens,
+                "server_tool_use": None,
+                "service_tier": "standard",
+            },
         }
 
     def _ending(self) -> dict[str, object]:
@@ -205,11 +213,12 @@ def _block(content: _Content, *, begun: bool = False) -> dict[str, object]:
             thinking, signature = ("", "") if begun else (passage.text, content.signature)
             return {"type": "thinking", "thinking": thinking, "signature": signature}
         case TextBlock(passage=passage, source=source):
-            citations = {"citations": [] if begun else [_citation(source)]} if source else {}
-            return {"type": "text", "text": "" if begun else passage.text, **citations}
+            citations = None if source is None else [] if begun else [_citation(source)]
+            return {"type": "text", "text": "" if begun else passage.text, "citations": citations}
         case ToolCallBlock(passage=passage, name=name):
             arguments: object = {} if begun else json.loads(passage.text)
-            return {"type": "tool_use", "id": f"toolu_01{content.key}", "name": name, "input": arguments}
+            called = {"id": f"toolu_01{content.key}", "name": name, "input": arguments, "caller": {"type": "direct"}}
+            return {"type": "tool_use", **called}
         case _Found(source=source):
             page = {"type": "web_search_result", "title": source.title, "url": source.url}
             results = [{**page, "encrypted_content": content.key, "page_age": None}]

@@ -52,8 +52,13 @@ class _ResponsesTool(BaseModel):
     name: str | None = None
 
 
+class _Reasoning(BaseModel):
+    summary: str | None = None
+
+
 class _ResponsesBody(Body):
     input: str | Conversation
+    reasoning: _Reasoning | None = None
     tools: tuple[_ResponsesTool, ...] = ()
     include: tuple[str, ...] = ()
 
@@ -74,6 +79,7 @@ class ResponsesApi:
             tools=tuple(tool.name for tool in read.tools if tool.type == "function" and tool.name),
             tool_results=None if isinstance(read.input, str) else joined_results(map(_result, reversed(read.input))),
             include_encrypted_reasoning="reasoning.encrypted_content" in read.include,
+            reasoning_summary=read.reasoning.summary if read.reasoning else None,
         )
 
     def refusal(self, refused: Refused, *, model_name: str, request_id: str) -> object:  # noqa: ARG002
@@ -193,24 +199,31 @@ class SimulatedResponse:
             "id": self._id,
             "object": "response",
             "created_at": self._created_at,
+            "completed_at": int(time.time()) if status == "completed" else None,
             "status": status,
             "background": False,
             "error": None,
+            "frequency_penalty": 0.0,
             "incomplete_details": {"reason": reason} if status == "incomplete" else None,
             "instructions": None,
             "max_output_tokens": None,
+            "max_tool_calls": None,
             "metadata": {},
             "model": self._question.model_name,
             "output": list(self._done),
             "parallel_tool_calls": True,
+            "presence_penalty": 0.0,
             "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None},
+            "prompt_cache_key": None,
+            "reasoning": {"effort": None, "summary": self._question.reasoning_summary},
+            "safety_identifier": None,
             "service_tier": "default",
             "store": True,
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
             "tool_choice": "auto",
             "tools": [],
+            "top_logprobs": 0,
             "top_p": 1.0,
             "truncation": "disabled",
             "usage": self._usage() if ended else None,

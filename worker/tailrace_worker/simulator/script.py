@@ -28,6 +28,8 @@ class Question:
     """The beginning of the answer, which the client has already."""
     include_usage: bool = True
     include_encrypted_reasoning: bool = False
+    reasoning_summary: str | None = None
+    """Which summary of the reasoning the client asked for."""
 
     @property
     def model_name(self) -> str:
