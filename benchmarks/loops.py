@@ -9,10 +9,10 @@ are in a worker of arq. It runs on the worker's event loop as well, which is in 
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any, Final, Protocol, TypeAlias
+from contextlib import aclosing
+from typing import Any, Final, TypeAlias
 
 import httpx2
 import openai
@@ -20,106 +20,14 @@ import uvloop
 from redis.asyncio import Redis
 
 from benchmarks.process import answer
-from benchmarks.stand import PROMPT
+from benchmarks.sdks import SDK, SDKS
 
 _LIMITS: Final = httpx2.Limits(max_connections=10_000)
 """As the worker's: how many streams there are is not decided by the pool."""
 _TIMEOUT: Final = httpx2.Timeout(600, connect=10)
-_MAX_TOKENS: Final = 4_096
 
 Loop: TypeAlias = Callable[[str], AsyncGenerator[int]]
 """Streams from a model; yields the number of the pieces that it is done with."""
-
-
-class Raw(Protocol):
-    """A response as the bytes that come in."""
-
-    def iter_bytes(self) -> AsyncIterator[bytes]: ...
-
-
-class SDK(Protocol):
-    """One API by its official SDK, both ways."""
-
-    def raw(self, model: str) -> AbstractAsyncContextManager[Raw]:
-        """Calls, and leaves the answer to the caller."""
-        ...
-
-    def texts(self, model: str) -> AsyncGenerator[str]:
-        """Calls, and yields the texts of the typed events."""
-        ...
-
-
-class Chat:
-    """OpenAI's Chat Completions."""
-
-    def __init__(self, http_client: httpx2.AsyncClient | None) -> None:
-        self._completions = openai.AsyncOpenAI(http_client=http_client).chat.completions
-
-    def raw(self, model: str) -> AbstractAsyncContextManager[Raw]:
-        return self._completions.with_streaming_response.create(
-            model=model,
-            messages=[{"role": "user", "content": PROMPT}],
-            stream=True,
-            stream_options={"include_usage": True},
-        )
-
-    async def texts(self, model: str) -> AsyncGenerator[str]:
-        async with await self._completions.create(
-            model=model,
-            messages=[{"role": "user", "content": PROMPT}],
-            stream=True,
-            stream_options={"include_usage": True},
-        ) as chunks:
-            async for chunk in chunks:
-                for choice in chunk.choices:
-                    if choice.delta.content:
-                        yield choice.delta.content
-
-
-class Responses:
-    """OpenAI's Responses."""
-
-    def __init__(self, http_client: httpx2.AsyncClient | None) -> None:
-        self._responses = openai.AsyncOpenAI(http_client=http_client).responses
-
-    def raw(self, model: str) -> AbstractAsyncContextManager[Raw]:
-        return self._responses.with_streaming_response.create(model=model, input=PROMPT, stream=True)
-
-    async def texts(self, model: str) -> AsyncGenerator[str]:
-        async with await self._responses.create(model=model, input=PROMPT, stream=True) as events:
-            async for event in events:
-                if event.type == "response.output_text.delta":
-                    yield event.delta
-
-
-class Messages:
-    """Anthropic's Messages."""
-
-    def __init__(self, http_client: httpx2.AsyncClient | None) -> None:
-        # It takes seconds to load, and only this one needs it.
-        import anthropic  # noqa: PLC0415
-
-        self._messages = anthropic.AsyncAnthropic(http_client=http_client).messages
-
-    def raw(self, model: str) -> AbstractAsyncContextManager[Raw]:
-        return self._messages.with_streaming_response.create(
-            model=model, messages=[{"role": "user", "content": PROMPT}], max_tokens=_MAX_TOKENS, stream=True
-        )
-
-    async def texts(self, model: str) -> AsyncGenerator[str]:
-        async with await self._messages.create(
-            model=model, messages=[{"role": "user", "content": PROMPT}], max_tokens=_MAX_TOKENS, stream=True
-        ) as events:
-            async for event in events:
-                if event.type == "content_block_delta" and event.delta.type == "text_delta":
-                    yield event.delta.text
-
-
-_SDKS: Final[dict[str, Callable[[httpx2.AsyncClient | None], SDK]]] = {
-    "openai": Chat,
-    "openai-responses": Responses,
-    "anthropic": Messages,
-}
 
 
 def bare(sdk: SDK) -> Loop:
@@ -179,7 +87,7 @@ class Streams:
 
 async def main(name: str, provider: str, redis_url: str) -> None:
     """Runs the process: starts streams, and tells how far they have come, until nobody is left who asks."""
-    sdk = _SDKS[provider]
+    sdk = SDKS[provider]
     redis: Any = Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
     async with openai.DefaultAioHttpClient(timeout=_TIMEOUT, limits=_LIMITS) as http_client, redis:
         streams = Streams(bare(sdk(http_client)) if name == "bare" else common(sdk(None), redis))

@@ -36,6 +36,7 @@ from benchmarks.contenders import PIECES_PER_SECOND, Contender, Cost, OfLoop, Of
 from benchmarks.figures import show, show_origin
 from benchmarks.process import open_process
 from benchmarks.readable import PLACE
+from benchmarks.sdks import point_sdks_at
 from benchmarks.stand import Stand, open_stand
 from tailrace.request.capabilities import API_KINDS
 from tailrace_worker.processes.child import ChildProcess
@@ -130,7 +131,7 @@ async def measure_round(
 
 async def measure_level(stand: Stand, options: argparse.Namespace, streams: int) -> Level:
     """Lets each contender run so many streams, round by round."""
-    _point_sdks_at(stand.simulator_url)
+    point_sdks_at(stand.simulator_url)
     rounds = [await measure_round(_CONTENDERS, stand, options, streams) for _ in range(options.rounds)]
     return Level(streams=streams, turns={name: _median([turns[name] for turns in rounds]) for name in _CONTENDERS})
 
@@ -143,7 +144,7 @@ async def measure_readability(stand: Stand, options: argparse.Namespace) -> Read
         open_process("benchmarks.readable", "reader") as reader,
     ):
         relayed = replace(stand, simulator_url=await relay.ask("url"))
-        _point_sdks_at(relayed.simulator_url)
+        point_sdks_at(relayed.simulator_url)
         async with relayed.worker(max_jobs=options.readable_streams + options.burst + _SPARE) as worker:
             tailrace = OfTailrace(stand, options.provider, worker.pid, options=f"&text=+{PLACE}")
             await tailrace.start(options.readable_streams)
@@ -197,7 +198,7 @@ async def run(options: argparse.Namespace) -> None:
 async def profile(options: argparse.Namespace) -> None:
     """Runs the worker under cProfile, and prints what took the most time in it, its start included."""
     async with open_stand() as stand:
-        _point_sdks_at(stand.simulator_url)
+        point_sdks_at(stand.simulator_url)
         streams = options.streams[0]
         env = {**os.environ, "TAILRACE_REDIS_URL": stand.redis_url, "TAILRACE_GRACE_SECONDS": "0"}
         command = (sys.executable, "-m", "cProfile", "-o", options.profile, "-m", "tailrace.cli", "worker")
@@ -215,17 +216,6 @@ def _median(turns: Sequence[Turn]) -> Turn:
 
 def _row(what: str, measured: float, target: float) -> list[object]:
     return [what, f"{measured:.2f}", f"<= {target}", "met" if measured <= target else "not met"]
-
-
-def _point_sdks_at(simulator_url: str) -> None:
-    """The SDKs of the processes that are started from here on read these, each its own."""
-    os.environ.update(
-        OPENAI_API_KEY="key-of-the-benchmark",
-        OPENAI_BASE_URL=f"{simulator_url}/v1",
-        ANTHROPIC_API_KEY="key-of-the-benchmark",
-        ANTHROPIC_BASE_URL=simulator_url,
-        NO_PROXY="127.0.0.1",
-    )
 
 
 def _tell(what: str) -> None:
