@@ -104,6 +104,13 @@ class Stand:
                     starting.create_task(stack.enter_async_context(self.worker(max_jobs=max_jobs)))
             yield
 
+    @asynccontextmanager
+    async def gateway(self) -> AsyncGenerator[Service]:
+        """A gateway process. Its `ready` returns its URL."""
+        env = {**os.environ, "TAILRACE_REDIS_URL": self.redis_url}
+        async with open_service("serve", "--port=0", env=env, on_death=self.on_death) as service:
+            yield service
+
     def _calls(self) -> int:
         """How many silent jobs the provider answers."""
         with urllib.request.urlopen(f"{self.simulator_url}/journal") as journal:  # noqa: S310

@@ -40,6 +40,10 @@ RUNS = {
         "--streams 20 --events 200 --slow 2 --rounds 1 --seconds 0.5",
         rf"^gateway .*(?s:.*)^connections to Redis +{FIGURE} +<= 4 +{MET}",
     ),
+    "fronts": (
+        "--streams 2 --pieces 5 --interval-ms 5 --rounds 1",
+        rf"^2 gateway +6 (?s:.*)^2 streams: longer call, % +{FIGURE} +<= 3 +{MET}",
+    ),
     "render": ("--rounds 1 --kib 100", rf"^a table +{FIGURE} +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "import_time": ("--rounds 1", rf"^import tailrace +{FIGURE} +{FIGURE} +<= 120$"),
     "hostile": ("--rounds 1", rf"^a text of a megabyte +completed(?: +{FIGURE}){{4}}$"),
@@ -47,10 +51,36 @@ RUNS = {
 }
 
 
+STAND_IN = """
+import sys
+
+from tailrace.cli import main
+
+sys.exit(main(["simulate", "--port", sys.argv[sys.argv.index("--port") + 1]]))
+"""
+"""It knows each model that the provider knows, as LiteLLM's proxy does."""
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("name", RUNS)
 async def test_a_benchmark_prints_its_figures_and_leaves_no_process_behind(name: str) -> None:
     options, figures = RUNS[name]
+    await _run(name, options, figures)
+
+
+@pytest.mark.process
+async def test_the_benchmark_of_the_fronts_compares_with_the_proxy_in_a_virtual_environment(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (programs / "litellm").write_text(STAND_IN)
+    options = f"--provider openai-responses --streams 1 --pieces 5 --interval-ms 5 --rounds 1 --litellm {tmp_path}"
+    await _run("fronts", options, rf"^1 LiteLLM +5 (?s:.*)^1 streams: times LiteLLM's CPU +{FIGURE} +<= 0.25 +{MET}")
+
+
+async def _run(name: str, options: str, figures: str) -> None:
     mark = secrets.token_hex(8)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"benchmarks.{name}", *options.split()),

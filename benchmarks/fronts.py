@@ -1,0 +1,209 @@
+"""What an official SDK's call through the gateway takes more than the same call directly, and beside LiteLLM's proxy.
+
+    python -m benchmarks.fronts                           # without LiteLLM; about seven minutes
+    python -m benchmarks.fronts --litellm .venv-litellm   # installs LiteLLM there, unless the folder exists
+    python -m benchmarks.fronts --provider anthropic --streams 1 50 --rounds 1
+
+The simulator answers each call at the pace of a model: 300 ms of silence, and then a piece each 50 ms. On 2 cores, 200
+streams leave no room for a faster pace, because the SDK itself takes up to 0.2 ms for a piece. `direct` calls the
+simulator, `gateway` calls the gateway, and `LiteLLM` calls a proxy that passes the same model on (see `litellm_proxy`).
+Callers in a process of their own make one call after the other (see `sdk_calls`). If they take a whole core, the times
+are theirs. The ways take turns, in one order and then in the other, each with fresh callers and the same servers. The
+figures are of all rounds together. CPU is user plus system, from the first call of a turn to the end of the last one:
+for the gateway, that of the gateway, one worker and Valkey; for LiteLLM, that of the proxy.
+All traffic stays on the loopback; every process ends with this one.
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+import uvloop
+
+from benchmarks.figures import percentile, show, show_origin
+from benchmarks.litellm_proxy import install
+from benchmarks.process import open_process
+from benchmarks.sdks import point_sdks_at
+from benchmarks.stand import open_stand
+from benchmarks.ways import DIRECT, FIRST_TOKEN_MS, GATEWAY, LITELLM, Way, cpu_seconds, open_ways
+from tailrace.request.capabilities import API_KINDS
+
+MORE_WALL_PERCENT: Final = 3
+MORE_FIRST_MS: Final = 15
+TIMES_LITELLM: Final = 1 / 4
+
+_UNCOUNTED: Final = 2
+"""How many calls each caller makes beside those that are counted."""
+_MIN_CALLS: Final = 5
+"""How many calls a turn counts at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What the calls of one turn, or of several, took."""
+
+    first_ms: Sequence[float]
+    wall_ms: Sequence[float]
+    pieces: int
+    cpu_seconds: Mapping[str, float]
+    """Of each process that answers."""
+    callers_cpu_seconds: float
+    seconds: float
+    """From the first call to the end of the last one."""
+
+    @classmethod
+    def together(cls, turns: Sequence["Turn"]) -> "Turn":
+        """Return several turns as one."""
+        return cls(
+            first_ms=[ms for turn in turns for ms in turn.first_ms],
+            wall_ms=[ms for turn in turns for ms in turn.wall_ms],
+            pieces=sum(turn.pieces for turn in turns),
+            cpu_seconds={name: sum(turn.cpu_seconds[name] for turn in turns) for name in turns[0].cpu_seconds},
+            callers_cpu_seconds=sum(turn.callers_cpu_seconds for turn in turns),
+            seconds=sum(turn.seconds for turn in turns),
+        )
+
+    @property
+    def callers_cores(self) -> float:
+        """How much of a core the callers took."""
+        return self.callers_cpu_seconds / self.seconds
+
+    def us_per_piece(self, *processes: str) -> float:
+        """Return the CPU of some processes, or of all, for each piece."""
+        return sum(self.cpu_seconds[name] for name in processes or self.cpu_seconds) / self.pieces * 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """A number of streams, with what each way took for them."""
+
+    streams: int
+    turns: Mapping[str, Turn]
+
+    @property
+    def more_first_ms(self) -> float:
+        """How much later the first text comes through the gateway, p50."""
+        return percentile(self.turns[GATEWAY].first_ms, 50) - percentile(self.turns[DIRECT].first_ms, 50)
+
+    @property
+    def more_wall_percent(self) -> float:
+        """How much longer the call takes through the gateway, p50."""
+        return (percentile(self.turns[GATEWAY].wall_ms, 50) / percentile(self.turns[DIRECT].wall_ms, 50) - 1) * 100
+
+    @property
+    def times_litellm(self) -> float:
+        """How many times the CPU of LiteLLM's proxy the path through the gateway takes."""
+        return self.turns[GATEWAY].us_per_piece() / self.turns[LITELLM].us_per_piece()
+
+
+async def measure_turn(way: Way, streams: int, options: argparse.Namespace) -> Turn:
+    """Let fresh callers call on one way."""
+    calls = math.ceil(_MIN_CALLS / streams)
+    seconds = (FIRST_TOKEN_MS + options.pieces * options.interval_ms) / 1e3
+    point_sdks_at(way.url)
+    async with open_process("benchmarks.sdk_calls", options.provider) as callers:
+        await callers.ask("ready")
+        process = psutil.Process(callers.pid)
+        before, callers_before, began = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
+        times = await callers.ask("call", way.model, streams, calls, options.pieces, seconds)
+        after, callers_after, ended = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
+    return Turn(
+        **times,
+        pieces=streams * (calls + _UNCOUNTED) * options.pieces,
+        cpu_seconds={name: after[name] - before[name] for name in after},
+        callers_cpu_seconds=callers_after - callers_before,
+        seconds=ended - began,
+    )
+
+
+async def measure_level(ways: Mapping[str, Way], streams: int, options: argparse.Namespace) -> Level:
+    """Let the ways take turns."""
+    turns: dict[str, list[Turn]] = {name: [] for name in ways}
+    for number in range(options.rounds):
+        for name in turns if number % 2 == 0 else reversed(turns):
+            print(f"{streams} streams: {name} ...", file=sys.stderr, flush=True)
+            turns[name].append(await measure_turn(ways[name], streams, options))
+    return Level(streams=streams, turns={name: Turn.together(taken) for name, taken in turns.items()})
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Measure, and print."""
+    async with open_stand() as stand, open_ways(stand, options) as ways:
+        levels = [await measure_level(ways, streams, options) for streams in options.streams]
+    show(
+        f"{options.provider}: answers of {options.pieces} pieces, one each {options.interval_ms:g} ms after "
+        f"{FIRST_TOKEN_MS} ms; {options.rounds} rounds",
+        ["streams", "calls", "first text, ms, p50", "p99", "whole answer, ms, p50", "p99", "callers' cores"],
+        [
+            [
+                f"{level.streams} {name}",
+                len(turn.wall_ms),
+                *(percentile(times, percent) for times in (turn.first_ms, turn.wall_ms) for percent in (50, 99)),
+                f"{turn.callers_cores:.2f}",
+            ]
+            for level in levels
+            for name, turn in level.turns.items()
+        ],
+    )
+    show(
+        "CPU µs a piece",
+        ["streams", *ways[GATEWAY].processes, "together", LITELLM],
+        [
+            [
+                str(level.streams),
+                *(level.turns[GATEWAY].us_per_piece(name) for name in ways[GATEWAY].processes),
+                level.turns[GATEWAY].us_per_piece(),
+                level.turns[LITELLM].us_per_piece() if LITELLM in ways else math.nan,
+            ]
+            for level in levels
+        ],
+    )
+    show(
+        "against the targets",
+        ["", "measured", "target", ""],
+        [
+            *(
+                _row(f"{each.streams} streams: later first text, ms", each.more_first_ms, MORE_FIRST_MS)
+                for each in levels
+            ),
+            *(
+                _row(f"{each.streams} streams: longer call, %", each.more_wall_percent, MORE_WALL_PERCENT)
+                for each in levels
+            ),
+            *(
+                _row(f"{each.streams} streams: times LiteLLM's CPU", each.times_litellm, TIMES_LITELLM)
+                for each in levels
+                if LITELLM in ways
+            ),
+        ],
+    )
+    show_origin()
+
+
+def _row(what: str, measured: float, target: float) -> list[object]:
+    return [what, f"{measured:.2f}", f"<= {target:.3g}", "met" if measured <= target else "not met"]
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--provider", choices=API_KINDS, default="openai", help="whose SDK (default: %(default)s)")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 50, 200], help="at a time (default: 1 50 200)")
+    parser.add_argument("--pieces", type=int, default=100, help="of an answer (default: %(default)s)")
+    parser.add_argument("--interval-ms", type=float, default=50, help="between pieces (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of each way (default: %(default)s)")
+    parser.add_argument("--litellm", type=Path, metavar="FOLDER", help="a virtual environment that has it, or none yet")
+    options = parser.parse_args()
+    if options.litellm:
+        install(options.litellm)
+    uvloop.run(run(options))
+
+
+if __name__ == "__main__":
+    main()
