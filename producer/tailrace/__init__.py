@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Event,
         Failed,
         FinishReason,
+        Frames,
         Gap,
         KeepAlive,
         Notice,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
         UserMessage,
     )
     from tailrace.request.tools import OutputSchema, Tool, ToolChoice, ToolName
+    from tailrace.request.verbatim_request import VerbatimRequest
     from tailrace.settings import Settings
     from tailrace.status import JobState, JobStatus
     from tailrace.tailing.tail import Tail
@@ -88,6 +90,7 @@ else:
     _MODULES = (
         *("errors", "cursor", "events", "event_schema", "settings"),
         *("request.messages", "request.limits", "request.tools", "request.guards", "request.generation_request"),
+        "request.verbatim_request",
         *("timing", "protocol.cancellation", "protocol.endings", "protocol.fleet"),
         *("attempt_content", "answer", "status", "tailing.tail", "job", "conversation"),
         *("access.api_key", "access.api_keys", "access.access", "client"),
@@ -140,6 +143,7 @@ __all__ = [
     "Fallback",
     "FinishReason",
     "Fleet",
+    "Frames",
     "Gap",
     "GenerationRequest",
     "Guard",
@@ -191,6 +195,7 @@ __all__ = [
     "ToolName",
     "Usage",
     "UserMessage",
+    "VerbatimRequest",
     "Verdict",
     "WorkerStatus",
     "event_json_schema",

@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, Frames, Notice, Reasoning, Refusal, ToolCall
 from tailrace.partial_json import PartialJson
 from tailrace.request.messages import PastReasoning
 
-_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Citation | Notice
+_Piece: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Box | Citation | Notice | Frames
 
 _PIECES_AT_ONCE: Final = 1_000
 """How many pieces of a text are kept before they are joined."""
@@ -141,6 +141,8 @@ class AttemptContent:
                 self.citations.append(piece)
             case Notice():
                 self.notices.append(piece)
+            case Frames():
+                pass
 
     def _think(self, piece: Reasoning) -> None:
         if self.unsigned_after is None:

@@ -22,7 +22,7 @@ from tailrace.protocol.fleet import Fleet, read_fleet
 from tailrace.protocol.keys import Keys, new_job_id
 from tailrace.protocol.new_job import NewJob
 from tailrace.protocol.queue import enqueue_many
-from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.any_request import AnyRequest
 from tailrace.settings import Settings, SettingsFields
 from tailrace.status import JobState, JobStatus
 from tailrace.status_reader import checked_limit, list_jobs
@@ -113,7 +113,7 @@ class Tailrace:
 
     async def enqueue(
         self,
-        request: GenerationRequest,
+        request: AnyRequest,
         *,
         tenant: str = "default",
         queue: str = "default",
@@ -185,7 +185,7 @@ class Tailrace:
 
     async def enqueue_many(
         self,
-        requests: Iterable[GenerationRequest],
+        requests: Iterable[AnyRequest],
         *,
         tenant: str = "default",
         queue: str = "default",
@@ -232,7 +232,7 @@ class Tailrace:
 
     def parallel(
         self,
-        requests: Iterable[GenerationRequest],
+        requests: Iterable[AnyRequest],
         *,
         max_concurrent: int = 3,
         cancel_on_leave: bool = True,
@@ -400,7 +400,7 @@ class Tailrace:
 
     def _new_job(
         self,
-        request: GenerationRequest,
+        request: AnyRequest,
         tenant: str,
         queue: str,
         defer_seconds: float,

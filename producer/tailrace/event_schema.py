@@ -13,6 +13,7 @@ from tailrace.field_docs import describe_fields
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN: Final[dict[object, dict[str, str]]] = {
     str: {"type": "string"},
+    bytes: {"type": "string"},
     int: {"type": "integer"},
     float: {"type": "number"},
     bool: {"type": "boolean"},

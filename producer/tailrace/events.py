@@ -66,6 +66,18 @@ def _public_fields(event: type[_Event]) -> tuple[tuple[str, Callable[[Any], obje
     )
 
 
+def _as_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FramedEvent(_Event):
+    raw: bytes | None = dataclasses.field(default=None, metadata={"public": _as_text})
+    """What the provider sent, if the job's request is verbatim: one line for each frame, as `tailrace.raw_frames`
+    writes it. A line without its end goes on in the next event with `raw`. In `to_dict` it is text, in which U+FFFD
+    replaces bytes that are not UTF-8."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued(_Event):
     """The job was accepted."""
@@ -101,7 +113,7 @@ class Started(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delta(_Event):
+class Delta(_FramedEvent):
     """Text of the answer."""
 
     type: ClassVar[Literal["delta"]] = "delta"
@@ -110,11 +122,12 @@ class Delta(_Event):
 
     def to_json(self) -> str:
         # Nearly every event is a delta, and each reader of a job asks for its JSON: this takes a fifth of the time.
-        return f'{{"type": "delta", "id": "{self.id}", "text": {encode_basestring_ascii(self.text)}}}'
+        raw = "" if self.raw is None else f', "raw": {encode_basestring_ascii(_as_text(self.raw))}'
+        return f'{{"type": "delta", "id": "{self.id}"{raw}, "text": {encode_basestring_ascii(self.text)}}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reasoning(_Event):
+class Reasoning(_FramedEvent):
     """Text of the model's reasoning, or the signature that closes a block of it."""
 
     type: ClassVar[Literal["reasoning"]] = "reasoning"
@@ -125,7 +138,7 @@ class Reasoning(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal(_Event):
+class Refusal(_FramedEvent):
     """Text with which the model declines."""
 
     type: ClassVar[Literal["refusal"]] = "refusal"
@@ -134,7 +147,7 @@ class Refusal(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall(_Event):
+class ToolCall(_FramedEvent):
     """A fragment of a tool call. Join the `arguments` of all fragments with the same `index`."""
 
     type: ClassVar[Literal["tool_call"]] = "tool_call"
@@ -176,7 +189,7 @@ class Box(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Citation(_Event):
+class Citation(_FramedEvent):
     """A source that the provider names for a passage of the answer. It comes after the text of its range."""
 
     type: ClassVar[Literal["citation"]] = "citation"
@@ -211,7 +224,7 @@ class Citation(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice(_Event):
+class Notice(_FramedEvent):
     """Something that the person reading the answer should know, for example that a guard changed it."""
 
     type: ClassVar[Literal["notice"]] = "notice"
@@ -222,7 +235,19 @@ class Notice(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ending(_Event):
+class Frames(_Event):
+    """Frames of a verbatim answer that say nothing which another event has, such as a ping, or a part of a large frame.
+
+    Readers that want the answer skip it.
+    """
+
+    type: ClassVar[Literal["frames"]] = "frames"
+    raw: bytes = dataclasses.field(metadata={"public": _as_text})
+    """What the provider sent: one line for each frame, as in the field `raw` of other events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending(_FramedEvent):
     at: int
     """When the job ended, by the Redis server's clock, in Unix milliseconds."""
     input_tokens: int | None = None
@@ -311,7 +336,19 @@ class KeepAlive(_Event):
 
 Ending: TypeAlias = Completed | Failed | Cancelled
 StreamEvent: TypeAlias = (
-    Queued | Started | Delta | Reasoning | Refusal | ToolCall | Box | Citation | Notice | Completed | Failed | Cancelled
+    Queued
+    | Started
+    | Delta
+    | Reasoning
+    | Refusal
+    | ToolCall
+    | Box
+    | Citation
+    | Notice
+    | Frames
+    | Completed
+    | Failed
+    | Cancelled
 )
 """The events that the entries of a stream hold."""
 Event: TypeAlias = StreamEvent | Gap

@@ -20,9 +20,11 @@ from tailrace.protocol.keys import Keys, checked_job_id
 from tailrace.protocol.labels import decode_labels
 from tailrace.protocol.new_job import NewJob
 from tailrace.protocol.scripts import Script
+from tailrace.request.any_request import AnyRequest, read_request
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.request_fields import RequestChanges
 from tailrace.request.validation import described
+from tailrace.request.verbatim_request import VerbatimRequest
 from tailrace.settings import Settings
 from tailrace.status import JobStatus
 from tailrace.status_reader import read_statuses
@@ -220,7 +222,8 @@ class Job:
             if_active: What to do if the conversation has an active job, such as this one: `"reject"` to raise
                 `ConversationBusy`, `"interrupt"` to cancel the active job.
             labels: The labels of the new job; by default those of the job.
-            **changes: Fields of `GenerationRequest`, as its constructor takes them.
+            **changes: Fields of `GenerationRequest`, or of `VerbatimRequest` if the job has one, as the constructor
+                takes them.
 
         Returns:
             The new job.
@@ -261,7 +264,7 @@ class Job:
         await self._broker.call(*Script.LINK_REGENERATED.command(linked, job_id))
         return Job(job_id, self._broker, self._reader, self._settings, is_new=is_new)
 
-    async def request(self) -> GenerationRequest:
+    async def request(self) -> GenerationRequest | VerbatimRequest:
         """Read the request of the job.
 
         Returns:
@@ -277,7 +280,7 @@ class Job:
         stored = await self._broker.call("HGET", self._keys.record(self.id), "request")
         if stored is None:
             raise JobNotFound(f"Job {self.id!r} has no record: it expired, was deleted, or was never enqueued.")
-        return GenerationRequest.from_json(stored)
+        return read_request(stored)
 
     async def front(self) -> dict[str, Any]:
         """Read what an HTTP API in front of tailrace keeps with the job.
@@ -320,7 +323,7 @@ class Job:
         await queue.delete(self._broker, self._keys, self.id)
 
 
-def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
+def _changed(stored: bytes, changes: RequestChanges) -> AnyRequest:
     try:
         fields: object = json.loads(stored)
     except ValueError:
@@ -332,7 +335,7 @@ def _changed(stored: bytes, changes: RequestChanges) -> GenerationRequest:
     if "provider" in changes and changes["provider"] != request.get("provider"):
         request.pop("extra", None)
     try:
-        return GenerationRequest.model_validate({**request, **changes})
+        return (VerbatimRequest if "body" in request else GenerationRequest).model_validate({**request, **changes})
     except ValidationError as error:
         raise InvalidRequest(described(error)) from None
 

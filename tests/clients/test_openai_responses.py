@@ -214,7 +214,7 @@ async def test_a_conversation_goes_on_by_the_id_of_its_last_response(stage: Stag
     ]
     newest_first = [item async for item in responses.input_items.list(third.id)]
     assert newest_first == listed[::-1]
-    by_ids = await tailrace.job(third.id.removeprefix("resp_")).request()
+    by_ids: Any = await tailrace.job(third.id.removeprefix("resp_")).request()
     items: Any = [
         {"role": "user", "content": "Why?"},
         *[item.model_dump(exclude_none=True) for item in first.output],
@@ -223,7 +223,7 @@ async def test_a_conversation_goes_on_by_the_id_of_its_last_response(stage: Stag
         {"role": "user", "content": "And?"},
     ]
     by_items = await responses.create(model=SHORT, input=items)
-    request = await tailrace.job(by_items.id.removeprefix("resp_")).request()
+    request: Any = await tailrace.job(by_items.id.removeprefix("resp_")).request()
     assert [message["role"] for message in request.messages] == [message["role"] for message in by_ids.messages]
     for message, other in zip(request.messages, by_ids.messages, strict=True):
         assert message.get("content") == other.get("content")

@@ -117,7 +117,7 @@ async def test_fields_of_the_provider_go_only_to_providers_that_know_them(
     raw = await client.chat.completions.with_raw_response.create(
         model="fast", messages=HI, reasoning_effort="low", seed=7, user="u", n=1, logprobs=False, store=False
     )
-    request = await tailrace.job(raw.headers["x-tailrace-job"]).request()
+    request: Any = await tailrace.job(raw.headers["x-tailrace-job"]).request()
     assert request.extra == {"reasoning_effort": "low", "seed": 7, "user": "u"}
     assert request.on_interrupt == "continue"
     with pytest.raises(openai.BadRequestError, match=r"reasoning_effort: .*'anthropic'.*; seed: "):

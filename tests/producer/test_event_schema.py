@@ -17,6 +17,7 @@ from tailrace import (
     EntryId,
     Event,
     Failed,
+    Frames,
     Gap,
     Notice,
     Queued,
@@ -49,12 +50,14 @@ SHORT: list[Event] = [
     Box(id=ID, x1=0.5, y1=1, x2=2, y2=3.25, start=3, end=9),
     Citation(id=ID, source="web"),
     Notice(id=ID, code="redacted", message="2 e-mail addresses"),
+    Frames(id=ID, raw=b"ping:{}\n"),
     Completed(id=ID, at=9, finish_reason="stop"),
     Failed(id=ID, at=9, code="total_timeout", message="It took too long."),
     Cancelled(id=ID, at=9),
     Gap(id=ID, after=EntryId(1, 2), before=EntryId(1, 8)),
 ]
 WHOLE: list[Event] = [
+    Delta(id=ID, text="é\n", raw=b':"\xc3\xa9\xff"\n'),
     Started(
         **NAMES,
         id=ID,
@@ -154,3 +157,7 @@ def test_the_name_of_a_host_is_in_no_public_form() -> None:
     assert "mill" not in first.to_json()
     assert first.to_dict()["worker"] == again.to_dict()["worker"] != other.to_dict()["worker"]
     assert first.worker == "mill.example.org:17"
+
+
+def test_frames_are_text_in_which_what_is_not_utf_8_is_replaced() -> None:
+    assert Delta(id=ID, text="é", raw=b":\xc3\xa9\xff\n").to_dict()["raw"] == ":é\N{REPLACEMENT CHARACTER}\n"

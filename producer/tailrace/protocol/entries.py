@@ -57,7 +57,7 @@ def _reader(annotation: object) -> Callable[[bytes], object]:
         return float
     if kind is bool:
         return b"1".__eq__
-    return bytes.decode
+    return bytes if kind is bytes else bytes.decode
 
 
 def _codec(event: type[Any]) -> _Codec:
@@ -87,12 +87,12 @@ def encode(event: StreamEvent) -> list[str]:
         event: The event.
 
     Returns:
-        Names and values in turn, `type` first, then in the order of the class.
+        Names and values in turn, `type` first, then in the order of the class. `raw` is left out: its value is bytes.
     """
     fields = ["type", event.type]
     for field in _CODECS[event.type].fields:
         value = getattr(event, field.name)
-        if value is None or value is False:
+        if value is None or value is False or field.name == "raw":
             continue
         fields += (field.wire.decode(), "1" if value is True else str(value))
     return fields

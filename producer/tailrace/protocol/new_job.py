@@ -11,7 +11,7 @@ from tailrace.protocol.front import encode_front
 from tailrace.protocol.keys import QUEUES_LIFE_SECONDS, Keys, arq_job
 from tailrace.protocol.labels import encode_labels
 from tailrace.protocol.scripts import Script
-from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.any_request import AnyRequest
 from tailrace.settings import Settings
 
 FUNCTION = "generate"
@@ -67,7 +67,7 @@ class NewJob:
     @classmethod
     def of(
         cls,
-        request: GenerationRequest,
+        request: AnyRequest,
         settings: Settings,
         *,
         tenant: str,

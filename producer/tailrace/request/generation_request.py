@@ -1,19 +1,11 @@
 """`GenerationRequest`: what a job asks for. Every request that is valid here can be run by a worker."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack, cast
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ModelWrapValidatorHandler, StringConstraints, ValidationError, model_validator
 
-from tailrace.errors import InvalidRequest, NewerRequest, RequestTooLarge
+from tailrace.errors import InvalidRequest
 from tailrace.request.capabilities import builtin_kind, stranger, unsupported
 from tailrace.request.fallback import Fallback, ModelName, ProviderName
 from tailrace.request.guards import Guards, excessive
@@ -23,17 +15,14 @@ from tailrace.request.messages import Message, Messages, ToolMessage
 from tailrace.request.next_turn import Answered, NextTurn, next_turn
 from tailrace.request.openai_form import path_in
 from tailrace.request.request_fields import RequestFields
+from tailrace.request.stored_request import StoredRequest
 from tailrace.request.tools import OutputSchema, ToolChoice, Tools
-from tailrace.request.validation import CLOSED, Problem, described, refusal, retold
+from tailrace.request.validation import Problem, refusal, retold
 
 _Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-_UNKNOWN = frozenset({"extra_forbidden", "union_tag_invalid", "literal_error", "enum"})
-"""Pydantic's error types for fields and values that are unknown."""
-
-
-class GenerationRequest(BaseModel):
+class GenerationRequest(StoredRequest):
     """One generation: a model, its provider, and the conversation.
 
     A request is refused if the provider or a fallback cannot do what it asks, or if a job could not carry the answer.
@@ -47,11 +36,6 @@ class GenerationRequest(BaseModel):
     Raises:
         pydantic.ValidationError: A field is not valid. It is a `ValueError` that names each such field.
     """
-
-    # Services log unexpected errors, and prompts must not get into logs.
-    model_config: ClassVar[ConfigDict] = CLOSED | ConfigDict(
-        frozen=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
     provider: ProviderName
     """The provider: `openai` (Chat Completions), `openai-responses` (Responses), `anthropic` (Messages), or a name from
@@ -159,51 +143,6 @@ class GenerationRequest(BaseModel):
         """
         extra = self.extra if fallback["provider"] == self.provider else {}
         return self.model_copy(update={**fallback, "fallbacks": [], "extra": extra})
-
-    def to_json(self, *, max_bytes: int) -> str:
-        """Write the request as JSON, for its record.
-
-        Args:
-            max_bytes: The most bytes of JSON in UTF-8.
-
-        Returns:
-            JSON with the fields that differ from their defaults.
-
-        Raises:
-            RequestTooLarge: The JSON is longer than `max_bytes`.
-            InvalidRequest: A text is not valid Unicode, because it has a lone surrogate.
-        """
-        try:
-            encoded = self.model_dump_json(exclude_defaults=True)
-            size = len(encoded.encode())
-        except ValueError as error:
-            raise InvalidRequest(f"The request cannot be written as UTF-8: {error}.") from None
-        if size > max_bytes:
-            raise RequestTooLarge(
-                f"The request has {size:,} bytes as JSON, and the limit is {max_bytes:,}: "
-                "shorten the messages, or raise TAILRACE_MAX_REQUEST_BYTES."
-            )
-        return encoded
-
-    @classmethod
-    def from_json(cls, encoded: str | bytes) -> Self:
-        """Read a request that `to_json` wrote.
-
-        Args:
-            encoded: The JSON.
-
-        Returns:
-            The request.
-
-        Raises:
-            NewerRequest: The request has fields or values that this version does not know.
-            InvalidRequest: The request is not valid; the message names the fields.
-        """
-        try:
-            return cls.model_validate_json(encoded)
-        except ValidationError as error:
-            is_newer = any(line["type"] in _UNKNOWN for line in error.errors())
-            raise (NewerRequest if is_newer else InvalidRequest)(described(error)) from None
 
     @model_validator(mode="after")
     def _can_be_done(self) -> Self:

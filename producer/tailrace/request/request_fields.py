@@ -1,12 +1,13 @@
-"""The fields of a `GenerationRequest` as keyword arguments: what its constructor and `Job.regenerate` take.
+"""The fields of requests as keyword arguments: what their constructors and `Job.regenerate` take.
 
 A field that is a list in a request may be given as any sequence, and a part of a request as a dict, which is validated.
 Messages and tools may be in OpenAI's own form.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from tailrace.request.capabilities import ApiKind
 from tailrace.request.fallback import Fallback
 from tailrace.request.guards import Guard
 from tailrace.request.limits import Buffering, Timeouts
@@ -43,9 +44,26 @@ class RequestFields(_OptionalFields):
     messages: Sequence[Message | _Part]
 
 
+class VerbatimFields(TypedDict):
+    """The fields of a new verbatim request."""
+
+    provider: str
+    body: Mapping[str, Any]
+    headers: NotRequired[Mapping[str, str]]
+    api: NotRequired[ApiKind | None]
+    stream: NotRequired[bool]
+    on_interrupt: NotRequired[Literal["restart", "fail"]]
+    fallbacks: NotRequired[Sequence[Fallback | _Part]]
+    timeouts: NotRequired[Timeouts | _Part | None]
+    guards: NotRequired[Sequence[Guard | _Part]]
+
+
 class RequestChanges(_OptionalFields, total=False):
     """The fields to change in a stored request, each of them optional."""
 
     provider: str
     model: str
     messages: Sequence[Message | _Part]
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+    api: ApiKind | None

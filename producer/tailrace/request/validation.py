@@ -45,7 +45,7 @@ def refusal(problems: Iterable[Problem], *, kind: str = "refused") -> Validation
     Returns:
         The error.
     """
-    return _error(_line(kind, path, why) for path, why in problems)
+    return _error((_line(kind, path, why) for path, why in problems), "request")
 
 
 def retold(error: ValidationError, data: object, *, stranger: Callable[[str], str], path_in: PathIn) -> ValidationError:
@@ -64,7 +64,7 @@ def retold(error: ValidationError, data: object, *, stranger: Callable[[str], st
         A new error with the same problems.
     """
     lines = cast("list[dict[str, Any]]", error.errors())
-    return _error(_retold(line, data, stranger, path_in) for line in lines)
+    return _error((_retold(line, data, stranger, path_in) for line in lines), error.title)
 
 
 def described(error: ValidationError) -> str:
@@ -120,5 +120,5 @@ def _line(kind: Any, path: Path, why: str, value: object = None) -> InitErrorDet
     return InitErrorDetails(type=error, loc=path, input=value)
 
 
-def _error(lines: Iterable[InitErrorDetails]) -> ValidationError:
-    return ValidationError.from_exception_data("GenerationRequest", list(islice(lines, MAX_PROBLEMS)))
+def _error(lines: Iterable[InitErrorDetails], title: str) -> ValidationError:
+    return ValidationError.from_exception_data(title, list(islice(lines, MAX_PROBLEMS)))

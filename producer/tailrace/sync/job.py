@@ -9,6 +9,7 @@ from tailrace.events import Event, KeepAlive
 from tailrace.protocol.cancellation import CancelOutcome
 from tailrace.protocol.keys import checked_job_id
 from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.verbatim_request import VerbatimRequest
 from tailrace.status import JobStatus
 from tailrace.sync.session import Session, Sessions
 from tailrace.sync.signature import signature_of
@@ -163,7 +164,7 @@ class Job:
         return Job(regenerated.id, self._sessions, is_new=regenerated.is_new)
 
     @signature_of(asynchronous.Job.request)
-    def request(self) -> GenerationRequest:
+    def request(self) -> GenerationRequest | VerbatimRequest:
         """Read the request of the job."""
         session, job = self._current()
         return session.run(job.request)

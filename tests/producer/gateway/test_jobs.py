@@ -91,7 +91,8 @@ async def test_a_job_is_regenerated_with_changes(gateway: ServedGateway, tailrac
     again = response.json()
     assert response.status_code == 201
     assert again["regenerated_from"] == created["id"]
-    assert (await tailrace.job(again["id"]).request()).temperature == 1
+    request: Any = await tailrace.job(again["id"]).request()
+    assert request.temperature == 1
     assert (await gateway.client.get(f"/v1/jobs/{created['id']}")).json()["regenerated_as"] == [again["id"]]
 
 

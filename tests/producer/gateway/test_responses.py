@@ -58,7 +58,7 @@ async def test_the_request_is_that_of_the_provider(gateway: ServedGateway, tailr
         gateway, input=[{"role": "user", "content": "Why?"}], instructions="Be brief.", reasoning={"effort": "low"}
     )
     job = tailrace.job(job_of(response))
-    request = await job.request()
+    request: Any = await job.request()
     assert (request.provider, request.model, request.on_interrupt) == ("openai", "m", "continue")
     assert [message["role"] for message in request.messages] == ["system", "user"]
     assert request.extra == {"reasoning_effort": "low"}
@@ -108,8 +108,8 @@ async def test_a_response_goes_on_with_a_former_one(
     await working(job_of(first)).run("Because.")
     second = await created(gateway, previous_response_id=first["id"], input="Really?", instructions="Be long.")
     assert second["previous_response_id"] == first["id"]
-    messages = (await tailrace.job(job_of(second)).request()).messages
-    said = [(message["role"], message.get("content")) for message in messages]
+    request: Any = await tailrace.job(job_of(second)).request()
+    said = [(message["role"], message.get("content")) for message in request.messages]
     assert said == [("system", "Be long."), ("user", "Why?"), ("assistant", "Because."), ("user", "Really?")]
 
 

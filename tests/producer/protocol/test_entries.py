@@ -1,13 +1,15 @@
 """How an entry is written and read."""
 
+import dataclasses
 import typing
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cursor import EntryId
-from tailrace.events import Box, Citation, Completed, Delta, Failed, Started, StreamEvent, ToolCall
+from tailrace.events import Box, Citation, Completed, Delta, Failed, Frames, Started, StreamEvent, ToolCall
 from tailrace.protocol.entries import decode, encode, pairs
 
 EVENTS: list[StreamEvent] = [
@@ -64,3 +66,17 @@ def test_a_field_that_is_not_of_its_kind_is_an_error_that_can_be_caught(fields: 
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_text_survives(text: str) -> None:
     assert decode(b"1-2", stored(Delta(text=text))) == Delta(id=EntryId(1, 2), text=text)
+
+
+@pytest.mark.parametrize("event", [each for each in EVENTS if hasattr(each, "raw")], ids=lambda event: event.type)
+def test_frames_are_read_beside_the_other_fields_byte_for_byte(event: Any) -> None:
+    raw = b":\xff\x00\r0\n"
+    read = decode(b"0-0", {**stored(event), b"raw": raw})
+    assert read is not None
+    assert read == dataclasses.replace(event, raw=raw)
+    assert decode(b"0-0", stored(event)) == event
+    assert stored(read) == stored(event)
+
+
+def test_frames_without_other_fields_are_an_event_too() -> None:
+    assert decode(b"1-2", {b"type": b"frames", b"raw": b"ping:{}\n"}) == Frames(id=EntryId(1, 2), raw=b"ping:{}\n")

@@ -11,6 +11,7 @@ from tailrace import (
     BrokerUnavailable,
     CancelOutcome,
     ConversationBusy,
+    GenerationRequest,
     InvalidCursor,
     InvalidJobId,
     InvalidRequest,
@@ -30,7 +31,9 @@ def test_a_job_is_enqueued_read_and_regenerated(client: sync.Tailrace, job: sync
     stream.append(("1-2", STARTED), ("1-3", Delta(text="Hello")), ("1-4", ENDING))
     assert (job.answer().text, client.job(job.id).status().state) == ("Hello", JobState.COMPLETED)
     again = job.regenerate(temperature=0.5)
-    assert again.request().temperature == 0.5
+    changed = again.request()
+    assert isinstance(changed, GenerationRequest)
+    assert changed.temperature == 0.5
     assert job.status().regenerated_as == (again.id,)
     assert repr(again) == f"Job({again.id!r})"
 

@@ -51,7 +51,7 @@ class Alive:
     count as the provider's."""
 
 
-_set_id, _set_text = (getattr(Delta, field).__set__ for field in ("id", "text"))
+_set_id, _set_raw, _set_text = (getattr(Delta, field).__set__ for field in ("id", "raw", "text"))
 
 
 def text_delta(text: str) -> Delta:
@@ -62,6 +62,7 @@ def text_delta(text: str) -> Delta:
     """
     made = object.__new__(Delta)
     _set_id(made, BEGINNING)
+    _set_raw(made, None)
     _set_text(made, text)
     return made
 

@@ -13,6 +13,7 @@ from tailrace.cli.commands.tail import follow
 from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.image import image_part
 from tailrace.cli.options import add_if_active, add_json, add_redis_url
+from tailrace.request.any_request import AnyRequest, read_request
 from tailrace.request.capabilities import API_KINDS
 from tailrace.request.validation import described
 
@@ -40,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     request = prompt.add_argument(
         "--request",
         metavar="FILE.json",
-        help="read the whole request, a GenerationRequest as JSON, from a file; '-' reads it from stdin",
+        help="read the whole request, a GenerationRequest or a VerbatimRequest as JSON, from a file; '-' reads it from "
+        "stdin",
     )
     image = parser.add_argument(
         "--image",
@@ -121,7 +123,7 @@ def _request_of_arguments(arguments: argparse.Namespace) -> GenerationRequest:
         raise InvalidRequest(described(error)) from None
 
 
-def _request_of_file(arguments: argparse.Namespace) -> GenerationRequest:
+def _request_of_file(arguments: argparse.Namespace) -> AnyRequest:
     extra = [f"--{name.replace('_', '-')}" for name in _REQUEST_OPTIONS if getattr(arguments, name) is not None]
     extra += ["--image"] * bool(arguments.images)
     if extra:
@@ -129,10 +131,10 @@ def _request_of_file(arguments: argparse.Namespace) -> GenerationRequest:
             f"{', '.join(extra)}: not allowed with --request, whose file has the whole request: put it into the file."
         )
     encoded = _read_stdin() if arguments.request == "-" else _read_file(Path(arguments.request), "--request")
-    return GenerationRequest.from_json(encoded)
+    return read_request(encoded)
 
 
-async def _enqueue(arguments: argparse.Namespace, request: GenerationRequest) -> int:
+async def _enqueue(arguments: argparse.Namespace, request: AnyRequest) -> int:
     async with Tailrace.connect(arguments.redis_url) as tailrace:
         job = await tailrace.enqueue(
             request,

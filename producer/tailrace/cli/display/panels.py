@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from tailrace import GenerationRequest, Job, Settings, TailraceError
+from tailrace import Job, Settings, TailraceError
 from tailrace.cli.display.ending import STYLES, coloured_summary
 from tailrace.cli.display.plain import remark
 from tailrace.cli.display.progress import Progress
@@ -19,6 +19,8 @@ from tailrace.cli.display.transcript import Transcript
 from tailrace.cli.tty.control_characters import visible, visible_line
 from tailrace.cli.tty.screen import Screen, unbroken
 from tailrace.events import Delta, Ending, Event, Reasoning, Refusal, Started
+from tailrace.request.any_request import AnyRequest
+from tailrace.request.generation_request import GenerationRequest
 
 _MIN_WIDTH: Final = 36
 _MIN_HEIGHT: Final = 4
@@ -44,11 +46,11 @@ class _Answer:
         self._style = ""
         self._begin()
 
-    def describe(self, request: GenerationRequest) -> None:
+    def describe(self, request: AnyRequest) -> None:
         """Add the model and the beginning of the prompt to the title."""
-        self.progress.max_output_tokens = request.max_output_tokens
+        self.progress.describe(request)
         self._title.append(f" {visible_line(request.model)}", style="not bold")
-        if prompt := visible_line(_prompt(request)):
+        if isinstance(request, GenerationRequest) and (prompt := visible_line(_prompt(request))):
             self._title.append(f": {prompt}", style="not bold dim")
 
     def add(self, event: Event) -> None:

@@ -8,9 +8,10 @@ from typing import Final
 
 from rich.text import Text
 
-from tailrace import Job, TailraceError
+from tailrace import GenerationRequest, Job, TailraceError
 from tailrace.cli.tty.control_characters import visible_line
 from tailrace.events import Delta, Event, Queued, Reasoning, Refusal, Started, ToolCall
+from tailrace.request.any_request import AnyRequest
 
 BYTES_PER_TOKEN: Final = 4
 """The usual value for English. Other scripts have more bytes per character, but fewer characters per token."""
@@ -61,7 +62,12 @@ class Progress:
         """Read `max_output_tokens` from the job's request. An error leaves it unknown."""
         # The tail of the job raises the same error, and reports it.
         with suppress(TailraceError):
-            self.max_output_tokens = (await job.request()).max_output_tokens
+            self.describe(await job.request())
+
+    def describe(self, request: AnyRequest) -> None:
+        """Take `max_output_tokens` from a request. A verbatim one leaves it unknown."""
+        if isinstance(request, GenerationRequest):
+            self.max_output_tokens = request.max_output_tokens
 
     @property
     def tokens(self) -> int:

@@ -7,7 +7,7 @@ from tailrace import InvalidRequest, JobNotFound, JobState, Message
 from tailrace.encoders.openai_responses import response_id
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.fronts.openai_responses.asked import said_by
-from tailrace.gateway.fronts.openai_responses.response_job import visible_response
+from tailrace.gateway.fronts.openai_responses.response_job import translated_request, visible_response
 from tailrace.gateway.principal import Principal
 
 _ACTIVE: Final = frozenset({JobState.QUEUED, JobState.RUNNING})
@@ -42,7 +42,7 @@ async def continued(
         raise JobNotFound(f"Response {response_id(job.id)!r} was not to be stored, so nothing can follow it.")
     if status.state in _ACTIVE:
         raise InvalidRequest("previous_response_id: this response goes on still. Wait until it has ended.")
-    request, answer = await job.request(), await job.answer()
+    request, answer = await translated_request(job), await job.answer()
     if not answer.complete:
         raise InvalidRequest(
             "previous_response_id: a part of this response was lost. Give the conversation as `input`."

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from tailrace import EntryId, InvalidJobId, Job, JobNotFound, JobStatus
+from tailrace import EntryId, GenerationRequest, InvalidJobId, Job, JobNotFound, JobStatus
 from tailrace.encoders import OpenAIResponsesEncoder
 from tailrace.encoders.openai_responses import response_id
 from tailrace.gateway.context import Gateway
@@ -51,6 +51,23 @@ async def visible_response(gateway: Gateway, principal: Principal, asked: str) -
     return job, status
 
 
+async def translated_request(job: Job) -> GenerationRequest:
+    """Return the request of a response.
+
+    Args:
+        job: The job.
+
+    Raises:
+        JobNotFound: The job has no record, or its request is not one that this front made.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    request = await job.request()
+    if not isinstance(request, GenerationRequest):
+        raise JobNotFound(f"Job {job.id!r} was not enqueued as a response that this gateway can read.")
+    return request
+
+
 async def encoders_of(job: Job) -> Callable[..., OpenAIResponsesEncoder]:
     """Return what makes the encoders of a response, from what is stored with its job.
 
@@ -65,7 +82,7 @@ async def encoders_of(job: Job) -> Callable[..., OpenAIResponsesEncoder]:
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
-    request, front = await asyncio.gather(job.request(), job.front())
+    request, front = await asyncio.gather(translated_request(job), job.front())
     return partial(OpenAIResponsesEncoder, job.id, asked=asked_of(request, front))
 
 

@@ -27,6 +27,7 @@ from tailrace.gateway.fronts.openai_responses.response_job import (
     json_of,
     response_ended,
     response_now,
+    translated_request,
     visible_response,
 )
 from tailrace.gateway.fronts.openai_responses.translation import remembered, request_fields
@@ -113,7 +114,7 @@ async def list_input(
 ) -> Response:
     """List the items of the conversation, with those of the responses before, and without the instructions."""
     job, _ = await visible_response(gateway, principal, response_id)
-    said = said_by(await job.request(), await job.front())
+    said = said_by(await translated_request(job), await job.front())
     return json_of(job, page_of(items_of(said, job.id), order=order, after=after, limit=limit))
 
 
