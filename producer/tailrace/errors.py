@@ -79,7 +79,12 @@ class ProviderError(TailraceError):
         retryable: True if the same request may succeed later.
         retry_after_seconds: In how many seconds it may succeed, if the provider said so.
         request_id: The id by which the provider finds the call in its logs, if it gave one.
+
+    Attributes:
+        raw: The frames in which the provider of a verbatim request has sent the error, if it did.
     """
+
+    raw: bytes | None = None
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, Frames, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.messages import PastReasoning
 from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
@@ -37,7 +37,7 @@ class Folded:
         """Adds one piece, and holds it to the contract of `Provider`."""
         assert not self.finishes, "nothing follows the finish"
         match piece:
-            case Alive():
+            case Alive() | Frames():
                 pass
             case Delta(text=text):
                 assert text, "content is never empty"

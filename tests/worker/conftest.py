@@ -7,7 +7,7 @@ from signal import Signals
 
 import pytest
 
-from tailrace import GenerationRequest, Job, Settings, Tailrace
+from tailrace import GenerationRequest, Job, Settings, Tailrace, VerbatimRequest
 from tailrace.broker.client import Broker, open_redis
 from tailrace.broker.liveness import LivenessLimits
 from tailrace.events import Delta
@@ -47,6 +47,7 @@ class Puppet:
     def __init__(self) -> None:
         self._strings: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self.requests: list[GenerationRequest] = []
+        self.verbatim_requests: list[VerbatimRequest] = []
         self.called = asyncio.Event()
         self.closed = asyncio.Event()
 
@@ -69,8 +70,15 @@ class Puppet:
     def unread(self) -> int:
         return self._strings.qsize()
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
         self.requests.append(request)
+        return self._said()
+
+    def stream_verbatim(self, request: VerbatimRequest) -> AsyncGenerator[Piece, None]:
+        self.verbatim_requests.append(request)
+        return self._said()
+
+    async def _said(self) -> AsyncGenerator[Piece, None]:
         self.called.set()
         try:
             while True:

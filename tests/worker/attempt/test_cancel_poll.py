@@ -11,6 +11,7 @@ from tailrace import GenerationRequest, Tailrace
 from tailrace.broker.wire import Wire
 from tailrace.events import Delta, StreamEvent
 from tailrace.protocol import endings
+from tailrace.request.any_request import AnyRequest
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.cancel_poll import CancelRequested
 from tailrace_worker.attempt.rate_limits import RateLimits
@@ -97,9 +98,9 @@ class Witness:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.requests: list[GenerationRequest] = []
+        self.requests: list[AnyRequest] = []
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    async def stream(self, request: AnyRequest) -> AsyncGenerator[Piece, None]:
         self.requests.append(request)
         try:
             await asyncio.Event().wait()
@@ -107,6 +108,8 @@ class Witness:
         finally:
             # As a transport does.
             asyncio.get_running_loop().call_soon(self.seen.append, "closed")
+
+    stream_verbatim = stream
 
 
 async def test_of_jobs_that_are_cancelled_together_all_connections_are_closed_before_any_ending_is_written(

@@ -60,6 +60,7 @@ def test_a_fallback_continues_where_the_one_before_it_broke_off() -> None:
     assert job.goes_on(QUOTA)
     assert job.continues
     assert job.request.model == job.resumed.model == "second"
+    assert isinstance(job.request, GenerationRequest)
     assert job.request.messages[1:] == [{"role": "assistant", "content": "Once upon"}]
     assert job.said == "Once upon "
 

@@ -9,6 +9,7 @@ import pytest
 from tailrace import GenerationRequest, ProviderError
 from tailrace.errors import FailureCode
 from tailrace.events import Delta, Notice
+from tailrace.request.any_request import AnyRequest
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.rate_limits import RateLimits, Target
@@ -48,12 +49,14 @@ class Models:
         self._errors = {model: list(each) for model, each in errors.items()}
         self.calls: list[tuple[str, float]] = []
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    async def stream(self, request: AnyRequest) -> AsyncGenerator[Piece, None]:
         self.calls.append((request.model, now()))
         if errors := self._errors.get(request.model):
             raise errors.pop(0)
         yield Delta(text="Here")
         yield Finish(reason="stop", provider_reason="stop")
+
+    stream_verbatim = stream
 
 
 def plan(*fallbacks: str) -> Plan:
@@ -175,7 +178,7 @@ async def test_a_hundred_that_begin_at_once_leave_the_loop_its_turns() -> None:
     seen: list[str] = []
 
     class Starting(Models):
-        async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        async def stream(self, request: AnyRequest) -> AsyncGenerator[Piece, None]:
             seen.append("start")
             async for piece in super().stream(request):
                 yield piece

@@ -9,8 +9,11 @@ from typing import Final, NamedTuple, Protocol, cast
 
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
-from tailrace.request.capabilities import unsupported
+from tailrace.request.any_request import AnyRequest
+from tailrace.request.capabilities import ApiKind, builtin_kind, unsupported
 from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.validation import Problem
+from tailrace.request.verbatim_request import VerbatimRequest
 from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.attempt.retry_policy import RetryPolicy
@@ -165,7 +168,7 @@ class Calls:
                 if not plan.falls_back(error):
                     raise verdict from verdict.__cause__
 
-    async def heed(self, request: GenerationRequest, error: ProviderError) -> None:
+    async def heed(self, request: AnyRequest, error: ProviderError) -> None:
         """Tell all workers about a rate limit, if the error is one.
 
         Args:
@@ -193,20 +196,22 @@ class Calls:
 
     async def _begin(self, plan: Plan) -> Begun:
         request = plan.request
-        provider = self._provider(request)
+        provider = self._provider(plan)
         async for attempt in self._retry_policy.tries(self._settings.provider_tries, is_last=plan.is_last):
             with attempt:
                 return await self._try(provider, request)
         raise AssertionError("the last try raises")  # pragma: no cover
 
-    async def _try(self, provider: Provider, request: GenerationRequest) -> Begun:
+    async def _try(self, provider: Provider, request: AnyRequest) -> Begun:
         await self._rate_limits.wait(request.provider, request.model)
         await self._building.acquire()
         # The next request is built in a later turn of the event loop, so that all other tasks run in between.
         asyncio.get_running_loop().call_soon(self._building.release)
         limits = self._settings.timeouts.tightened(request.timeouts)
         watch = CallWatch(limits if request.stream else limits.of_plain_call)
-        if _parts(request) <= _MAX_PARTS_AT_ONCE:
+        if isinstance(request, VerbatimRequest):
+            rest = provider.stream_verbatim(request)
+        elif _parts(request) <= _MAX_PARTS_AT_ONCE:
             rest = provider.stream(request)
         else:
             rest = await beside_the_loop(provider.stream, request)
@@ -229,11 +234,9 @@ class Calls:
             raise
         return begun
 
-    def _provider(self, request: GenerationRequest) -> Provider:
-        name = request.provider
-        entry = self._settings.providers.get(name)
-        problems = unsupported(entry.kind, request, provider=name) if entry else []
-        if problems:
+    def _provider(self, plan: Plan) -> Provider:
+        request, name = plan.request, plan.request.provider
+        if problems := self._problems(request, plan.own):
             raise ProviderError("; ".join(map(str, problems)), code=FailureCode.INVALID_REQUEST, retryable=False)
         if name not in self._providers:
             raise ProviderError(
@@ -243,6 +246,27 @@ class Calls:
                 retryable=False,
             )
         return self._providers[name]
+
+    def _problems(self, request: AnyRequest, own: AnyRequest) -> list[Problem]:
+        """Find what the provider of a request cannot do, if only the settings define it.
+
+        Args:
+            request: The request to send.
+            own: The job's own request, of which it may be a fallback.
+        """
+        kind = self._kind(request.provider)
+        if isinstance(request, VerbatimRequest):
+            api = request.api or self._kind(own.provider)
+            why = (
+                f"{request.provider} does not have the API that the body is written for, {api or 'which is not known'}"
+            )
+            return [] if kind == api else [Problem(("api",), why)]
+        entry = self._settings.providers.get(request.provider)
+        return unsupported(entry.kind, request, provider=request.provider) if entry else []
+
+    def _kind(self, provider: str) -> ApiKind | None:
+        entry = self._settings.providers.get(provider)
+        return entry.kind if entry else builtin_kind(provider)
 
 
 def _parts(request: GenerationRequest) -> int:

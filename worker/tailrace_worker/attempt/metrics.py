@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from tailrace.protocol.attempts import Began
-from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.any_request import AnyRequest
 from tailrace_worker.providers.base import TokenCounts
 
 
@@ -58,7 +58,7 @@ class Metrics:
         """Note the tokens that the provider has counted."""
         self._usage = self._usage.updated(usage)
 
-    def read(self, called: GenerationRequest | None) -> Measured:
+    def read(self, called: AnyRequest | None) -> Measured:
         """Return the metrics of an attempt that ends now.
 
         Args:

@@ -7,6 +7,7 @@ from typing import Final
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice
 from tailrace.protocol.attempts import Resumed
+from tailrace.request.any_request import AnyRequest
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.messages import AssistantMessage
 from tailrace_worker.attempt.so_far import SoFar
@@ -19,6 +20,9 @@ DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_
 """Errors after which a call is not retried, because a retry would make the job wait even longer."""
 _FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED, FailureCode.TOO_LONG}
 """Errors that end a job even if a part of its answer was written, whatever the request's `on_interrupt` is."""
+RAW_FACTOR: Final = 8
+"""How many times as many bytes as the answer its frames may have, those of all attempts together. A frame has the text
+once or twice, in 100 to 400 bytes of JSON."""
 _SOON_SECONDS: Final = 60.0
 """The longest rate limit of a target that is called again after the fallbacks."""
 
@@ -30,7 +34,7 @@ class Plan:
     """
 
     def __init__(
-        self, request: GenerationRequest, *, max_attempts: int, max_bytes: int, prefills: Callable[[str], bool]
+        self, request: AnyRequest, *, max_attempts: int, max_bytes: int, prefills: Callable[[str], bool]
     ) -> None:
         """Plan the first call.
 
@@ -40,6 +44,8 @@ class Plan:
             max_bytes: How many bytes the answer may have, over all attempts.
             prefills: Tells whether a provider can continue an answer from its beginning.
         """
+        self.own = request
+        """The job's own request."""
         self.request = request
         """The request to send now: the target, and the text of earlier attempts if this one continues it."""
         self.continues = False
@@ -50,18 +56,19 @@ class Plan:
         """The `SEQ` of the last entry of the attempt that broke off."""
         self.retries = 0
         """How many attempts in a row have called the target and broken off."""
-        self._own = self._target = request
+        self._target = request
         self._told = request
         """The target that readers know of."""
         self._why = ""
         """The error of the target before this one."""
-        self._fallbacks = deque(request.falling_back(each) for each in request.fallbacks)
+        self._fallbacks = deque[AnyRequest](request.falling_back(each) for each in request.fallbacks)
         self._returns = len(self._fallbacks)
         """How often a target that is rate limited may still go to the end of the line, instead of being dropped."""
         self._max_attempts = max_attempts
         self._max_bytes = max_bytes
         self.left_bytes = max_bytes
         """How many bytes this attempt and later ones may still write."""
+        self._left_raw_bytes = RAW_FACTOR * max_bytes
         self._prefills = prefills
         self._text: list[str] = []
         self._is_text_alone = True
@@ -107,12 +114,20 @@ class Plan:
         """
         self.left_bytes -= said_bytes
         if self.left_bytes < 0:
-            raise ProviderError(
-                f"The answer has more than {self._max_bytes:,} bytes: ask for a shorter one, or raise the worker's "
-                "TAILRACE_MAX_ANSWER_BYTES.",
-                code=FailureCode.TOO_LONG,
-                retryable=False,
-            )
+            raise _too_long("The answer has", self._max_bytes)
+
+    def spend_raw(self, raw_bytes: int) -> None:
+        """Count the bytes of frames.
+
+        Args:
+            raw_bytes: How many bytes the frames of a piece have.
+
+        Raises:
+            ProviderError: The frames of the answer are longer than they may be.
+        """
+        self._left_raw_bytes -= raw_bytes
+        if self._left_raw_bytes < 0:
+            raise _too_long("The frames of the answer have", RAW_FACTOR * self._max_bytes)
 
     @property
     def is_last(self) -> bool:
@@ -120,7 +135,7 @@ class Plan:
         return not self._fallbacks
 
     @property
-    def choice(self) -> Sequence[GenerationRequest]:
+    def choice(self) -> Sequence[AnyRequest]:
         """The target, and then, in their order, the fallbacks that are called in its place while it is rate limited."""
         return (self._target, *self._fallbacks) if self._returns else (self._target,)
 
@@ -207,13 +222,25 @@ class Plan:
         text = "".join(self._text)
         beginning = text.rstrip()
         self.has_spoken = False
-        self.continues = bool(beginning) and self._is_text_alone and self._prefills(self._target.provider)
-        if self.continues:
+        target = self._target
+        can_continue = bool(beginning) and self._is_text_alone and self._prefills(target.provider)
+        if can_continue and isinstance(target, GenerationRequest):
+            self.continues = True
             said = AssistantMessage(role="assistant", content=beginning)
-            self.request = self._target.model_copy(update={"messages": [*self._target.messages, said]})
+            self.request = target.model_copy(update={"messages": [*target.messages, said]})
         else:
-            self.request = self._target
+            self.continues = False
+            self.request = target
             # Readers drop what earlier attempts have written, and with it the notice of a fallback.
-            self._told = self._own
+            self._told = self.own
             self._text.clear()
             self._is_text_alone = True
+
+
+def _too_long(what: str, max_bytes: int) -> ProviderError:
+    return ProviderError(
+        f"{what} more than {max_bytes:,} bytes: ask for a shorter one, or raise the worker's "
+        "TAILRACE_MAX_ANSWER_BYTES.",
+        code=FailureCode.TOO_LONG,
+        retryable=False,
+    )

@@ -9,6 +9,7 @@ from typing import Final
 from tailrace.errors import FailureCode, InvalidRequest, NewerRequest, ProviderError
 from tailrace.events import Cancelled, Completed, Ending, Failed
 from tailrace.protocol.attempts import Began
+from tailrace.request.any_request import AnyRequest, read_request
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.tracebacks import told_by_frames
 from tailrace_worker.attempt.calls import Calls
@@ -112,7 +113,9 @@ class AttemptRun:
             self._log("failed", error.code, error.request_id)
             # The traceback's frames would hold the pieces, which may be large, until the garbage collector runs.
             error.__traceback__ = None
-            return Failed(code=error.code, message=str(error), retryable=error.retryable, **self._measured())
+            return Failed(
+                code=error.code, message=str(error), retryable=error.retryable, raw=error.raw, **self._measured()
+            )
         except TimeoutError:
             message = f"The generation took longer than {total_seconds:g} s (`total_seconds`)."
             self._log("failed", FailureCode.TOTAL_TIMEOUT)
@@ -132,26 +135,36 @@ class AttemptRun:
             _logger.error("job %s failed because of a defect: %s", job_id, told_by_frames(error))  # noqa: TRY400
             message = "The worker's code has a defect: see the traceback in the worker's log."
             return Failed(code=FailureCode.INTERNAL_ERROR, message=message, retryable=True, **self._measured())
-        return Completed(finish_reason=finish.reason, provider_finish_reason=finish.provider_reason, **self._measured())
+        return Completed(
+            finish_reason=finish.reason,
+            provider_finish_reason=finish.provider_reason,
+            raw=finish.raw,
+            **self._measured(),
+        )
 
     async def _plan(self) -> Plan:
         request = await _read(self.began.request)
-        # The guards are compiled before any provider is called, because RE2 may refuse a pattern.
-        rules_of = await self.guard_compiler.compiled([*request.input_guards, *request.guards])
-        through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
+        if isinstance(request, GenerationRequest):
+            request = await self._guarded(request)
         plan = Plan(
-            through.request,
+            request,
             max_attempts=self.settings.max_attempts,
             max_bytes=self.settings.max_answer_bytes,
             prefills=self.calls.prefills,
         )
         if self.so_far is not None:
-            # Readers have the notices already: they came before the text.
             plan.take_over(self.so_far)
-            return plan
-        for notice in through.notices:
-            self.writer.write(notice)
         return plan
+
+    async def _guarded(self, request: GenerationRequest) -> GenerationRequest:
+        # The guards are compiled before any provider is called, because RE2 may refuse a pattern.
+        rules_of = await self.guard_compiler.compiled([*request.input_guards, *request.guards])
+        through = await guarded(request, request.input_guards, rules_of=rules_of, judge=self.judge)
+        if self.so_far is None:
+            # Otherwise readers have the notices already: they came before the text.
+            for notice in through.notices:
+                self.writer.write(notice)
+        return through.request
 
     async def _sink(self, plan: Plan, deadline: asyncio.Timeout) -> Finish:
         """Stream the answer from the provider through the shaping and guards of the request to the job's stream.
@@ -208,10 +221,10 @@ class AttemptRun:
         )
 
 
-async def _read(encoded: bytes) -> GenerationRequest:
+async def _read(encoded: bytes) -> AnyRequest:
     if len(encoded) <= _MAX_READ_AT_ONCE_BYTES:
-        return GenerationRequest.from_json(encoded)
-    return await beside_the_loop(GenerationRequest.from_json, encoded)
+        return read_request(encoded)
+    return await beside_the_loop(read_request, encoded)
 
 
 def _newer_wait_seconds(began: Began) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Box, Citation, Delta, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, Frames, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.attempt.metrics import Metrics
 from tailrace_worker.attempt.plan import Plan
 from tailrace_worker.providers.base import Content, Finish, Piece, TokenCounts
@@ -52,16 +52,25 @@ class Sink:
                     plan.left_bytes -= len(piece.text)
                 else:
                     plan.spend(_said_bytes(piece))
+                if piece.raw is not None:
+                    plan.spend_raw(len(piece.raw))
                 self._writer.write(piece)
                 if self._remembers:
                     plan.remember(piece)
             case Citation() | Notice() | Box():
                 self._plan.has_spoken = True
                 self._plan.spend(_said_bytes(piece))
+                if not isinstance(piece, Box) and piece.raw is not None:
+                    self._plan.spend_raw(len(piece.raw))
+                self._writer.write(piece)
+            case Frames():
+                self._plan.has_spoken = True
+                self._plan.spend_raw(len(piece.raw))
                 self._writer.write(piece)
             case TokenCounts():
                 self._metrics.use(piece)
             case Finish():
+                self._plan.spend_raw(len(piece.raw or b""))
                 self._finish = piece
                 self._deadline.reschedule(None)
 

@@ -6,8 +6,10 @@ from typing import Protocol, TypeAlias
 
 from tailrace.cursor import BEGINNING
 from tailrace.errors import ProviderError
-from tailrace.events import Box, Citation, Delta, FinishReason, Notice, Reasoning, Refusal, ToolCall
+from tailrace.events import Box, Citation, Delta, FinishReason, Frames, Notice, Reasoning, Refusal, ToolCall
+from tailrace.request.any_request import AnyRequest
 from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.verbatim_request import VerbatimRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Finish:
 
     reason: FinishReason
     provider_reason: str
+    raw: bytes | None = None
+    """The last frames of a verbatim answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,7 @@ def text_delta(text: str) -> Delta:
 
 
 Content: TypeAlias = Delta | Reasoning | Refusal | ToolCall | Citation | Notice | Box
-Piece: TypeAlias = Content | TokenCounts | Finish
+Piece: TypeAlias = Content | Frames | TokenCounts | Finish
 
 
 class Provider(Protocol):
@@ -100,6 +104,21 @@ class Provider(Protocol):
         """
         ...
 
+    def stream_verbatim(self, request: VerbatimRequest) -> AsyncGenerator[Piece | Alive, None]:
+        """Make one call with the body of the request as it is.
+
+        Args:
+            request: The request, in the words of this provider's API.
+
+        Yields:
+            The pieces of the answer, as `stream` does, and its frames: on the last piece of the event that each frame
+            is, else on a later piece, or as a piece of their own, in the order in which they arrived.
+
+        Raises:
+            ProviderError: The call failed. If the provider has sent the error in a frame, the error has it too.
+        """
+        ...
+
 
 class Unconfigured:
     """A provider that cannot be called, in place of one that can."""
@@ -111,8 +130,12 @@ class Unconfigured:
         """What is wrong, in a few words, such as the name of a variable that is not set; never a variable's value."""
         self._error = error
 
-    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Piece | Alive, None]:  # noqa: ARG002
+    async def stream(self, request: AnyRequest) -> AsyncGenerator[Piece | Alive, None]:  # noqa: ARG002
         """Raise the error, as a new exception each time."""
         error = self._error
         raise ProviderError(str(error), code=error.code, retryable=error.retryable) from error
         yield  # type: ignore[unreachable]  # makes it a generator
+
+    def stream_verbatim(self, request: VerbatimRequest) -> AsyncGenerator[Piece | Alive, None]:
+        """Raise the error, as `stream` does."""
+        return self.stream(request)

@@ -61,6 +61,10 @@ class ErrorEvent(Exception):
             return cls(data.decode(errors="replace"))
 
 
+class EventsLost(ErrorEvent):
+    """The numbers of the events show that some of them are missing."""
+
+
 _BROKEN: Final = (
     ErrorEvent,
     *(httpx2.RequestError, httpx2.StreamError, aiohttp.ClientError, OSError),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tailrace.broker.wire import bulk
-from tailrace.events import Delta, Reasoning, Refusal, StreamEvent, ToolCall
+from tailrace.events import Box, Delta, Frames, Queued, Reasoning, Refusal, Started, StreamEvent, ToolCall
 from tailrace.protocol.entries import encode
 
 ENTRY_BYTES: Final = 256
@@ -14,8 +14,16 @@ MAX_ENTRY_BYTES: Final = 65_536
 MAX_PART_CHARS: Final = MAX_ENTRY_BYTES // 4
 """A longer text becomes several entries. In UTF-8 a character has at most four bytes."""
 
-_GROWING: Final = frozenset({("delta", "text"), ("reasoning", "text"), ("refusal", "text"), ("tool_call", "arguments")})
-"""Types of events, and their last fields. Two events may become one entry if they differ only in that field."""
+MAX_PART_RAW_BYTES: Final = MAX_ENTRY_BYTES // 2
+"""Longer frames become several entries."""
+
+_FRAMELESS: Final = (Queued, Started, Box)
+"""Events that have no `raw`."""
+_GROWING: Final = frozenset(
+    {(b"delta", b"text"), (b"reasoning", b"text"), (b"refusal", b"text"), (b"tool_call", b"arguments")}
+)
+"""Types of events, and their last fields. Two events may become one entry if they differ only in that field and in
+`raw`."""
 
 
 class Head(NamedTuple):
@@ -23,6 +31,8 @@ class Head(NamedTuple):
 
     size: bytes
     """The number of parts of the whole command, as they are sent to Redis."""
+    size_with_raw: bytes
+    """The same for a command that has `raw` too."""
     wire: bytes
     entry_bytes: int
     """The memory that an entry with this head takes while its last value is empty."""
@@ -32,42 +42,68 @@ class Head(NamedTuple):
 
 def _head(fields: Sequence[bytes], *, grows: bool) -> Head:
     wire = b"".join(map(bulk, fields))
-    return Head(b"*%d\r\n" % (len(fields) + 5), wire, ENTRY_BYTES + len(wire), grows)
+    parts_count = len(fields) + 5
+    sizes = (b"*%d\r\n" % parts_count, b"*%d\r\n" % (parts_count + 2))
+    return Head(*sizes, wire, ENTRY_BYTES + len(wire), grows)
 
 
 DELTA: Final = _head((b"type", b"delta", b"text"), grows=True)
 """The head of a `delta`. Nearly all entries are of this type."""
+FRAMES: Final = _head((b"type", b"frames", b"raw"), grows=True)
 NO_HEAD: Final = _head((), grows=False)
 """The head of an entry that has its command already."""
 
 
-def head_and_text(event: StreamEvent) -> tuple[Head, str]:
-    """Return the head of an event's entry, and the event's last value.
+class Value(NamedTuple):
+    """The two values of an entry that can grow."""
+
+    last: bytes
+    """The last value except for `raw`."""
+    raw: bytes = b""
+    """The value of `raw`; `b""` if the entry has none."""
+
+
+def head_and_value(event: StreamEvent) -> tuple[Head, Value]:
+    """Return the head of an event's entry, and the values after it.
 
     Args:
         event: The event.
     """
-    *fields, text = encode(event)
-    names = [field.encode("utf-8", "replace") for field in fields]
-    return _head(names, grows=(event.type, fields[-1]) in _GROWING), text
+    if isinstance(event, Frames):
+        return FRAMES, Value(event.raw)
+    # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
+    *fields, last = (field.encode("utf-8", "replace") for field in encode(event))
+    head = _head(fields, grows=(event.type.encode(), fields[-1]) in _GROWING)
+    return head, Value(last, b"" if isinstance(event, _FRAMELESS) else event.raw or b"")
 
 
 def parts(event: StreamEvent) -> Iterable[StreamEvent]:
     """Yield an event, or several that say the same, each short enough for one entry.
 
+    If frames are cut, the event has their last part, because nothing may follow an ending.
+
     Args:
         event: The event, of any length.
     """
+    if not isinstance(event, _FRAMELESS) and event.raw is not None and len(event.raw) > MAX_PART_RAW_BYTES:
+        places = range(0, len(event.raw), MAX_PART_RAW_BYTES)
+        *first_frames, last_frames = (event.raw[place : place + MAX_PART_RAW_BYTES] for place in places)
+        yield from (Frames(raw=frames) for frames in first_frames)
+        event = dataclasses.replace(event, raw=last_frames)
     match event:
         case Delta(text=text) | Reasoning(text=text) | Refusal(text=text) if len(text) > MAX_PART_CHARS:
             kind = type(event)
-            yield from (kind(text=part) for part in _cut(text))
+            *first_texts, last_text = _cut(text)
+            yield from (kind(text=part) for part in first_texts)
             if isinstance(event, Reasoning) and event.signature is not None:
-                yield Reasoning(text="", signature=event.signature)
+                yield Reasoning(text=last_text)
+                last_text = ""
+            yield dataclasses.replace(event, text=last_text)
         case ToolCall(arguments=arguments) if len(arguments) > MAX_PART_CHARS:
-            first, *rest = _cut(arguments)
-            yield dataclasses.replace(event, arguments=first)
-            yield from (ToolCall(index=event.index, arguments=part) for part in rest)
+            beginning, *middle, end = _cut(arguments)
+            yield dataclasses.replace(event, arguments=beginning, raw=None)
+            yield from (ToolCall(index=event.index, arguments=part) for part in middle)
+            yield ToolCall(index=event.index, arguments=end, raw=event.raw)
         case _:
             yield event
 

@@ -21,11 +21,12 @@ from tailrace_worker.publishing.entry_fields import (
     MAX_PART_CHARS,
     NO_HEAD,
     Head,
-    head_and_text,
+    head_and_value,
     parts,
 )
 from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
 
+_RAW: Final = bulk(b"raw")
 _FIRST_SEQ: Final = 2
 """The `SEQ` of the first `started` of a stream, after `queued`."""
 
@@ -40,7 +41,9 @@ class Entry(Struct, eq=False, gc=False):
     writer: "StreamWriter"
     head: Head
     value: bytes
-    """The last value. Once the entry has its command, the command has the head and the value, and both are empty."""
+    """The last value. Once the entry has its command, the command has the head and the values, and they are empty."""
+    raw: bytes
+    """The frames that the entry carries; `b""` if it has no field `raw`."""
     waiting_bytes: int
     """The memory that the entry takes until it is known to be in the stream; 0 from then on."""
     seq: int = 0
@@ -133,7 +136,7 @@ class StreamWriter:
         self._has_spoken = False
         # The begin script has appended `started`. Redis may lose it like any other entry.
         command = packed("XADD", self.stream, "NOMKSTREAM", str(started), *began.fields)
-        self._started = Entry(self, NO_HEAD, b"", 0, seq=started.seq, command=command, sent=True)
+        self._started = Entry(self, NO_HEAD, b"", b"", 0, seq=started.seq, command=command, sent=True)
         self.landed.append(self._started)
 
     def __enter__(self) -> Self:
@@ -166,19 +169,21 @@ class StreamWriter:
         """
         if self.lost is not None:
             raise self.lost
-        if type(event) is Delta and len(event.text) <= MAX_PART_CHARS:
+        if type(event) is Delta and event.raw is None and len(event.text) <= MAX_PART_CHARS:
             # Nearly all events. To cut and to encode them as all others would take several times as long.
-            written: Iterable[tuple[Head, str]] = ((DELTA, event.text),)
+            written: Iterable[tuple[Head, tuple[bytes, bytes]]] = (
+                (DELTA, (event.text.encode("utf-8", "replace"), b"")),
+            )
         else:
-            written = map(head_and_text, parts(event))
-        for head, text in written:
-            # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
-            value = text.encode("utf-8", "replace")
-            size = len(value)
+            written = map(head_and_value, parts(event))
+        for head, (value, raw) in written:
+            size = len(value) + len(raw)
             last = self._waiting[-1] if self._waiting else None
             if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= MAX_ENTRY_BYTES:
                 self._budget.spend(size)
                 last.value += value
+                if raw:
+                    last.raw += raw
                 last.waiting_bytes += size
                 continue
             size += head.entry_bytes
@@ -186,7 +191,7 @@ class StreamWriter:
             if last is None:
                 self._sender.ring(self, urgent=not self._has_spoken)
                 self._has_spoken = True
-            self._waiting.append(Entry(self, head, value, size))
+            self._waiting.append(Entry(self, head, value, raw, size))
 
     async def end(self, ending: Ending) -> None:
         """Hand over the ending, and wait until it has landed.
@@ -218,13 +223,15 @@ class StreamWriter:
         for entry in self._waiting:
             self._seq += 1
             entry.seq = self._seq
-            head, value = entry.head, entry.value
+            head, value, raw = entry.head, entry.value, entry.raw
             entry_id = b"%d-%d" % (self.attempt, self._seq)
             entry.command = b"%b%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
-                *(head.size, self._append, len(entry_id), entry_id),
+                *(head.size_with_raw if raw else head.size, self._append, len(entry_id), entry_id),
                 *(head.wire, len(value), value),
             )
-            entry.head, entry.value = NO_HEAD, b""
+            if raw:
+                entry.command += _RAW + bulk(raw)
+            entry.head, entry.value, entry.raw = NO_HEAD, b"", b""
         self.unsettled += self._waiting
         self._waiting.clear()
 

@@ -1,8 +1,10 @@
 """The stages that shape a provider's answer before a person may see it. Each is an async generator over pieces."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
-from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.any_request import AnyRequest
+from tailrace.request.verbatim_request import VerbatimRequest
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.shaping.boxes import boxes
 from tailrace_worker.shaping.buffer import buffer
@@ -10,16 +12,19 @@ from tailrace_worker.shaping.continued import continued
 from tailrace_worker.shaping.guards.apply import shielded
 from tailrace_worker.shaping.guards.compiler import RulesOf
 from tailrace_worker.shaping.guards.moderate import Judge
+from tailrace_worker.shaping.guards.unchanged import unchanged
 
 
-def shapes(request: GenerationRequest) -> bool:
+def shapes(request: AnyRequest) -> bool:
     """Return whether the request asks for any shaping: guards, boxes or buffering."""
+    if isinstance(request, VerbatimRequest):
+        return bool(request.guards)
     return bool(request.guards or request.boxes or request.buffering)
 
 
 def shaped(
     pieces: AsyncGenerator[Piece, None],
-    request: GenerationRequest,
+    request: AnyRequest,
     *,
     rules_of: RulesOf,
     judge: Judge,
@@ -40,6 +45,8 @@ def shaped(
     Returns:
         The pieces for the readers.
     """
+    if isinstance(request, VerbatimRequest):
+        return unchanged(pieces, partial(shielded, guards=request.guards, rules_of=rules_of, judge=judge))
     if said:
         pieces = continued(pieces, said)
     pieces = shielded(pieces, request.guards, rules_of=rules_of, judge=judge, said=said)

@@ -7,10 +7,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Notice
+from tailrace.events import Frames, Notice
 from tailrace.request.limits import Timeouts
 from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
 
+_NO_CONTENT: Final = (TokenCounts, Notice, Frames)
+"""Pieces that are not the first content of an answer."""
 _TURNS: Final = 3
 """How many iterations of the event loop pass between a deadline and the cancellation. After a worker was blocked, it
 reads its sockets in one iteration, and the tasks that wait for them run in the next."""
@@ -140,8 +142,8 @@ class CallWatch:
         if isinstance(piece, Alive):
             self._is_whole = piece.is_whole
             self._held_since = now if piece.is_held else None
-        elif self._is_whole or not (self._has_token or isinstance(piece, TokenCounts | Notice)):
-            self._has_token = self._has_token or not isinstance(piece, TokenCounts | Notice)
+        elif self._is_whole or not (self._has_token or isinstance(piece, _NO_CONTENT)):
+            self._has_token = self._has_token or not isinstance(piece, _NO_CONTENT)
             self._is_whole = False
             self._stop()
             self._set()

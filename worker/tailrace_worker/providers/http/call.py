@@ -3,18 +3,21 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
 import httpx2
 from msgspec.json import Encoder
 
 from tailrace.request.messages import Document, Image
+from tailrace.request.verbatim_request import VerbatimRequest
 from tailrace_worker.providers.base import Alive, Piece, TokenCounts
 from tailrace_worker.providers.error_body import is_error
 from tailrace_worker.providers.errors import ErrorEvent, Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
 from tailrace_worker.providers.http.body import Inflow, open_inflow
+from tailrace_worker.providers.http.frames import AnswerFrames
 from tailrace_worker.providers.http.large import LargeAnswer, LargeAnswers
 from tailrace_worker.providers.http.sse import EventStreamDecoder, ServerSentEvent
 from tailrace_worker.providers.http.wake_batcher import WakeBatcher
@@ -27,9 +30,9 @@ _OPENING: Final = _BLANK + b"["
 
 Body: TypeAlias = dict[str, Any]
 """A request as the provider takes it."""
-Post: TypeAlias = Callable[[bytes], Awaitable[httpx2.Response]]
-"""Sends the JSON of a request through the SDK, and returns once the headers of the answer have arrived. Raises the
-SDK's errors."""
+Post: TypeAlias = Callable[[bytes, Mapping[str, str]], Awaitable[httpx2.Response]]
+"""Sends the JSON of a request through the SDK, with these headers beside the SDK's own, and returns once the headers of
+the answer have arrived. Raises the SDK's errors."""
 
 _encode: Final = Encoder().encode
 """The SDKs' own encoder takes ten times as long, 30 ms for 60,000 values, in which the event loop does nothing else."""
@@ -91,12 +94,34 @@ class Endpoint:
         self._limits = limits or AnswerLimits()
         self._large = LargeAnswers(self._limits)
 
-    async def call(self, body: Body, answer: AnswerDecoder) -> AsyncGenerator[Piece | Alive, None]:
+    def call_verbatim(self, request: VerbatimRequest, answer: AnswerDecoder) -> AsyncGenerator[Piece | Alive, None]:
+        """Make one call, as `Provider.stream_verbatim` describes it.
+
+        Args:
+            request: The request.
+            answer: Decodes the answer.
+
+        Returns:
+            The pieces of the answer with its frames, and signs of life between them.
+        """
+        body = {**request.body, "stream": request.stream}
+        return self.call(body, answer, headers=request.headers, frames=AnswerFrames())
+
+    async def call(
+        self,
+        body: Body,
+        answer: AnswerDecoder,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        frames: AnswerFrames | None = None,
+    ) -> AsyncGenerator[Piece | Alive, None]:
         """Make one call, as `Provider.stream` describes it.
 
         Args:
             body: The request. Its `stream` says whether the answer is to be streamed.
             answer: Decodes the answer.
+            headers: Headers beside those of the SDK.
+            frames: Keeps the frames of the answer; `None` for an answer without them.
 
         Yields:
             The pieces of the answer, and signs of life between them.
@@ -105,15 +130,16 @@ class Endpoint:
             ProviderError: The call failed.
         """
         with self._failures.calling():
-            response = await self._post(_encode(body))
+            response = await self._post(_encode(body), headers)
         async with open_inflow(response, self._wake_batcher) as inflow, self._large.open() as large:
-            with self._failures.reading(answer, response.headers):
+            failing = nullcontext() if frames is None else frames.failing()
+            with failing, self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"]):
-                    async for heard in _whole(chunk, inflow, answer, large, self._limits):
+                    async for heard in _whole(chunk, inflow, answer, frames, large, self._limits):
                         yield heard
                 else:
-                    stream = _Stream(inflow, answer, self._limits)
+                    stream = _Stream(inflow, answer, frames, self._limits)
                     try:
                         while chunk:
                             for heard in stream.pieces(chunk):
@@ -125,13 +151,14 @@ class Endpoint:
                             chunk = await stream.next()
                         for piece in stream.last_pieces():
                             yield piece
-                    except Exception:
+                    except Exception as error:
+                        await stream.keep_rest(error)
                         if not stream.is_settled:
                             raise
                     if not stream.is_one:
                         _look_at(response)
                 if answer.is_whole:
-                    for piece in answer.end():
+                    for piece in answer.end() if frames is None else frames.finishing(answer.end()):
                         yield piece
             await _drain(inflow, self._limits)
 
@@ -139,17 +166,22 @@ class Endpoint:
 class _Stream:
     """The event stream of one answer."""
 
-    def __init__(self, inflow: Inflow, answer: AnswerDecoder, limits: AnswerLimits) -> None:
+    def __init__(
+        self, inflow: Inflow, answer: AnswerDecoder, frames: AnswerFrames | None, limits: AnswerLimits
+    ) -> None:
         self.is_one = False
         """True once there was an event, so that the body is an event stream."""
         self.held_bytes = 0
         """How many bytes have arrived of an event that has not ended."""
         self._is_behind = False
         """True if the last chunk had several events."""
+        self._unread: Iterator[ServerSentEvent] = iter(())
+        """The events of the last chunk that were not read yet."""
         self._decoder = EventStreamDecoder()
         self._inflow = inflow
         self._answer = answer
-        self._settle_seconds = limits.settle_seconds
+        self._frames = frames
+        self._limits = limits
         self._goes_on = False
         """True if content came after the finish reason. From then on, an error fails the answer again."""
         self._settled_at = math.inf
@@ -168,7 +200,8 @@ class _Stream:
         self.held_bytes = self._decoder.buffered_bytes
         self.is_one = self.is_one or bool(events)
         self._is_behind = len(events) > 1
-        for event in events:
+        self._unread = iter(events)
+        for event in self._unread:
             was_whole = answer.is_whole
             for piece in self._read(event):
                 yield piece
@@ -178,8 +211,27 @@ class _Stream:
                 elif not inflow.is_patient:
                     # The first piece is delivered without delay; for those after it, wake-ups are batched.
                     inflow.is_patient = not isinstance(piece, TokenCounts)
+        if self._frames is not None and not (answer.is_whole or answer.is_over):
+            # No reader waits for frames without content. The last ones belong to the ending.
+            for frames in self._frames.waiting():
+                yield frames
+                is_heard = True
         if answer.is_whole or not is_heard:
             yield Alive(is_whole=answer.is_whole)
+
+    async def keep_rest(self, error: Exception) -> None:
+        """Read to the end of the stream after an error that the provider has sent, and keep the frames.
+
+        Some servers end the stream with another event, which says that the answer failed.
+        """
+        if self._frames is None or not isinstance(error, ErrorEvent):
+            return
+        for event in self._unread:
+            self._frames.add(*event)
+        async for chunk in _rest(self._inflow, self._limits):
+            with suppress(ValueError):
+                for event in self._decoder.feed(chunk):
+                    self._frames.add(*event)
 
     def last_pieces(self) -> Iterator[Piece]:
         """Yield the pieces of a last event that no blank line ended. If it was cut, it is not JSON, and is ignored."""
@@ -189,6 +241,12 @@ class _Stream:
                 yield from self._read(event)
 
     def _read(self, event: ServerSentEvent) -> Iterable[Piece]:
+        if self._frames is None:
+            return self._decoded(event)
+        self._frames.add(*event)
+        return self._frames.carried(self._decoded(event))
+
+    def _decoded(self, event: ServerSentEvent) -> Iterable[Piece]:
         name, data = event
         if self._answer.is_over:
             return ()
@@ -212,12 +270,16 @@ class _Stream:
         if self._is_behind:
             # A stream that always has data must not starve the other tasks.
             await asyncio.sleep(0)
+        settle_seconds = self._limits.settle_seconds
         if self._answer.is_over:
-            return b""
-        if not self._answer.is_whole:
+            if self._frames is None or self._frames.are_done:
+                return b""
+            # Some servers send `[DONE]` after the last event of the protocol.
+            settle_seconds = self._limits.rest_seconds
+        elif not self._answer.is_whole:
             return await self._inflow.read()
         self._inflow.is_patient = False
-        self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + self._settle_seconds)
+        self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + settle_seconds)
         settling = asyncio.timeout_at(self._settled_at)
         try:
             async with settling:
@@ -269,7 +331,12 @@ def _look_at(response: httpx2.Response) -> None:
 
 
 async def _whole(
-    beginning: bytes, inflow: Inflow, answer: AnswerDecoder, large: LargeAnswer, limits: AnswerLimits
+    beginning: bytes,
+    inflow: Inflow,
+    answer: AnswerDecoder,
+    frames: AnswerFrames | None,
+    large: LargeAnswer,
+    limits: AnswerLimits,
 ) -> AsyncGenerator[Piece | Alive, None]:
     """Read a body that is not a stream. Its chunks are no sign of life: `Alive` comes only if it waits for memory."""
     body = bytearray(beginning)
@@ -281,18 +348,31 @@ async def _whole(
             yield Alive()
         if len(body) > limits.max_body_bytes:
             raise BodyTooLarge(f"The answer has more than {limits.max_body_bytes:,} bytes.")
+    if frames is not None:
+        frames.add(b"", bytes(body))
     whole = bytes(body.lstrip(_BLANK))
     if whole.startswith(b"[") and is_error(errors := loaded(whole)):
         raise ErrorEvent(errors)
-    for piece in answer.whole(whole):
+    for piece in answer.whole(whole) if frames is None else frames.carried(answer.whole(whole)):
         yield piece
 
 
 async def _drain(inflow: Inflow, limits: AnswerLimits) -> None:
     """Read to the end of the body, within the limits, because otherwise the connection cannot be used again."""
+    async for _ in _rest(inflow, limits):
+        pass
+
+
+async def _rest(inflow: Inflow, limits: AnswerLimits) -> AsyncGenerator[bytes, None]:
+    """Yield the chunks up to the end of the body, within the limits. A failure ends them too."""
     inflow.is_patient = False
+    until = asyncio.get_running_loop().time() + limits.rest_seconds
     rest_bytes = 0
     with suppress(Exception):
-        async with asyncio.timeout(limits.rest_seconds):
-            while rest_bytes <= limits.max_rest_bytes and (chunk := await inflow.read()):
-                rest_bytes += len(chunk)
+        while rest_bytes <= limits.max_rest_bytes:
+            async with asyncio.timeout_at(until):
+                chunk = await inflow.read()
+            if not chunk:
+                return
+            rest_bytes += len(chunk)
+            yield chunk

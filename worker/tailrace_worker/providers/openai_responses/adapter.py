@@ -1,11 +1,12 @@
 """OpenAI's Responses, also of other servers that speak the protocol."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import httpx2
 from openai import AsyncOpenAI, AsyncStream
 
 from tailrace.request.generation_request import GenerationRequest
+from tailrace.request.verbatim_request import VerbatimRequest
 from tailrace_worker.providers.base import Alive, Piece
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits
@@ -33,8 +34,17 @@ class OpenAIResponses:
         """Make one call, as `Provider` describes it."""
         return self._endpoint.call(body(request), ResponsesDecoder(self.skipped))
 
-    async def _post(self, content: bytes) -> httpx2.Response:
+    def stream_verbatim(self, request: VerbatimRequest) -> AsyncGenerator[Piece | Alive, None]:
+        """Make one call, as `Provider` describes it."""
+        return self._endpoint.call_verbatim(request, ResponsesDecoder(self.skipped))
+
+    async def _post(self, content: bytes, headers: Mapping[str, str]) -> httpx2.Response:
         stream = await self._client.post(
-            "/responses", cast_to=object, content=content, stream=True, stream_cls=AsyncStream[object]
+            "/responses",
+            cast_to=object,
+            content=content,
+            options={"headers": headers},
+            stream=True,
+            stream_cls=AsyncStream[object],
         )
         return stream.response

@@ -6,7 +6,7 @@ from typing import Final
 
 from tailrace.events import FinishReason
 from tailrace_worker.providers.base import Finish, Piece
-from tailrace_worker.providers.errors import ErrorEvent
+from tailrace_worker.providers.errors import ErrorEvent, EventsLost
 from tailrace_worker.providers.finish_words import finish_reason
 from tailrace_worker.providers.json_decoder import members
 from tailrace_worker.providers.openai_responses import wire
@@ -100,7 +100,7 @@ class ResponsesDecoder:
     def _count(self, number: object) -> None:
         if isinstance(number, int):
             if self._number is not None and number > self._number + 1:
-                raise ErrorEvent({"message": f"event {number} came after event {self._number}: those between are lost"})
+                raise EventsLost({"message": f"event {number} came after event {self._number}: those between are lost"})
             self._counts = self._counts or (self._number is not None and number == self._number + 1)
             self._number = number
 

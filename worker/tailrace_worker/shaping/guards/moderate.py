@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.events import Citation, Delta, Notice, Reasoning, Refusal
+from tailrace.events import Citation, Delta, Frames, Notice, Reasoning, Refusal
 from tailrace_worker.providers.base import Finish, Piece, TokenCounts
 from tailrace_worker.shaping.guards.texts import Text
 
@@ -129,12 +129,12 @@ class _Judging:
         await self.shown.put(ending)
 
     async def _take(self, piece: Piece, group: asyncio.TaskGroup) -> None:
-        if isinstance(piece, TokenCounts | Notice) or not (self._is_strict or isinstance(piece, Finish)):
+        if isinstance(piece, TokenCounts | Notice | Frames) or not (self._is_strict or isinstance(piece, Finish)):
             await self.shown.put(piece)
         match piece:
             case Delta() | Reasoning() | Refusal():
                 await self._read(piece, group)
-            case TokenCounts() | Notice():
+            case TokenCounts() | Notice() | Frames():
                 pass
             case Citation():
                 await self._cite(piece, group)

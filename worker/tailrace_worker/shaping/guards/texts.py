@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final, Protocol, TypeAlias
 
 from tailrace.errors import ProviderError
-from tailrace.events import Citation, Delta, Notice, Reasoning, Refusal
+from tailrace.events import Citation, Delta, Frames, Notice, Reasoning, Refusal
 from tailrace_worker.offload import search_beside_the_loop
 from tailrace_worker.providers.base import Piece, TokenCounts
 from tailrace_worker.shaping.guards.ranges import Alteration, Ranges
@@ -131,7 +131,7 @@ async def watched(
                     shown = await texts.feed(piece)
                 case Citation():
                     shown = await texts.cite(piece)
-                case TokenCounts() | Notice():
+                case TokenCounts() | Notice() | Frames():
                     shown = iter((piece,))
                 case _:
                     async for rest in texts.end():
