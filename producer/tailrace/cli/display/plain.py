@@ -15,6 +15,7 @@ from tailrace.events import (
     Ending,
     Event,
     Failed,
+    Frames,
     Gap,
     Notice,
     Reasoning,
@@ -60,7 +61,7 @@ class PlainText:
 
     def show(self, _: Job, event: Event) -> None:
         """Print the part of an event that a person wants to see, if any."""
-        if not isinstance(event, ToolCall):
+        if not isinstance(event, ToolCall | Frames):
             self._call = None
         self._sources.add(event)
         if isinstance(event, Ending):

@@ -1,0 +1,148 @@
+"""What an adapter sends for a verbatim request, and what it makes of the answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tailrace import VerbatimRequest
+from tailrace.errors import FailureCode, ProviderError
+from tailrace.events import Delta, Frames
+from tailrace.raw_frames import Frame, FrameDecoder
+from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace_worker.providers.base import Alive, Finish, Piece
+from tests.support import wire
+
+each_kind = pytest.mark.parametrize("kind", API_KINDS)
+CHAT = [b'{"choices":[{"delta":{"content":"Hi"}}]}', b'{"choices":[{"delta":{},"finish_reason":"stop"}]}', b"[DONE]"]
+
+
+class Recording(wire.Client):
+    """Remembers the headers too."""
+
+    headers: Mapping[str, str]
+
+    async def post(self, _path: str, *, content: bytes, **how: Any) -> Any:
+        self.headers = how["options"]["headers"]
+        return await super().post(_path, content=content, **how)
+
+
+def asking(kind: ApiKind = "openai", **fields: Any) -> VerbatimRequest:
+    return VerbatimRequest(**{"provider": kind, "body": {"model": "m"}, **fields})
+
+
+async def read(client: wire.Client, request: VerbatimRequest) -> list[Piece]:
+    pieces = wire.adapter(wire_kind(request), client).stream_verbatim(request)
+    return [piece async for piece in pieces if not isinstance(piece, Alive)]
+
+
+def wire_kind(request: VerbatimRequest) -> ApiKind:
+    (kind,) = [each for each in API_KINDS if each == request.provider]
+    return kind
+
+
+def frames_of(pieces: list[Piece]) -> list[Frame]:
+    raws = [getattr(piece, "raw", None) for piece in pieces]
+    return FrameDecoder().feed(b"".join(raw for raw in raws if raw))
+
+
+def stream(*datas: bytes) -> bytes:
+    return b"".join(b"data: %b\n\n" % data for data in datas)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@each_kind
+async def test_the_body_goes_out_as_it_is_but_for_stream(kind: ApiKind, stream: bool) -> None:
+    body: dict[str, Any] = {
+        "stream": None,
+        "model": "m",
+        "messages": "whatever",
+        "tools": 5,
+        "mcp_servers": [],
+        "x": 1.0,
+        "n": None,
+    }
+    client = Recording([])
+    with pytest.raises(ProviderError):
+        await read(client, asking(kind, body=body, headers={"anthropic-beta": "a"}, stream=stream))
+    (sent,) = client.bodies
+    assert list(sent.items()) == [("stream", stream), *list(body.items())[1:]]
+    assert client.headers == {"anthropic-beta": "a"}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [5, [5, None], [{"tool_calls": 5}], [{"tool_calls": [None]}], {"a": 1}, [[{"tool_calls": [1]}]]],
+    ids=repr,
+)
+@each_kind
+async def test_nothing_in_a_body_is_taken_to_have_a_shape(kind: ApiKind, messages: Any) -> None:
+    with pytest.raises(ProviderError) as raised:
+        await read(wire.Client([]), asking(kind, body={"model": "m", "messages": messages, "input": messages}))
+    assert raised.value.code is FailureCode.PROVIDER_INTERRUPTED
+
+
+async def test_each_frame_is_on_the_last_piece_of_its_event_or_later_in_the_chunk() -> None:
+    first, last, done = CHAT
+    role = b'{"choices":[{"delta":{"role":"assistant"}}]}'
+    chunks = [stream(role), b": comment\n\nid: 5\nretry: 7\n\n", stream(role, first), stream(last), stream(done)]
+    pieces = await read(wire.Client(chunks), asking())
+    assert pieces == [
+        Frames(raw=b":%b\n" % role),
+        Delta(text="Hi", raw=b":%b\n:%b\n" % (role, first)),
+        Finish(reason="stop", provider_reason="stop", raw=b":%b\n:%b\n" % (last, done)),
+    ]
+
+
+@each_kind
+async def test_the_whole_body_of_a_plain_call_is_one_frame(kind: ApiKind) -> None:
+    bodies: Mapping[ApiKind, Any] = {
+        "openai": {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]},
+        "openai-responses": {
+            "status": "completed",
+            "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}],
+        },
+        "anthropic": {"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"},
+    }
+    body = b"\r\n " + json.dumps(bodies[kind], indent=1).replace("\n", "\r\n").encode() + b"\n"
+    client = wire.Client([body[:9], body[9:]], content_type="application/json")
+    pieces = await read(client, asking(kind, stream=False))
+    assert frames_of(pieces) == [Frame(b"", body)]
+    assert [piece.text for piece in pieces if isinstance(piece, Delta)] == ["Hi"]
+
+
+async def test_done_is_kept_after_the_last_event_of_a_protocol_that_has_none() -> None:
+    events = [{"type": "message_start", "message": {}}, {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}]
+    said = wire.sse(*events, {"type": "message_stop"})
+    pieces = await read(wire.Client([said, stream(b"[DONE]")]), asking("anthropic"))
+    assert [frame.name for frame in frames_of(pieces)] == [b"message_start", b"message_delta", b"message_stop", b""]
+
+
+async def test_an_error_that_the_provider_sends_is_in_the_error_with_what_follows_it() -> None:
+    error = b'{"error":{"message":"No.","code":"server_error"}}'
+    chunks = [stream(CHAT[0]), stream(error, b'{"more":1}'), stream(b"[DONE]")]
+    stream_of = wire.adapter("openai", wire.Client(chunks)).stream_verbatim(asking())
+    assert await anext(stream_of) == Delta(text="Hi", raw=b":%b\n" % CHAT[0])
+    with pytest.raises(ProviderError) as raised:
+        await anext(stream_of)
+    assert raised.value.raw == b':%b\n:{"more":1}\n:[DONE]\n' % error
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [[stream(CHAT[0])], [stream(CHAT[0]), b"data: {nonsense}\n\n"], [stream(CHAT[0]), stream(b"[DONE]", b"x")[:9]]],
+    ids=["cut", "malformed", "cut at the end"],
+)
+async def test_an_error_that_the_provider_did_not_send_has_no_frames(chunks: list[bytes]) -> None:
+    with pytest.raises(ProviderError) as raised:
+        await read(wire.Client(chunks), asking())
+    assert raised.value.raw is None
+
+
+async def test_a_gap_in_the_numbers_is_an_error_of_ours() -> None:
+    event = {"type": "response.in_progress", "response": {}}
+    said = wire.sse({**event, "sequence_number": 0}, {**event, "sequence_number": 2})
+    with pytest.raises(ProviderError, match="are lost") as raised:
+        await read(wire.Client([said]), asking("openai-responses"))
+    assert raised.value.raw is None
