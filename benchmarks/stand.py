@@ -78,8 +78,14 @@ class Stand:
                 return fields
 
     @asynccontextmanager
-    async def worker(self, *, max_jobs: int = 100, is_to_die: bool = False) -> AsyncGenerator[Service]:
-        """A worker process, as soon as it is ready. One that `is_to_die` may end before the block is left."""
+    async def worker(
+        self, *, max_jobs: int = 100, is_to_die: bool = False, url: str | None = None
+    ) -> AsyncGenerator[Service]:
+        """A worker process, as soon as it is ready. One that `is_to_die` may end before the block is left.
+
+        It calls the simulator, or the server at `url`.
+        """
+        url = url or self.simulator_url
         env = {
             **os.environ,
             "TAILRACE_REDIS_URL": self.redis_url,
@@ -87,7 +93,9 @@ class Stand:
             "TAILRACE_GRACE_SECONDS": "0",
             **PATIENCE,
             "OPENAI_API_KEY": "key-of-the-benchmark",
-            "OPENAI_BASE_URL": f"{self.simulator_url}/v1",
+            "OPENAI_BASE_URL": f"{url}/v1",
+            "ANTHROPIC_API_KEY": "key-of-the-benchmark",
+            "ANTHROPIC_BASE_URL": url,
             "NO_PROXY": "127.0.0.1",
         }
         on_death = _unmoved if is_to_die else self.on_death

@@ -47,6 +47,7 @@ RUNS = {
     "render": ("--rounds 1 --kib 100", rf"^a table +{FIGURE} +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "import_time": ("--rounds 1", rf"^import tailrace +{FIGURE} +{FIGURE} +<= 120$"),
     "hostile": ("--rounds 1", rf"^a text of a megabyte +completed(?: +{FIGURE}){{4}}$"),
+    "verbatim": ("anthropic:demo", rf"^anthropic:demo(?: +{FIGURE}){{6}}$"),
     "scaling": ("--workers 1 --places 2 --seconds 1", rf"^1 +{FIGURE} +2.0 +1.00$"),
 }
 

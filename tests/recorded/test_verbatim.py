@@ -65,8 +65,8 @@ async def generations(open_worker: OpenWorker) -> AsyncIterator[Generations]:
 
 
 def verbatim(transcript: Transcript, way: str = "", **fields: Any) -> VerbatimRequest:
-    body = {"model": transcript.name + way, "messages": [], "stream": "whatever"}
-    return VerbatimRequest(**{"provider": transcript.kind, "body": body, **fields})
+    body: dict[str, Any] = {"model": transcript.name + way, "messages": [], "stream": "whatever"}
+    return VerbatimRequest.model_validate({"provider": transcript.kind, "body": body, **fields})
 
 
 def long(kind: ApiKind) -> Transcript:

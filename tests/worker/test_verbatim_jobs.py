@@ -16,7 +16,7 @@ CUT = ProviderError("It broke off.", code=FailureCode.PROVIDER_INTERRUPTED, retr
 
 
 def asking(**fields: Any) -> VerbatimRequest:
-    return VerbatimRequest(**{"provider": "openai", "body": {"model": "puppet", "x": 1}, **fields})
+    return VerbatimRequest.model_validate({"provider": "openai", "body": {"model": "puppet", "x": 1}, **fields})
 
 
 async def run(tailrace: Tailrace, generations: Generations, **fields: Any) -> list[Event]:
@@ -54,11 +54,10 @@ async def test_an_answer_that_breaks_off_begins_again(
     tailrace: Tailrace, generations: Generations, puppet: Puppet
 ) -> None:
     puppet.put(Frames(raw=b"start:\n"), CUT, Delta(text="Hi", raw=b":1\n"), FINISH)
-    events = await run(tailrace, generations)
-    assert [(event.attempt, event.continues) for event in events if isinstance(event, Started)] == [
-        (1, False),
-        (2, False),
-    ]
+    async with running_worker(generations):
+        job = await tailrace.enqueue(asking())
+        events = await events_of(job)
+    assert [event.continues for event in events if isinstance(event, Started)] == [False, False]
     assert raws(events) == [b"start:\n", b":1\n", b":[DONE]\n"]
 
 
@@ -90,13 +89,13 @@ async def test_a_fallback_gets_the_body_with_its_model(
 async def test_a_provider_with_another_api_is_not_called(
     tailrace: Tailrace, open_generations: OpenGenerations, puppet: Puppet
 ) -> None:
-    providers = {"openai": {"kind": "anthropic", "base_url": "http://127.0.0.1:9"}}
+    providers = {"own": {"kind": "anthropic", "base_url": "http://127.0.0.1:9"}}
     async with open_generations(providers=providers) as generations:
-        events = await run(tailrace, generations, api="openai")
+        events = await run(tailrace, generations, provider="own", api="openai")
     ending = events[-1]
     assert isinstance(ending, Failed)
     assert ending.code == FailureCode.INVALID_REQUEST
-    assert "openai does not have the API that the body is written for, openai" in ending.message
+    assert "own does not have the API that the body is written for, openai" in ending.message
     assert puppet.verbatim_requests == []
 
 

@@ -60,7 +60,7 @@ def _type(hint: object) -> str:
         return " or ".join(_each(typing.get_args(hint)))
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(f"`{choice}`" for choice in typing.get_args(hint))
-    names: dict[object, str] = {int: "integer", float: "number", str: "string", bool: "`1`"}
+    names: dict[object, str] = {int: "integer", float: "number", str: "string", bytes: "bytes", bool: "`1`"}
     return names.get(hint, str(hint))
 
 

@@ -1,6 +1,6 @@
 """`VerbatimRequest`: a request in the provider's own words, whose answer keeps the provider's own frames."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, Self, Unpack, cast
 
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, TypeAdapter, ValidationError, model_validator
@@ -120,8 +120,7 @@ class VerbatimRequest(StoredRequest):
         try:
             return handler(data)
         except ValidationError as error:
-            given = cast("Mapping[str, object]", data) if isinstance(data, dict) else {}
-            raise retold(error, given, stranger=_stranger, path_in=_nowhere) from None
+            raise retold(error, data, stranger=_stranger, path_in=_nowhere) from None
 
 
 def _stranger(_name: str) -> str:

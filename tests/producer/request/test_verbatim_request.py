@@ -26,10 +26,10 @@ FULL: dict[str, Any] = {
 
 
 def verbatim(**fields: Any) -> VerbatimRequest:
-    return VerbatimRequest(**{"provider": "anthropic", "body": BODY, **fields})
+    return VerbatimRequest.model_validate({"provider": "anthropic", "body": BODY, **fields})
 
 
-@pytest.mark.parametrize("request_", [verbatim(), VerbatimRequest(**FULL)], ids=["short", "full"])
+@pytest.mark.parametrize("request_", [verbatim(), VerbatimRequest.model_validate(FULL)], ids=["short", "full"])
 def test_a_request_comes_back_from_its_record_as_it_was(request_: VerbatimRequest) -> None:
     encoded = request_.to_json(max_bytes=1_000)
     assert json.loads(encoded)["body"] == BODY
@@ -60,10 +60,10 @@ def test_the_size_of_the_body_is_bounded() -> None:
 
 
 def test_only_the_model_of_the_body_is_replaced_by_that_of_a_fallback() -> None:
-    request = VerbatimRequest(**FULL)
+    request = VerbatimRequest.model_validate(FULL)
     fallback = request.falling_back(request.fallbacks[0])
     assert fallback.model == "claude-2"
-    assert fallback == VerbatimRequest(**{**FULL, "body": {**BODY, "model": "claude-2"}, "fallbacks": []})
+    assert fallback == VerbatimRequest.model_validate({**FULL, "body": {**BODY, "model": "claude-2"}, "fallbacks": []})
     assert request.model == "claude"
 
 

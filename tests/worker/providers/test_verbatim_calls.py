@@ -29,17 +29,13 @@ class Recording(wire.Client):
 
 
 def asking(kind: ApiKind = "openai", **fields: Any) -> VerbatimRequest:
-    return VerbatimRequest(**{"provider": kind, "body": {"model": "m"}, **fields})
+    return VerbatimRequest.model_validate({"provider": kind, "body": {"model": "m"}, **fields})
 
 
 async def read(client: wire.Client, request: VerbatimRequest) -> list[Piece]:
-    pieces = wire.adapter(wire_kind(request), client).stream_verbatim(request)
+    (kind,) = [kind for kind in API_KINDS if kind == request.provider]
+    pieces = wire.adapter(kind, client).stream_verbatim(request)
     return [piece async for piece in pieces if not isinstance(piece, Alive)]
-
-
-def wire_kind(request: VerbatimRequest) -> ApiKind:
-    (kind,) = [each for each in API_KINDS if each == request.provider]
-    return kind
 
 
 def frames_of(pieces: list[Piece]) -> list[Frame]:
@@ -113,7 +109,10 @@ async def test_the_whole_body_of_a_plain_call_is_one_frame(kind: ApiKind) -> Non
 
 
 async def test_done_is_kept_after_the_last_event_of_a_protocol_that_has_none() -> None:
-    events = [{"type": "message_start", "message": {}}, {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}]
+    events: list[Any] = [
+        {"type": "message_start", "message": {}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    ]
     said = wire.sse(*events, {"type": "message_stop"})
     pieces = await read(wire.Client([said, stream(b"[DONE]")]), asking("anthropic"))
     assert [frame.name for frame in frames_of(pieces)] == [b"message_start", b"message_delta", b"message_stop", b""]
@@ -141,7 +140,7 @@ async def test_an_error_that_the_provider_did_not_send_has_no_frames(chunks: lis
 
 
 async def test_a_gap_in_the_numbers_is_an_error_of_ours() -> None:
-    event = {"type": "response.in_progress", "response": {}}
+    event: dict[str, Any] = {"type": "response.in_progress", "response": {}}
     said = wire.sse({**event, "sequence_number": 0}, {**event, "sequence_number": 2})
     with pytest.raises(ProviderError, match="are lost") as raised:
         await read(wire.Client([said]), asking("openai-responses"))

@@ -54,27 +54,18 @@ NO_HEAD: Final = _head((), grows=False)
 """The head of an entry that has its command already."""
 
 
-class Value(NamedTuple):
-    """The two values of an entry that can grow."""
-
-    last: bytes
-    """The last value except for `raw`."""
-    raw: bytes = b""
-    """The value of `raw`; `b""` if the entry has none."""
-
-
-def head_and_value(event: StreamEvent) -> tuple[Head, Value]:
-    """Return the head of an event's entry, and the values after it.
+def head_and_values(event: StreamEvent) -> tuple[Head, bytes, bytes]:
+    """Return the head of an event's entry, its last value, and its frames, which are `b""` if it has none.
 
     Args:
         event: The event.
     """
     if isinstance(event, Frames):
-        return FRAMES, Value(event.raw)
+        return FRAMES, event.raw, b""
     # UTF-8 cannot encode a lone surrogate, which becomes a question mark.
     *fields, last = (field.encode("utf-8", "replace") for field in encode(event))
     head = _head(fields, grows=(event.type.encode(), fields[-1]) in _GROWING)
-    return head, Value(last, b"" if isinstance(event, _FRAMELESS) else event.raw or b"")
+    return head, last, b"" if isinstance(event, _FRAMELESS) else event.raw or b""
 
 
 def parts(event: StreamEvent) -> Iterable[StreamEvent]:

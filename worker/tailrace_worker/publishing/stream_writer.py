@@ -21,7 +21,7 @@ from tailrace_worker.publishing.entry_fields import (
     MAX_PART_CHARS,
     NO_HEAD,
     Head,
-    head_and_value,
+    head_and_values,
     parts,
 )
 from tailrace_worker.publishing.losses import Fenced, StreamDeleted, StreamLost
@@ -171,13 +171,13 @@ class StreamWriter:
             raise self.lost
         if type(event) is Delta and event.raw is None and len(event.text) <= MAX_PART_CHARS:
             # Nearly all events. To cut and to encode them as all others would take several times as long.
-            written: Iterable[tuple[Head, tuple[bytes, bytes]]] = (
-                (DELTA, (event.text.encode("utf-8", "replace"), b"")),
-            )
+            written: Iterable[tuple[Head, bytes, bytes]] = ((DELTA, event.text.encode("utf-8", "replace"), b""),)
         else:
-            written = map(head_and_value, parts(event))
-        for head, (value, raw) in written:
-            size = len(value) + len(raw)
+            written = map(head_and_values, parts(event))
+        for head, value, raw in written:
+            size = len(value)
+            if raw:
+                size += len(raw)
             last = self._waiting[-1] if self._waiting else None
             if last is not None and head.grows and last.head == head and last.waiting_bytes + size <= MAX_ENTRY_BYTES:
                 self._budget.spend(size)
@@ -231,7 +231,8 @@ class StreamWriter:
             )
             if raw:
                 entry.command += _RAW + bulk(raw)
-            entry.head, entry.value, entry.raw = NO_HEAD, b"", b""
+                entry.raw = b""
+            entry.head, entry.value = NO_HEAD, b""
         self.unsettled += self._waiting
         self._waiting.clear()
 
