@@ -136,8 +136,8 @@ async def test_an_item_of_a_former_response_is_named_instead_of_repeated(
     user = {"role": "user", "content": "Why?"}
     references = [{"type": "item_reference", "id": item_id} for item_id in ids]
     third = await created(gateway, input=[user, references[0], user, references[1], user])
-    messages = (await tailrace.job(job_of(third)).request()).messages
-    said = [message.get("content") for message in messages]
+    again: Any = await tailrace.job(job_of(third)).request()
+    said = [message.get("content") for message in again.messages]
     assert said == ["Why?", "Because.", "Why?", "Really.", "Why?"]
     # A message about another item counts references too.
     assert "input.1.content: " in await refused(gateway, input=[references[0], {"role": "user", "content": 5}])

@@ -33,7 +33,7 @@ def asking(kind: ApiKind = "openai", **fields: Any) -> VerbatimRequest:
 
 
 async def read(client: wire.Client, request: VerbatimRequest) -> list[Piece]:
-    (kind,) = [kind for kind in API_KINDS if kind == request.provider]
+    kind: Any = request.provider
     pieces = wire.adapter(kind, client).stream_verbatim(request)
     return [piece async for piece in pieces if not isinstance(piece, Alive)]
 
