@@ -32,10 +32,14 @@ def asking(kind: ApiKind = "openai", **fields: Any) -> VerbatimRequest:
     return VerbatimRequest.model_validate({"provider": kind, "body": {"model": "m"}, **fields})
 
 
-async def read(client: wire.Client, request: VerbatimRequest) -> list[Piece]:
+async def read(client: wire.Client, request: VerbatimRequest, pieces: list[Piece] | None = None) -> list[Piece]:
+    """Read an answer. If it fails, `pieces` has what came before."""
     kind: Any = request.provider
-    pieces = wire.adapter(kind, client).stream_verbatim(request)
-    return [piece async for piece in pieces if not isinstance(piece, Alive)]
+    heard = [] if pieces is None else pieces
+    async for piece in wire.adapter(kind, client).stream_verbatim(request):
+        if not isinstance(piece, Alive):
+            heard.append(piece)
+    return heard
 
 
 def frames_of(pieces: list[Piece]) -> list[Frame]:
@@ -85,10 +89,17 @@ async def test_each_frame_is_on_the_last_piece_of_its_event_or_later_in_the_chun
     chunks = [stream(role), b": comment\n\nid: 5\nretry: 7\n\n", stream(role, first), stream(last), stream(done)]
     pieces = await read(wire.Client(chunks), asking())
     assert pieces == [
-        Frames(raw=b":%b\n" % role),
-        Delta(text="Hi", raw=b":%b\n:%b\n" % (role, first)),
+        Delta(text="Hi", raw=b":%b\n:%b\n:%b\n" % (role, role, first)),
         Finish(reason="stop", provider_reason="stop", raw=b":%b\n:%b\n" % (last, done)),
     ]
+
+
+async def test_frames_without_content_wait_for_it_only_at_the_beginning_of_an_answer() -> None:
+    role = b'{"choices":[{"delta":{"role":"assistant"}}]}'
+    line = b":%b\n" % role
+    pieces = await read(wire.Client([*[stream(role)] * 5, *map(stream, CHAT)]), asking())
+    assert [getattr(piece, "raw", None) for piece in pieces[:2]] == [line * 4, line]
+    assert [type(piece) for piece in pieces] == [Frames, Frames, Delta, Finish]
 
 
 @each_kind
@@ -126,6 +137,18 @@ async def test_an_error_that_the_provider_sends_is_in_the_error_with_what_follow
     with pytest.raises(ProviderError) as raised:
         await anext(stream_of)
     assert raised.value.raw == b':%b\n:{"more":1}\n:[DONE]\n' % error
+
+
+async def test_a_call_that_fails_at_the_beginning_of_its_answer_leaves_no_frame_with_readers() -> None:
+    start = {"type": "message_start", "message": {}}
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    client = wire.Client([wire.sse(start), wire.sse({"type": "ping"}), wire.sse(error)])
+    pieces: list[Piece] = []
+    with pytest.raises(ProviderError) as raised:
+        await read(client, asking("anthropic"), pieces)
+    assert pieces == []
+    assert raised.value.code is FailureCode.PROVIDER_OVERLOADED
+    assert raised.value.raw is not None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from tailrace_worker.providers.base import Finish, Piece
 from tailrace_worker.providers.errors import ErrorEvent, EventsLost
 
 _CARRIERS: Final = (Delta, Reasoning, Refusal, ToolCall, Citation, Notice)
+_HELD_AT_BEGINNING: Final = 3
+"""How many frames at the beginning of an answer wait for content: what Messages and Responses send before the first
+block or item. Until a frame is passed on, a call that fails can be made again without a trace."""
 
 
 class AnswerFrames:
@@ -21,6 +24,7 @@ class AnswerFrames:
         self.are_done = False
         """True once `[DONE]` was among the frames. Nothing follows it in any protocol."""
         self._raw = bytearray()
+        self._count = 0
 
     def add(self, name: bytes, data: bytes) -> None:
         """Add a frame.
@@ -30,6 +34,7 @@ class AnswerFrames:
             data: The data.
         """
         self._raw += encode_frame(name, data)
+        self._count += 1
         self.are_done = self.are_done or data.strip() == b"[DONE]"
 
     def carried(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
@@ -59,8 +64,8 @@ class AnswerFrames:
             yield replace(piece, raw=self._take()) if isinstance(piece, _CARRIERS) else piece
 
     def waiting(self) -> Iterator[Frames]:
-        """Yield the frames that wait, if any, as a piece of their own."""
-        if self._raw:
+        """Yield the frames that wait as a piece of their own, unless there are none or the answer has just begun."""
+        if self._raw and self._count > _HELD_AT_BEGINNING:
             yield Frames(raw=self._take())
 
     def finishing(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
