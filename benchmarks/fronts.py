@@ -32,7 +32,7 @@ from benchmarks.process import open_process
 from benchmarks.sdks import point_sdks_at
 from benchmarks.stand import open_stand
 from benchmarks.ways import DIRECT, FIRST_TOKEN_MS, GATEWAY, LITELLM, Way, cpu_seconds, open_ways
-from tailrace.request.capabilities import API_KINDS
+from tailrace.api_kinds import API_KINDS
 
 MORE_WALL_PERCENT: Final = 3
 MORE_FIRST_MS: Final = 15

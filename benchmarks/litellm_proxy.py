@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, Final, NamedTuple
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tailrace_worker.processes.child import ChildProcess
 
 REQUIREMENT: Final = "litellm[proxy]==1.108.7"

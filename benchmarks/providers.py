@@ -38,7 +38,7 @@ from benchmarks.process import open_process
 from benchmarks.readable import PLACE
 from benchmarks.sdks import point_sdks_at
 from benchmarks.stand import Stand, open_stand
-from tailrace.request.capabilities import API_KINDS
+from tailrace.api_kinds import API_KINDS
 from tailrace_worker.processes.child import ChildProcess
 
 TIMES_BARE: Final = 1.35

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from tailrace import Completed, Delta, Failed, Settings, Tailrace
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.encoders.stream_error import STARTED_AGAIN
 from tailrace.gateway import create_app
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tests.support.declared_faults import declared_errors, declared_fault, declared_faults
 from tests.support.faulty_provider import FAULTS, WORDS, FaultyProvider, faulty_provider
 from tests.support.front_clients import FrontClients, Received, front_clients

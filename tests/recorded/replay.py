@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 
 SHARED: Final = Path(__file__).resolve().parents[3] / "shared"
 INDEX: Final = SHARED / "transcripts" / "index.json"

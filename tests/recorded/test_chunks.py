@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tailrace_worker.providers.anthropic.decoder import MessagesDecoder
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.providers.errors import ErrorEvent

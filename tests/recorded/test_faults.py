@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.base import Alive, Piece, Provider
 from tests.recorded.folded import Folded, asking, read
 from tests.recorded.replay import Replay, needed, transcripts

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tailrace import Answer
+from tailrace.api_kinds import ApiKind
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import FinishReason
-from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.base import Finish, Provider, TokenCounts
 from tests.recorded import accumulated
 from tests.recorded.accumulated import Accumulated

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tailrace import Answer, Event, Job, Tailrace, VerbatimRequest
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode
 from tailrace.events import Cancelled, Completed, Failed, Started
 from tailrace.raw_frames import Frame, FrameDecoder
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.attempt.calls import Calls
 from tailrace_worker.attempt.rate_limits import RateLimits
 from tailrace_worker.generation import Generations

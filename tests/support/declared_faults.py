@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 
 _PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "provider-faults.md"
 _NUMBERED: Final = ", and numbers them"

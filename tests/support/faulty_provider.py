@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tests.support.raw_server import END, HEAD, Peer, chunk, raw_server
 from tests.support.whole_answers import WholeAnswer, whole_answer
 from tests.support.wire import sse

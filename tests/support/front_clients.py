@@ -11,7 +11,7 @@ import openai
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 
 HI: Any = [{"role": "user", "content": "Hi"}]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tests.support.wire import sse
 
 DONE = b"data: [DONE]\n\n"

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 
+from tailrace.api_kinds import ApiKind
 from tailrace.errors import ProviderError
-from tailrace.request.capabilities import ApiKind
 from tailrace.request.generation_request import GenerationRequest
 from tailrace_worker.providers.anthropic.adapter import AnthropicMessages
 from tailrace_worker.providers.base import Alive, Piece, Provider

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tailrace import GenerationRequest
+from tailrace.api_kinds import ApiKind
 from tailrace.attempt_content import CalledTool
-from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.json_decoder import members
 from tests.recorded.folded import Call
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 
 _TOOL = {"type": "function_call", "id": "fc", "call_id": "a", "name": "f", "arguments": "{}"}
 _USAGE = {"input_tokens": 3, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 1}}

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tailrace.api_kinds import ApiKind
 from tailrace.errors import ProviderError
-from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.base import Alive, Piece
 from tests.recorded.folded import Folded
 from tests.support.wire import EVENT_STREAM, Client, adapter, asking, pieces_of

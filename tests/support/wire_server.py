@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
 from tailrace_worker.providers.http.connection_limits import ConnectionLimits

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, from_json
 
-from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.request.fallback import ProviderName
 from tailrace.request.limits import Timeouts
 from tailrace.settings import YEAR_SECONDS, Settings

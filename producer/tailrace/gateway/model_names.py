@@ -5,11 +5,10 @@ import time
 from typing import Final
 
 from tailrace import Tailrace
+from tailrace.api_kinds import API_KINDS, builtin_kind
 from tailrace.gateway.errors import UnknownModel
 from tailrace.gateway.model_table import ModelEntry, ModelTable
 
-BUILT_IN: Final = ("anthropic", "openai", "openai-responses")
-"""The providers that every worker knows."""
 _FRESH_SECONDS: Final = 5.0
 """How old the list of the workers' providers may be: workers report them every 5 s."""
 _MAX_TOLD: Final = 20
@@ -28,7 +27,8 @@ class ModelNames:
         self.table: ModelTable = table
         """The names in the settings."""
         self._tailrace = tailrace
-        self._providers: frozenset[str] = frozenset(BUILT_IN)
+        # Every worker knows the providers that have the names of APIs.
+        self._providers: frozenset[str] = frozenset(API_KINDS)
         self._read_at: float | None = None
         # One connection to Redis is enough for all requests: most of them ask nothing.
         self._reading = asyncio.Lock()
@@ -51,7 +51,7 @@ class ModelNames:
         if entry is not None:
             return asked, entry
         provider, _, model = asked.partition("/")
-        if model and (provider in BUILT_IN or provider in await self.providers()):
+        if model and (builtin_kind(provider) or provider in await self.providers()):
             return model, ModelEntry(provider=provider)
         raise UnknownModel(await self._told(asked))
 
@@ -66,7 +66,7 @@ class ModelNames:
             if self._read_at is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
                 fleet = await self._tailrace.fleet()
                 reported = (name for worker in fleet.workers for name in worker.providers or ())
-                self._providers = frozenset((*BUILT_IN, *reported))
+                self._providers = frozenset((*API_KINDS, *reported))
                 self._read_at = time.monotonic()
         return self._providers
 

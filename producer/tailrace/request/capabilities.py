@@ -1,15 +1,12 @@
 """What each kind of API accepts, and which parts of its answers a job can carry. The rest is refused at enqueue."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, cast, get_args
+from typing import Any, Final, NamedTuple, Protocol, cast
 
+from tailrace.api_kinds import ApiKind, builtin_kind
 from tailrace.request.messages import Message, says_something
 from tailrace.request.tools import Tool
 from tailrace.request.validation import Path, Problem
-
-ApiKind: TypeAlias = Literal["openai", "openai-responses", "anthropic"]
-"""OpenAI's Chat Completions, OpenAI's Responses, Anthropic's Messages. Each kind is also the name of a provider."""
-API_KINDS: Final[tuple[ApiKind, ...]] = get_args(ApiKind)
 
 
 class Asked(Protocol):
@@ -25,11 +22,6 @@ class Asked(Protocol):
     def tools(self) -> Sequence[Tool]: ...
     @property
     def extra(self) -> Mapping[str, Any]: ...
-
-
-def builtin_kind(provider: object) -> ApiKind | None:
-    """Return the kind of a built-in provider; `None` for a provider that only the workers' settings define."""
-    return next((kind for kind in API_KINDS if kind == provider), None)
 
 
 def unsupported(kind: ApiKind, request: Asked, *, provider: str) -> list[Problem]:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack, cast
 
 from pydantic import Field, ModelWrapValidatorHandler, StringConstraints, ValidationError, model_validator
 
+from tailrace.api_kinds import builtin_kind
 from tailrace.errors import InvalidRequest
-from tailrace.request.capabilities import builtin_kind, stranger, unsupported
+from tailrace.request.capabilities import stranger, unsupported
 from tailrace.request.fallback import Fallback, ModelName, ProviderName
 from tailrace.request.guards import Guards, excessive
 from tailrace.request.json_values import JsonObject

@@ -7,7 +7,7 @@ Messages and tools may be in OpenAI's own form.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tailrace.request.fallback import Fallback
 from tailrace.request.guards import Guard
 from tailrace.request.limits import Buffering, Timeouts

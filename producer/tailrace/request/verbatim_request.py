@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, Unpack, cast
 
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, TypeAdapter, ValidationError, model_validator
 
-from tailrace.request.capabilities import ApiKind, builtin_kind
+from tailrace.api_kinds import ApiKind, builtin_kind
 from tailrace.request.fallback import Fallback, ModelName, ProviderName
 from tailrace.request.guards import Guards
 from tailrace.request.headers import Headers

@@ -7,9 +7,7 @@ import pytest
 
 from tailrace import InvalidSettings, Settings, Tailrace
 from tailrace.gateway import GatewaySettings, create_app
-from tailrace.gateway.model_names import BUILT_IN
 from tailrace.gateway.model_table import ModelTable
-from tailrace.request.capabilities import API_KINDS
 from tests.support.gateways import gateway_settings, served
 
 MODELS = {
@@ -18,10 +16,6 @@ MODELS = {
     "fast": {"provider": "openai", "model": "gpt-5-mini", "max_output_tokens": 100},
 }
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
-
-
-def test_the_built_in_providers_are_those_of_requests() -> None:
-    assert set(BUILT_IN) == set(API_KINDS)
 
 
 def test_an_exact_name_is_found_before_the_first_pattern_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from tailrace import GenerationRequest
-from tailrace.request.capabilities import API_KINDS, ApiKind, builtin_kind, unsupported
+from tailrace.api_kinds import API_KINDS, ApiKind, builtin_kind
+from tailrace.request.capabilities import unsupported
 
 PNG = {"type": "image", "url": "https://example.com/a.png"}
 TOOL: dict[str, Any] = {"name": "now"}

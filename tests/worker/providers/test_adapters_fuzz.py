@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import ProviderError
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.base import Piece
 from tests.recorded.folded import folded
 from tests.support import event_streams, wire_events

@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.test_utils import TestServer
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.http.connection_limits import ConnectionLimits
 from tailrace_worker.providers.http.redirects import RedirectedElsewhere, stay_there

@@ -7,8 +7,8 @@ import openai
 import pytest
 from aiohttp import web
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tests.support.raw_server import CHUNKED, END, Peer, chunk, raw_providers
 from tests.support.told_error import REQUEST, RETRY_INFO, refused, told
 from tests.support.wire import asking

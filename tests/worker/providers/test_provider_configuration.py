@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode, ProviderError
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers import open_providers
 from tailrace_worker.providers.base import Provider
 from tailrace_worker.providers.client_options import ClientOptions

@@ -15,8 +15,8 @@ import pytest
 from anthropic.types.shared import ErrorObject
 from openai.types.responses import ResponseError
 
+from tailrace.api_kinds import API_KINDS
 from tailrace.errors import FailureCode
-from tailrace.request.capabilities import API_KINDS
 from tailrace_worker.providers.errors import ErrorEvent
 from tailrace_worker.providers.http.sse import EventTooLarge
 from tests.support.kinds import kinds_of

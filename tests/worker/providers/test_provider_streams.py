@@ -12,9 +12,9 @@ import aiohttp
 import httpx2
 import pytest
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, ToolCall
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.providers.http.answer_limits import AnswerLimits

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.request.messages import PastReasoning
 from tailrace_worker.providers.openai_responses.reasoning import item_of
 from tests.support.wire import sent

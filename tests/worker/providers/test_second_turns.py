@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace import Answer, GenerationRequest
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.events import Delta, Reasoning, Refusal, Started, ToolCall
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.anthropic import request as anthropic_request
 from tailrace_worker.providers.openai_chat import request as openai_chat_request
 from tailrace_worker.providers.openai_responses import request as openai_responses_request

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailrace.request.capabilities import API_KINDS, ApiKind
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tests.support.wire import read, sse
 
 CHUNKS = 50

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tailrace import VerbatimRequest
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Frames
 from tailrace.raw_frames import Frame, FrameDecoder
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.base import Alive, Finish, Piece
 from tests.support import wire
 

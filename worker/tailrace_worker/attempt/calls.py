@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Final, NamedTuple, Protocol, cast
 
+from tailrace.api_kinds import ApiKind, builtin_kind
 from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.any_request import AnyRequest
-from tailrace.request.capabilities import ApiKind, builtin_kind, unsupported
+from tailrace.request.capabilities import unsupported
 from tailrace.request.generation_request import GenerationRequest
 from tailrace.request.validation import Problem
 from tailrace.request.verbatim_request import VerbatimRequest

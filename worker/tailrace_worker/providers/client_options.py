@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from tailrace.request.capabilities import ApiKind
+from tailrace.api_kinds import ApiKind
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.settings import HEADER_VALUE_PATTERN, ProviderEntry
 

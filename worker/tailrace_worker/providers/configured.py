@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tailrace.api_kinds import API_KINDS, ApiKind
 from tailrace.errors import InvalidSettings, ProviderError
-from tailrace.request.capabilities import API_KINDS, ApiKind
 from tailrace_worker.providers.client_options import OWNERS, ClientOptions, read_builtin, read_entry
 from tailrace_worker.providers.errors import Failures
 from tailrace_worker.settings import ProviderEntry

@@ -8,8 +8,8 @@ from typing import Final
 
 import httpx2
 
+from tailrace.api_kinds import ApiKind
 from tailrace.errors import ProviderError
-from tailrace.request.capabilities import ApiKind
 from tailrace_worker.providers.base import Provider, Unconfigured
 from tailrace_worker.providers.configured import Configured
 from tailrace_worker.providers.http.client import EVENT_HOOKS, Resending

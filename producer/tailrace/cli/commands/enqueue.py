@@ -8,13 +8,13 @@ from typing import BinaryIO, Final
 from pydantic import ValidationError
 
 from tailrace import GenerationRequest, InvalidRequest, RequestTooLarge, Settings, Tailrace
+from tailrace.api_kinds import API_KINDS
 from tailrace.cli import event_loop
 from tailrace.cli.commands.tail import follow
 from tailrace.cli.display.json_lines import print_json
 from tailrace.cli.image import image_part
 from tailrace.cli.options import add_if_active, add_json, add_redis_url
 from tailrace.request.any_request import AnyRequest, read_request
-from tailrace.request.capabilities import API_KINDS
 from tailrace.request.validation import described
 
 SUMMARY = "enqueue a job for a prompt, and print its id"
