@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
-from tailrace import Tailrace
-from tailrace.api_kinds import API_KINDS, builtin_kind
+from tailrace import Fleet, Tailrace
+from tailrace.api_kinds import API_KINDS, ApiKind, builtin_kind
 from tailrace.gateway.errors import UnknownModel
 from tailrace.gateway.model_table import ModelEntry, ModelTable
 
@@ -29,6 +31,7 @@ class ModelNames:
         self._tailrace = tailrace
         # Every worker knows the providers that have the names of APIs.
         self._providers: frozenset[str] = frozenset(API_KINDS)
+        self._kinds: Mapping[str, ApiKind] = {}
         self._read_at: float | None = None
         # One connection to Redis is enough for all requests: most of them ask nothing.
         self._reading = asyncio.Lock()
@@ -67,10 +70,37 @@ class ModelNames:
                 fleet = await self._tailrace.fleet()
                 reported = (name for worker in fleet.workers for name in worker.providers or ())
                 self._providers = frozenset((*API_KINDS, *reported))
+                self._kinds = _kinds(fleet)
                 self._read_at = time.monotonic()
         return self._providers
+
+    async def kind_of(self, provider: str) -> ApiKind | None:
+        """Find which API a provider speaks.
+
+        Args:
+            provider: The name of the provider.
+
+        Returns:
+            The kind of its API; `None` if no live worker has reported it, or if workers differ.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached.
+            BrokerRefused: Redis refused.
+        """
+        if kind := builtin_kind(provider):
+            return kind
+        await self.providers()
+        return self._kinds.get(provider)
 
     async def _told(self, asked: str) -> str:
         names = [*self.table.entries, *(f"{name}/MODEL" for name in sorted(await self.providers()))]
         more = f", and {len(names) - _MAX_TOLD:,} more" if len(names) > _MAX_TOLD else ""
         return f"There is no model {asked[:256]!r}. Ask for one of: {', '.join(names[:_MAX_TOLD])}{more}."
+
+
+def _kinds(fleet: Fleet) -> Mapping[str, ApiKind]:
+    reported = defaultdict[str, set[str]](set)
+    for worker in fleet.workers:
+        for name, kind in worker.kinds.items():
+            reported[name].add(kind)
+    return {name: kind for name, kinds in reported.items() for kind in API_KINDS if kinds == {kind}}

@@ -49,6 +49,8 @@ class WorkerStatus:
     """The providers that it can call; `None` for a worker of an older version, which does not report them."""
     problems: Mapping[str, str] = field(default_factory=dict[str, str])
     """Why it cannot call other providers that it knows, for example because a variable is not set, by provider."""
+    kinds: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The kinds of the providers in its `TAILRACE_PROVIDERS`, such as `anthropic`, by provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,7 @@ def _worker(name: str, said: bytes, left_ms: int) -> WorkerStatus:
         beat_age_seconds=(ms(_BEAT_LIFE_SECONDS) - left_ms) / 1000,
         providers=tuple(fields["providers"]) if "providers" in fields else None,
         problems=fields.get("problems", {}),
+        kinds=fields.get("kinds", {}),
     )
 
 
@@ -152,6 +155,7 @@ def beat_commands(
     at: int,
     providers: Sequence[str] | None = None,
     problems: Mapping[str, str] | None = None,
+    kinds: Mapping[str, str] | None = None,
 ) -> tuple[Command, ...]:
     """Return the commands of one heartbeat, which a worker sends every 5 s.
 
@@ -164,10 +168,11 @@ def beat_commands(
         at: The time by its own clock, in Unix ms.
         providers: The providers that it can call.
         problems: Why it cannot call others, by provider.
+        kinds: The kinds of the providers that its settings define, by provider.
     """
     said: dict[str, object] = {"queues": queues, "running": running, "max_jobs": max_jobs}
     if providers is not None:
-        said |= {"providers": providers, "problems": dict(problems or {})}
+        said |= {"providers": providers, "problems": dict(problems or {}), "kinds": dict(kinds or {})}
     return (
         ("SET", keys.worker(name), json.dumps(said), "PX", ms(_BEAT_LIFE_SECONDS)),
         ("ZADD", keys.workers, at, name),

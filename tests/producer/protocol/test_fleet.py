@@ -191,6 +191,7 @@ async def test_status_without_a_job_prints_the_same_as_json(
                 "max_jobs": 100,
                 "providers": None,
                 "problems": {},
+                "kinds": {},
             }
         ],
     }

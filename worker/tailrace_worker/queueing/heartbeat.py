@@ -64,6 +64,7 @@ async def _beat_until_cancelled(generations: Generations, worker: Worker, timing
             at=ms(time.time()),
             providers=generations.calls.usable,
             problems=generations.calls.problems,
+            kinds={name: entry.kind for name, entry in settings.providers.items()},
         )
         try:
             await broker.pipeline(*first, *beat)
