@@ -11,6 +11,7 @@ from tailrace.encoders.openai_chat import OpenAIChatEncoder
 from tailrace.encoders.openai_responses import OpenAIResponsesEncoder
 from tailrace.encoders.sse import SseEncoder, retry_line
 from tailrace.encoders.sse_jobs import MAX_JOBS, JobsSseEncoder, parse_jobs_cursor
+from tailrace.encoders.verbatim import VerbatimEncoder
 
 __all__ = [
     "KEEP_ALIVE",
@@ -24,6 +25,7 @@ __all__ = [
     "ReplayFrom",
     "SdkVersion",
     "SseEncoder",
+    "VerbatimEncoder",
     "parse_jobs_cursor",
     "retry_line",
 ]

@@ -258,7 +258,16 @@ class AnthropicMessagesEncoder:
     def _fail(self, error: StreamError) -> str:
         self.is_over = True
         self._text = None
-        return _frame("error", {"error": {"type": ERROR_TYPES.get(error.code, "api_error"), "message": error.message}})
+        return error_frame(error)
+
+
+def error_frame(error: StreamError) -> str:
+    """Return the last frame of a stream that ends with an error.
+
+    Args:
+        error: The error.
+    """
+    return _frame("error", {"error": {"type": ERROR_TYPES.get(error.code, "api_error"), "message": error.message}})
 
 
 def _stop_reason(ending: Completed) -> str:

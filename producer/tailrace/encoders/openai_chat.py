@@ -247,7 +247,16 @@ class OpenAIChatEncoder:
 
     def _error(self, error: StreamError) -> str:
         self._said = None
-        return f"data: {json.dumps({'error': error.body}, separators=(',', ':'))}\n\n{_DONE}"
+        return error_frames(error)
+
+
+def error_frames(error: StreamError) -> str:
+    """Return the last frames of a stream that ends with an error.
+
+    Args:
+        error: The error.
+    """
+    return f"data: {json.dumps({'error': error.body}, separators=(',', ':'))}\n\n{_DONE}"
 
 
 def url_citation(citation: Citation) -> dict[str, Any] | None:

@@ -1,12 +1,12 @@
 """OpenAI's Responses: the events of a streamed response, and the response object."""
 
-import json
 from collections.abc import Iterator, Mapping
 from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 from typing import Any, Final
 
 from tailrace.encoders.base import ReplayFrom
+from tailrace.encoders.response_frames import DONE, begun_error, begun_frame, numbered, response_error
 from tailrace.encoders.response_items import CallItem, Item, ItemStatus, MessageItem, ReasoningItem, TextPart
 from tailrace.encoders.restarts import Restarts
 from tailrace.encoders.stream_error import GAP, StreamError
@@ -29,7 +29,6 @@ from tailrace.events import (
 )
 
 _TEXTS: Final = (Delta, Refusal)
-_DONE: Final = "data: [DONE]\n\n"
 _UNASKED: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "background": False,
@@ -58,11 +57,6 @@ _UNASKED: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 """What a response says of its request if the client asked for nothing. Open Responses demands each of them."""
-_ERROR_CODES: Final[Mapping[str, str]] = {
-    "rate_limit_error": "rate_limit_exceeded",
-    "invalid_request_error": "invalid_prompt",
-}
-"""OpenAI's codes for the types of errors. All others are `server_error`."""
 _INCOMPLETE: Final[Mapping[str, str]] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is incomplete, by its finish reason."""
 
@@ -168,7 +162,7 @@ class OpenAIResponsesEncoder:
             "object": "response",
             "created_at": self._created or 0,
             "status": self._status,
-            "error": _error(ending),
+            "error": response_error(ending),
             "incomplete_details": _incomplete(ending),
             "output": [self._items[place].object(self._ended.get(place, "in_progress")) for place in items],
             "usage": None if ending is None else response_usage(ending),
@@ -229,8 +223,7 @@ class OpenAIResponsesEncoder:
             part = self._part = TextPart(self._chars, is_refusal=is_refusal)
             yield from self._tell(item.begin_part(part), self._last)
             place = {"item_id": item.id, "output_index": self._last, "content_index": len(item.parts) - 1}
-            kind = f"response.{part.name}.delta"
-            self._delta = f'event: {kind}\ndata: {{"type":"{kind}",{_inside(place)}'
+            self._delta = begun_frame(f"response.{part.name}.delta", place)
             self._grows = type(event)
         yield self._grow(part, event)
 
@@ -334,14 +327,13 @@ class OpenAIResponsesEncoder:
             case _:
                 self._status = kind = "completed" if is_whole else "incomplete"
         yield self._lifecycle(kind)
-        yield _DONE
+        yield DONE
 
     def _break_off(self, error: StreamError) -> Iterator[str]:
         self.is_over = True
         self._grows = None
-        told = {"code": error.code, "message": error.message, "param": None}
-        yield self._numbered(f'event: error\ndata: {{"type":"error",{_inside(told)}')
-        yield _DONE
+        yield self._numbered(begun_error(error))
+        yield DONE
 
     def _tell(self, told: Iterator[tuple[str, dict[str, Any]]], place: int) -> Iterator[str]:
         for kind, fields in told:
@@ -351,23 +343,12 @@ class OpenAIResponsesEncoder:
         return self._frame(kind, {"response": self.response})
 
     def _frame(self, kind: str, fields: Mapping[str, Any]) -> str:
-        return self._numbered(f'event: response.{kind}\ndata: {{"type":"response.{kind}",{_inside(fields)}')
+        return self._numbered(begun_frame(f"response.{kind}", fields))
 
     def _numbered(self, begun: str) -> str:
         """Return a frame with the next number; empty if the client has it."""
         number, self._number = self._number, self._number + 1
-        return f'{begun},"sequence_number":{number}}}\n\n' if number > self._after else ""
-
-
-def _inside(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, separators=(",", ":"))[1:-1]
-
-
-def _error(ending: Ending | None) -> dict[str, str] | None:
-    if not isinstance(ending, Failed):
-        return None
-    kind = StreamError.of(ending).body["type"]
-    return {"code": _ERROR_CODES.get(kind, "server_error"), "message": ending.message}
+        return numbered(begun, number) if number > self._after else ""
 
 
 def _incomplete(ending: Ending | None) -> dict[str, str] | None:
