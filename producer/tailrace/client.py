@@ -52,7 +52,7 @@ class Tailrace:
         self._settings = settings or Settings.read()
         self._keys = Keys(self._settings.prefix)
         self._reader = Reader(self._broker, self._settings)
-        self._access = Access(self._broker, self._keys)
+        self._access = Access(self._broker, self._keys, running_seconds=self._settings.running_seconds)
 
     @classmethod
     def connect(cls, redis_url: str | None = None, **settings: Unpack[SettingsFields]) -> Self:

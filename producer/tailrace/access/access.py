@@ -1,10 +1,11 @@
-"""`Access`: what the gateways of a Redis share to decide who may do what."""
+"""`Access`: what the gateways of a Redis share: who may do what, and which job a response belongs to."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tailrace.access.api_keys import ApiKeys
 from tailrace.access.places import Places
+from tailrace.access.response_ids import ResponseIds
 from tailrace.access.signing_key import SigningKey, read_signing_key
 from tailrace.broker.client import Broker
 from tailrace.protocol.keys import Keys
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Access:
-    """What the gateways of a Redis share to decide who may do what: `Tailrace.access`."""
+    """What the gateways of a Redis share: who may do what, and which job a response belongs to. `Tailrace.access`."""
 
-    def __init__(self, broker: Broker, keys: Keys) -> None:
+    def __init__(self, broker: Broker, keys: Keys, *, running_seconds: float) -> None:
         self._broker = broker
         self._keys = keys
+        self._running_seconds = running_seconds
 
     @cached_property
     def api_keys(self) -> ApiKeys:
@@ -29,6 +31,11 @@ class Access:
     def places(self) -> Places:
         """The places of tenants, which limit how many jobs they have at a time."""
         return Places(self._broker, self._keys)
+
+    @cached_property
+    def response_ids(self) -> ResponseIds:
+        """The ids that providers gave to responses."""
+        return ResponseIds(self._broker, self._keys, life_seconds=self._running_seconds)
 
     @cached_property
     def request_rate(self) -> "RequestRate":

@@ -105,6 +105,10 @@ class Keys:
         """The id and the secret of the key that signs the URLs of the gateways, with a colon between them."""
         return f"{self.prefix}:signing-key"
 
+    def response(self, tenant: str, response_id: str) -> str:
+        """The id of the job whose provider gave a response this id. It is hashed, as an idempotency key is."""
+        return f"{self.prefix}:response:{tenant}:{_digest(response_id)}"
+
     def throttle(self, provider: str, model: str) -> str:
         """The rate limit of a model: the key exists as long as the provider takes no calls for it."""
         return f"{self.prefix}:throttle:{provider}:{model}"
