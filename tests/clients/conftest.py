@@ -32,7 +32,10 @@ QUICK: Final = {"TAILRACE_LEASE_SECONDS": "1", "TAILRACE_PROVIDER_TRIES": "1"}
 MODELS: Final = {
     "fast": {"provider": "openai", "model": "demo?text=Because+of+water&interval_ms=0"},
     "claude-*": {"provider": "anthropic", "model": "demo?text=Because+of+water&interval_ms=0"},
+    "limited-claude-*": {"provider": "anthropic", "model": "demo?text=a", "max_output_tokens": 500},
+    "limited-*": {"provider": "openai", "model": "demo?text=a", "max_output_tokens": 500},
 }
+"""A request whose tokens have to be limited is translated."""
 _MAX_BODY_BYTES: Final = 100_000
 
 

@@ -98,7 +98,7 @@ def final(events: list[ResponseStreamEvent]) -> Response:
 
 async def test_a_response_is_whole_however_it_is_asked_for(stage: Stage) -> None:
     responses = stage.client.responses
-    for provider in ("openai", "openai-responses", "anthropic"):
+    for provider in ("openai", "anthropic"):
         model = f"{provider}/demo?reasoning=3&pieces=6&interval_ms=1"
         whole = await responses.create(model=model, input="Why?", metadata={"a": "b"})
         async with await responses.create(model=model, input="Why?", stream=True) as events:

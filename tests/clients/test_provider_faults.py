@@ -33,11 +33,19 @@ pytestmark = [
 CALLS: Final = {"tries": 2, "attempts": 3, "1": 1}
 WORKER: Final = {"TAILRACE_PROVIDER_TRIES": str(CALLS["tries"]), "TAILRACE_MAX_ATTEMPTS": str(CALLS["attempts"])}
 _SHORT: Final = {"is silent, after text": "idle_seconds", "is silent after the headers": "first_token_seconds"}
-MODELS: Final = {
-    f"{kind}/{fault}/*": {"provider": kind, "timeouts": {deadline: 2}}
-    for kind, (fault, deadline) in product(API_KINDS, _SHORT.items())
+TIMEOUTS: Final = {"idle_seconds": 5, "first_token_seconds": 5}
+MODELS: Final[dict[str, object]] = {
+    **{
+        f"{kind}/{fault}/*": {"provider": kind, "timeouts": {deadline: 2}, "max_output_tokens": 1}
+        for kind, (fault, deadline) in product(API_KINDS, _SHORT.items())
+    },
+    **{f"{kind}/*": {"provider": kind, "max_output_tokens": 1} for kind in API_KINDS},
+    **{f"verbatim/{kind}/*": {"provider": kind, "timeouts": TIMEOUTS} for kind in API_KINDS},
 }
-"""Only a provider that is silent has a short deadline, so that a slow machine fails no other call."""
+"""Only a provider that is silent has a short deadline, so that a slow machine fails no other call.
+
+Requests whose tokens have to be limited are translated, also for a provider that speaks the client's protocol.
+"""
 IN_ORDER: Final = list(range(WORDS))
 PLACES: Final = {
     "whole": IN_ORDER,
@@ -100,6 +108,27 @@ async def test_a_fault_of_the_provider_has_the_declared_outcome(stage: Stage, fa
             for kind, is_once, is_streamed in product(API_KINDS, (False, True), (False, True))
         )
     )
+    assert "Traceback" not in stage.worker.log
+    assert "defect" not in stage.worker.log
+
+
+@pytest.mark.parametrize("api", API_KINDS)
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_verbatim_stream_is_whole_or_ends_with_an_error_and_never_has_two_answers(
+    stage: Stage, fault: str, api: ApiKind
+) -> None:
+    for when in ("always", "once"):
+        model = f"verbatim/{api}/{fault}/{when}/{secrets.token_hex(8)}"
+        async with asyncio.timeout(60):
+            received = await stage.clients.ask(api, model, is_streamed=True)
+            status = await stage.tailrace.job(received.job_id).status()
+        assert status.labels["tailrace.front"].endswith("-verbatim/1")
+        words = [(int(call), int(place)) for call, place in re.findall(r"(\d)\.(\d)", received.text)]
+        assert len({call for call, _ in words}) <= 1, received
+        has_error = received.error is not None or received.kind is not None
+        places = [place for _, place in words]
+        # The provider's own events come twice or swapped, as it has sent them.
+        assert has_error or set(places) == set(IN_ORDER), received
     assert "Traceback" not in stage.worker.log
     assert "defect" not in stage.worker.log
 

@@ -34,7 +34,7 @@ const named = { headers: { "Idempotency-Key": "k-1" } };
 await client.messages.create(asking({}), named);
 const errors = [
   await caught({ model: "gpt-4" }),
-  await caught({ new_field: 2 }),
+  await caught({ messages: [] }),
   await caught({ system: "Be brief." }, named),
   await caught({ model: failing }),
 ];

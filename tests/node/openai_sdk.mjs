@@ -36,7 +36,7 @@ const named = { headers: { "Idempotency-Key": "k-1" } };
 await client.chat.completions.create({ model, messages }, named);
 const errors = [
   await caught({ model: "gpt-4" }),
-  await caught({ n: 2 }),
+  await caught({ messages: 5 }),
   await caught({ temperature: 1 }, named),
   await caught({ model: failing }),
 ];

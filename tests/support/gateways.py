@@ -12,7 +12,7 @@ import httpx
 import httpx_sse
 from fastapi import FastAPI
 
-from tailrace import Completed, Delta, Settings, Started
+from tailrace import Completed, Delta, Frames, Settings, Started
 from tailrace.broker.client import Broker
 from tailrace.events import StreamEvent
 from tailrace.gateway import GatewaySettings
@@ -119,7 +119,7 @@ class HandWorker:
         for event in events:
             self.seq += 1
             await self.broker.pipeline(
-                ("XADD", self.keys.events(self.job_id), "NOMKSTREAM", f"{self.attempt}-{self.seq}", *encode(event)),
+                ("XADD", self.keys.events(self.job_id), "NOMKSTREAM", f"{self.attempt}-{self.seq}", *_fields(event)),
                 ("PUBLISH", self.keys.bell(self.job_id), b""),
             )
 
@@ -127,19 +127,30 @@ class HandWorker:
         """Begins the attempt."""
         await self.append(Started(at=1, attempt=self.attempt, provider="openai", model="m", worker="w:1"))
 
+    async def pass_on(self, *frames: bytes) -> None:
+        """Appends frames of the provider."""
+        for raw in frames:
+            await self.append(Frames(raw=raw))
+
     async def say(self, *texts: str) -> None:
         """Appends text."""
         await self.append(*(Delta(text=text) for text in texts))
 
-    async def complete(self) -> None:
+    async def complete(self, raw: bytes | None = None) -> None:
         """Appends the ending."""
-        await self.append(Completed(at=round(time.time() * 1000), finish_reason="stop", output_tokens=3))
+        await self.append(Completed(at=round(time.time() * 1000), finish_reason="stop", output_tokens=3, raw=raw))
 
     async def run(self, *texts: str) -> None:
         """Writes a whole answer."""
         await self.start()
         await self.say(*texts)
         await self.complete()
+
+
+def _fields(event: StreamEvent) -> list[str | bytes]:
+    raw: bytes | None = getattr(event, "raw", None)
+    framed: list[str | bytes] = [] if raw is None else ["raw", raw]
+    return [*encode(event), *framed]
 
 
 def data_of(event: Received) -> dict[str, Any]:

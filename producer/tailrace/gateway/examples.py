@@ -11,6 +11,16 @@ NEW_JOB: Final[dict[str, Any]] = {
     "labels": {"user": "u-7"},
 }
 
+NEW_VERBATIM_JOB: Final[dict[str, Any]] = {
+    "provider": "anthropic",
+    "body": {
+        "model": "claude-opus-4-5",
+        "max_tokens": 1_024,
+        "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+    },
+    "headers": {"anthropic-beta": "context-management-2025-06-27"},
+}
+
 NEW_TURN: Final[dict[str, Any]] = {
     "id": "chat-42",
     "trigger": "submit-message",

@@ -1,5 +1,6 @@
 """`JobFrames`: the frames of a job in some protocol, as they become ready."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tailrace import Cancelled, Completed, Ending, Event, Failed, KeepAlive, Started, TailraceError
@@ -7,7 +8,7 @@ from tailrace.encoders import KEEP_ALIVE, Encoder
 from tailrace.gateway.lasting_tail import LastingTail
 
 
-class Frames(Protocol):
+class ReadyFrames(Protocol):
     """The body of a response, as frames that become ready one after the other."""
 
     @property
@@ -39,9 +40,17 @@ class JobFrames:
         tail: Its tail.
         encoder: The encoder of the response.
         has_started: True if the cursor of the tail is in an attempt.
+        before: Awaited before frames are returned.
     """
 
-    def __init__(self, tail: LastingTail, encoder: Encoder, *, has_started: bool) -> None:
+    def __init__(
+        self,
+        tail: LastingTail,
+        encoder: Encoder,
+        *,
+        has_started: bool,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.has_started: bool = has_started
         """True once an attempt has started. An ending without one is written in an attempt of its own."""
         self.ending: Ending | None = None
@@ -52,6 +61,7 @@ class JobFrames:
         """Why the job cannot be read to its ending."""
         self._tail = tail
         self._encoder = encoder
+        self._before = before
         self._is_over = False
 
     @property
@@ -69,11 +79,13 @@ class JobFrames:
         while not (frames or self._is_over):
             try:
                 events = await self._tail.take()
+                frames = b"".join(map(self._encode, events))
+                if self._before is not None:
+                    await self._before()
             except TailraceError as error:
                 frames = self.broken_off()
                 self._is_over, self.error = True, error
                 return frames
-            frames = b"".join(map(self._encode, events))
             if not events or self._encoder.is_over:
                 self._is_over = True
         return frames

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Body, Depends, Header, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace import BrokerUnavailable, GenerationRequest, InvalidRequest, Job, JobState, JobStatus
+from tailrace import BrokerUnavailable, GenerationRequest, InvalidRequest, Job, JobState, JobStatus, VerbatimRequest
 from tailrace.gateway.context import Gateway, gateway_of
 from tailrace.gateway.errors import JOB_HEADER, failures
-from tailrace.gateway.examples import NEW_JOB
+from tailrace.gateway.examples import NEW_JOB, NEW_VERBATIM_JOB
 from tailrace.gateway.job_object import AnswerObject, JobList, JobObject, NewJobObject, Outcome, WholeJobObject
 from tailrace.gateway.json_response import json_response
 from tailrace.gateway.limits import enqueue_new, within_limits
-from tailrace.gateway.new_job_body import Cancel, NewJobBody
+from tailrace.gateway.new_job_body import Cancel, NewJob
 from tailrace.gateway.principal import Principal, Scope, require
 from tailrace.gateway.urls import job_urls
 
@@ -38,7 +38,7 @@ IdempotencyKey = Annotated[
 ]
 
 _ENDED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
-_CHANGEABLE: Final = frozenset(GenerationRequest.model_fields)
+_CHANGEABLE: Final = frozenset((*GenerationRequest.model_fields, *VerbatimRequest.model_fields))
 _LOOK_SECONDS: Final = 10.0
 """How long reading the status of a job may take, in seconds, including the wait for other requests that read one."""
 _MAX_LISTED: Final = 1_000
@@ -62,7 +62,9 @@ async def enqueue(
     request: Request,
     gateway: Shared,
     principal: Writer,
-    new: Annotated[NewJobBody, Body(openapi_examples={"a question": {"value": NEW_JOB}})],
+    new: Annotated[
+        NewJob, Body(openapi_examples={"a question": {"value": NEW_JOB}, "verbatim": {"value": NEW_VERBATIM_JOB}})
+    ],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Enqueue a job for the workers, and respond without waiting for its answer."""
@@ -140,7 +142,7 @@ async def regenerate(
     changes: Annotated[
         dict[str, Any] | None,
         Body(
-            description="Fields of a generation request, which replace those of the job; without a body, none changes.",
+            description="Fields of the job's request, which are replaced; without a body, none changes.",
             openapi_examples={"warmer": {"value": {"temperature": 1.0}}},
         ),
     ] = None,
@@ -153,7 +155,7 @@ async def regenerate(
     job, _ = await visible_job(gateway, principal, job_id)
     fields = changes or {}
     if strangers := sorted(fields.keys() - _CHANGEABLE):
-        raise InvalidRequest(f"{strangers[0]}: a generation request has no such field.")
+        raise InvalidRequest(f"{strangers[0]}: a request has no such field.")
     regenerated = await within_limits(gateway.tailrace, principal, lambda: job.regenerate(**fields))
     return await _created(request, gateway, principal, regenerated, is_new=True)
 

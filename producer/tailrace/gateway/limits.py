@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tailrace import InfrastructureError, Job, Tailrace
 from tailrace.gateway.errors import RateLimited
-from tailrace.gateway.new_job_body import NewJobBody
+from tailrace.gateway.new_job_body import NewJobBody, NewVerbatimJobBody
 from tailrace.gateway.principal import Principal
 
 _RETRY_SECONDS: Final = 2.0
@@ -20,7 +20,7 @@ _WHY: Final = {
 async def enqueue_new(
     tailrace: Tailrace,
     principal: Principal,
-    new: NewJobBody,
+    new: NewJobBody | NewVerbatimJobBody,
     *,
     idempotency_key: str | None,
     front: Mapping[str, Any] | None = None,

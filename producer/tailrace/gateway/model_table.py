@@ -32,23 +32,23 @@ class ModelEntry(BaseModel):
     timeouts: Timeouts | None = None
     """How long the provider may be silent, and how long it may take."""
 
-    def fields(self, asked: str, *, max_output_tokens: int | None) -> dict[str, Any]:
-        """Return the fields of a new job that the entry decides.
-
-        Args:
-            asked: The name that was asked for.
-            max_output_tokens: How many tokens the client asks for at most.
-        """
-        limits = [limit for limit in (max_output_tokens, self.max_output_tokens) if limit is not None]
-        fields: dict[str, Any] = {
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a new job that only the entry decides."""
+        return {
             "provider": self.provider,
-            "model": self.model or asked,
             "queue": self.queue,
-            "max_output_tokens": min(limits, default=None),
             "fallbacks": list(self.fallbacks),
             "timeouts": self.timeouts,
         }
-        return {name: value for name, value in fields.items() if value not in (None, [])}
+
+    def limited(self, max_output_tokens: int | None) -> int | None:
+        """Return how many tokens an answer may have at most.
+
+        Args:
+            max_output_tokens: How many tokens the client asks for at most.
+        """
+        limits = [limit for limit in (max_output_tokens, self.max_output_tokens) if limit is not None]
+        return min(limits, default=None)
 
 
 class ModelTable:

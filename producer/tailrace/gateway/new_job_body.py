@@ -1,18 +1,16 @@
 """The bodies of requests about jobs."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from tailrace import GenerationRequest
+from tailrace import GenerationRequest, VerbatimRequest
 from tailrace.field_docs import describe_fields
 
 _Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 
 
-class NewJobBody(GenerationRequest):
-    """A generation request, and how its job is enqueued."""
-
+class _Enqueued(BaseModel):
     # Left out of the JSON of the request, which is what the job stores.
     conversation: str | None = Field(default=None, exclude=True)
     """The id of the conversation that the job belongs to, 1 to 256 characters. A conversation has one active job at a
@@ -32,6 +30,26 @@ class NewJobBody(GenerationRequest):
     `expired_in_queue`. By default the gateway's `TAILRACE_QUEUE_LIMIT_SECONDS`."""
     durable: bool | None = Field(default=None, exclude=True)
     """True to respond only after the job is on a disk or a replica. By default the gateway's `TAILRACE_DURABLE`."""
+
+
+class NewJobBody(_Enqueued, GenerationRequest):
+    """A generation request, and how its job is enqueued."""
+
+
+class NewVerbatimJobBody(_Enqueued, VerbatimRequest):
+    """A verbatim request, and how its job is enqueued."""
+
+
+def _read(given: object) -> NewJobBody | NewVerbatimJobBody:
+    is_verbatim = isinstance(given, dict) and "body" in given
+    return (NewVerbatimJobBody if is_verbatim else NewJobBody).model_validate(given)
+
+
+NewJob: TypeAlias = Annotated[
+    NewJobBody | NewVerbatimJobBody,
+    PlainValidator(_read, json_schema_input_type=NewJobBody | NewVerbatimJobBody),
+]
+"""Either of them: a verbatim request has a `body`. Errors name fields as the client wrote them."""
 
 
 class Cancel(BaseModel):

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tailrace.asgi import STREAM_HEADERS
 from tailrace.encoders import retry_line
 from tailrace.gateway.draining import Draining
-from tailrace.gateway.frames import Frames
+from tailrace.gateway.frames import ReadyFrames
 
 _MOVE_MS: Final = (100, 2_000)
 """The range of the `retry:`, in ms, for clients that have to move. It is random, so that they do not all reconnect at
@@ -36,7 +36,7 @@ class StreamResponse(Response):
 
     def __init__(
         self,
-        frames: Frames,
+        frames: ReadyFrames,
         draining: Draining,
         *,
         first: bytes = b"",

@@ -1,7 +1,8 @@
 """Responses that stream jobs. Errors that are known before the first byte become an HTTP status."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 from starlette.responses import Response
@@ -51,6 +52,7 @@ async def stream_job(
     can_move: bool,
     cancels: bool = False,
     refused: Refused | None = None,
+    before: Callable[[], Awaitable[None]] | None = None,
 ) -> Response:
     """Stream a job.
 
@@ -63,6 +65,7 @@ async def stream_job(
         cancels: True if the job is cancelled after its last reader has left.
         refused: Makes the response for a job that has failed, or was cancelled, before any attempt; by default the
             stream tells it.
+        before: Awaited before frames are sent.
 
     Returns:
         The stream, or 204 if the cursor is at the ending, or what `refused` has made.
@@ -73,11 +76,12 @@ async def stream_job(
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
+    stream = partial(_stream, gateway, job, encoder, after, can_move=can_move, refused=refused, before=before)
     if not cancels:
-        return await _stream(gateway, job, encoder, after, can_move=can_move, refused=refused)
+        return await stream()
     gateway.leaving.join(job)
     try:
-        return await _stream(gateway, job, encoder, after, can_move=can_move, refused=refused, leaving=gateway.leaving)
+        return await stream(leaving=gateway.leaving)
     except BaseException as error:
         # A request that is cancelled was broken off by the gateway.
         gateway.leaving.leave(job, has_left=isinstance(error, Exception))
@@ -92,10 +96,11 @@ async def _stream(
     *,
     can_move: bool,
     refused: Refused | None,
+    before: Callable[[], Awaitable[None]] | None,
     leaving: Leaving | None = None,
 ) -> Response:
     tail = await LastingTail.open(job, after)
-    frames = JobFrames(tail, encoder, has_started=after.attempt > 0)
+    frames = JobFrames(tail, encoder, has_started=after.attempt > 0, before=before)
     try:
         if tail.at_end:
             await frames.aclose()

@@ -18,7 +18,7 @@ from tests.support.gateways import ServedGateway, gateway_settings, served
 
 pytestmark = pytest.mark.slow
 
-ASKED: dict[str, Any] = {"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+ASKED: dict[str, Any] = {"model": "anthropic/m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 FOREVER = 3_600
 
 

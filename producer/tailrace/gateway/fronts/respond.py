@@ -1,38 +1,29 @@
 """The response of a front to a request whose job is enqueued."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from starlette.responses import Response
 
-from tailrace import Job
-from tailrace.encoders import Encoder
-from tailrace.gateway.context import Gateway
+from tailrace.gateway.fronts.caller import Caller
 from tailrace.gateway.fronts.failed_job import failed_job
+from tailrace.gateway.fronts.form import JobForm
+from tailrace.gateway.fronts.front import Api
+from tailrace.gateway.fronts.new_job import FrontJob
+from tailrace.gateway.fronts.translation import Translation
+from tailrace.gateway.fronts.verbatim import verbatim_form
 from tailrace.gateway.fronts.whole_response import WholeResponse
 from tailrace.gateway.streaming import BEGINNING, stream_job
 
-_Encoder = TypeVar("_Encoder", bound=Encoder)
 
-
-async def respond(
-    gateway: Gateway,
-    job: Job,
-    make: Callable[[], _Encoder],
-    read: Callable[[_Encoder], dict[str, Any]],
-    *,
-    is_streamed: bool,
-    cancels: bool,
-) -> Response:
+async def respond(caller: Caller, api: Api, enqueued: FrontJob, translation: Translation[Any, Any]) -> Response:
     """Answer a request, from the beginning of its job.
 
     Args:
-        gateway: What all routes share.
-        job: The job.
-        make: Makes an encoder of the protocol.
-        read: Returns the object that a client gets whose call is not streamed, from the encoder with the answer.
-        is_streamed: True if the client wants a stream.
-        cancels: True if the job is cancelled after its last reader has left.
+        caller: Who asks.
+        api: The API of the front.
+        enqueued: The job.
+        translation: The translation of the request.
 
     Returns:
         The response.
@@ -42,8 +33,24 @@ async def respond(
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
-    if is_streamed:
-        return await stream_job(
-            gateway, job, make(), after=BEGINNING, can_move=False, cancels=cancels, refused=failed_job
-        )
-    return WholeResponse(gateway, job, make, read, cancels=cancels)
+    job = enqueued.job
+    form: JobForm[Any] = (
+        verbatim_form(caller.gateway, caller.principal, api, job)
+        if enqueued.is_verbatim
+        else await translation.form_of(job)
+    )
+    # Without a key nobody finds the job again.
+    cancels = caller.idempotency_key is None
+    if not enqueued.is_streamed:
+        return WholeResponse(caller.gateway, job, form, cancels=cancels)
+    encoder = form.make()
+    return await stream_job(
+        caller.gateway,
+        job,
+        encoder,
+        after=BEGINNING,
+        can_move=False,
+        cancels=cancels,
+        refused=failed_job,
+        before=partial(form.before, encoder),
+    )

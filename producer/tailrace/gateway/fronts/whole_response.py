@@ -1,12 +1,11 @@
 """`WholeResponse`: the response of a call that is not streamed, which waits for the ending of its job."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tailrace import Completed, Job, KeepAlive
@@ -15,6 +14,7 @@ from tailrace.encoders import Encoder
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.errors import JOB_HEADER, ErrorCode, ErrorResponse
 from tailrace.gateway.fronts.failed_job import failed_job, incomplete_answer
+from tailrace.gateway.fronts.form import JobForm
 from tailrace.gateway.fronts.whole_answer import WholeAnswer
 from tailrace.gateway.lasting_tail import LastingTail
 
@@ -32,8 +32,7 @@ class WholeResponse(Response, Generic[_Encoder]):
     Args:
         gateway: What all routes share.
         job: The job.
-        make: Makes an encoder of the protocol.
-        read: Returns the object that the client gets, from the encoder that has the whole answer.
+        form: How the API shows the job.
         cancels: True if the job is cancelled after its last reader has left.
     """
 
@@ -44,16 +43,15 @@ class WholeResponse(Response, Generic[_Encoder]):
         self,
         gateway: Gateway,
         job: Job,
-        make: Callable[[], _Encoder],
-        read: Callable[[_Encoder], dict[str, Any]],
+        form: JobForm[_Encoder],
         *,
         cancels: bool,
     ) -> None:
         super().__init__()
         self._gateway = gateway
         self._job = job
-        self._answer = WholeAnswer(make)
-        self._read = read
+        self._answer = WholeAnswer(form.make)
+        self._form = form
         self._cancels = cancels
         self._tail: LastingTail | None = None
         self._has_left = False
@@ -79,7 +77,7 @@ class WholeResponse(Response, Generic[_Encoder]):
                 is_left = self._answer.ending is None and self._ending is None
                 self._gateway.leaving.leave(self._job, has_left=is_left)
         if not self._has_left:
-            await self._response()(scope, receive, send)
+            await (await self._response())(scope, receive, send)
 
     async def _follow(self) -> None:
         self._tail = tail = await LastingTail.open(self._job, BEGINNING)
@@ -91,7 +89,7 @@ class WholeResponse(Response, Generic[_Encoder]):
                 if not isinstance(event, KeepAlive):
                     self._answer.add(event)
 
-    def _response(self) -> Response:
+    async def _response(self) -> Response:
         answer, job_id = self._answer, self._job.id
         if answer.ending is None:
             message = "This gateway is about to end. The job goes on."
@@ -101,7 +99,10 @@ class WholeResponse(Response, Generic[_Encoder]):
             return failed_job(answer.ending, job_id)
         if not answer.is_complete:
             return incomplete_answer(job_id)
-        return JSONResponse(self._read(answer.encoder), headers={JOB_HEADER: job_id})
+        await self._form.before(answer.encoder)
+        response = self._form.whole(answer.encoder)
+        response.headers[JOB_HEADER] = job_id
+        return response
 
     async def _watch(self, receive: Receive) -> None:
         """Wait until the client leaves."""

@@ -1,24 +1,36 @@
 """The routes of messages."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body
 from starlette.responses import JSONResponse, Response
 
+from tailrace import Job
 from tailrace.encoders import AnthropicMessagesEncoder
 from tailrace.gateway.fronts.anthropic_messages.body import CountTokensBody, MessageBody
 from tailrace.gateway.fronts.anthropic_messages.examples import ANSWER, COUNTED, QUESTION
 from tailrace.gateway.fronts.anthropic_messages.token_estimate import estimated_tokens
 from tailrace.gateway.fronts.anthropic_messages.translation import NAMES, to_fields
+from tailrace.gateway.fronts.caller import Calling
 from tailrace.gateway.fronts.errors import failures
-from tailrace.gateway.fronts.front import Front
+from tailrace.gateway.fronts.form import JobForm
+from tailrace.gateway.fronts.front import Api, Front
+from tailrace.gateway.fronts.given_body import DescribedBy
 from tailrace.gateway.fronts.new_job import enqueue_for
 from tailrace.gateway.fronts.respond import respond
-from tailrace.gateway.jobs import IdempotencyKey, Shared, Writer
+from tailrace.gateway.fronts.translation import Translated, Translation
+from tailrace.gateway.jobs import Shared, Writer
 
 router: APIRouter = APIRouter(prefix="/v1/messages", tags=["Anthropic"])
 
-FRONT: Final = Front(name="anthropic-messages", version=1)
+API: Final = Api(
+    kind="anthropic",
+    translated=Front(name="anthropic-messages", version=1),
+    verbatim=Front(name="anthropic-messages-verbatim", version=1),
+    headers=("anthropic-beta", "anthropic-version"),
+    limits=("max_tokens",),
+)
 
 
 @router.post(
@@ -28,30 +40,22 @@ FRONT: Final = Front(name="anthropic-messages", version=1)
     responses={**ANSWER, **failures(400, 401, 404, 408, 409, 413, 429, 503, of_jobs=True)},
 )
 async def create(
-    gateway: Shared,
-    principal: Writer,
-    body: Annotated[MessageBody, Body(openapi_examples={"a question": {"value": QUESTION}})],
-    idempotency_key: IdempotencyKey = None,
+    caller: Calling,
+    body: Annotated[
+        dict[str, Any], DescribedBy(MessageBody), Body(openapi_examples={"a question": {"value": QUESTION}})
+    ],
 ) -> Response:
     """Enqueue a job, and answer in the form of Anthropic's Messages, streamed or not.
+
+    A provider that speaks Messages gets the request as it is, and its answer is passed on as it is.
 
     Without an `Idempotency-Key` the job is cancelled once the client has been away for
     `TAILRACE_GATEWAY_LEAVE_SECONDS`. With one it goes on, and the same request gets the same answer from its
     beginning.
     """
-    asked, entry = await gateway.models.find(body.model)
-    fields = {
-        **entry.fields(asked, max_output_tokens=body.max_tokens),
-        **to_fields(body, provider=entry.provider),
-    }
-    job = await enqueue_for(gateway, principal, FRONT, fields, idempotency_key=idempotency_key, names=NAMES)
-
-    def encoder() -> AnthropicMessagesEncoder:
-        return AnthropicMessagesEncoder(job.id, model=body.model)
-
-    return await respond(
-        gateway, job, encoder, _message, is_streamed=bool(body.stream), cancels=idempotency_key is None
-    )
+    translation = _MessageTranslation(MessageBody, body)
+    enqueued = await enqueue_for(caller, API, body, translation)
+    return await respond(caller, API, enqueued, translation)
 
 
 @router.post(
@@ -73,5 +77,11 @@ async def count_tokens(
     return JSONResponse({"input_tokens": estimated_tokens(body)})
 
 
-def _message(encoder: AnthropicMessagesEncoder) -> dict[str, Any]:
-    return encoder.message
+class _MessageTranslation(Translation[MessageBody, AnthropicMessagesEncoder]):
+    async def fields_for(self, provider: str) -> Translated:
+        fields = to_fields(self.body, provider=provider)
+        return Translated(fields=fields, max_output_tokens=self.body.max_tokens, names=NAMES)
+
+    async def form_of(self, job: Job) -> JobForm[AnthropicMessagesEncoder]:
+        make = partial(AnthropicMessagesEncoder, job.id, model=self.body.model)
+        return JobForm(make=make, whole=lambda encoder: JSONResponse(encoder.message))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from tailrace import InvalidRequest
-from tailrace.gateway.fronts.new_job import Path
+from tailrace.gateway.fronts.translation import Path
 
 _LABELS: Final = frozenset({"id", "status", "phase"})
 """Fields of items that say nothing to a model."""

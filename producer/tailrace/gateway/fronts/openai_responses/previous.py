@@ -7,10 +7,35 @@ from tailrace import InvalidRequest, JobNotFound, JobState, Message
 from tailrace.encoders.openai_responses import response_id
 from tailrace.gateway.context import Gateway
 from tailrace.gateway.fronts.openai_responses.asked import said_by
-from tailrace.gateway.fronts.openai_responses.response_job import translated_request, visible_response
+from tailrace.gateway.fronts.openai_responses.response_job import ResponseJob, translated_request
 from tailrace.gateway.principal import Principal
 
 _ACTIVE: Final = frozenset({JobState.QUEUED, JobState.RUNNING})
+
+
+async def is_translated(gateway: Gateway, principal: Principal, previous: object) -> bool:
+    """Return whether only tailrace knows a former response, because its request was translated.
+
+    Args:
+        gateway: What all routes share.
+        principal: Who asks.
+        previous: The id of the former response, as the client wrote it.
+
+    Returns:
+        False also if there is no such response: a provider may have it, or refuses it.
+
+    Raises:
+        Unauthorized: The principal's capability is for another job or conversation.
+        BrokerUnavailable: Redis cannot be reached.
+        BrokerRefused: Redis refused.
+    """
+    if not isinstance(previous, str):
+        return False
+    try:
+        found = await ResponseJob.find(gateway, principal, previous)
+    except JobNotFound:
+        return False
+    return found.is_translated
 
 
 async def continued(
@@ -32,15 +57,16 @@ async def continued(
 
     Raises:
         JobNotFound: There is no such response: it expired, was deleted, is another tenant's, or was not to be stored.
-        InvalidRequest: The response goes on still, a part of it was lost, or a call of it has no output.
+        InvalidRequest: The response goes on still, or is its provider's own, or a part of it was lost, or a call of it
+            has no output.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
-    job, status = await visible_response(gateway, principal, previous)
-    front = await job.front()
+    found = await ResponseJob.find(gateway, principal, previous)
+    job, front = found.job, await found.job.front()
     if front.get("said", {}).get("store") is False:
         raise JobNotFound(f"Response {response_id(job.id)!r} was not to be stored, so nothing can follow it.")
-    if status.state in _ACTIVE:
+    if found.status.state in _ACTIVE:
         raise InvalidRequest("previous_response_id: this response goes on still. Wait until it has ended.")
     request, answer = await translated_request(job), await job.answer()
     if not answer.complete:

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.exceptions import HTTPException
 
-from tailrace import InvalidJobId, InvalidRequest, JobNotFound, JobState
+from tailrace import InvalidRequest, JobNotFound, JobState
 from tailrace.encoders.openai_responses import response_id
 from tailrace.gateway.context import Gateway
-from tailrace.gateway.fronts.openai_responses.response_job import answer_until, visible_response
+from tailrace.gateway.fronts.openai_responses.response_job import ResponseJob
 from tailrace.gateway.principal import Principal
 
 _ITEM_ID: Final = re.compile(r"[a-z]+_(?P<job>.+)_\d+_\d+")
@@ -57,6 +57,24 @@ async def with_items(
     return [found[named[place]] if place in named else item for place, item in enumerate(given)]
 
 
+def refers_here(given: object) -> bool:
+    """Return whether an input refers to an item that only tailrace knows: its ids differ from those of providers.
+
+    Args:
+        given: The input, as the client wrote it.
+    """
+    items = cast("list[object]", given) if isinstance(given, list) else []
+    return any(_is_own_reference(item) for item in items)
+
+
+def _is_own_reference(item: object) -> bool:
+    match item:
+        case {"type": "item_reference", "id": str(item_id)}:
+            return _ITEM_ID.fullmatch(item_id) is not None
+        case _:
+            return False
+
+
 def _response_of(item_id: str) -> str:
     match = _ITEM_ID.fullmatch(item_id)
     return response_id(match["job"] if match else "")
@@ -67,15 +85,15 @@ async def _items_of(
 ) -> Mapping[str, Mapping[str, Any]]:
     """Return the items of a response by their ids; none if nothing may refer to it."""
     try:
-        job, status = await visible_response(gateway, principal, response)
-        front = await job.front()
-    except (InvalidJobId, JobNotFound):
+        found = await ResponseJob.find(gateway, principal, response)
+        front = await found.job.front()
+    except JobNotFound:
         return {}
-    if front.get("said", {}).get("store") is False:
+    if not found.is_translated or front.get("said", {}).get("store") is False:
         return {}
-    if status.state in _ACTIVE:
+    if found.status.state in _ACTIVE:
         raise InvalidRequest(f"{path}: the response of this item goes on still. Wait until it has ended.")
-    answer = await answer_until(job, status.cursor)
+    answer = await found.answer()
     if not answer.is_complete:
         raise InvalidRequest(f"{path}: a part of this item's response was lost. Give the item itself.")
-    return {item["id"]: item for item in answer.encoder.response["output"]}
+    return {item["id"]: item for item in (answer.response or {}).get("output", ())}

@@ -6,34 +6,36 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Path, Query
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from tailrace import EntryId, Job
-from tailrace.encoders import OpenAIResponsesEncoder
-from tailrace.gateway.context import Gateway
+from tailrace.encoders import OpenAIResponsesEncoder, VerbatimEncoder
+from tailrace.encoders.openai_responses import response_id as own_id
 from tailrace.gateway.errors import JOB_HEADER
+from tailrace.gateway.fronts.caller import Caller, Calling
 from tailrace.gateway.fronts.errors import failures
+from tailrace.gateway.fronts.form import JobForm
+from tailrace.gateway.fronts.given_body import DescribedBy
 from tailrace.gateway.fronts.new_job import enqueue_for
 from tailrace.gateway.fronts.openai_responses.asked import said_by
 from tailrace.gateway.fronts.openai_responses.examples import NEW_RESPONSE, OBJECT, OBJECT_OR_EVENTS
 from tailrace.gateway.fronts.openai_responses.input_items import items_of, page_of
 from tailrace.gateway.fronts.openai_responses.input_messages import InputMessages
 from tailrace.gateway.fronts.openai_responses.new_response import NewResponse
-from tailrace.gateway.fronts.openai_responses.previous import continued
-from tailrace.gateway.fronts.openai_responses.references import with_items
+from tailrace.gateway.fronts.openai_responses.previous import continued, is_translated
+from tailrace.gateway.fronts.openai_responses.references import refers_here, with_items
 from tailrace.gateway.fronts.openai_responses.response_job import (
-    FRONT,
+    API,
+    ResponseJob,
     encoders_of,
     json_of,
-    response_ended,
-    response_now,
     translated_request,
-    visible_response,
 )
 from tailrace.gateway.fronts.openai_responses.translation import remembered, request_fields
 from tailrace.gateway.fronts.respond import respond
-from tailrace.gateway.jobs import Canceller, IdempotencyKey, Reader, Shared, Writer
-from tailrace.gateway.principal import Principal
+from tailrace.gateway.fronts.translation import Translated, Translation
+from tailrace.gateway.fronts.verbatim import remembering
+from tailrace.gateway.jobs import Canceller, Reader, Shared, Writer
 from tailrace.gateway.streaming import BEGINNING, stream_job
 
 router: APIRouter = APIRouter(prefix="/v1/responses", tags=["OpenAI"])
@@ -54,25 +56,35 @@ _CANCEL_SECONDS: Final = 10.0
     responses={**OBJECT_OR_EVENTS, **failures(400, 401, 404, 408, 409, 413, 429, 503, of_jobs=True)},
 )
 async def create(
-    gateway: Shared,
-    principal: Writer,
-    new: Annotated[NewResponse, Body(openapi_examples={"a question": {"value": NEW_RESPONSE}})],
-    idempotency_key: IdempotencyKey = None,
+    caller: Calling,
+    body: Annotated[
+        dict[str, Any], DescribedBy(NewResponse), Body(openapi_examples={"a question": {"value": NEW_RESPONSE}})
+    ],
 ) -> Response:
     """Enqueue a job, and answer in the form of OpenAI's Responses: with `stream` by events, with `background` at once.
+
+    A provider that speaks Responses gets the request as it is, and its answer is passed on as it is, unless it is to
+    run in the background, or goes on with a response of another provider.
 
     With `background` or an `Idempotency-Key` the job goes on, whoever leaves. Otherwise it is cancelled once the client
     has been away for `TAILRACE_GATEWAY_LEAVE_SECONDS`.
     """
-    job = await _enqueue(gateway, principal, new, idempotency_key)
-    if new.background and not new.stream:
-        return await response_now(job, _QUEUED if job.is_new else (await job.status()).cursor)
-    make = await encoders_of(job)
-    if new.background:
+    gateway, principal, background = caller.gateway, caller.principal, bool(body.get("background"))
+    only_here = (
+        background
+        or refers_here(body.get("input"))
+        or await is_translated(gateway, principal, body.get("previous_response_id"))
+    )
+    translation = _ResponseTranslation(caller, body)
+    enqueued = await enqueue_for(caller, API, body, translation, only_here=only_here)
+    if not background:
+        return await respond(caller, API, enqueued, translation)
+    if enqueued.is_streamed:
+        encoder = (await encoders_of(enqueued.job))()
         # Also of a job that ended before any attempt: its events can be asked for again.
-        return await stream_job(gateway, job, make(), after=BEGINNING, can_move=False)
-    cancels = idempotency_key is None
-    return await respond(gateway, job, make, _object, is_streamed=bool(new.stream), cancels=cancels)
+        return await stream_job(gateway, enqueued.job, encoder, after=BEGINNING, can_move=False)
+    found = await ResponseJob.find(gateway, principal, own_id(enqueued.job.id))
+    return await found.now(_QUEUED if enqueued.job.is_new else None)
 
 
 @router.get(
@@ -91,11 +103,14 @@ async def look_at(
     ] = None,
 ) -> Response:
     """Return the response as it is now, or its events after any number, for as long as it is kept."""
-    job, status = await visible_response(gateway, principal, response_id)
+    found = await ResponseJob.find(gateway, principal, response_id)
     if not stream:
-        return await response_now(job, status.cursor)
-    encoder = (await encoders_of(job))(starting_after=starting_after)
-    return await stream_job(gateway, job, encoder, after=BEGINNING, can_move=False)
+        return await found.now()
+    encoder = await found.encoder(starting_after)
+    before = None
+    if isinstance(encoder, VerbatimEncoder):
+        before = partial(remembering(gateway, principal, found.job), encoder)
+    return await stream_job(gateway, found.job, encoder, after=BEGINNING, can_move=False, before=before)
 
 
 @router.get(
@@ -113,7 +128,7 @@ async def list_input(
     limit: Annotated[int, Query(ge=1, le=100, description="How many items at most.")] = 20,
 ) -> Response:
     """List the items of the conversation, with those of the responses before, and without the instructions."""
-    job, _ = await visible_response(gateway, principal, response_id)
+    job = (await ResponseJob.find(gateway, principal, response_id)).job
     said = said_by(await translated_request(job), await job.front())
     return json_of(job, page_of(items_of(said, job.id), order=order, after=after, limit=limit))
 
@@ -126,9 +141,9 @@ async def list_input(
 )
 async def cancel(response_id: ResponseId, gateway: Shared, principal: Canceller) -> Response:
     """Cancel the response, and return it with what it said. One that has ended stays as it is."""
-    job, _ = await visible_response(gateway, principal, response_id)
-    await job.cancel()
-    return await response_ended(job, _CANCEL_SECONDS)
+    found = await ResponseJob.find(gateway, principal, response_id)
+    await found.job.cancel()
+    return await found.ended(_CANCEL_SECONDS)
 
 
 @router.delete(
@@ -141,7 +156,7 @@ async def cancel(response_id: ResponseId, gateway: Shared, principal: Canceller)
 )
 async def delete(response_id: ResponseId, gateway: Shared, principal: Writer) -> Response:
     """Delete all that is kept of the response. A worker that runs it stops."""
-    job, _ = await visible_response(gateway, principal, response_id)
+    job = (await ResponseJob.find(gateway, principal, response_id)).job
     await job.delete()
     return Response(status_code=204, headers={JOB_HEADER: job.id})
 
@@ -152,27 +167,26 @@ async def not_found(response_id: ResponseId) -> Response:
     raise HTTPException(404, f"There is no route /v1/responses/{response_id[:64]}.")
 
 
-async def _enqueue(gateway: Gateway, principal: Principal, new: NewResponse, idempotency_key: str | None) -> Job:
-    model, entry = await gateway.models.find(new.model)
-    said = InputMessages(await with_items(gateway, principal, new.input))
-    messages: Any = said.messages
-    if new.previous_response_id is not None:
-        messages = await continued(gateway, principal, new.previous_response_id, said.messages)
-    fields = {
-        **entry.fields(model, max_output_tokens=new.max_output_tokens),
-        **request_fields(new, messages, provider=entry.provider),
-    }
-    return await enqueue_for(
-        gateway,
-        principal,
-        FRONT,
-        fields,
-        idempotency_key=idempotency_key,
-        names=_NAMES,
-        path_of=partial(said.path_of, before=len(fields["messages"]) - len(said.messages)),
-        remembered=remembered(new),
-    )
+class _ResponseTranslation(Translation[NewResponse, OpenAIResponsesEncoder]):
+    def __init__(self, caller: Caller, given: Mapping[str, Any]) -> None:
+        super().__init__(NewResponse, given)
+        self._caller = caller
 
+    async def fields_for(self, provider: str) -> Translated:
+        new = self.body
+        gateway, principal = self._caller.gateway, self._caller.principal
+        said = InputMessages(await with_items(gateway, principal, new.input))
+        messages: Any = said.messages
+        if new.previous_response_id is not None:
+            messages = await continued(gateway, principal, new.previous_response_id, said.messages)
+        fields = request_fields(new, messages, provider=provider)
+        return Translated(
+            fields=fields,
+            max_output_tokens=new.max_output_tokens,
+            names=_NAMES,
+            path_of=partial(said.path_of, before=len(fields["messages"]) - len(said.messages)),
+            remembered=remembered(new),
+        )
 
-def _object(encoder: OpenAIResponsesEncoder) -> dict[str, Any]:
-    return encoder.response
+    async def form_of(self, job: Job) -> JobForm[OpenAIResponsesEncoder]:
+        return JobForm(make=await encoders_of(job), whole=lambda encoder: JSONResponse(encoder.response))
