@@ -140,8 +140,8 @@ async def test_an_error_that_the_provider_sends_is_in_the_error_with_what_follow
 
 
 async def test_a_call_that_fails_at_the_beginning_of_its_answer_leaves_no_frame_with_readers() -> None:
-    start = {"type": "message_start", "message": {}}
-    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    start: dict[str, Any] = {"type": "message_start", "message": {}}
+    error: dict[str, Any] = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     client = wire.Client([wire.sse(start), wire.sse({"type": "ping"}), wire.sse(error)])
     pieces: list[Piece] = []
     with pytest.raises(ProviderError) as raised:
