@@ -13,6 +13,7 @@ _PLACEHOLDERS: Final = {
     "tenant": "TENANT",
     "idempotency_key": "KEY",
     "conversation": "KEY",
+    "response_id": "KEY",
     "provider": "PROVIDER",
     "model": "MODEL",
 }
