@@ -17,6 +17,13 @@ from tests.support import wire
 each_kind = pytest.mark.parametrize("kind", API_KINDS)
 CHAT = [b'{"choices":[{"delta":{"content":"Hi"}}]}', b'{"choices":[{"delta":{},"finish_reason":"stop"}]}', b"[DONE]"]
 
+BODIES: Mapping[ApiKind, bytes] = {
+    "openai": b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}',
+    "openai-responses": b'{"status":"completed","output":[{"type":"message","content":'
+    b'[{"type":"output_text","text":"Hi"}]}]}',
+    "anthropic": b'{"type":"message","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}',
+}
+
 
 class Recording(wire.Client):
     """Remembers the headers too."""
@@ -104,15 +111,7 @@ async def test_frames_without_content_wait_for_it_only_at_the_beginning_of_an_an
 
 @each_kind
 async def test_the_whole_body_of_a_plain_call_is_one_frame(kind: ApiKind) -> None:
-    bodies: Mapping[ApiKind, Any] = {
-        "openai": {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]},
-        "openai-responses": {
-            "status": "completed",
-            "output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}],
-        },
-        "anthropic": {"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"},
-    }
-    body = b"\r\n " + json.dumps(bodies[kind], indent=1).replace("\n", "\r\n").encode() + b"\n"
+    body = b"\r\n " + json.dumps(json.loads(BODIES[kind]), indent=1).replace("\n", "\r\n").encode() + b"\n"
     client = wire.Client([body[:9], body[9:]], content_type="application/json")
     pieces = await read(client, asking(kind, stream=False))
     assert frames_of(pieces) == [Frame(b"", body)]
@@ -160,6 +159,24 @@ async def test_an_error_that_the_provider_did_not_send_has_no_frames(chunks: lis
     with pytest.raises(ProviderError) as raised:
         await read(wire.Client(chunks), asking())
     assert raised.value.raw is None
+
+
+@each_kind
+async def test_a_whole_body_is_no_frame_of_a_stream(kind: ApiKind) -> None:
+    with pytest.raises(ProviderError, match="a whole answer instead of an event stream") as raised:
+        await read(wire.Client([BODIES[kind]], content_type="application/json"), asking(kind))
+    assert (raised.value.code, raised.value.raw) == (FailureCode.PROVIDER_MALFORMED, None)
+    error = b'{"error":{"message":"No.","type":"invalid_request_error"}}'
+    with pytest.raises(ProviderError, match=r"No\.") as raised:
+        await read(wire.Client([error], content_type="application/json"), asking(kind))
+    assert (raised.value.code, raised.value.raw) == (FailureCode.PROVIDER_REJECTED, None)
+
+
+@each_kind
+async def test_a_stream_is_not_the_body_of_a_plain_call(kind: ApiKind) -> None:
+    with pytest.raises(ProviderError, match="an event stream, which was not requested") as raised:
+        await read(wire.Client([stream(b"{}")]), asking(kind, stream=False))
+    assert (raised.value.code, raised.value.raw) == (FailureCode.PROVIDER_MALFORMED, None)
 
 
 async def test_a_gap_in_the_numbers_is_an_error_of_ours() -> None:

@@ -46,6 +46,10 @@ class NoEventStream(ValueError):
     """The body is not the event stream that was requested, but for example a web page."""
 
 
+class NoWholeBody(ValueError):
+    """The body is an event stream, although none was requested."""
+
+
 class AnswerDecoder(Protocol):
     """A decoder of one answer, by the provider's protocol."""
 
@@ -135,8 +139,9 @@ class Endpoint:
             failing = nullcontext() if frames is None else frames.failing()
             with failing, self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
-                if _is_whole(response, chunk, streams=body["stream"]):
-                    async for heard in _whole(chunk, inflow, answer, frames, large, self._limits):
+                if _is_whole(response, chunk, streams=body["stream"], is_verbatim=frames is not None):
+                    expected = not body["stream"]
+                    async for heard in _whole(chunk, inflow, answer, frames, large, self._limits, expected=expected):
                         yield heard
                 else:
                     stream = _Stream(inflow, answer, frames, self._limits)
@@ -315,12 +320,16 @@ async def _beginning(inflow: Inflow) -> bytes:
     return beginning
 
 
-def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool) -> bool:
+def _is_whole(response: httpx2.Response, beginning: bytes, *, streams: bool, is_verbatim: bool) -> bool:
     # Some servers never stream, some always do, and some send an error as JSON with a status of success. An event
     # stream never begins with a brace. Google puts its errors into a list.
     if streams:
         return beginning.lstrip(_OPENING).startswith(b"{")
-    return not response.headers.get("content-type", "").lower().startswith("text/event-stream")
+    is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+    if is_stream and is_verbatim:
+        # A client that reads a whole body cannot read events.
+        raise NoWholeBody("an event stream, which was not requested")
+    return not is_stream
 
 
 def _look_at(response: httpx2.Response) -> None:
@@ -337,6 +346,8 @@ async def _whole(
     frames: AnswerFrames | None,
     large: LargeAnswer,
     limits: AnswerLimits,
+    *,
+    expected: bool,
 ) -> AsyncGenerator[Piece | Alive, None]:
     """Read a body that is not a stream. Its chunks are no sign of life: `Alive` comes only if it waits for memory."""
     body = bytearray(beginning)
@@ -348,11 +359,16 @@ async def _whole(
             yield Alive()
         if len(body) > limits.max_body_bytes:
             raise BodyTooLarge(f"The answer has more than {limits.max_body_bytes:,} bytes.")
-    if frames is not None:
+    if frames is not None and expected:
         frames.add(b"", bytes(body))
     whole = bytes(body.lstrip(_BLANK))
     if whole.startswith(b"[") and is_error(errors := loaded(whole)):
         raise ErrorEvent(errors)
+    if frames is not None and not expected:
+        # A client that reads the events of a stream cannot read this body, not even if it is an error.
+        for _ in answer.whole(whole):
+            pass
+        raise NoEventStream("a whole answer instead of an event stream")
     for piece in answer.whole(whole) if frames is None else frames.carried(answer.whole(whole)):
         yield piece
 

@@ -90,7 +90,7 @@ class AnswerFrames:
             yield
         except ProviderError as error:
             if isinstance(error.__cause__, ErrorEvent) and not isinstance(error.__cause__, EventsLost):
-                error.raw = self._take()
+                error.raw = self._take() or None
             raise
 
     def _take(self) -> bytes:
