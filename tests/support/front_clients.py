@@ -1,6 +1,6 @@
 """`FrontClients`: the official SDKs as clients of the gateway's fronts, and what they make of an answer."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,11 @@ class Received:
     """What a client has of a call."""
 
     job_id: str
+    """`""` if a provider itself was called."""
     text: str
     """The text, as far as it has come; of Responses, that of the last attempt."""
+    whole: str | None = None
+    """The text of the response at the end of a stream of Responses, if it is complete."""
     error: Exception | None = None
     """What the SDK has raised."""
     kind: str | None = None
@@ -47,8 +50,7 @@ class FrontClients:
         try:
             return await calls[front][is_streamed](model)
         except (openai.APIStatusError, anthropic.APIStatusError) as error:
-            job_id = error.response.headers["x-tailrace-job"]
-            return Received(job_id=job_id, text="", error=error, message=error.message)
+            return Received(job_id=_job(error.response), text="", error=error, message=error.message)
 
     async def _chat(self, model: str) -> Received:
         raw = await self._openai.chat.completions.with_raw_response.create(model=model, messages=HI)
@@ -76,19 +78,15 @@ class FrontClients:
         async for event in raw.parse():
             if event.type == "response.output_text.delta":
                 said[event.output_index] = said.get(event.output_index, "") + event.delta
-            if event.type == "error" or hasattr(event, "response"):
+            elif event.type == "error":
+                return Received(job_id=_job(raw), text=_newest(said), kind=event.code, message=event.message)
+            elif hasattr(event, "response"):
                 last = event
-        # An answer that was begun again has another index, and only that one is in the response.
-        job_id, text = _job(raw), said[max(said)] if said else ""
-        if last.type == "error":
-            return Received(job_id=job_id, text=text, kind=last.code, message=last.message)
         assert last.type == f"response.{last.response.status}"
-        last = last.response
-        # The object of a provider that broke off has no text, and events that it sends twice are in it once.
-        assert last.output_text == text or last.id != f"resp_{job_id}"
-        if last.error is None:
-            return Received(job_id=job_id, text=text)
-        return Received(job_id=job_id, text=text, kind=last.error.code, message=last.error.message)
+        job_id, text, last = _job(raw), _newest(said), last.response
+        if last.error is not None:
+            return Received(job_id=job_id, text=text, kind=last.error.code, message=last.error.message)
+        return Received(job_id=job_id, text=text, whole=last.output_text)
 
     async def _message(self, model: str) -> Received:
         raw = await self._anthropic.messages.with_raw_response.create(model=model, max_tokens=100, messages=HI)
@@ -125,6 +123,11 @@ def _http() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(trust_env=False, timeout=60)
 
 
+def _newest(said: Mapping[int, str]) -> str:
+    """An answer that was begun again has another index, and only that one is in the response."""
+    return said[max(said)] if said else ""
+
+
 def _job(raw: Any) -> str:
-    job_id: str = raw.headers["x-tailrace-job"]
+    job_id: str = raw.headers.get("x-tailrace-job", "")
     return job_id

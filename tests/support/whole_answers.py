@@ -1,6 +1,6 @@
 """Answers in each of the providers' protocols, event by event, as the providers themselves stream them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -10,6 +10,18 @@ from tests.support.wire import sse
 
 DONE = b"data: [DONE]\n\n"
 _USAGE = {"input_tokens": 3, "output_tokens": 5}
+_CHAT_USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+_BEGUN: dict[str, Any] = {"id": "r", "object": "response", "status": "in_progress", "output": []}
+_MESSAGE: dict[str, Any] = {
+    "id": "m",
+    "type": "message",
+    "role": "assistant",
+    "model": "a",
+    "content": [],
+    "stop_reason": None,
+    "stop_sequence": None,
+    "usage": _USAGE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +32,8 @@ class WholeAnswer:
     texts: Sequence[bytes]
     """One event for each word."""
     closing: Sequence[bytes]
+    body: Mapping[str, Any]
+    """The same answer as the body of a call that is not streamed."""
 
     @property
     def events(self) -> Sequence[bytes]:
@@ -37,11 +51,14 @@ def _chat(words: Sequence[str]) -> WholeAnswer:
         choices = [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
         return sse({"id": "c", "object": "chat.completion.chunk", "choices": choices})
 
-    usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+    usage = sse({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": _CHAT_USAGE})
+    message = {"role": "assistant", "content": "".join(words)}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     return WholeAnswer(
         [chunk({"role": "assistant", "content": ""})],
         [chunk({"content": word}) for word in words],
-        [chunk({}, "stop"), sse({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": usage}), DONE],
+        [chunk({}, "stop"), usage, DONE],
+        {"id": "c", "object": "chat.completion", "choices": choices, "usage": _CHAT_USAGE},
     )
 
 
@@ -54,11 +71,11 @@ def _responses(words: Sequence[str]) -> WholeAnswer:
     place: dict[str, Any] = {"item_id": "m", "output_index": 0, "content_index": 0}
     part: dict[str, Any] = {"type": "output_text", "text": "".join(words), "annotations": []}
     item: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
-    begun: dict[str, Any] = {"id": "r", "object": "response", "status": "in_progress", "output": []}
+    completed = {**_BEGUN, "status": "completed", "output": [item], "usage": _USAGE}
     return WholeAnswer(
         [
-            event("created", response=begun),
-            event("in_progress", response=begun),
+            event("created", response=_BEGUN),
+            event("in_progress", response=_BEGUN),
             event("output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []}),
             event("content_part.added", **place, part={**part, "text": ""}),
         ],
@@ -67,21 +84,16 @@ def _responses(words: Sequence[str]) -> WholeAnswer:
             event("output_text.done", **place, text=part["text"], logprobs=[]),
             event("content_part.done", **place, part=part),
             event("output_item.done", output_index=0, item=item),
-            event("completed", response={**begun, "status": "completed", "output": [item], "usage": _USAGE}),
+            event("completed", response=completed),
         ],
+        completed,
     )
 
 
 def _messages(words: Sequence[str]) -> WholeAnswer:
-    message: dict[str, Any] = {"id": "m", "type": "message", "model": "a", "content": [], "usage": _USAGE}
     return WholeAnswer(
         [
-            sse(
-                {
-                    "type": "message_start",
-                    "message": {**message, "role": "assistant", "stop_reason": None, "stop_sequence": None},
-                }
-            ),
+            sse({"type": "message_start", "message": _MESSAGE}),
             sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         ],
         [
@@ -99,6 +111,7 @@ def _messages(words: Sequence[str]) -> WholeAnswer:
             ),
             sse({"type": "message_stop"}),
         ],
+        {**_MESSAGE, "content": [{"type": "text", "text": "".join(words)}], "stop_reason": "end_turn"},
     )
 
 
