@@ -138,6 +138,13 @@ async def test_an_error_that_the_provider_sends_is_in_the_error_with_what_follow
     assert raised.value.raw == b':%b\n:{"more":1}\n:[DONE]\n' % error
 
 
+async def test_an_error_that_quotes_a_key_has_no_frames() -> None:
+    error = b'{"error":{"message":"Wrong key: sk-abcdefghijklmnopqrstuvwxyz012345","code":"server_error"}}'
+    with pytest.raises(ProviderError, match=r"\[key\]") as raised:
+        await read(wire.Client([stream(CHAT[0]), stream(error)]), asking())
+    assert raised.value.raw is None
+
+
 async def test_a_call_that_fails_at_the_beginning_of_its_answer_leaves_no_frame_with_readers() -> None:
     start: dict[str, Any] = {"type": "message_start", "message": {}}
     error: dict[str, Any] = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}

@@ -136,7 +136,7 @@ class Endpoint:
         with self._failures.calling():
             response = await self._post(_encode(body), headers)
         async with open_inflow(response, self._wake_batcher) as inflow, self._large.open() as large:
-            failing = nullcontext() if frames is None else frames.failing()
+            failing = nullcontext() if frames is None else frames.failing(self._failures.redacted)
             with failing, self._failures.reading(answer, response.headers):
                 chunk = await _beginning(inflow)
                 if _is_whole(response, chunk, streams=body["stream"], is_verbatim=frames is not None):

@@ -1,6 +1,6 @@
 """`AnswerFrames`: the frames of a verbatim answer, and the pieces that carry them to the job's stream."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -81,16 +81,22 @@ class AnswerFrames:
             yield replace(piece, raw=self._take()) if isinstance(piece, Finish) and self._raw else piece
 
     @contextmanager
-    def failing(self) -> Generator[None]:
+    def failing(self, redacted: Callable[[str], str]) -> Generator[None]:
         """Put the frames that wait on the error of the block, if the provider itself has sent the error in a frame.
 
-        Otherwise they are dropped, because a front adds no error of its own to an error in frames.
+        Otherwise they are dropped, because a front adds no error of its own to an error in frames. They are dropped too
+        if they quote a key of the worker.
+
+        Args:
+            redacted: Returns a text without keys.
         """
         try:
             yield
         except ProviderError as error:
             if isinstance(error.__cause__, ErrorEvent) and not isinstance(error.__cause__, EventsLost):
-                error.raw = self._take() or None
+                raw = self._take()
+                text = raw.decode(errors="replace")
+                error.raw = raw if raw and redacted(text) == text else None
             raise
 
     def _take(self) -> bytes:
