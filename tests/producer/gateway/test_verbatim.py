@@ -182,6 +182,7 @@ async def test_only_the_headers_of_the_protocol_go_along_and_no_key(
         ("limited", {}, False),
         ("limited", {"max_completion_tokens": 101}, False),
         ("limited", {"max_completion_tokens": 100}, True),
+        ("limited", {"max_completion_tokens": -1}, False),
         ("limited", {"max_completion_tokens": 100, "max_tokens": 101}, False),
         ("local", {}, True),
         ("mixed", {}, False),
@@ -204,8 +205,8 @@ async def test_a_request_is_translated_only_if_something_asks_for_it(
         await broker.pipeline(*reported(keys, name, {"local": "openai", "mixed": kind}))
     async with served(create_app(tailrace, gateway_settings(settings, models=MODELS))) as gateway:
         asking = Asking(gateway, tailrace, working)
-        if "max_tokens" in fields:
-            # The translation refuses two limits.
+        if fields.get("max_completion_tokens") == -1 or "max_tokens" in fields:
+            # The translation refuses a limit below 1, and two limits.
             response = await gateway.client.post(PATHS["openai"], json={"model": model, "messages": HI, **fields})
             assert response.status_code == 400
             return

@@ -100,5 +100,6 @@ def remembering(gateway: Gateway, principal: Principal, job: Job) -> Callable[[V
 
 def _is_within(limit: int | None, asked: list[Any]) -> bool:
     """Return whether a request asks for no more tokens than an entry allows, in each field that limits them."""
+    # To some servers, such as llama.cpp, a negative number is no limit at all.
     given = [tokens for tokens in asked if tokens is not None]
-    return limit is None or (bool(given) and all(type(tokens) is int and tokens <= limit for tokens in given))
+    return limit is None or (bool(given) and all(type(tokens) is int and 0 <= tokens <= limit for tokens in given))
