@@ -279,6 +279,20 @@ async def test_a_response_that_was_not_streamed_is_found_and_has_no_events(
     assert (await gateway.client.get(f"{PATH}?stream=true")).status_code == 400
 
 
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", '"\\ud83d"', '"é"'])
+async def test_a_response_with_values_that_are_no_json_is_shown_as_the_provider_sent_it(
+    asking: Asking, gateway: ServedGateway, value: str
+) -> None:
+    calling, worker = await asking.ask("openai-responses", stream=True)
+    body = f'{json.dumps(DONE)[:-1]}, "value": {value}}}'
+    await worker.start()
+    await worker.complete(raw(("", f'{{"response": {body}, "sequence_number": 0}}')))
+    assert body in (await calling).text
+    shown = await gateway.client.get(PATH)
+    assert shown.status_code == 200
+    assert repr(json.loads(shown.text)) == repr(json.loads(body))
+
+
 async def test_the_second_answer_after_a_restart_is_found_by_both_ids(asking: Asking, gateway: ServedGateway) -> None:
     calling, worker = await asking.ask("openai-responses", headers={"Idempotency-Key": "k"}, stream=True)
     other = {**DONE, "id": "resp_of_the_second_answer"}

@@ -1,13 +1,14 @@
 """`ResponseJob`: the job of a response, found by the id of the response, and read as a response object."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, Self
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from tailrace import (
     EntryId,
@@ -264,4 +265,6 @@ def json_of(job: Job, content: dict[str, Any]) -> Response:
         job: Its job.
         content: The object.
     """
-    return JSONResponse(content, headers={JOB_HEADER: job.id})
+    # A provider's own object may have NaN and lone surrogates. `JSONResponse` can write neither.
+    text = json.dumps(content, separators=(",", ":"))
+    return Response(text, headers={JOB_HEADER: job.id}, media_type="application/json")
