@@ -16,6 +16,11 @@ from tests.support import wire
 
 each_kind = pytest.mark.parametrize("kind", API_KINDS)
 CHAT = [b'{"choices":[{"delta":{"content":"Hi"}}]}', b'{"choices":[{"delta":{},"finish_reason":"stop"}]}', b"[DONE]"]
+STOPPED: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    {"type": "message_stop"},
+]
 
 BODIES: Mapping[ApiKind, bytes] = {
     "openai": b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}',
@@ -119,12 +124,7 @@ async def test_the_whole_body_of_a_plain_call_is_one_frame(kind: ApiKind) -> Non
 
 
 async def test_done_is_kept_after_the_last_event_of_a_protocol_that_has_none() -> None:
-    events: list[Any] = [
-        {"type": "message_start", "message": {}},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
-    ]
-    said = wire.sse(*events, {"type": "message_stop"})
-    pieces = await read(wire.Client([said, stream(b"[DONE]")]), asking("anthropic"))
+    pieces = await read(wire.Client([wire.sse(*STOPPED), stream(b"[DONE]")]), asking("anthropic"))
     assert [frame.name for frame in frames_of(pieces)] == [b"message_start", b"message_delta", b"message_stop", b""]
 
 
@@ -192,3 +192,23 @@ async def test_a_gap_in_the_numbers_is_an_error_of_ours() -> None:
     with pytest.raises(ProviderError, match="are lost") as raised:
         await read(wire.Client([said]), asking("openai-responses"))
     assert raised.value.raw is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [("openai", stream(*CHAT[:2])), ("anthropic", wire.sse(*STOPPED))],
+    ids=["after the finish reason", "after the last event"],
+)
+async def test_frames_without_end_after_a_complete_answer_are_not_read_without_end(kind: ApiKind, whole: bytes) -> None:
+    ping = stream(b'{"x":"%b"}' % (b"x" * 65_000))
+    client = wire.Client([whole, *[ping] * 60])
+    pieces = await read(client, asking(kind))
+    assert isinstance(pieces[-1], Finish)
+    assert client.chunks.taken < 60
+    assert len(pieces[-1].raw or b"") < 1_200_000
+
+
+async def test_text_after_the_last_event_of_the_protocol_is_in_no_frame() -> None:
+    text: dict[str, Any] = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "More"}}
+    pieces = await read(wire.Client([wire.sse(*STOPPED, text), stream(b"[DONE]")]), asking("anthropic"))
+    assert [frame.name for frame in frames_of(pieces)] == [b"message_start", b"message_delta", b"message_stop", b""]

@@ -191,6 +191,8 @@ class _Stream:
         """True if content came after the finish reason. From then on, an error fails the answer again."""
         self._settled_at = math.inf
         """When to stop reading a complete answer whose stream is still open, in the time of the event loop."""
+        self._rest_bytes = 0
+        """How many bytes have arrived since the answer was complete."""
 
     @property
     def is_settled(self) -> bool:
@@ -248,6 +250,9 @@ class _Stream:
     def _read(self, event: ServerSentEvent) -> Iterable[Piece]:
         if self._frames is None:
             return self._decoded(event)
+        if self._answer.is_over and event.data.strip() != b"[DONE]":
+            # It is no piece either, so that no guard would see its text.
+            return ()
         self._frames.add(*event)
         return self._frames.carried(self._decoded(event))
 
@@ -269,6 +274,7 @@ class _Stream:
         if not isinstance(piece, TokenCounts):
             self._goes_on = True
             self._settled_at = math.inf
+            self._rest_bytes = 0
 
     async def next(self) -> bytes:
         """Wait for the next chunk, and return it; `b""` at the end of the answer."""
@@ -284,11 +290,16 @@ class _Stream:
         elif not self._answer.is_whole:
             return await self._inflow.read()
         self._inflow.is_patient = False
+        if self._rest_bytes > self._limits.max_rest_bytes:
+            # While there is always more to read, `read` does not wait, and so the timeout below never comes.
+            return b""
         self._settled_at = min(self._settled_at, asyncio.get_running_loop().time() + settle_seconds)
         settling = asyncio.timeout_at(self._settled_at)
         try:
             async with settling:
-                return await self._inflow.read()
+                chunk = await self._inflow.read()
+                self._rest_bytes += len(chunk)
+                return chunk
         except TimeoutError:
             if settling.expired():
                 return b""
