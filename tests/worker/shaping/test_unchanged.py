@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.errors import FailureCode
+from tailrace.errors import FailureCode, ProviderError
 from tailrace.events import Citation, Delta, Frames, Notice, Reasoning, Refusal, ToolCall
 from tailrace.request.guards import Block, Guard, Moderate
 from tailrace_worker.providers.base import Finish, Piece, TokenCounts
@@ -98,3 +98,18 @@ async def test_a_notice_of_a_guard_comes_too() -> None:
     assert error is None
     assert [piece for piece in came if not isinstance(piece, Notice) or piece.code == "web_search"] == said
     assert len(came) == len(said) + 1
+
+
+async def test_the_frames_of_an_error_are_not_shown() -> None:
+    error = ProviderError("No.", code=FailureCode.PROVIDER_INTERRUPTED, retryable=True)
+    error.raw = b':{"error":"after a xylophone"}\n'
+
+    async def stream() -> AsyncGenerator[Piece, None]:
+        yield Delta(text="A xylo", raw=b":1\n")
+        raise error
+
+    shielding = partial(shielded, guards=[BLOCK], rules_of=rules_of, judge=approve)
+    came, raised = await drained(unchanged(stream(), shielding))
+    assert came == []
+    assert raised is not None
+    assert raised.raw is None

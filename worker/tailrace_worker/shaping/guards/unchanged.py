@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
 
+from tailrace.errors import ProviderError
 from tailrace.events import Citation, Delta, Notice, Reasoning, Refusal, ToolCall
 from tailrace_worker.providers.base import Finish, Piece
 
@@ -27,15 +28,21 @@ async def unchanged(pieces: AsyncGenerator[Piece, None], guarding: Guarding) -> 
         The pieces, and the notices of the guards.
 
     Raises:
-        ProviderError: A guard stopped the answer. A piece of which it let only a part through is not yielded.
+        ProviderError: A guard stopped the answer, or the call failed. The error has no frames. A piece of which only a
+            part was let through is not yielded.
     """
     held = _Held()
-    async with aclosing(guarding(held.copies(pieces))) as let_through:
-        async for piece in let_through:
-            if not held.passes(piece):
-                yield piece
-            while (original := held.take()) is not None:
-                yield original
+    try:
+        async with aclosing(guarding(held.copies(pieces))) as let_through:
+            async for piece in let_through:
+                if not held.passes(piece):
+                    yield piece
+                while (original := held.take()) is not None:
+                    yield original
+    except ProviderError as error:
+        # The event of an error may repeat the whole answer, and more text may follow it. No guard has seen either.
+        error.raw = None
+        raise
 
 
 class _Waiting(NamedTuple):
