@@ -47,6 +47,12 @@ def test_a_frame_is_as_documented() -> None:
     )
 
 
+def test_a_delta_of_a_verbatim_answer_has_its_frames_too() -> None:
+    frame = SseEncoder().encode(Delta(id=EntryId(1, 17), text="Mill", raw=b':{"text":"Mill"}\n'))
+    [(_, data)] = events_of(frame)
+    assert json.loads(data) == {"type": "delta", "id": "1-17", "raw": ':{"text":"Mill"}\n', "text": "Mill"}
+
+
 def test_what_is_no_event_is_none_for_a_client() -> None:
     encoder = SseEncoder()
     assert encoder.opening == retry_line(1000) == b"retry: 1000\n"
