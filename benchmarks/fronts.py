@@ -1,4 +1,4 @@
-"""What an official SDK's call through the gateway takes more than the same call directly, and beside LiteLLM's proxy.
+"""How much longer a call by an official SDK takes through the gateway than directly, compared with LiteLLM's proxy.
 
     python -m benchmarks.fronts                           # without LiteLLM; about seven minutes
     python -m benchmarks.fronts --litellm .venv-litellm   # installs LiteLLM there, unless the folder exists
@@ -8,9 +8,10 @@ The simulator answers each call at the pace of a model: 300 ms of silence, and t
 streams leave no room for a faster pace, because the SDK itself takes up to 0.2 ms for a piece. `direct` calls the
 simulator, `gateway` calls the gateway, and `LiteLLM` calls a proxy that passes the same model on (see `litellm_proxy`).
 Callers in a process of their own make one call after the other (see `sdk_calls`). If they take a whole core, the times
-are theirs. The ways take turns, in one order and then in the other, each with fresh callers and the same servers. The
-figures are of all rounds together. CPU is user plus system, from the first call of a turn to the end of the last one:
-for the gateway, that of the gateway, one worker and Valkey; for LiteLLM, that of the proxy.
+measure the callers, and not the servers. The ways take turns, in one order and then in the other, each with fresh
+callers and the same servers. The figures are of all rounds together. CPU is user plus system, from the first call of a
+turn to the end of the last one: for the gateway, that of the gateway, one worker and Valkey; for LiteLLM, that of the
+proxy.
 All traffic stays on the loopback; every process ends with this one.
 """
 
@@ -52,7 +53,7 @@ class Turn:
     wall_ms: Sequence[float]
     pieces: int
     cpu_seconds: Mapping[str, float]
-    """Of each process that answers."""
+    """By the name of each process that has a part in the answer."""
     callers_cpu_seconds: float
     seconds: float
     """From the first call to the end of the last one."""
@@ -194,11 +195,15 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--provider", choices=API_KINDS, default="openai", help="whose SDK (default: %(default)s)")
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 50, 200], help="at a time (default: 1 50 200)")
-    parser.add_argument("--pieces", type=int, default=100, help="of an answer (default: %(default)s)")
-    parser.add_argument("--interval-ms", type=float, default=50, help="between pieces (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each way (default: %(default)s)")
-    parser.add_argument("--litellm", type=Path, metavar="FOLDER", help="a virtual environment that has it, or none yet")
+    parser.add_argument(
+        "--streams", type=int, nargs="+", default=[1, 50, 200], help="calls at a time (default: 1 50 200)"
+    )
+    parser.add_argument("--pieces", type=int, default=100, help="pieces of an answer (default: %(default)s)")
+    parser.add_argument("--interval-ms", type=float, default=50, help="time between pieces (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each way (default: %(default)s)")
+    parser.add_argument(
+        "--litellm", type=Path, metavar="FOLDER", help="the virtual environment of LiteLLM; made if there is none"
+    )
     options = parser.parse_args()
     if options.litellm:
         install(options.litellm)

@@ -82,7 +82,7 @@ class Callers:
 
 
 async def main(provider: str) -> None:
-    """Run the process, until nobody is left who asks."""
+    """Make the calls that the parent process asks for, until it closes the connection."""
     loop = asyncio.get_running_loop()
 
     def call(model: str, callers: int, calls: int, pieces: int, seconds: float) -> dict[str, list[float]]:

@@ -24,7 +24,7 @@ _SPARE_JOBS: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """Where the SDK calls, and what works for the answer there."""
+    """A server that the SDK calls, and the processes that have a part in its answer."""
 
     url: str
     model: str
@@ -43,7 +43,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 @asynccontextmanager
 async def open_ways(stand: Stand, options: argparse.Namespace) -> AsyncGenerator[Mapping[str, Way]]:
-    """Start what answers on each way."""
+    """Start the servers of each way."""
     point_sdks_at(stand.simulator_url)
     model = f"demo?pieces={options.pieces}&interval_ms={options.interval_ms:g}&first_token_ms={FIRST_TOKEN_MS}"
     info: Any = await stand.broker.call("INFO", "server")

@@ -236,7 +236,7 @@ class Notice(_FramedEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames(_Event):
-    """Frames of a verbatim answer that say nothing which another event has, such as a ping, or a part of a large frame.
+    """Frames of a verbatim answer that belong to no other event, such as a ping, or a part of a large frame.
 
     Readers that want the answer skip it.
     """

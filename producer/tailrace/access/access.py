@@ -1,4 +1,4 @@
-"""`Access`: what the gateways of a Redis share: who may do what, and which job a response belongs to."""
+"""`Access`: what the gateways of a Redis share: who may do what, and the jobs of providers' responses."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Access:
-    """What the gateways of a Redis share: who may do what, and which job a response belongs to. `Tailrace.access`."""
+    """What the gateways of a Redis share: who may do what, and the jobs of providers' responses. `Tailrace.access`."""
 
     def __init__(self, broker: Broker, keys: Keys, *, running_seconds: float) -> None:
         self._broker = broker

@@ -1,4 +1,4 @@
-"""`VerbatimRequest`: a request in the provider's own words, whose answer keeps the provider's own frames."""
+"""`VerbatimRequest`: a request for the provider's own API, whose answer keeps the provider's own frames."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, Self, Unpack, cast
@@ -40,7 +40,7 @@ def _leave_text(guards: Guards) -> Guards:
 
 
 class VerbatimRequest(StoredRequest):
-    """One generation, in the words of the provider's own API.
+    """One generation, whose body is written for the provider's own API.
 
     The provider gets the body as it is, and readers get the provider's own frames, in the field `raw` of the events,
     beside the text and the other fields that each event has.
@@ -62,8 +62,8 @@ class VerbatimRequest(StoredRequest):
     """More headers for the provider, such as `anthropic-beta`: at most 16, with 8,192 characters together. Headers with
     secrets, and those that belong to the connection or to the provider's SDK, are refused."""
     api: ApiKind | None = None
-    """The API in whose words the body is. If it is given, a provider with another API is refused; if it is not, the
-    body is taken to be in the words of the provider's API."""
+    """The API that the body is written for: `openai`, `openai-responses` or `anthropic`. If it is given, a provider
+    that speaks another API is refused. By default the body is taken to be for the provider's API."""
     stream: bool = True
     """False for one plain call, whose whole body is one frame."""
     on_interrupt: Literal["restart", "fail"] = "restart"

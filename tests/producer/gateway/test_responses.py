@@ -104,7 +104,7 @@ async def test_a_response_goes_on_with_a_former_one(
     gateway: ServedGateway, working: Worker, tailrace: Tailrace
 ) -> None:
     first = await created(gateway, instructions="Be brief.")
-    assert "goes on still" in await refused(gateway, previous_response_id=first["id"])
+    assert "this response is not finished" in await refused(gateway, previous_response_id=first["id"])
     await working(job_of(first)).run("Because.")
     second = await created(gateway, previous_response_id=first["id"], input="Really?", instructions="Be long.")
     assert second["previous_response_id"] == first["id"]
@@ -127,7 +127,7 @@ async def test_an_item_of_a_former_response_is_named_instead_of_repeated(
 ) -> None:
     first, second = await created(gateway), await created(gateway)
     waiting = [{"type": "item_reference", "id": f"msg_{job_of(first)}_1_0"}]
-    assert "input.0: the response of this item goes on still" in await refused(gateway, input=waiting)
+    assert "input.0: the response of this item is not finished" in await refused(gateway, input=waiting)
     ids: list[str] = []
     for response, text in ((first, "Because."), (second, "Really.")):
         await working(job_of(response)).run(text)

@@ -21,8 +21,8 @@ DEADLINES: Final = frozenset({FailureCode.FIRST_TOKEN_TIMEOUT, FailureCode.IDLE_
 _FINAL: Final = DEADLINES | {FailureCode.CONTENT_BLOCKED, FailureCode.TOO_LONG}
 """Errors that end a job even if a part of its answer was written, whatever the request's `on_interrupt` is."""
 RAW_FACTOR: Final = 8
-"""How many times as many bytes as an answer its frames may have, over all attempts. A frame has 100 to 400 bytes for a
-few bytes of text, so the frames of the default limit are some 200,000 tokens."""
+"""How many times as many bytes as an answer its frames may have, over all attempts. A frame wraps a token in 100 to 360
+bytes, so the default limit is enough for the frames of some 200,000 tokens."""
 _SOON_SECONDS: Final = 60.0
 """The longest rate limit of a target that is called again after the fallbacks."""
 

@@ -17,7 +17,7 @@ _Fields: TypeAlias = Mapping[bytes, bytes]
 _READ_AT_ONCE: Final = 100
 """How many entries one round trip reads. An entry has up to 64 KiB."""
 _BESIDE_TEXT: Final = frozenset({b"citation", b"notice", b"box"})
-"""Types of events that an answer of text only may have too."""
+"""Types of events that an answer may have beside its text, and can be continued nevertheless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,11 +108,12 @@ class Provider(Protocol):
         """Make one call with the body of the request as it is.
 
         Args:
-            request: The request, in the words of this provider's API.
+            request: The request, with a body for this provider's API.
 
         Yields:
-            The pieces of the answer, as `stream` does, and its frames: on the last piece of the event that each frame
-            is, else on a later piece, or as a piece of their own, in the order in which they arrived.
+            The pieces of the answer, as `stream` does, with its frames in the order in which they arrived. Each frame
+            is on the last piece of its event. If the event has no piece, its frame is on a later piece, or in a piece
+            `Frames`.
 
         Raises:
             ProviderError: The call failed. If the provider has sent the error in a frame, the error has it too.

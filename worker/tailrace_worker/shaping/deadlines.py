@@ -12,7 +12,7 @@ from tailrace.request.limits import Timeouts
 from tailrace_worker.providers.base import Alive, Finish, Piece, TokenCounts
 
 _NO_CONTENT: Final = (TokenCounts, Notice, Frames)
-"""Pieces that are not the first content of an answer."""
+"""Pieces that do not count as the first content of an answer."""
 _TURNS: Final = 3
 """How many iterations of the event loop pass between a deadline and the cancellation. After a worker was blocked, it
 reads its sockets in one iteration, and the tasks that wait for them run in the next."""

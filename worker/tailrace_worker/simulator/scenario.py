@@ -174,7 +174,7 @@ class Scenario(BaseModel):
         return self if self.times is None or attempt <= self.times else self._without_fault()
 
     def in_loop(self, *, has_tools: bool, results: str | None) -> Self:
-        """Return the scenario of one request, whose place in a loop of tools `tool_loop` heeds.
+        """Return the scenario of one request: with `tool_loop`, it depends on where in a loop of tools the request is.
 
         Args:
             has_tools: True if the request names tools.

@@ -1,4 +1,4 @@
-"""`Front`: which mapping makes the frames of a job, as its record keeps it; `Api`: the two that an API has."""
+"""`Front`: which mapping makes the frames of a job, as its record keeps it; `Api`: the two mappings of an API."""
 
 from dataclasses import dataclass
 from typing import Final

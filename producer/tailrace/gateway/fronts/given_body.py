@@ -1,4 +1,4 @@
-"""Bodies as clients sent them: OpenAPI describes their fields, and only a translation demands them."""
+"""Bodies as clients sent them: OpenAPI describes their fields, and only a translation validates them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class DescribedBy:
-    """The annotation of a body of any fields that has another class's description in OpenAPI."""
+    """Annotates a body that may have any fields, and that OpenAPI describes by the fields of a class."""
 
     body: type[BaseModel]
     """The class with the fields."""

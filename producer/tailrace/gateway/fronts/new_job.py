@@ -49,7 +49,7 @@ async def enqueue_for(
         api: The API of the front.
         body: The request.
         translation: Translates the request.
-        only_here: True if the request asks for what only tailrace does, and not the provider.
+        only_here: True if the request has to be translated, because only tailrace can do what it asks for.
 
     Returns:
         The job.

@@ -41,7 +41,7 @@ class Translated:
 
 
 class Translation(ABC, Generic[_Body, _Encoder]):
-    """Translates one request. Its fields are demanded only if it is translated, and not if it goes on as it is.
+    """Translates one request. Its fields are validated only if it is translated, and not if it is sent verbatim.
 
     Args:
         kind: The class with the fields.
@@ -73,7 +73,7 @@ class Translation(ABC, Generic[_Body, _Encoder]):
 
         Raises:
             InvalidRequest: A field is not valid, or cannot be carried. The message names it.
-            JobNotFound: The request goes on with a job that is not there.
+            JobNotFound: The request continues a response that is gone.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ from tailrace.gateway.principal import Principal
 async def is_verbatim(
     gateway: Gateway, api: Api, entry: ModelEntry, body: Mapping[str, Any], *, only_here: bool
 ) -> bool:
-    """Decide whether a request goes to its provider as it is: whenever nothing asks for more.
+    """Decide whether a request goes to its provider as it is: it does unless something needs a translation.
 
     Neither a front nor the table of models can ask for guards, which would be another reason to translate.
 
@@ -29,7 +29,7 @@ async def is_verbatim(
         api: The API of the request.
         entry: What the name of the model stands for.
         body: The request.
-        only_here: True if the request asks for what tailrace does, and not the provider.
+        only_here: True if only tailrace, and not the provider, can do what the request asks for.
 
     Returns:
         True if the provider and all fallbacks speak the API of the request, and the tokens need not be limited further.
@@ -79,7 +79,7 @@ def verbatim_form(gateway: Gateway, principal: Principal, api: Api, job: Job) ->
 
 
 def remembering(gateway: Gateway, principal: Principal, job: Job) -> Callable[[VerbatimEncoder], Awaitable[None]]:
-    """Return what has to happen before frames are given out: clients may ask for a response by its provider's id.
+    """Return what to await before frames are sent: it remembers the id by which clients may ask for the response.
 
     Args:
         gateway: What all routes share.

@@ -84,8 +84,8 @@ class AnswerFrames:
     def failing(self, redacted: Callable[[str], str]) -> Generator[None]:
         """Put the frames that wait on the error of the block, if the provider itself has sent the error in a frame.
 
-        Otherwise they are dropped, because a front adds no error of its own to an error in frames. They are dropped too
-        if they quote a key of the worker.
+        Otherwise they are dropped: a front takes the frames of a `failed` for the error, and adds none of its own. They
+        are dropped too if they quote a key of the worker.
 
         Args:
             redacted: Returns a text without keys.

@@ -14,15 +14,16 @@ _ACTIVE: Final = frozenset({JobState.QUEUED, JobState.RUNNING})
 
 
 async def is_translated(gateway: Gateway, principal: Principal, previous: object) -> bool:
-    """Return whether only tailrace knows a former response, because its request was translated.
+    """Return whether only tailrace knows an earlier response, because its request was translated.
 
     Args:
         gateway: What all routes share.
         principal: Who asks.
-        previous: The id of the former response, as the client wrote it.
+        previous: The id of the earlier response, as the client wrote it.
 
     Returns:
-        False also if there is no such response: a provider may have it, or refuses it.
+        True if it was translated. False if it is its provider's own, or if the gateway knows no such response: the
+        provider may know it, or refuses it.
 
     Raises:
         Unauthorized: The principal's capability is for another job or conversation.
@@ -41,7 +42,7 @@ async def is_translated(gateway: Gateway, principal: Principal, previous: object
 async def continued(
     gateway: Gateway, principal: Principal, previous: str, said: list[dict[str, Any]]
 ) -> Sequence[Message]:
-    """Put new messages after the conversation of a former response.
+    """Put new messages after the conversation of an earlier response.
 
     The request of each job has its whole conversation, so that one job is read, however long the chain is, and the
     limit of a request limits the chain.
@@ -49,15 +50,15 @@ async def continued(
     Args:
         gateway: What all routes share.
         principal: Who asks.
-        previous: The id of the former response.
+        previous: The id of the earlier response.
         said: The new messages.
 
     Returns:
-        The messages of the former request without its instructions, its answer, and the new messages.
+        The messages of the earlier request without its instructions, its answer, and the new messages.
 
     Raises:
         JobNotFound: There is no such response: it expired, was deleted, is another tenant's, or was not to be stored.
-        InvalidRequest: The response goes on still, or is its provider's own, or a part of it was lost, or a call of it
+        InvalidRequest: The response has not ended, or is its provider's own, or a part of it was lost, or a call of it
             has no output.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
@@ -67,7 +68,7 @@ async def continued(
     if front.get("said", {}).get("store") is False:
         raise JobNotFound(f"Response {response_id(job.id)!r} was not to be stored, so nothing can follow it.")
     if found.status.state in _ACTIVE:
-        raise InvalidRequest("previous_response_id: this response goes on still. Wait until it has ended.")
+        raise InvalidRequest("previous_response_id: this response is not finished. Wait until it has ended.")
     request, answer = await translated_request(job), await job.answer()
     if not answer.complete:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""References to items: a client may name an item of a former response instead of repeating it."""
+"""References to items: a client may name an item of an earlier response instead of repeating it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _ACTIVE: Final = frozenset({JobState.QUEUED, JobState.RUNNING})
 async def with_items(
     gateway: Gateway, principal: Principal, given: str | Sequence[Mapping[str, Any]]
 ) -> str | Sequence[Mapping[str, Any]]:
-    """Put the items into an input to which it refers. Their places stay the same.
+    """Put items in the place of the references to them in an input.
 
     Args:
         gateway: What all routes share.
@@ -37,7 +37,7 @@ async def with_items(
     Raises:
         HTTPException: There is no such item: its response expired, was deleted, is another tenant's, or was not to be
             stored. The status is 404.
-        InvalidRequest: The response goes on still, a part of it was lost, or there are more than 256 responses.
+        InvalidRequest: The response has not ended, a part of it was lost, or there are more than 256 responses.
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
@@ -92,7 +92,7 @@ async def _items_of(
     if not found.is_translated or front.get("said", {}).get("store") is False:
         return {}
     if found.status.state in _ACTIVE:
-        raise InvalidRequest(f"{path}: the response of this item goes on still. Wait until it has ended.")
+        raise InvalidRequest(f"{path}: the response of this item is not finished. Wait until it has ended.")
     answer = await found.answer()
     if not answer.is_complete:
         raise InvalidRequest(f"{path}: a part of this item's response was lost. Give the item itself.")

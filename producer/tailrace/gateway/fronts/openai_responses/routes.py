@@ -63,8 +63,8 @@ async def create(
 ) -> Response:
     """Enqueue a job, and answer in the form of OpenAI's Responses: with `stream` by events, with `background` at once.
 
-    A provider that speaks Responses gets the request as it is, and its answer is passed on as it is, unless it is to
-    run in the background, or goes on with a response of another provider.
+    A provider that speaks Responses gets the request as it is, and its answer is passed on as it is. The request is
+    translated nevertheless if it has `background`, or continues or refers to a response that was translated.
 
     With `background` or an `Idempotency-Key` the job goes on, whoever leaves. Otherwise it is cancelled once the client
     has been away for `TAILRACE_GATEWAY_LEAVE_SECONDS`.
