@@ -182,8 +182,11 @@ async def test_only_the_headers_of_the_protocol_go_along_and_no_key(
         ("limited", {}, False),
         ("limited", {"max_completion_tokens": 101}, False),
         ("limited", {"max_completion_tokens": 100}, True),
-        ("limited", {"max_completion_tokens": -1}, False),
-        ("limited", {"max_completion_tokens": 100, "max_tokens": 101}, False),
+        ("limited", {"max_completion_tokens": -1}, None),
+        ("limited", {"max_completion_tokens": 100, "max_tokens": 101}, None),
+        ("limited", {"max_completion_tokens": 100, "n": 1}, True),
+        ("limited", {"max_completion_tokens": 100, "n": 2}, None),
+        ("same", {"n": 2}, True),
         ("local", {}, True),
         ("mixed", {}, False),
         ("unknown", {}, False),
@@ -199,14 +202,14 @@ async def test_a_request_is_translated_only_if_something_asks_for_it(
     model: str,
     fields: dict[str, Any],
     *,
-    is_verbatim: bool,
+    is_verbatim: bool | None,
 ) -> None:
     for name, kind in (("a:1", "openai"), ("b:1", "anthropic")):
         await broker.pipeline(*reported(keys, name, {"local": "openai", "mixed": kind}))
     async with served(create_app(tailrace, gateway_settings(settings, models=MODELS))) as gateway:
         asking = Asking(gateway, tailrace, working)
-        if fields.get("max_completion_tokens") == -1 or "max_tokens" in fields:
-            # The translation refuses a limit below 1, and two limits.
+        if is_verbatim is None:
+            # The translation refuses a limit below 1, two limits, and two answers.
             response = await gateway.client.post(PATHS["openai"], json={"model": model, "messages": HI, **fields})
             assert response.status_code == 400
             return

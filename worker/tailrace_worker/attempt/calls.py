@@ -258,10 +258,9 @@ class Calls:
         kind = self._kind(request.provider)
         if isinstance(request, VerbatimRequest):
             api = request.api or self._kind(own.provider)
-            why = (
-                f"{request.provider} does not have the API that the body is written for, {api or 'which is not known'}"
-            )
-            return [] if kind == api else [Problem(("api",), why)]
+            why = f"{request.provider} does not have the API that the body is written for"
+            told = f"{why}, {api}" if api else f"{why}, which is not known: give it"
+            return [] if kind == api else [Problem(("api",), told)]
         entry = self._settings.providers.get(request.provider)
         return unsupported(entry.kind, request, provider=request.provider) if entry else []
 

@@ -38,7 +38,7 @@ async def is_verbatim(
         BrokerUnavailable: Redis cannot be reached.
         BrokerRefused: Redis refused.
     """
-    if only_here or not _is_within(entry.max_output_tokens, [body.get(name) for name in api.limits]):
+    if only_here or not (entry.max_output_tokens is None or _asks_within(entry.max_output_tokens, api, body)):
         return False
     providers = [entry.provider, *(fallback["provider"] for fallback in entry.fallbacks)]
     return all([await gateway.models.kind_of(provider) == api.kind for provider in providers])
@@ -98,8 +98,9 @@ def remembering(gateway: Gateway, principal: Principal, job: Job) -> Callable[[V
     return remember
 
 
-def _is_within(limit: int | None, asked: list[Any]) -> bool:
-    """Return whether a request asks for no more tokens than an entry allows, in each field that limits them."""
+def _asks_within(limit: int, api: Api, body: Mapping[str, Any]) -> bool:
+    """Return whether a request asks for one answer, and for no more tokens than the limit in any of its fields."""
+    asked = [tokens for name in api.limits if (tokens := body.get(name)) is not None]
     # To some servers, such as llama.cpp, a negative number is no limit at all.
-    given = [tokens for tokens in asked if tokens is not None]
-    return limit is None or (bool(given) and all(type(tokens) is int and 0 <= tokens <= limit for tokens in given))
+    within = bool(asked) and all(type(tokens) is int and 0 <= tokens <= limit for tokens in asked)
+    return within and body.get("n") in (None, 1)
