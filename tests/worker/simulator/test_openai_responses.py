@@ -91,6 +91,11 @@ async def test_encrypted_reasoning_comes_to_who_asks_for_it(simulator: Simulator
         assert (added.get("encrypted_content") != done.get("encrypted_content")) is bool(include)
 
 
+async def test_a_field_that_is_null_is_as_one_that_is_not_given(simulator: Simulator) -> None:
+    *_, last = await body_of(simulator, "demo?pieces=2&interval_ms=0", include=None, tools=None, reasoning=None)
+    assert last["type"] == "response.completed"
+
+
 @pytest.mark.parametrize("code", ["server_error", "insufficient_quota"])
 async def test_the_error_event_holds_the_error_and_the_response_has_failed(simulator: Simulator, code: str) -> None:
     given = "" if code == "server_error" else f"&error_code={code}"

@@ -71,7 +71,8 @@ def admitted(kind: type[BodyT], headers: Mapping[str, str], body: Mapping[str, o
     if body is None:
         raise Refused(400, _NOT_JSON)
     try:
-        return kind.model_validate(body)
+        # To OpenAI, a field that is null is one that was not given.
+        return kind.model_validate({name: value for name, value in body.items() if value is not None})
     except ValidationError as error:
         field, missing, rule = first_fault(error)
         if missing:
