@@ -10,7 +10,7 @@ from tailrace.api_kinds import ApiKind
 from tailrace_worker.providers.anthropic.decoder import MessagesDecoder
 from tailrace_worker.providers.base import Piece
 from tailrace_worker.providers.errors import ErrorEvent
-from tailrace_worker.providers.http.call import AnswerDecoder
+from tailrace_worker.providers.http.answer_decoder import AnswerDecoder
 from tailrace_worker.providers.http.sse import EventStreamDecoder
 from tailrace_worker.providers.openai_chat.decoder import ChatDecoder
 from tailrace_worker.providers.openai_responses.decoder import ResponsesDecoder
