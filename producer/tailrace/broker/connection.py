@@ -112,6 +112,11 @@ class _ReplyParser(DefaultParser):  # type: ignore[misc, valid-type]
         self._hear()
         return read
 
+    async def can_read_destructive(self) -> bool:
+        # The pool asks before each command. Redis-py before 8 waits for a turn of the event loop to find out.
+        own = cast("Any", self)
+        return bool(own._reader.has_data() or own._stream.at_eof() or own._stream._buffer)  # noqa: SLF001
+
 
 class _Watched(AbstractConnection):
     """A connection with a reply timeout. That of redis-py uses `asyncio.wait_for`, which may swallow cancellations."""
