@@ -37,7 +37,8 @@ class Gateway:
     """Finds what the names of models stand for."""
 
 
-def gateway_of(request: Request) -> Gateway:
+# A coroutine, because FastAPI runs all other functions in a thread.
+async def gateway_of(request: Request) -> Gateway:
     """Return what all routes share: a dependency for FastAPI.
 
     Args:

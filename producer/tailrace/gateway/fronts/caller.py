@@ -26,7 +26,10 @@ class Caller:
     """The idempotency key of the request, if it has one."""
 
 
-def _caller(request: Request, gateway: Shared, principal: Writer, idempotency_key: IdempotencyKey = None) -> Caller:
+# A coroutine, because FastAPI runs all other functions in a thread.
+async def _caller(
+    request: Request, gateway: Shared, principal: Writer, idempotency_key: IdempotencyKey = None
+) -> Caller:
     return Caller(gateway=gateway, principal=principal, headers=request.headers, idempotency_key=idempotency_key)
 
 
