@@ -58,15 +58,16 @@ class Alive:
 _set_id, _set_raw, _set_text = (getattr(Delta, field).__set__ for field in ("id", "raw", "text"))
 
 
-def text_delta(text: str) -> Delta:
-    """Return `Delta(text=text)` in half the time that a frozen dataclass takes to set its own fields.
+def text_delta(text: str, *, raw: bytes | None = None) -> Delta:
+    """Return `Delta(text=text, raw=raw)` in half the time that a frozen dataclass takes to set its own fields.
 
     Args:
         text: The text of the piece.
+        raw: The frames of a verbatim answer.
     """
     made = object.__new__(Delta)
     _set_id(made, BEGINNING)
-    _set_raw(made, None)
+    _set_raw(made, raw)
     _set_text(made, text)
     return made
 

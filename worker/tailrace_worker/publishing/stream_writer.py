@@ -19,6 +19,7 @@ from tailrace_worker.publishing.entry_fields import (
     DELTA,
     MAX_ENTRY_BYTES,
     MAX_PART_CHARS,
+    MAX_PART_RAW_BYTES,
     NO_HEAD,
     Head,
     head_and_values,
@@ -169,9 +170,14 @@ class StreamWriter:
         """
         if self.lost is not None:
             raise self.lost
-        if type(event) is Delta and event.raw is None and len(event.text) <= MAX_PART_CHARS:
+        if (
+            type(event) is Delta
+            and len(event.text) <= MAX_PART_CHARS
+            and (event.raw is None or len(event.raw) <= MAX_PART_RAW_BYTES)
+        ):
             # Nearly all events. To cut and to encode them as all others would take several times as long.
-            written: Iterable[tuple[Head, bytes, bytes]] = ((DELTA, event.text.encode("utf-8", "replace"), b""),)
+            text = event.text.encode("utf-8", "replace")
+            written: Iterable[tuple[Head, bytes, bytes]] = ((DELTA, text, event.raw or b""),)
         else:
             written = map(head_and_values, parts(event))
         for head, value, raw in written:

@@ -8,7 +8,7 @@ from typing import Final
 from tailrace.errors import ProviderError
 from tailrace.events import Citation, Delta, Frames, Notice, Reasoning, Refusal, ToolCall
 from tailrace.raw_frames import encode_frame
-from tailrace_worker.providers.base import Finish, Piece
+from tailrace_worker.providers.base import Finish, Piece, text_delta
 from tailrace_worker.providers.errors import ErrorEvent, EventsLost
 
 _CARRIERS: Final = (Delta, Reasoning, Refusal, ToolCall, Citation, Notice)
@@ -61,7 +61,12 @@ class AnswerFrames:
             yield from held
             raise
         for piece in held:
-            yield replace(piece, raw=self._take()) if isinstance(piece, _CARRIERS) else piece
+            if isinstance(piece, Delta):
+                yield text_delta(piece.text, raw=self._take())
+            elif isinstance(piece, _CARRIERS):
+                yield replace(piece, raw=self._take())
+            else:
+                yield piece
 
     def waiting(self) -> Iterator[Frames]:
         """Yield the frames that wait as a piece of their own, unless there are none or the answer has just begun."""
