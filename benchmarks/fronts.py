@@ -4,18 +4,19 @@
     python -m benchmarks.fronts --litellm .venv-litellm   # installs LiteLLM there, unless the folder exists
     python -m benchmarks.fronts --provider anthropic --streams 1 50 --rounds 1
 
-The simulator answers each call at the pace of a model: 300 ms of silence, and then a piece each 50 ms. On 2 cores, 200
-streams leave no room for a faster pace, because the SDK itself takes up to 0.2 ms for a piece. `direct` calls the
-simulator, `gateway` calls the gateway, and `LiteLLM` calls a proxy that passes the same model on (see `litellm_proxy`).
-Callers in a process of their own make one call after the other (see `sdk_calls`). If they take a whole core, the times
-measure the callers, and not the servers. The ways take turns, in one order and then in the other, each with fresh
-callers and the same servers. The figures are of all rounds together. CPU is user plus system, from the first call of a
-turn to the end of the last one: for the gateway, that of the gateway, one worker and Valkey; for LiteLLM, that of the
-proxy.
+The simulator answers each call at the pace of a model: 300 ms of silence, and then a piece each 50 ms. `direct` calls
+the simulator, `gateway` calls the gateway, and `LiteLLM` calls a proxy that passes the same model on (see
+`litellm_proxy`). Callers in processes of their own make one call after the other (see `sdk_calls`). At most 20 of them
+are measured: the typed stream of an SDK takes up to 0.2 ms for a piece, so that 200 of them fill a core and wait for
+themselves, and not for the servers. The others keep the rest of the streams open, and read their bytes. The ways take
+turns, in one order and then in the other, each with fresh callers and the same servers. The figures are of all rounds
+together. CPU is user plus system, from the first call of a turn to the end of the last one: for the gateway, that of
+the gateway, one worker and Valkey; for LiteLLM, that of the proxy.
 All traffic stays on the loopback; every process ends with this one.
 """
 
 import argparse
+import asyncio
 import math
 import sys
 import time
@@ -39,6 +40,8 @@ MORE_WALL_PERCENT: Final = 3
 MORE_FIRST_MS: Final = 15
 TIMES_LITELLM: Final = 1 / 4
 
+_MOST_MEASURED: Final = 20
+"""How many callers are measured at most."""
 _UNCOUNTED: Final = 2
 """How many calls each caller makes beside those that are counted."""
 _MIN_CALLS: Final = 5
@@ -54,7 +57,8 @@ class Turn:
     pieces: int
     cpu_seconds: Mapping[str, float]
     """By the name of each process that has a part in the answer."""
-    callers_cpu_seconds: float
+    measured_cpu_seconds: float
+    """That of the callers that are measured."""
     seconds: float
     """From the first call to the end of the last one."""
 
@@ -66,14 +70,14 @@ class Turn:
             wall_ms=[ms for turn in turns for ms in turn.wall_ms],
             pieces=sum(turn.pieces for turn in turns),
             cpu_seconds={name: sum(turn.cpu_seconds[name] for turn in turns) for name in turns[0].cpu_seconds},
-            callers_cpu_seconds=sum(turn.callers_cpu_seconds for turn in turns),
+            measured_cpu_seconds=sum(turn.measured_cpu_seconds for turn in turns),
             seconds=sum(turn.seconds for turn in turns),
         )
 
     @property
-    def callers_cores(self) -> float:
-        """How much of a core the callers took."""
-        return self.callers_cpu_seconds / self.seconds
+    def measured_cores(self) -> float:
+        """How much of a core the callers that are measured took."""
+        return self.measured_cpu_seconds / self.seconds
 
     def us_per_piece(self, *processes: str) -> float:
         """Return the CPU of some processes, or of all, for each piece."""
@@ -105,20 +109,25 @@ class Level:
 
 async def measure_turn(way: Way, streams: int, options: argparse.Namespace) -> Turn:
     """Let fresh callers call on one way."""
-    calls = math.ceil(_MIN_CALLS / streams)
+    callers = min(streams, _MOST_MEASURED)
+    calls = math.ceil(_MIN_CALLS / callers)
     seconds = (FIRST_TOKEN_MS + options.pieces * options.interval_ms) / 1e3
     point_sdks_at(way.url)
-    async with open_process("benchmarks.sdk_calls", options.provider) as callers:
-        await callers.ask("ready")
-        process = psutil.Process(callers.pid)
-        before, callers_before, began = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
-        times = await callers.ask("call", way.model, streams, calls, options.pieces, seconds)
-        after, callers_after, ended = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
+    module = ("benchmarks.sdk_calls", options.provider)
+    async with open_process(*module) as measured, open_process(*module) as others:
+        await asyncio.gather(measured.ask("ready"), others.ask("ready"))
+        process = psutil.Process(measured.pid)
+        before, measured_before, began = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
+        rest = (calls, options.pieces, seconds)
+        times, _ = await asyncio.gather(
+            measured.ask("measure", way.model, callers, *rest), others.ask("fill", way.model, streams - callers, *rest)
+        )
+        after, measured_after, ended = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
     return Turn(
         **times,
         pieces=streams * (calls + _UNCOUNTED) * options.pieces,
         cpu_seconds={name: after[name] - before[name] for name in after},
-        callers_cpu_seconds=callers_after - callers_before,
+        measured_cpu_seconds=measured_after - measured_before,
         seconds=ended - began,
     )
 
@@ -140,13 +149,13 @@ async def run(options: argparse.Namespace) -> None:
     show(
         f"{options.provider}: answers of {options.pieces} pieces, one each {options.interval_ms:g} ms after "
         f"{FIRST_TOKEN_MS} ms; {options.rounds} rounds",
-        ["streams", "calls", "first text, ms, p50", "p99", "whole answer, ms, p50", "p99", "callers' cores"],
+        ["streams", "calls", "first text, ms, p50", "p99", "whole answer, ms, p50", "p99", "measured callers' cores"],
         [
             [
                 f"{level.streams} {name}",
                 len(turn.wall_ms),
                 *(percentile(times, percent) for times in (turn.first_ms, turn.wall_ms) for percent in (50, 99)),
-                f"{turn.callers_cores:.2f}",
+                f"{turn.measured_cores:.2f}",
             ]
             for level in levels
             for name, turn in level.turns.items()
