@@ -122,8 +122,8 @@ async def test_fields_of_the_provider_go_only_to_providers_that_know_them(
     request: Any = await tailrace.job(raw.headers["x-tailrace-job"]).request()
     assert request.extra == {"reasoning_effort": "low", "seed": 7, "user": "u"}
     assert request.on_interrupt == "continue"
-    with pytest.raises(openai.BadRequestError, match=r"reasoning_effort: .*'anthropic'.*; seed: "):
-        await client.chat.completions.create(model="claude-x", messages=HI, reasoning_effort="low", seed=7, user="u")
+    with pytest.raises(openai.BadRequestError, match=r"seed: .*'anthropic'.*; verbosity: "):
+        await client.chat.completions.create(model="claude-x", messages=HI, seed=7, user="u", verbosity="low")
 
 
 @pytest.mark.parametrize(

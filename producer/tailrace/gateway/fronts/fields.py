@@ -1,7 +1,7 @@
 """What becomes of the fields of a request that no field of a job carries: accepted, passed on, or refused by name."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from tailrace import InvalidRequest
 
@@ -53,8 +53,19 @@ def passed_on(
         elif changes_nothing is None or not changes_nothing(value):
             refused.append(name)
     if refused:
-        raise InvalidRequest("; ".join(f"{name}: {_WHY.format(provider=provider)}" for name in refused))
+        raise not_carried(*refused, provider=provider)
     return passed
+
+
+def not_carried(*names: str, provider: str) -> InvalidRequest:
+    """Return the error that names the fields which a provider cannot get.
+
+    Args:
+        *names: The client's names of the fields.
+        provider: The provider that is called.
+    """
+    why = f"a job for the provider {provider!r} cannot carry it. Omit it"
+    return InvalidRequest("; ".join(f"{name}: {why}" for name in names))
 
 
 def without(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -66,6 +77,3 @@ def without(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """
     left_out = frozenset(names)
     return {name: value for name, value in fields.items() if name not in left_out}
-
-
-_WHY: Final = "a job for the provider {provider!r} cannot carry it. Omit it"

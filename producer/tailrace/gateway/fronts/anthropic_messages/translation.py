@@ -8,6 +8,7 @@ from tailrace.gateway.fronts.anthropic_messages.blocks import to_messages, to_te
 from tailrace.gateway.fronts.anthropic_messages.body import MessageBody
 from tailrace.gateway.fronts.anthropic_messages.tools import to_choice, to_tool
 from tailrace.gateway.fronts.fields import Meaningless, anything, one_of, passed_on
+from tailrace.gateway.fronts.reasoning_effort import effort_for
 
 ACCEPTED: Final[Mapping[str, Meaningless]] = {
     "cache_control": anything,
@@ -45,7 +46,9 @@ def to_fields(body: MessageBody, *, provider: str) -> dict[str, Any]:
     """
     others = dict(body.model_extra or {})
     is_openai = provider.startswith("openai")
-    schema, others["output_config"] = _output(body.output_config)
+    schema, config = _output(body.output_config)
+    effort = effort_for(provider, config.pop("effort", None), name="output_config.effort") if is_openai else {}
+    others["output_config"] = config or None
     choice, alone = _choice(body.tool_choice)
     if alone and is_openai:
         others["parallel_tool_calls"] = False
@@ -61,9 +64,8 @@ def to_fields(body: MessageBody, *, provider: str) -> dict[str, Any]:
         "tools": [to_tool(tool, f"tools.{index}") for index, tool in enumerate(body.tools or ())],
         "tool_choice": choice,
         "output_schema": schema,
-        "extra": passed_on(
-            others, accepted=accepted, extra=_OF_OPENAI if is_openai else _OF_ANTHROPIC, provider=provider
-        ),
+        "extra": effort
+        | passed_on(others, accepted=accepted, extra=_OF_OPENAI if is_openai else _OF_ANTHROPIC, provider=provider),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -79,13 +81,13 @@ def _choice(choice: dict[str, Any] | None) -> tuple[Any, bool]:
     return (None, False) if choice is None else (to_choice(choice), bool(choice.get("disable_parallel_tool_use")))
 
 
-def _output(config: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def _output(config: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return the schema of the answer, and the other members, which have to be passed on."""
     others = {name: value for name, value in (config or {}).items() if name != "format" and value is not None}
     match (config or {}).get("format"):
         case None:
-            return None, others or None
+            return None, others
         case {"type": "json_schema", "schema": schema}:
-            return {"name": "answer", "schema": schema}, others or None
+            return {"name": "answer", "schema": schema}, others
         case _:
             raise InvalidRequest("output_config.format: Input should be a `json_schema` with its `schema`.")

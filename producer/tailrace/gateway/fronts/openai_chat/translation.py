@@ -6,6 +6,7 @@ from typing import Any, Final
 from tailrace import InvalidRequest
 from tailrace.gateway.fronts.fields import Meaningless, anything, one_of, passed_on
 from tailrace.gateway.fronts.openai_chat.body import ChatCompletionBody
+from tailrace.gateway.fronts.reasoning_effort import effort_for
 
 ACCEPTED: Final[Mapping[str, Meaningless]] = {
     "frequency_penalty": one_of(0, 0.0),
@@ -28,7 +29,7 @@ ACCEPTED: Final[Mapping[str, Meaningless]] = {
 _OF_CHAT: Final = frozenset(
     {
         *("frequency_penalty", "logit_bias", "metadata", "parallel_tool_calls", "prediction", "presence_penalty"),
-        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning_effort", "response_format"),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "response_format"),
         *("safety_identifier", "seed", "service_tier", "store", "user", "verbosity", "web_search_options"),
     }
 )
@@ -39,7 +40,7 @@ _OF_RESPONSES: Final = frozenset(
         *("safety_identifier", "service_tier", "store", "user"),
     }
 )
-"""Fields that Responses has too, or that are translated for it."""
+"""Fields that Responses has too."""
 NAMES: Final[Mapping[str, str]] = {"max_output_tokens": "max_completion_tokens", "output_schema": "response_format"}
 """OpenAI's names of a request's fields."""
 _SCHEMA_FIELDS: Final = frozenset({"name", "schema", "strict"})
@@ -60,8 +61,7 @@ def to_fields(body: ChatCompletionBody, *, provider: str) -> dict[str, Any]:
     """
     schema, form = _output(body.response_format)
     others = {**(body.model_extra or {}), "response_format": form}
-    if provider == "openai-responses" and others.get("reasoning_effort") is not None:
-        others["reasoning"] = {"effort": others.pop("reasoning_effort")}
+    effort = effort_for(provider, others.pop("reasoning_effort", None), name="reasoning_effort")
     fields: dict[str, Any] = {
         "messages": [_with_reasoning(message) for message in body.messages],
         "temperature": body.temperature,
@@ -70,7 +70,7 @@ def to_fields(body: ChatCompletionBody, *, provider: str) -> dict[str, Any]:
         "tools": body.tools,
         "tool_choice": body.tool_choice,
         "output_schema": schema,
-        "extra": passed_on(others, accepted=ACCEPTED, extra=_extra_of(provider), provider=provider),
+        "extra": effort | passed_on(others, accepted=ACCEPTED, extra=_extra_of(provider), provider=provider),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from tailrace import InvalidRequest
-from tailrace.gateway.fronts.fields import Meaningless, anything, one_of, passed_on
+from tailrace.gateway.fronts.fields import Meaningless, anything, not_carried, one_of, passed_on
 from tailrace.gateway.fronts.openai_responses.new_response import NewResponse
+from tailrace.gateway.fronts.reasoning_effort import effort_for
 
 _ACCEPTED: Final[Mapping[str, Meaningless]] = {
     "max_tool_calls": anything,
@@ -23,7 +24,6 @@ _OF_CHAT: Final = frozenset({"prompt_cache_key", "prompt_cache_retention", "safe
 """What Chat Completions has too."""
 _OF_RESPONSES: Final = _OF_CHAT | {"max_tool_calls", "truncation"}
 _INCLUDED: Final = "reasoning.encrypted_content"
-_ANTHROPIC_EFFORTS: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
 
 
 def provider_fields(new: NewResponse, provider: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _tools(new: NewResponse, provider: str) -> dict[str, Any]:
     if provider != "anthropic":
         return {"parallel_tool_calls": new.parallel_tool_calls}
     if not new.parallel_tool_calls:
-        raise _refused("parallel_tool_calls", provider)
+        raise not_carried("parallel_tool_calls", provider=provider)
     return {}
 
 
@@ -80,17 +80,11 @@ def _reasoning(new: NewResponse, provider: str) -> dict[str, Any]:
         return {"reasoning": asked}
     # What a provider shows of its reasoning is carried anyway.
     if asked.pop("summary", "auto") != "auto":
-        raise _refused("reasoning.summary", provider)
+        raise not_carried("reasoning.summary", provider=provider)
     effort = asked.pop("effort", None)
     if asked:
-        raise _refused(f"reasoning.{next(iter(asked))}", provider)
-    if effort is None:
-        return {}
-    if provider != "anthropic":
-        return {"reasoning_effort": effort}
-    if effort not in _ANTHROPIC_EFFORTS:
-        raise _refused("reasoning.effort", provider)
-    return {"output_config": {"effort": effort}}
+        raise not_carried(f"reasoning.{next(iter(asked))}", provider=provider)
+    return effort_for(provider, effort, name="reasoning.effort")
 
 
 def _text(new: NewResponse, provider: str) -> dict[str, Any]:
@@ -98,7 +92,7 @@ def _text(new: NewResponse, provider: str) -> dict[str, Any]:
     if text is None:
         return {}
     if text.model_extra:
-        raise _refused(f"text.{next(iter(text.model_extra))}", provider)
+        raise not_carried(f"text.{next(iter(text.model_extra))}", provider=provider)
     is_json = text.format is not None and text.format.get("type") == "json_object"
     if provider == "openai-responses":
         said = {"verbosity": text.verbosity, "format": text.format if is_json else None}
@@ -106,11 +100,7 @@ def _text(new: NewResponse, provider: str) -> dict[str, Any]:
         return {"text": said} if said else {}
     if provider == "anthropic":
         if is_json or text.verbosity not in {None, "medium"}:
-            raise _refused("text.format" if is_json else "text.verbosity", provider)
+            raise not_carried("text.format" if is_json else "text.verbosity", provider=provider)
         return {}
     said = {"response_format": text.format if is_json else None, "verbosity": text.verbosity}
     return {name: value for name, value in said.items() if value is not None}
-
-
-def _refused(name: str, provider: str) -> InvalidRequest:
-    return InvalidRequest(f"{name}: a job for the provider {provider!r} cannot carry it. Omit it.")
