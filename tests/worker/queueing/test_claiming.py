@@ -552,7 +552,8 @@ async def test_a_renewal_under_the_old_token_does_not_lose_a_job_that_was_claime
     side: Side,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with open_generations(lease_seconds=1) as generations, running_worker(generations) as worker:
+    # A worker without a free place does not claim the job itself before `regain` does.
+    async with open_generations(lease_seconds=1, max_jobs=1) as generations, running_worker(generations) as worker:
         await begun(job)
         held = leases_of(worker).get(job.id)
         assert held is not None
