@@ -21,6 +21,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -113,14 +114,21 @@ async def measure_turn(way: Way, streams: int, options: argparse.Namespace) -> T
     calls = math.ceil(_MIN_CALLS / callers)
     seconds = (FIRST_TOKEN_MS + options.pieces * options.interval_ms) / 1e3
     point_sdks_at(way.url)
-    module = ("benchmarks.sdk_calls", options.provider)
-    async with open_process(*module) as measured, open_process(*module) as others:
-        await asyncio.gather(measured.ask("ready"), others.ask("ready"))
-        process = psutil.Process(measured.pid)
+    parts = {"measure": callers, "fill": streams - callers}
+    async with AsyncExitStack() as stack:
+        processes = {
+            part: await stack.enter_async_context(open_process("benchmarks.sdk_calls", options.provider))
+            for part, number in parts.items()
+            if number
+        }
+        await asyncio.gather(*(each.ask("ready") for each in processes.values()))
+        process = psutil.Process(processes["measure"].pid)
         before, measured_before, began = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
-        rest = (calls, options.pieces, seconds)
-        times, _ = await asyncio.gather(
-            measured.ask("measure", way.model, callers, *rest), others.ask("fill", way.model, streams - callers, *rest)
+        times, *_ = await asyncio.gather(
+            *(
+                each.ask(part, way.model, parts[part], calls, options.pieces, seconds)
+                for part, each in processes.items()
+            )
         )
         after, measured_after, ended = way.cpu_seconds(), cpu_seconds(process), time.perf_counter()
     return Turn(

@@ -95,7 +95,7 @@ async def open_contender(
 ) -> AsyncGenerator[Contender]:
     """A fresh process: one that falls behind takes longer to come to rest than to be made anew."""
     if name == "tailrace":
-        async with stand.worker(max_jobs=streams) as worker:
+        async with stand.worker(max_jobs=streams, providers=[options.provider]) as worker:
             yield OfTailrace(stand, options.provider, worker.pid)
         # What it has handed back is not for the next one.
         await stand.broker.call("FLUSHALL")
@@ -145,7 +145,9 @@ async def measure_readability(stand: Stand, options: argparse.Namespace) -> Read
     ):
         relayed = replace(stand, simulator_url=await relay.ask("url"))
         point_sdks_at(relayed.simulator_url)
-        async with relayed.worker(max_jobs=options.readable_streams + options.burst + _SPARE) as worker:
+        async with relayed.worker(
+            max_jobs=options.readable_streams + options.burst + _SPARE, providers=[options.provider]
+        ) as worker:
             tailrace = OfTailrace(stand, options.provider, worker.pid, options=f"&text=+{PLACE}")
             await tailrace.start(options.readable_streams)
             await reader.ask("read", stand.redis_url, tailrace.streams)

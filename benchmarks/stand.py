@@ -5,7 +5,7 @@ import json
 import os
 import resource
 import urllib.request
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -79,11 +79,16 @@ class Stand:
 
     @asynccontextmanager
     async def worker(
-        self, *, max_jobs: int = 100, is_to_die: bool = False, url: str | None = None
+        self,
+        *,
+        max_jobs: int = 100,
+        is_to_die: bool = False,
+        url: str | None = None,
+        providers: Collection[str] = ("openai",),
     ) -> AsyncGenerator[Service]:
         """A worker process, as soon as it is ready. One that `is_to_die` may end before the block is left.
 
-        It calls the simulator, or the server at `url`.
+        It calls the simulator, or the server at `url`, and loads only the SDKs of its providers.
         """
         url = url or self.simulator_url
         env = {
@@ -92,9 +97,9 @@ class Stand:
             "TAILRACE_MAX_JOBS": str(max_jobs),
             "TAILRACE_GRACE_SECONDS": "0",
             **PATIENCE,
-            "OPENAI_API_KEY": "key-of-the-benchmark",
+            "OPENAI_API_KEY": "key-of-the-benchmark" if {*providers} - {"anthropic"} else "",
             "OPENAI_BASE_URL": f"{url}/v1",
-            "ANTHROPIC_API_KEY": "key-of-the-benchmark",
+            "ANTHROPIC_API_KEY": "key-of-the-benchmark" if "anthropic" in providers else "",
             "ANTHROPIC_BASE_URL": url,
             "NO_PROXY": "127.0.0.1",
         }

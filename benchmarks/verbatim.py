@@ -45,7 +45,8 @@ def _requests(provider: str, model: str) -> tuple[GenerationRequest, VerbatimReq
 
 async def _run(targets: list[str], url: str | None) -> None:
     rows: list[list[object]] = []
-    async with open_stand() as stand, stand.worker(url=url):
+    providers = {target.partition(":")[0] for target in targets}
+    async with open_stand() as stand, stand.worker(url=url, providers=providers):
         for target in targets:
             provider, _, model = target.partition(":")
             plain, framed = [await _cost(stand, request) for request in _requests(provider, model)]

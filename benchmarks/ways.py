@@ -49,7 +49,9 @@ async def open_ways(stand: Stand, options: argparse.Namespace) -> AsyncGenerator
     info: Any = await stand.broker.call("INFO", "server")
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(stand.gateway())
-        worker = await stack.enter_async_context(stand.worker(max_jobs=max(options.streams) + _SPARE_JOBS))
+        worker = await stack.enter_async_context(
+            stand.worker(max_jobs=max(options.streams) + _SPARE_JOBS, providers=[options.provider])
+        )
         ways = {
             DIRECT: Way(url=stand.simulator_url, model=model, processes={}),
             GATEWAY: Way(

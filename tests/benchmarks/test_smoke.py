@@ -41,8 +41,8 @@ RUNS = {
         rf"^gateway .*(?s:.*)^connections to Redis +{FIGURE} +<= 4 +{MET}",
     ),
     "fronts": (
-        "--streams 2 --pieces 5 --interval-ms 5 --rounds 1",
-        rf"^2 gateway +6 (?s:.*)^2 streams: longer call, % +{FIGURE} +<= 3 +{MET}",
+        "--streams 22 --pieces 5 --interval-ms 5 --rounds 1",
+        rf"^22 gateway +20 (?s:.*)^22 streams: longer call, % +{FIGURE} +<= 3 +{MET}",
     ),
     "render": ("--rounds 1 --kib 100", rf"^a table +{FIGURE} +{FIGURE} +{FIGURE} +{FIGURE}$"),
     "import_time": ("--rounds 1", rf"^import tailrace +{FIGURE} +{FIGURE} +<= 120$"),
