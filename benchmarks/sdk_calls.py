@@ -124,8 +124,12 @@ async def main(provider: str) -> None:
         return asdict(asyncio.run_coroutine_threadsafe(calling, loop).result())
 
     def fill(model: str, callers: int, calls: int, pieces: int, seconds: float) -> None:
-        call = Call(SDKS[provider](openai.DefaultAioHttpClient()), model, pieces)
-        asyncio.run_coroutine_threadsafe(call_repeatedly(call.raw, callers, calls, seconds), loop).result()
+        async def calling() -> None:
+            async with openai.DefaultAioHttpClient() as http_client:
+                call = Call(SDKS[provider](http_client), model, pieces)
+                await call_repeatedly(call.raw, callers, calls, seconds)
+
+        asyncio.run_coroutine_threadsafe(calling(), loop).result()
 
     await asyncio.to_thread(answer, {"ready": lambda: True, "measure": measure, "fill": fill})
 
