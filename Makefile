@@ -5,7 +5,7 @@ NEWEST := .venv-newest-redis/bin
 # Environments of frameworks that are clients of the gateway. Without them those tests are skipped.
 FRAMEWORKS := .venv-frameworks/installed .venv-llama-index/installed
 # Tests wait more than they compute: three at a time keep two cores busy.
-BESIDE := --numprocesses 3 --dist worksteal
+BESIDE := --numprocesses 5 --dist worksteal
 
 # Whatever stands in the directory was perhaps made by a Python that is too old.
 define make_venv
