@@ -2,12 +2,12 @@
 
 import json
 import socket
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from tailrace.api_kinds import ApiKind
+from tests.support.proxy import RESET
 from tests.support.raw_server import Peer
 from tests.support.whole_answers import WholeAnswer
 
@@ -23,8 +23,6 @@ STAYS: Final[Mapping[ApiKind, object]] = {
     "anthropic": {"type": "error", "error": {"type": "invalid_request_error", "message": "Not so."}},
 }
 """Errors after which it will not."""
-_RESET: Final = struct.pack("ii", 1, 0)
-"""To linger for no time: the connection is reset when it is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,5 +69,5 @@ class FaultyCall:
     def drop(self) -> None:
         """Resets the connection."""
         connection: socket.socket = self.peer.writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.peer.writer.transport.abort()

@@ -1,6 +1,8 @@
 """A TCP proxy in front of Redis that can lose replies, cut connections and let them die, at a chosen moment."""
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -8,6 +10,8 @@ from urllib.parse import urlsplit
 
 BEGINS: Final = b"\r\n88400\r\n"
 """In the first request that arq makes for a job which was claimed: how long it keeps the counter of its tries."""
+RESET: Final = struct.pack("ii", 1, 0)
+"""To linger for no time (`SO_LINGER`): the connection is reset when it is closed."""
 
 
 class Proxy:
@@ -68,6 +72,12 @@ class Proxy:
         """Waits until a reply that holds the needle has been passed back."""
         async with self._heard:
             await self._heard.wait_for(lambda: needle in self._replies)
+
+    async def reset(self) -> None:
+        """Resets all connections, as a machine does that no longer knows of them."""
+        for writer in self._writers:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        await self.cut()
 
     async def cut(self) -> None:
         """Breaks all connections, and lets replies pass again on new ones."""

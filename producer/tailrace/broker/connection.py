@@ -112,10 +112,15 @@ class _ReplyParser(DefaultParser):  # type: ignore[misc, valid-type]
         self._hear()
         return read
 
-    async def can_read_destructive(self) -> bool:
-        # The pool asks before each command. Redis-py before 8 waits for a turn of the event loop to find out.
+    async def can_read(self) -> bool:
+        # The pool asks before each command. Before version 8, redis-py waits for a turn of the event loop to find out;
+        # since then, it does not see that a connection was reset.
         own = cast("Any", self)
-        return bool(own._reader.has_data() or own._stream.at_eof() or own._stream._buffer)  # noqa: SLF001
+        stream = own._stream  # noqa: SLF001
+        return bool(own._reader.has_data() or stream.at_eof() or stream.exception() or stream._buffer)  # noqa: SLF001
+
+    can_read_destructive = can_read
+    """Its name before redis-py 8."""
 
 
 class _Watched(AbstractConnection):
