@@ -10,7 +10,7 @@ from tailrace.events import Cancelled, Ending, Failed
 _ENDED: Final = frozenset({"cancelled", "completed", "failed", "incomplete"})
 
 _MAX_NUMBER: Final = 2**53 - 1
-"""The greatest integer that JavaScript can tell from its neighbours."""
+"""The greatest integer that JavaScript can tell from the next one. The last event may need it."""
 
 
 class NewestResponse:
@@ -35,8 +35,8 @@ class NewestResponse:
         if isinstance(response, dict):
             self._response = cast("dict[str, Any]", response)
         number = event.get("sequence_number")
-        # True is an int in Python, but no number in JSON. Clients cannot count further than this.
-        if type(number) is not int or abs(number) > _MAX_NUMBER:
+        # True is an int in Python, but no number in JSON.
+        if type(number) is not int or abs(number) >= _MAX_NUMBER:
             return None
         self.number = number
         return number

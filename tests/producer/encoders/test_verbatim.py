@@ -198,7 +198,7 @@ def test_a_response_that_is_cancelled_or_fails_ends_with_its_newest_object() -> 
         assert sent[4:] == [Sent("", "[DONE]")]
 
 
-def test_a_number_with_which_no_client_can_count_is_none() -> None:
+def test_a_sequence_number_that_javascript_cannot_hold_is_ignored() -> None:
     frames = [event_of(0, response={"id": "resp_1"}), Sent("response.x", '{"sequence_number": %s}' % ("9" * 4_300))]
     sent = read(b"".join(encoded(events_of([raw_of(*frames)], ending=Cancelled(at=1)), "openai-responses")))
     assert sent[:2] == frames
