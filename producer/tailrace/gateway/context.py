@@ -37,7 +37,7 @@ class Gateway:
     """Finds what the names of models stand for."""
 
 
-# A coroutine, because FastAPI runs all other functions in a thread.
+# FastAPI runs a dependency that is not a coroutine function in a thread.
 async def gateway_of(request: Request) -> Gateway:
     """Return what all routes share: a dependency for FastAPI.
 

@@ -7,6 +7,8 @@ import pytest
 pytest.importorskip("fastapi")
 
 from tailrace import GenerationRequest, InvalidRequest
+from tailrace.api_kinds import builtin_kind
+from tailrace.gateway.fronts.fields import Target
 from tailrace.gateway.fronts.openai_responses.asked import asked_of
 from tailrace.gateway.fronts.openai_responses.input_items import items_of, page_of
 from tailrace.gateway.fronts.openai_responses.input_messages import InputMessages
@@ -36,7 +38,8 @@ def thought(said: str, signature: str) -> dict[str, Any]:
 
 def request_of(provider: str = "openai", **body: Any) -> GenerationRequest:
     new = NewResponse.model_validate({"model": "x", "input": "Why?", **body})
-    fields = request_fields(new, InputMessages(new.input).messages, provider=provider)
+    target = Target(provider, builtin_kind(provider) or "openai")
+    fields = request_fields(new, InputMessages(new.input).messages, target)
     return GenerationRequest.model_validate({"provider": provider, "model": "m", **fields})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tailrace import Cancelled, Failed, Settings, Tailrace, VerbatimRequest
+from tailrace import Cancelled, Failed, GenerationRequest, Settings, Tailrace, VerbatimRequest
 from tailrace.broker.client import Broker, Command
 from tailrace.gateway import create_app
 from tailrace.gateway.fronts.front import LABEL
@@ -374,6 +374,24 @@ def reported(keys: Keys, worker: str, kinds: Mapping[str, str]) -> tuple[Command
     at = round(time.time() * 1000)
     said: Any = {"providers": list(kinds), "kinds": kinds}
     return beat_commands(keys, worker, queues=["default"], running=0, max_jobs=9, at=at, **said)
+
+
+async def test_a_translated_request_has_the_form_of_the_api_that_the_workers_report(
+    asking: Asking, tailrace: Tailrace, broker: Broker, keys: Keys
+) -> None:
+    await broker.pipeline(*reported(keys, "a:1", {"groq": "openai", "openai-eu": "anthropic"}))
+    of_claude: dict[str, Any] = {"thinking": {"type": "disabled"}, "metadata": {}, "output_config": {"effort": "low"}}
+    asked: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+        ("anthropic", "groq/m", of_claude, {"reasoning_effort": "low"}),
+        ("openai", "openai-eu/m", {"reasoning_effort": "low"}, {"output_config": {"effort": "low"}}),
+        ("openai-responses", "openai-eu/m", {"reasoning": {"effort": "low"}}, {"output_config": {"effort": "low"}}),
+    ]
+    for kind, model, fields, extra in asked:
+        calling, worker = await asking.ask(kind, model=model, **fields)
+        request = await tailrace.job(worker.job_id).request()
+        assert isinstance(request, GenerationRequest)
+        assert request.extra == extra
+        await asking.cancel(calling, worker)
 
 
 async def test_the_native_route_takes_a_verbatim_request(gateway: ServedGateway, tailrace: Tailrace) -> None:

@@ -26,7 +26,7 @@ class Caller:
     """The idempotency key of the request, if it has one."""
 
 
-# A coroutine, because FastAPI runs all other functions in a thread.
+# FastAPI runs a dependency that is not a coroutine function in a thread.
 async def _caller(
     request: Request, gateway: Shared, principal: Writer, idempotency_key: IdempotencyKey = None
 ) -> Caller:

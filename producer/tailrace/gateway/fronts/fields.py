@@ -1,12 +1,22 @@
 """What becomes of the fields of a request that no field of a job carries: accepted, passed on, or refused by name."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from tailrace import InvalidRequest
+from tailrace.api_kinds import ApiKind
 
 Meaningless: TypeAlias = Callable[[Any], bool]
 """Tells whether a value of a field changes nothing here."""
+
+
+class Target(NamedTuple):
+    """The provider that is called."""
+
+    name: str
+    """Its name."""
+    kind: ApiKind
+    """The API that it speaks, as far as is known."""
 
 
 def anything(_: Any) -> bool:
@@ -25,7 +35,7 @@ def one_of(*values: Any) -> Meaningless:
 
 
 def passed_on(
-    fields: Mapping[str, Any], *, accepted: Mapping[str, Meaningless], extra: Collection[str], provider: str
+    fields: Mapping[str, Any], *, accepted: Mapping[str, Meaningless], extra: Collection[str], target: Target
 ) -> dict[str, Any]:
     """Sort the fields that a front does not translate.
 
@@ -33,7 +43,7 @@ def passed_on(
         fields: The fields by name, without those that the front translates.
         accepted: The fields that may be given although they mean nothing here, if the value does.
         extra: The fields that the provider gets as they are.
-        provider: The name of the provider, for the message.
+        target: The provider, for the message.
 
     Returns:
         The fields for the `extra` of a request.
@@ -53,18 +63,18 @@ def passed_on(
         elif changes_nothing is None or not changes_nothing(value):
             refused.append(name)
     if refused:
-        raise not_carried(*refused, provider=provider)
+        raise not_carried(*refused, target=target)
     return passed
 
 
-def not_carried(*names: str, provider: str) -> InvalidRequest:
+def not_carried(*names: str, target: Target) -> InvalidRequest:
     """Return the error that names the fields which a provider cannot get.
 
     Args:
         *names: The client's names of the fields.
-        provider: The provider that is called.
+        target: The provider.
     """
-    why = f"a job for the provider {provider!r} cannot carry it. Omit it"
+    why = f"a job for the provider {target.name!r} cannot carry it. Omit it"
     return InvalidRequest("; ".join(f"{name}: {why}" for name in names))
 
 

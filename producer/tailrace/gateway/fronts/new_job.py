@@ -71,7 +71,7 @@ async def enqueue_for(
         return FrontJob(await _enqueue(caller, api.verbatim, new), is_verbatim=True, is_streamed=is_streamed)
 
     async def translated() -> FrontJob:
-        said = await translation.fields_for(entry.provider)
+        said = await translation.fields_for(entry.provider, await caller.gateway.models.kind_of(entry.provider))
         tokens = entry.limited(said.max_output_tokens)
         # The protocols cannot take text back.
         fields = {"on_interrupt": "continue", **entry.fields(), "model": model, "max_output_tokens": tokens}

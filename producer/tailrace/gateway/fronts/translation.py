@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from tailrace import Job
+from tailrace.api_kinds import ApiKind
 from tailrace.encoders import Encoder
 from tailrace.gateway.fronts.form import JobForm
 from tailrace.gateway.fronts.given_body import read_as
@@ -62,11 +63,12 @@ class Translation(ABC, Generic[_Body, _Encoder]):
         return read_as(self._kind, self._given)
 
     @abstractmethod
-    async def fields_for(self, provider: str) -> Translated:
+    async def fields_for(self, provider: str, kind: ApiKind | None) -> Translated:
         """Translate the request.
 
         Args:
             provider: The provider that the name of the model stands for.
+            kind: The API that the provider speaks; `None` if it is not known.
 
         Returns:
             The request as the fields of a job.

@@ -40,4 +40,5 @@ class MessageBody(CountTokensBody):
     top_p: float | None = None
     """The total probability of the tokens that are sampled from."""
     output_config: dict[str, Any] | None = None
-    """The `format` of the text, a `json_schema`. Other members are passed to Anthropic."""
+    """The `format` of the text, a `json_schema`, and the `effort`, which every provider gets in its own form. Other
+    members are passed to Anthropic."""

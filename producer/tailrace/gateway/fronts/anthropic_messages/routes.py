@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body
 from starlette.responses import JSONResponse, Response
 
 from tailrace import Job
+from tailrace.api_kinds import ApiKind
 from tailrace.encoders import AnthropicMessagesEncoder
 from tailrace.gateway.fronts.anthropic_messages.body import CountTokensBody, MessageBody
 from tailrace.gateway.fronts.anthropic_messages.examples import ANSWER, COUNTED, QUESTION
@@ -14,6 +15,7 @@ from tailrace.gateway.fronts.anthropic_messages.token_estimate import estimated_
 from tailrace.gateway.fronts.anthropic_messages.translation import NAMES, to_fields
 from tailrace.gateway.fronts.caller import Calling
 from tailrace.gateway.fronts.errors import failures
+from tailrace.gateway.fronts.fields import Target
 from tailrace.gateway.fronts.form import JobForm
 from tailrace.gateway.fronts.front import Api, Front
 from tailrace.gateway.fronts.given_body import DescribedBy
@@ -78,8 +80,8 @@ async def count_tokens(
 
 
 class _MessageTranslation(Translation[MessageBody, AnthropicMessagesEncoder]):
-    async def fields_for(self, provider: str) -> Translated:
-        fields = to_fields(self.body, provider=provider)
+    async def fields_for(self, provider: str, kind: ApiKind | None) -> Translated:
+        fields = to_fields(self.body, Target(provider, kind or "anthropic"))
         return Translated(fields=fields, max_output_tokens=self.body.max_tokens, names=NAMES)
 
     async def form_of(self, job: Job) -> JobForm[AnthropicMessagesEncoder]:

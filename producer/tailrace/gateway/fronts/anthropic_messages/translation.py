@@ -7,7 +7,7 @@ from tailrace import InvalidRequest
 from tailrace.gateway.fronts.anthropic_messages.blocks import to_messages, to_texts
 from tailrace.gateway.fronts.anthropic_messages.body import MessageBody
 from tailrace.gateway.fronts.anthropic_messages.tools import to_choice, to_tool
-from tailrace.gateway.fronts.fields import Meaningless, anything, one_of, passed_on
+from tailrace.gateway.fronts.fields import Meaningless, Target, anything, one_of, passed_on
 from tailrace.gateway.fronts.reasoning_effort import effort_for
 
 ACCEPTED: Final[Mapping[str, Meaningless]] = {
@@ -31,12 +31,12 @@ NAMES: Final[Mapping[str, str]] = {
 """Anthropic's names of a request's fields."""
 
 
-def to_fields(body: MessageBody, *, provider: str) -> dict[str, Any]:
+def to_fields(body: MessageBody, target: Target) -> dict[str, Any]:
     """Translate a request. Its model and its limits are not translated here.
 
     Args:
         body: The request.
-        provider: The provider that the name of the model stands for.
+        target: The provider that the name of the model stands for.
 
     Returns:
         The fields of a generation request.
@@ -45,10 +45,14 @@ def to_fields(body: MessageBody, *, provider: str) -> dict[str, Any]:
         InvalidRequest: A field cannot be carried. The message names it.
     """
     others = dict(body.model_extra or {})
-    is_openai = provider.startswith("openai")
+    is_openai = target.kind != "anthropic"
     schema, config = _output(body.output_config)
-    effort = effort_for(provider, config.pop("effort", None), name="output_config.effort") if is_openai else {}
-    others["output_config"] = config or None
+    effort = None
+    if is_openai:
+        effort = config.pop("effort", None)
+        others |= {f"output_config.{name}": value for name, value in config.items()}
+    elif config:
+        others["output_config"] = config
     choice, alone = _choice(body.tool_choice)
     if alone and is_openai:
         others["parallel_tool_calls"] = False
@@ -64,8 +68,8 @@ def to_fields(body: MessageBody, *, provider: str) -> dict[str, Any]:
         "tools": [to_tool(tool, f"tools.{index}") for index, tool in enumerate(body.tools or ())],
         "tool_choice": choice,
         "output_schema": schema,
-        "extra": effort
-        | passed_on(others, accepted=accepted, extra=_OF_OPENAI if is_openai else _OF_ANTHROPIC, provider=provider),
+        "extra": passed_on(others, accepted=accepted, extra=_OF_OPENAI if is_openai else _OF_ANTHROPIC, target=target)
+        | effort_for(target, effort, name="output_config.effort"),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Body
 from starlette.responses import JSONResponse, Response
 
 from tailrace import Job
+from tailrace.api_kinds import ApiKind
 from tailrace.encoders import OpenAIChatEncoder
 from tailrace.gateway.fronts.caller import Calling
 from tailrace.gateway.fronts.errors import failures
+from tailrace.gateway.fronts.fields import Target
 from tailrace.gateway.fronts.form import JobForm
 from tailrace.gateway.fronts.front import Api, Front
 from tailrace.gateway.fronts.given_body import DescribedBy
@@ -59,8 +61,8 @@ async def create(
 
 
 class _ChatTranslation(Translation[ChatCompletionBody, OpenAIChatEncoder]):
-    async def fields_for(self, provider: str) -> Translated:
-        fields = to_fields(self.body, provider=provider)
+    async def fields_for(self, provider: str, kind: ApiKind | None) -> Translated:
+        fields = to_fields(self.body, Target(provider, kind or "openai"))
         return Translated(fields=fields, max_output_tokens=max_output_tokens(self.body), names=NAMES)
 
     async def form_of(self, job: Job) -> JobForm[OpenAIChatEncoder]:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from tailrace import InvalidRequest
-from tailrace.gateway.fronts.fields import Meaningless, anything, one_of, passed_on
+from tailrace.api_kinds import ApiKind
+from tailrace.gateway.fronts.fields import Meaningless, Target, anything, one_of, passed_on
 from tailrace.gateway.fronts.openai_chat.body import ChatCompletionBody
 from tailrace.gateway.fronts.reasoning_effort import effort_for
 
@@ -36,7 +37,7 @@ _OF_CHAT: Final = frozenset(
 """Fields that a provider which speaks Chat Completions gets as they are."""
 _OF_RESPONSES: Final = frozenset(
     {
-        *("metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "reasoning"),
+        *("metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention"),
         *("safety_identifier", "service_tier", "store", "user"),
     }
 )
@@ -46,12 +47,12 @@ NAMES: Final[Mapping[str, str]] = {"max_output_tokens": "max_completion_tokens",
 _SCHEMA_FIELDS: Final = frozenset({"name", "schema", "strict"})
 
 
-def to_fields(body: ChatCompletionBody, *, provider: str) -> dict[str, Any]:
+def to_fields(body: ChatCompletionBody, target: Target) -> dict[str, Any]:
     """Translate a request. Its model and its limits are not translated here.
 
     Args:
         body: The request.
-        provider: The provider that the name of the model stands for.
+        target: The provider that the name of the model stands for.
 
     Returns:
         The fields of a generation request.
@@ -61,7 +62,7 @@ def to_fields(body: ChatCompletionBody, *, provider: str) -> dict[str, Any]:
     """
     schema, form = _output(body.response_format)
     others = {**(body.model_extra or {}), "response_format": form}
-    effort = effort_for(provider, others.pop("reasoning_effort", None), name="reasoning_effort")
+    effort = others.pop("reasoning_effort", None)
     fields: dict[str, Any] = {
         "messages": [_with_reasoning(message) for message in body.messages],
         "temperature": body.temperature,
@@ -70,7 +71,8 @@ def to_fields(body: ChatCompletionBody, *, provider: str) -> dict[str, Any]:
         "tools": body.tools,
         "tool_choice": body.tool_choice,
         "output_schema": schema,
-        "extra": effort | passed_on(others, accepted=ACCEPTED, extra=_extra_of(provider), provider=provider),
+        "extra": passed_on(others, accepted=ACCEPTED, extra=_extra_of(target.kind), target=target)
+        | effort_for(target, effort, name="reasoning_effort"),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -89,14 +91,13 @@ def max_output_tokens(body: ChatCompletionBody) -> int | None:
     return body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
 
 
-def _extra_of(provider: str) -> Collection[str]:
-    match provider:
+def _extra_of(kind: ApiKind) -> Collection[str]:
+    match kind:
         case "anthropic":
             return ()
         case "openai-responses":
             return _OF_RESPONSES
-        case _:
-            # Providers of the workers' settings speak Chat Completions, or refuse what they do not know.
+        case "openai":
             return _OF_CHAT
 
 

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from tailrace import InvalidRequest
-from tailrace.gateway.fronts.fields import Meaningless, anything, not_carried, one_of, passed_on
+from tailrace.api_kinds import ApiKind
+from tailrace.gateway.fronts.fields import Meaningless, Target, anything, not_carried, one_of, passed_on
 from tailrace.gateway.fronts.openai_responses.new_response import NewResponse
 from tailrace.gateway.fronts.reasoning_effort import effort_for
 
@@ -26,12 +27,12 @@ _OF_RESPONSES: Final = _OF_CHAT | {"max_tool_calls", "truncation"}
 _INCLUDED: Final = "reasoning.encrypted_content"
 
 
-def provider_fields(new: NewResponse, provider: str) -> dict[str, Any]:
+def provider_fields(new: NewResponse, target: Target) -> dict[str, Any]:
     """Return the fields for the `extra` of a request.
 
     Args:
         new: The body.
-        provider: The provider that is called.
+        target: The provider that is called.
 
     Returns:
         The fields, in the form of the provider's API.
@@ -39,11 +40,11 @@ def provider_fields(new: NewResponse, provider: str) -> dict[str, Any]:
     Raises:
         InvalidRequest: A field cannot be carried. The message names it.
     """
-    fields = passed_on(new.model_extra or {}, accepted=_ACCEPTED, extra=_extra_of(provider), provider=provider)
+    fields = passed_on(new.model_extra or {}, accepted=_ACCEPTED, extra=_extra_of(target.kind), target=target)
     if strangers := sorted(set(new.include or ()) - {_INCLUDED}):
         raise InvalidRequest(f"include: {strangers[0]!r} cannot be carried. Only {_INCLUDED!r} can.")
-    fields |= _tools(new, provider) | _reasoning(new, provider) | _text(new, provider)
-    if provider == "openai-responses":
+    fields |= _tools(new, target) | _reasoning(new, target) | _text(new, target)
+    if target.kind == "openai-responses":
         if new.include:
             fields["include"] = new.include
         if new.store is False:
@@ -51,56 +52,55 @@ def provider_fields(new: NewResponse, provider: str) -> dict[str, Any]:
     return fields
 
 
-def _extra_of(provider: str) -> Collection[str]:
-    match provider:
+def _extra_of(kind: ApiKind) -> Collection[str]:
+    match kind:
         case "anthropic":
             return ()
         case "openai-responses":
             return _OF_RESPONSES
-        case _:
-            # Providers of the workers' settings speak Chat Completions, or refuse what they do not know.
+        case "openai":
             return _OF_CHAT
 
 
-def _tools(new: NewResponse, provider: str) -> dict[str, Any]:
+def _tools(new: NewResponse, target: Target) -> dict[str, Any]:
     if new.parallel_tool_calls is None or not new.tools:
         return {}
-    if provider != "anthropic":
+    if target.kind != "anthropic":
         return {"parallel_tool_calls": new.parallel_tool_calls}
     if not new.parallel_tool_calls:
-        raise not_carried("parallel_tool_calls", provider=provider)
+        raise not_carried("parallel_tool_calls", target=target)
     return {}
 
 
-def _reasoning(new: NewResponse, provider: str) -> dict[str, Any]:
+def _reasoning(new: NewResponse, target: Target) -> dict[str, Any]:
     asked = {name: value for name, value in (new.reasoning or {}).items() if value is not None}
     if not asked:
         return {}
-    if provider == "openai-responses":
+    if target.kind == "openai-responses":
         return {"reasoning": asked}
     # What a provider shows of its reasoning is carried anyway.
     if asked.pop("summary", "auto") != "auto":
-        raise not_carried("reasoning.summary", provider=provider)
+        raise not_carried("reasoning.summary", target=target)
     effort = asked.pop("effort", None)
     if asked:
-        raise not_carried(f"reasoning.{next(iter(asked))}", provider=provider)
-    return effort_for(provider, effort, name="reasoning.effort")
+        raise not_carried(f"reasoning.{next(iter(asked))}", target=target)
+    return effort_for(target, effort, name="reasoning.effort")
 
 
-def _text(new: NewResponse, provider: str) -> dict[str, Any]:
+def _text(new: NewResponse, target: Target) -> dict[str, Any]:
     text = new.text
     if text is None:
         return {}
     if text.model_extra:
-        raise not_carried(f"text.{next(iter(text.model_extra))}", provider=provider)
+        raise not_carried(f"text.{next(iter(text.model_extra))}", target=target)
     is_json = text.format is not None and text.format.get("type") == "json_object"
-    if provider == "openai-responses":
+    if target.kind == "openai-responses":
         said = {"verbosity": text.verbosity, "format": text.format if is_json else None}
         said = {name: value for name, value in said.items() if value is not None}
         return {"text": said} if said else {}
-    if provider == "anthropic":
+    if target.kind == "anthropic":
         if is_json or text.verbosity not in {None, "medium"}:
-            raise not_carried("text.format" if is_json else "text.verbosity", provider=provider)
+            raise not_carried("text.format" if is_json else "text.verbosity", target=target)
         return {}
     said = {"response_format": text.format if is_json else None, "verbosity": text.verbosity}
     return {name: value for name, value in said.items() if value is not None}

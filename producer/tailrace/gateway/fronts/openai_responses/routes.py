@@ -9,11 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from tailrace import EntryId, Job
+from tailrace.api_kinds import ApiKind
 from tailrace.encoders import OpenAIResponsesEncoder, VerbatimEncoder
 from tailrace.encoders.openai_responses import response_id as own_id
 from tailrace.gateway.errors import JOB_HEADER
 from tailrace.gateway.fronts.caller import Caller, Calling
 from tailrace.gateway.fronts.errors import failures
+from tailrace.gateway.fronts.fields import Target
 from tailrace.gateway.fronts.form import JobForm
 from tailrace.gateway.fronts.given_body import DescribedBy
 from tailrace.gateway.fronts.new_job import enqueue_for
@@ -172,14 +174,14 @@ class _ResponseTranslation(Translation[NewResponse, OpenAIResponsesEncoder]):
         super().__init__(NewResponse, given)
         self._caller = caller
 
-    async def fields_for(self, provider: str) -> Translated:
+    async def fields_for(self, provider: str, kind: ApiKind | None) -> Translated:
         new = self.body
         gateway, principal = self._caller.gateway, self._caller.principal
         said = InputMessages(await with_items(gateway, principal, new.input))
         messages: Any = said.messages
         if new.previous_response_id is not None:
             messages = await continued(gateway, principal, new.previous_response_id, said.messages)
-        fields = request_fields(new, messages, provider=provider)
+        fields = request_fields(new, messages, Target(provider, kind or "openai"))
         return Translated(
             fields=fields,
             max_output_tokens=new.max_output_tokens,

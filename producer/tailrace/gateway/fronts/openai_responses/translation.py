@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tailrace import InvalidRequest
+from tailrace.gateway.fronts.fields import Target
 from tailrace.gateway.fronts.openai_responses.new_response import NewResponse
 from tailrace.gateway.fronts.openai_responses.provider_fields import provider_fields
 
@@ -15,13 +16,13 @@ _REPEATED: Final = (
 """The fields that a response repeats and that its generation request does not have in this form."""
 
 
-def request_fields(new: NewResponse, messages: Sequence[Any], *, provider: str) -> dict[str, Any]:
+def request_fields(new: NewResponse, messages: Sequence[Any], target: Target) -> dict[str, Any]:
     """Return the fields of a generation request, but for those that the name of the model decides.
 
     Args:
         new: The body.
         messages: The conversation, without the instructions.
-        provider: The provider that is called.
+        target: The provider that is called.
 
     Returns:
         The fields.
@@ -37,7 +38,7 @@ def request_fields(new: NewResponse, messages: Sequence[Any], *, provider: str) 
         "tools": [_tool(tool, place) for place, tool in enumerate(new.tools or ())],
         "tool_choice": new.tool_choice if new.tools or new.tool_choice not in ("auto", "none") else None,
         "output_schema": _output_schema(new),
-        "extra": provider_fields(new, provider),
+        "extra": provider_fields(new, target),
     }
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
