@@ -4,7 +4,7 @@ BIN := .venv/bin
 NEWEST := .venv-newest-redis/bin
 # Environments of frameworks that are clients of the gateway. Without them those tests are skipped.
 FRAMEWORKS := .venv-frameworks/installed .venv-llama-index/installed
-# Tests wait more than they compute: three at a time keep two cores busy.
+# Tests wait more than they compute: five at a time keep two cores busy.
 BESIDE := --numprocesses 5 --dist worksteal
 
 # Whatever stands in the directory was perhaps made by a Python that is too old.

@@ -1,4 +1,4 @@
-"""The clients of `fronts`, in a process of their own: callers that ask an official SDK for one answer after the other.
+"""The clients of `fronts`, in processes of their own: callers that ask an official SDK for one answer after the other.
 
 Those that are measured use the SDK as it comes: its own HTTP client, and its typed stream. Those that only keep streams
 open read the SDK's raw response over aiohttp, which takes an eighth of the CPU.
