@@ -64,8 +64,21 @@ def test_what_the_form_of_a_provider_has_no_place_for_is_refused_by_name() -> No
     body = MessageBody.model_validate({**given, "output_config": {"effort": "high", "task_budget": {}}})
     with pytest.raises(InvalidRequest, match=r"^top_k: .*'groq'.*; output_config\.task_budget: "):
         messages.to_fields(body, Target("groq", "openai"))
-    asked = ChatCompletionBody.model_validate(
-        {"model": "m", "messages": HI, "reasoning_effort": "high", "reasoning": {"summary": "auto"}}
-    )
-    with pytest.raises(InvalidRequest, match=r"^reasoning: "):
-        chat.to_fields(asked, Target("openai-responses", "openai-responses"))
+
+
+def test_a_chat_completion_may_have_the_reasoning_of_responses_beside_the_effort() -> None:
+    def extra(kind: ApiKind, **fields: Any) -> Any:
+        body = ChatCompletionBody.model_validate({"model": "m", "messages": HI, **fields})
+        return chat.to_fields(body, Target(kind, kind))["extra"]
+
+    summary = {"summary": "auto"}
+    for reasoning in (summary, {**summary, "effort": None}):
+        both = extra("openai-responses", reasoning_effort="high", reasoning=reasoning)
+        assert both == {"reasoning": {**summary, "effort": "high"}}
+    assert extra("openai-responses", reasoning={"effort": "low"}) == {"reasoning": {"effort": "low"}}
+    with pytest.raises(InvalidRequest, match=r"^reasoning_effort: give it or reasoning\.effort, and not both"):
+        extra("openai-responses", reasoning_effort="high", reasoning={"effort": "low"})
+    with pytest.raises(InvalidRequest, match=r"^reasoning: Input should be an object"):
+        extra("openai-responses", reasoning_effort="high", reasoning="high")
+    with pytest.raises(InvalidRequest, match=r"^reasoning: .*'anthropic'"):
+        extra("anthropic", reasoning_effort="high", reasoning=summary)

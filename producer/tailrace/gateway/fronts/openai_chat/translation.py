@@ -1,7 +1,7 @@
 """From a chat completion's request to the fields of a job."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tailrace import InvalidRequest
 from tailrace.api_kinds import ApiKind
@@ -37,11 +37,11 @@ _OF_CHAT: Final = frozenset(
 """Fields that a provider which speaks Chat Completions gets as they are."""
 _OF_RESPONSES: Final = frozenset(
     {
-        *("metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention"),
+        *("metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "reasoning"),
         *("safety_identifier", "service_tier", "store", "user"),
     }
 )
-"""Fields that Responses has too."""
+"""Fields that Responses gets as they are. Chat Completions has no `reasoning`, but clients send it."""
 NAMES: Final[Mapping[str, str]] = {"max_output_tokens": "max_completion_tokens", "output_schema": "response_format"}
 """OpenAI's names of a request's fields."""
 _SCHEMA_FIELDS: Final = frozenset({"name", "schema", "strict"})
@@ -71,8 +71,10 @@ def to_fields(body: ChatCompletionBody, target: Target) -> dict[str, Any]:
         "tools": body.tools,
         "tool_choice": body.tool_choice,
         "output_schema": schema,
-        "extra": passed_on(others, accepted=ACCEPTED, extra=_extra_of(target.kind), target=target)
-        | effort_for(target, effort, name="reasoning_effort"),
+        "extra": _with_effort(
+            passed_on(others, accepted=ACCEPTED, extra=_extra_of(target.kind), target=target),
+            effort_for(target, effort, name="reasoning_effort"),
+        ),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -99,6 +101,17 @@ def _extra_of(kind: ApiKind) -> Collection[str]:
             return _OF_RESPONSES
         case "openai":
             return _OF_CHAT
+
+
+def _with_effort(extra: dict[str, Any], effort: dict[str, Any]) -> dict[str, Any]:
+    if "reasoning" not in extra or "reasoning" not in effort:
+        return extra | effort
+    if not isinstance(extra["reasoning"], dict):
+        raise InvalidRequest("reasoning: Input should be an object.")
+    reasoning = cast("dict[str, Any]", extra["reasoning"])
+    if reasoning.get("effort") is not None:
+        raise InvalidRequest("reasoning_effort: give it or reasoning.effort, and not both.")
+    return {**extra, "reasoning": {**reasoning, **effort["reasoning"]}}
 
 
 def _output(form: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
