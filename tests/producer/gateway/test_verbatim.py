@@ -376,6 +376,17 @@ def reported(keys: Keys, worker: str, kinds: Mapping[str, str]) -> tuple[Command
     return beat_commands(keys, worker, queues=["default"], running=0, max_jobs=9, at=at, **said)
 
 
+@pytest.mark.parametrize("kind", PATHS)
+async def test_no_request_waits_for_a_thread(asking: Asking, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("FastAPI runs what is not a coroutine function in a thread.")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", refuse)
+    calling, worker = await asking.ask(kind, stream=True)
+    await asking.cancel(calling, worker)
+    assert (await calling).status_code != 500
+
+
 async def test_a_translated_request_has_the_form_of_the_api_that_the_workers_report(
     asking: Asking, tailrace: Tailrace, broker: Broker, keys: Keys
 ) -> None:
