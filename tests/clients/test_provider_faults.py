@@ -125,23 +125,20 @@ async def test_a_fault_of_the_provider_has_the_declared_outcome(stage: Stage, fa
 
 
 @pytest.mark.parametrize("front", API_KINDS)
-@pytest.mark.parametrize("fault", STREAM_FAULTS)
-async def test_a_fault_in_a_verbatim_stream_has_the_declared_outcome(stage: Stage, fault: str, front: ApiKind) -> None:
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        *((Declared.VERBATIM, fault) for fault in STREAM_FAULTS),
+        *((Declared.VERBATIM_BODY, fault) for fault in BODY_FAULTS),
+    ],
+)
+async def test_a_fault_in_a_verbatim_answer_has_the_declared_outcome(
+    stage: Stage, table: Declared, fault: str, front: ApiKind
+) -> None:
+    is_streamed = table is Declared.VERBATIM
     await asyncio.gather(
         *(
-            check(stage, Declared.VERBATIM, fault, front, front, is_once=is_once, is_streamed=True)
-            for is_once in (False, True)
-        )
-    )
-    check_log(stage)
-
-
-@pytest.mark.parametrize("front", API_KINDS)
-@pytest.mark.parametrize("fault", BODY_FAULTS)
-async def test_a_fault_in_a_verbatim_body_has_the_declared_outcome(stage: Stage, fault: str, front: ApiKind) -> None:
-    await asyncio.gather(
-        *(
-            check(stage, Declared.VERBATIM_BODY, fault, front, front, is_once=is_once, is_streamed=False)
+            check(stage, table, fault, front, front, is_once=is_once, is_streamed=is_streamed)
             for is_once in (False, True)
         )
     )
